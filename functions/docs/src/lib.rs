@@ -1,0 +1,151 @@
+//! The API's description, and Swagger UI to read and try it. Nothing is loaded from elsewhere: the pages work without
+//! the internet.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use http_api::{Links, Problem};
+use utoipa::{OpenApi, openapi};
+use utoipa_swagger_ui::Config;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Darkroom",
+        description = "Image jobs: hand in an image, get a job; poll it, fetch its thumbnail and what was detected, \
+            or be called back when it ends.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "jobs", description = "Submitting, watching and deleting."),
+        (name = "results", description = "What jobs leave behind."),
+        (name = "algorithms", description = "What a job can run."),
+        (name = "service", description = "The service itself."),
+        (name = "older names", description = "The same in the words of two older services."),
+    ),
+)]
+struct Service;
+
+/// The description of every route, gathered from the functions that answer them.
+#[must_use]
+pub fn description() -> openapi::OpenApi {
+    let mut description = Service::openapi();
+    description.merge(submit::Description::openapi());
+    description.merge(status::Description::openapi());
+    description
+}
+
+/// The routes of this function.
+pub fn router() -> Router {
+    Router::new()
+        .route("/openapi.json", get(get_description))
+        .route("/docs", get(get_page))
+        .route("/docs/{file}", get(get_file))
+        .with_state(Arc::new(description()))
+}
+
+/// The description, with the address it was asked at as its server.
+async fn get_description(
+    State(description): State<Arc<openapi::OpenApi>>,
+    links: Links,
+) -> Json<openapi::OpenApi> {
+    let mut description = (*description).clone();
+    description.servers = Some(vec![openapi::Server::new(links.to("/"))]);
+    Json(description)
+}
+
+/// Swagger UI's page. Its files lie below the page's own path, which a base element says.
+async fn get_page(links: Links) -> Result<Response, Problem> {
+    let (_, page) = file("index.html", &links)?;
+    let page = String::from_utf8_lossy(&page)
+        .replacen("<head>", &format!("<head>\n    <base href=\"{}\">", links.to("/docs/")), 1)
+        .replacen("<title>Swagger UI</title>", "<title>Darkroom</title>", 1);
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
+}
+
+async fn get_file(links: Links, Path(name): Path<String>) -> Result<Response, Problem> {
+    if name == "index.html" {
+        return Ok(Redirect::permanent(&links.to("/docs")).into_response());
+    }
+    let (content_type, body) = file(&name, &links)?;
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+}
+
+/// One of Swagger UI's files: its type and content.
+fn file(name: &str, links: &Links) -> Result<(String, Vec<u8>), Problem> {
+    let config = Arc::new(Config::new([links.to("/openapi.json")]));
+    utoipa_swagger_ui::serve(name, config)
+        .ok()
+        .flatten()
+        .map(|file| (file.content_type, file.bytes.into_owned()))
+        .ok_or_else(|| {
+            Problem::new(StatusCode::NOT_FOUND, "no_such_route", "Swagger UI has no such file; see /docs.")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{Body, to_bytes},
+        http::Request,
+    };
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn get_text(path: &str) -> (StatusCode, String) {
+        let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let response = http_api::service::answer(router(), request, Links::new("/v1"), "r-1").await;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 10_000_000).await.expect("a body");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_description_is_openapi_3_1_at_the_address_it_was_asked_at() {
+        let (status, body) = get_text("/openapi.json").await;
+        assert_eq!(status, StatusCode::OK);
+        let description: Value = serde_json::from_str(&body).expect("JSON");
+        assert!(description["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+        assert_eq!(description["servers"][0]["url"], "/v1/");
+        for path in ["/jobs", "/jobs/{id}/results/{algorithm}", "/job-submission", "/health"] {
+            assert!(description["paths"][path].is_object(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let text = description().to_json().expect("serialises");
+        let description: Value = serde_json::from_str(&text).expect("JSON");
+        let references: Vec<_> =
+            text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(references.len() > 10);
+        for reference in references {
+            assert!(description.pointer(reference).is_some(), "{reference}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_loads_nothing_from_elsewhere() {
+        let (status, page) = get_text("/docs").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(page.contains("<base href=\"/v1/docs/\">"), "{page}");
+        assert!(!page.contains("//"), "an address of elsewhere: {page}");
+        let sources =
+            page.split("src=\"").chain(page.split("rel=\"stylesheet\" type=\"text/css\" href=\"")).skip(1);
+        for source in sources.filter_map(|rest| rest.split('"').next()).filter(|name| name.starts_with("./"))
+        {
+            let (status, _) = get_text(&format!("/docs/{}", source.trim_start_matches("./"))).await;
+            assert_eq!(status, StatusCode::OK, "{source}");
+        }
+        let (_, initializer) = get_text("/docs/swagger-initializer.js").await;
+        assert!(initializer.contains("\"/v1/openapi.json\""), "{initializer}");
+        assert_eq!(get_text("/docs/other.js").await.0, StatusCode::NOT_FOUND);
+    }
+}

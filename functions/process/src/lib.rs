@@ -1,0 +1,82 @@
+//! Working on images: one message, one job.
+
+mod engine;
+
+use async_trait::async_trait;
+use jobs::{
+    id::JobId,
+    message::Message,
+    process::{Outcome, Processor},
+};
+use runtime::sqs::Consume;
+use tracing::Instrument as _;
+
+pub use engine::ImageEngine;
+
+/// Handles the jobs queue, which takes our own messages and S3's word of uploads.
+pub struct Worker {
+    processor: Processor,
+}
+
+impl Worker {
+    /// A worker.
+    #[must_use]
+    pub fn new(processor: Processor) -> Self {
+        Self { processor }
+    }
+}
+
+/// The jobs that a message is about.
+fn jobs_of(body: &str) -> Option<Vec<JobId>> {
+    match serde_json::from_str(body) {
+        Ok(Message::ProcessJob { job_id }) => Some(vec![job_id]),
+        Ok(Message::DeliverCallback { .. }) => None,
+        Err(_) => aws::upload_event::uploaded_jobs(body),
+    }
+}
+
+#[async_trait]
+impl Consume for Worker {
+    async fn consume(&self, body: &str) -> Outcome {
+        let Some(jobs) = jobs_of(body) else {
+            tracing::error!(bytes = body.len(), "not a message of this queue; dropped");
+            return Outcome::Done;
+        };
+        let mut all = Outcome::Done;
+        for job_id in jobs {
+            let span = tracing::info_span!("job", %job_id);
+            match self.processor.handle(job_id).instrument(span).await {
+                Outcome::Done => {}
+                retry @ Outcome::Retry(_) => all = retry,
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7";
+
+    #[test]
+    fn our_messages_and_uploads_name_their_jobs() {
+        let job: JobId = JOB.parse().expect("a job id");
+        let ours = format!(r#"{{"type":"process_job/1","job_id":"{JOB}"}}"#);
+        assert_eq!(jobs_of(&ours), Some(vec![job]));
+        let upload = format!(
+            r#"{{"Records":[{{"eventName":"ObjectCreated:Put","s3":{{"object":{{"key":"a7/{JOB}/upload"}}}}}}]}}"#
+        );
+        assert_eq!(jobs_of(&upload), Some(vec![job]));
+        assert_eq!(jobs_of(r#"{"Event":"s3:TestEvent"}"#), Some(vec![]));
+    }
+
+    #[test]
+    fn other_messages_are_told_apart() {
+        let callback = format!(r#"{{"type":"deliver_callback/1","job_id":"{JOB}"}}"#);
+        for body in ["", "not JSON", "{}", r#"{"type":"process_job/2"}"#, &callback] {
+            assert_eq!(jobs_of(body), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Everything that reads: jobs, results, thumbnails, algorithms, health.
+
+mod health;
+mod objects;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http_api::{
+    Links, Problem,
+    extract::{ApiQuery, JobPath},
+    links::THUMBNAIL,
+    problem::ProblemDetails,
+    view::{
+        AlgorithmView, AlgorithmsView, JobPageView, JobView, LegacyJobView, ThumbnailPageView, ThumbnailView,
+    },
+};
+use jobs::{
+    algorithm::Specification,
+    browse::{Browser, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
+    error::{Refusal, sentence},
+    job::{Job, Status, UnknownStatus},
+    ports::{Probe, ReadObjects},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi};
+
+/// What the routes read from.
+#[derive(Clone)]
+pub struct App {
+    /// Jobs.
+    pub browser: Browser,
+    /// Thumbnails and results.
+    pub objects: Arc<dyn ReadObjects>,
+    /// Whatever `GET /health?deep=1` asks.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// Every algorithm there is.
+    pub catalogue: Arc<[&'static Specification]>,
+}
+
+/// The routes of this function.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/jobs", get(list_jobs))
+        .route("/jobs/{id}", get(get_job))
+        .route("/jobs/{id}/thumbnail", get(objects::get_thumbnail))
+        .route("/jobs/{id}/results/{algorithm}", get(objects::get_result))
+        .route("/thumbnails", get(list_thumbnails))
+        .route("/algorithms", get(list_algorithms))
+        .route("/health", get(health::get_health))
+        .route("/status/{id}", get(legacy_status))
+        .route("/result/{id}", get(legacy_result))
+        .with_state(Arc::new(app))
+}
+
+/// The description of these routes.
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        list_jobs,
+        get_job,
+        objects::get_thumbnail,
+        objects::get_result,
+        list_thumbnails,
+        list_algorithms,
+        health::get_health,
+        legacy_status,
+        legacy_result
+    ),
+    components(schemas(http_api::view::StatusView))
+)]
+pub struct Description;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// How many entries, 1–100; 20 unless said otherwise.
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    fn read(&self) -> Result<(usize, Option<Cursor>), Refusal> {
+        let limit = match self.limit.as_deref() {
+            None => DEFAULT_LIMIT,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+                    let text = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.");
+                    Refusal::invalid("invalid_limit", text)
+                })?
+            }
+        };
+        Ok((limit, self.cursor.as_deref().map(Cursor::decode).transpose()?))
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct StatusQuery {
+    /// Only jobs in this status.
+    #[param(value_type = Option<http_api::view::StatusView>)]
+    status: Option<String>,
+}
+
+/// List jobs
+///
+/// Newest first. A job that was just accepted may be missing for a moment.
+#[utoipa::path(
+    get, path = "/jobs", tag = "jobs", operation_id = "list_jobs",
+    params(PageQuery, StatusQuery),
+    responses(
+        (status = 200, description = "One page.", body = JobPageView),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn list_jobs(
+    State(app): State<Arc<App>>,
+    links: Links,
+    ApiQuery(page): ApiQuery<PageQuery>,
+    ApiQuery(StatusQuery { status }): ApiQuery<StatusQuery>,
+) -> Result<Json<JobPageView>, Problem> {
+    let (limit, cursor) = page.read()?;
+    let status: Option<Status> = status
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error: UnknownStatus| Refusal::invalid("invalid_status", sentence(&error)))?;
+    let page = app.browser.page(status, cursor, limit).await?;
+    Ok(Json(JobPageView {
+        jobs: page.items.iter().map(|job| JobView::new(job, &links)).collect(),
+        next_cursor: page.next_cursor.map(Cursor::encode),
+    }))
+}
+
+/// Get a job
+#[utoipa::path(
+    get, path = "/jobs/{id}", tag = "jobs", operation_id = "get_job",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "The job.", body = JobView, headers(
+            ("Retry-After" = u32, description = "While it has not ended: when to ask again, in seconds.")
+        )),
+        (status = 404, description = "There is no such job.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn get_job(
+    State(app): State<Arc<App>>,
+    links: Links,
+    JobPath(id): JobPath,
+) -> Result<Response, Problem> {
+    Ok(show(&app.browser.job(id).await?, &links))
+}
+
+fn show(job: &Job, links: &Links) -> Response {
+    let mut response = Json(JobView::new(job, links)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !job.status().is_final() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// List thumbnails
+///
+/// Every finished thumbnail, newest job first.
+#[utoipa::path(
+    get, path = "/thumbnails", tag = "results", operation_id = "list_thumbnails",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "One page.", body = ThumbnailPageView),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn list_thumbnails(
+    State(app): State<Arc<App>>,
+    links: Links,
+    ApiQuery(page): ApiQuery<PageQuery>,
+) -> Result<Json<ThumbnailPageView>, Problem> {
+    let (limit, cursor) = page.read()?;
+    let page = app.browser.page_with_result(THUMBNAIL, cursor, limit).await?;
+    Ok(Json(ThumbnailPageView {
+        thumbnails: page.items.iter().filter_map(|job| ThumbnailView::new(job, &links)).collect(),
+        next_cursor: page.next_cursor.map(Cursor::encode),
+    }))
+}
+
+/// List algorithms
+///
+/// What a job can run, with every parameter's type, range and default.
+#[utoipa::path(
+    get, path = "/algorithms", tag = "algorithms", operation_id = "list_algorithms",
+    responses((status = 200, description = "Every algorithm.", body = AlgorithmsView))
+)]
+async fn list_algorithms(State(app): State<Arc<App>>) -> Json<AlgorithmsView> {
+    Json(AlgorithmsView {
+        algorithms: app.catalogue.iter().map(|specification| AlgorithmView::new(specification)).collect(),
+    })
+}
+
+/// Get a job's status, in the first seed's words
+#[utoipa::path(
+    get, path = "/status/{id}", tag = "older names", operation_id = "legacy_status",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "The job.", body = LegacyJobView),
+        (status = 404, description = "There is no such job.", body = LegacyJobView)
+    )
+)]
+async fn legacy_status(State(app): State<Arc<App>>, Path(text): Path<String>) -> Response {
+    let job = match text.parse() {
+        Ok(id) => app.browser.job(id).await.map_err(Problem::from),
+        Err(_) => Err(Refusal::no_such_job().into()),
+    };
+    match job {
+        Ok(job) => Json(LegacyJobView::new(&job)).into_response(),
+        Err(problem) => LegacyJobView::refused(Some(text), &problem),
+    }
+}
+
+/// Get a job and its results, by the second seed's name
+///
+/// The same as `GET /jobs/{id}`.
+#[utoipa::path(
+    get, path = "/result/{id}", tag = "older names", operation_id = "legacy_result",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "The job.", body = JobView),
+        (status = 404, description = "There is no such job.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn legacy_result(
+    State(app): State<Arc<App>>,
+    links: Links,
+    JobPath(id): JobPath,
+) -> Result<Response, Problem> {
+    Ok(show(&app.browser.job(id).await?, &links))
+}

@@ -1,0 +1,29 @@
+//! The `status` function.
+
+use std::sync::Arc;
+
+use aws::Clients;
+use jobs::browse::Browser;
+use runtime::{config::Config, telemetry};
+use status::App;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let clients = Clients::from_env().await;
+    let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
+    let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
+    let app = App {
+        browser: Browser { jobs: table.clone(), lists: table.clone() },
+        objects: bucket.clone(),
+        probes: vec![
+            table,
+            bucket,
+            Arc::new(clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?)),
+            Arc::new(clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?)),
+        ],
+        catalogue: detection::catalogue().into(),
+    };
+    http_api::service::run(status::router(app), config.public_url).await
+}

@@ -1,0 +1,160 @@
+//! Thumbnails and results: objects, passed on with what a cache needs.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http_api::{Problem, extract::JobPath, links::THUMBNAIL, problem::ProblemDetails};
+use jobs::{
+    error::{Reason, Refusal},
+    id::JobId,
+    job::ResultSummary,
+    key::ObjectKey,
+    ports::{ObjectInfo, Read},
+};
+use serde::Deserialize;
+
+use crate::App;
+
+/// The largest object that a function can answer with: Lambda's 6 MB, base64 and headers included.
+const MAX_INLINE: u64 = 4_500_000;
+
+/// How long the address works to which larger objects are redirected.
+const DOWNLOAD: Duration = Duration::from_secs(900);
+
+/// A result never changes, but its job can be deleted: caches keep it for a day and for its reader only.
+const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
+
+/// Get a thumbnail
+///
+/// The image itself.
+#[utoipa::path(
+    get, path = "/jobs/{id}/thumbnail", tag = "results", operation_id = "get_thumbnail",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "The image.", body = Vec<u8>, content_type = "image/*", headers(
+            ("ETag" = String, description = "Changes with the content."),
+            ("Cache-Control" = String, description = "How long to keep it.")
+        )),
+        (status = 304, description = "Not modified: `If-None-Match` names the present `ETag`."),
+        (status = 307, description = "Larger than an answer can be: at `Location` for 15 minutes."),
+        (status = 404, description = "There is no such job, or no thumbnail (yet).", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn get_thumbnail(
+    State(app): State<Arc<App>>,
+    JobPath(id): JobPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let form = |summary: &ResultSummary| summary.forms.first().cloned();
+    send(&app, id, THUMBNAIL, form, &headers).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ResultPath {
+    algorithm: String,
+}
+
+/// Get a result
+///
+/// `{algorithm}` gives the JSON; with `.geojson`, `.csv` or `.png` behind it, that form.
+#[utoipa::path(
+    get, path = "/jobs/{id}/results/{algorithm}", tag = "results", operation_id = "get_result",
+    params(
+        ("id" = String, Path, format = "uuid"),
+        ("algorithm" = String, Path, description = "A name, or a name and a form: `poi_detection.csv`.")
+    ),
+    responses(
+        (status = 200, description = "The result.", content(
+            (serde_json::Value = "application/json"),
+            (serde_json::Value = "application/geo+json"),
+            (String = "text/csv"),
+            (Vec<u8> = "image/png")
+        )),
+        (status = 304, description = "Not modified: `If-None-Match` names the present `ETag`."),
+        (status = 307, description = "Larger than an answer can be: at `Location` for 15 minutes."),
+        (status = 404, description = "There is no such job, or no such result (yet).", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn get_result(
+    State(app): State<Arc<App>>,
+    JobPath(id): JobPath,
+    Path(ResultPath { algorithm }): Path<ResultPath>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    match algorithm.split_once('.') {
+        None => {
+            let form = |summary: &ResultSummary| summary.forms.first().cloned();
+            send(&app, id, &algorithm, form, &headers).await
+        }
+        Some((name, wanted)) => {
+            let form = |summary: &ResultSummary| {
+                summary.forms.iter().find(|extension| *extension == wanted).cloned()
+            };
+            send(&app, id, name, form, &headers).await
+        }
+    }
+}
+
+/// Sends the form of a result that `form` picks from those there are.
+async fn send(
+    app: &App,
+    id: JobId,
+    algorithm: &str,
+    form: impl Fn(&ResultSummary) -> Option<String>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let job = app.browser.job(id).await?;
+    let Some(extension) = job.results().get(algorithm).and_then(form) else {
+        let text = if job.status().is_final() {
+            "The job has no such result; its `results` say what it has."
+        } else {
+            "The job has not ended yet; its results are there when its status is succeeded."
+        };
+        return Err(Refusal::new(Reason::NotFound, "result_not_found", text).into());
+    };
+    let key = ObjectKey::Result { job: id, algorithm: algorithm.to_owned(), extension };
+    if let Some(etags) = headers.get(header::IF_NONE_MATCH)
+        && let Some(info) = app.objects.head(&key).await?
+        && names(etags, &info)
+    {
+        return Ok((StatusCode::NOT_MODIFIED, cache_headers(&info)).into_response());
+    }
+    match app.objects.read(&key, MAX_INLINE).await? {
+        Read::Found(info, body) => {
+            let mut response = (cache_headers(&info), Body::from(body)).into_response();
+            if let Ok(content_type) = HeaderValue::from_str(&info.content_type) {
+                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            }
+            Ok(response)
+        }
+        Read::TooLarge(_) => {
+            let url = app.objects.presign_get(&key, DOWNLOAD).await?;
+            let headers = [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")];
+            Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
+        }
+        Read::Missing => Err(Refusal::no_such_job().into()),
+    }
+}
+
+fn cache_headers(info: &ObjectInfo) -> [(header::HeaderName, String); 2] {
+    [(header::ETAG, format!("\"{}\"", info.etag)), (header::CACHE_CONTROL, CACHE_CONTROL.to_owned())]
+}
+
+/// Whether an `If-None-Match` names the object, by weak comparison ([RFC 9110, 13.1.2]).
+///
+/// [RFC 9110, 13.1.2]: https://www.rfc-editor.org/rfc/rfc9110#field.if-none-match
+fn names(etags: &HeaderValue, info: &ObjectInfo) -> bool {
+    etags.to_str().is_ok_and(|etags| {
+        etags.split(',').map(str::trim).any(|etag| {
+            let etag = etag.strip_prefix("W/").unwrap_or(etag);
+            etag == "*" || etag.trim_matches('"') == info.etag
+        })
+    })
+}

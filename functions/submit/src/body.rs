@@ -1,0 +1,135 @@
+//! The three ways in which a request can hold an image.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest as _, Multipart, Query, Request, multipart::MultipartError},
+    http::{StatusCode, header},
+};
+use http_api::{Problem, extract};
+use jobs::{
+    error::{Reason, Refusal},
+    submit::{Submitter, Wishes},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::options::{self, AlgorithmChoice, Options};
+
+/// A submission by address.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Submission {
+    /// Where the image is: `http` or `https`, on the public internet.
+    image_url: Option<String>,
+    /// What to run; nothing means the 100×100 thumbnail.
+    #[serde(default)]
+    algorithms: Vec<AlgorithmChoice>,
+    /// Where to POST when the job ends.
+    callback_url: Option<String>,
+    /// Signs and authorises that POST; never shown again.
+    #[schema(value_type = Option<String>)]
+    callback_token: Option<jobs::secret::Secret>,
+}
+
+/// A submission as a form. Options may also be parts of their own, named as in the query.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form; parts are read one by one")]
+pub(crate) struct Form {
+    /// The file.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// The options.
+    request: Option<Options>,
+}
+
+/// A submission, its image at hand or to be fetched.
+pub(crate) enum Image {
+    Inline(Bytes, Wishes),
+    At(String, Wishes),
+}
+
+/// Reads a request by its content type.
+pub(crate) async fn read(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|kind| kind.trim().to_ascii_lowercase())
+        .unwrap_or_default();
+    match content_type.as_str() {
+        "multipart/form-data" => read_form(submitter, request).await,
+        "application/json" => read_json(submitter, request).await,
+        "application/octet-stream" => read_raw(submitter, request).await,
+        kind if kind.starts_with("image/") => read_raw(submitter, request).await,
+        _ => Err(Refusal::new(
+            Reason::UnsupportedType,
+            "unsupported_content_type",
+            "Send a form (multipart/form-data) with the file as `image`, the file itself with its image/* type, or \
+             JSON (application/json) with `image_url`.",
+        )
+        .into()),
+    }
+}
+
+async fn bytes_of(submitter: &Submitter, request: Request) -> Result<Bytes, Problem> {
+    let body = extract::Body::from_request(request, &()).await;
+    body.map(|extract::Body(bytes)| bytes).map_err(|problem| {
+        if problem.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            submitter.too_large_inline().into()
+        } else {
+            problem
+        }
+    })
+}
+
+async fn read_raw(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+    let mut wishes = Wishes::default();
+    let texts = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{error}.")))?;
+    options::add_texts(&mut wishes, &submitter.catalogue, texts.0);
+    Ok(Image::Inline(bytes_of(submitter, request).await?, wishes))
+}
+
+async fn read_json(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+    let body = bytes_of(submitter, request).await?;
+    let Submission { image_url, algorithms, callback_url, callback_token } = extract::json(&body)?;
+    let wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
+    let url = image_url.ok_or_else(|| {
+        Refusal::invalid("missing_image", "Name the image's address as `image_url`, or send the file itself.")
+    })?;
+    Ok(Image::At(url, wishes))
+}
+
+async fn read_form(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+    let unreadable = |error: &MultipartError| -> Problem {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return submitter.too_large_inline().into();
+        }
+        let text = "The form cannot be read: it is cut off, or its boundary is not the one announced.";
+        Refusal::invalid("invalid_form", text).into()
+    };
+    let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
+        Problem::from(Refusal::invalid("invalid_form", "The form's Content-Type names no boundary."))
+    })?;
+    let (mut image, mut request, mut texts) = (None, None, Vec::new());
+    while let Some(part) = form.next_field().await.map_err(|error| unreadable(&error))? {
+        let name = part.name().unwrap_or_default().to_owned();
+        let content = part.bytes().await.map_err(|error| unreadable(&error))?;
+        match name.as_str() {
+            "image" if image.is_some() => {
+                let text = "A job has one image: send the part `image` once.";
+                return Err(Refusal::invalid("duplicate_image", text).into());
+            }
+            "image" => image = Some(content),
+            "request" => request = Some(content),
+            _ => texts.push((name, String::from_utf8_lossy(&content).into_owned())),
+        }
+    }
+    let options: Options = request.map(|json| extract::json(&json)).transpose()?.unwrap_or_default();
+    let mut wishes = options.into_wishes();
+    options::add_texts(&mut wishes, &submitter.catalogue, texts);
+    let image = image
+        .ok_or_else(|| Refusal::invalid("missing_image", "Send the file as the form's part `image`."))?;
+    Ok(Image::Inline(image, wishes))
+}

@@ -1,0 +1,67 @@
+//! The first seed's way to submit, with its own words and shapes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http_api::{Problem, extract, view::LegacyJobView};
+use jobs::{
+    algorithm::Parameters,
+    job::Job,
+    secret::Secret,
+    submit::{DEFAULT_ALGORITHM, Submitter, Wishes},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A submission in the first seed's words.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct LegacySubmission {
+    /// Where the image is.
+    image_url: String,
+    /// Where to POST when the job ends.
+    callback_url: Option<String>,
+    /// Signs and authorises that POST.
+    #[schema(value_type = Option<String>)]
+    callback_token: Option<Secret>,
+    /// Runs beside the thumbnail.
+    algorithm_name: Option<String>,
+}
+
+/// Submit an image, in the first seed's words
+///
+/// Runs the named algorithm, and the thumbnail as well.
+#[utoipa::path(
+    post, path = "/job-submission", tag = "older names", operation_id = "legacy_submit",
+    request_body = LegacySubmission,
+    responses(
+        (status = 200, description = "Accepted.", body = LegacyJobView),
+        (status = 400, description = "Refused.", body = LegacyJobView)
+    )
+)]
+pub(crate) async fn submit(
+    State(submitter): State<Arc<Submitter>>,
+    body: Result<extract::Body, Problem>,
+) -> Response {
+    match try_submit(&submitter, body).await {
+        Ok(job) => Json(LegacyJobView::new(&job)).into_response(),
+        Err(problem) => LegacyJobView::refused(None, &problem),
+    }
+}
+
+async fn try_submit(submitter: &Submitter, body: Result<extract::Body, Problem>) -> Result<Job, Problem> {
+    let submission: LegacySubmission = extract::json(&body?.0)?;
+    let mut algorithms = vec![(DEFAULT_ALGORITHM.to_owned(), Parameters::default())];
+    if let Some(name) = submission.algorithm_name.filter(|name| name != DEFAULT_ALGORITHM) {
+        algorithms.push((name, Parameters::default()));
+    }
+    let wishes = Wishes {
+        algorithms,
+        callback_url: submission.callback_url,
+        callback_token: submission.callback_token,
+    };
+    Ok(submitter.submit_url(&submission.image_url, wishes).await?)
+}

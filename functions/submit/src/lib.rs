@@ -1,0 +1,247 @@
+//! Accepting jobs: `POST /jobs`, `POST /uploads`, the seeds' own routes, and `DELETE /jobs/{id}`.
+
+mod body;
+mod legacy;
+mod options;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, post},
+};
+use http_api::{
+    Links, Problem,
+    extract::{self, JobPath},
+    problem::ProblemDetails,
+    view::JobView,
+};
+use imaging::{Format, ImageError};
+use jobs::{
+    error::{Reason, Refusal, sentence},
+    job::Job,
+    submit::Submitter,
+};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::{body::Submission, options::Options};
+
+/// How much larger than its image a request may be: the other parts of a form, and what separates them.
+const FORM_OVERHEAD: usize = 64 << 10;
+
+/// The routes of this function.
+pub fn router(submitter: Submitter) -> Router {
+    let inline = usize::try_from(submitter.limits.inline_bytes).unwrap_or(usize::MAX);
+    Router::new()
+        .route("/jobs", post(submit_job))
+        .route("/run_task", post(run_task))
+        .route("/uploads", post(grant_upload))
+        .route("/jobs/{id}", delete(delete_job))
+        .route("/job-submission", post(legacy::submit))
+        .layer(DefaultBodyLimit::max(inline.saturating_add(FORM_OVERHEAD)))
+        .with_state(Arc::new(submitter))
+}
+
+/// The description of these routes.
+#[derive(OpenApi)]
+#[openapi(
+    paths(submit_job, grant_upload, delete_job, legacy::submit, run_task),
+    components(schemas(options::Options, options::AlgorithmChoice, body::Form))
+)]
+pub struct Description;
+
+/// Tells an image's media type by its first bytes, or refuses it by name.
+///
+/// # Errors
+/// [`Refusal`] for what is no image, or one of a kind that is not taken.
+pub fn identify(bytes: &[u8]) -> Result<&'static str, Refusal> {
+    Format::identify(bytes).map(Format::content_type).map_err(|error| refused_image(&error))
+}
+
+fn refused_image(error: &ImageError) -> Refusal {
+    Refusal::new(Reason::UnsupportedType, error.code(), sentence(error))
+}
+
+/// Submit an image
+///
+/// The image is a file part, the body itself, or at an address. Answers at once; the job goes on by itself.
+#[utoipa::path(
+    post, path = "/jobs", tag = "jobs", operation_id = "submit_job",
+    request_body(
+        description = "One of: a form with the part `image` (the file) and the optional part `request` (JSON); \
+            the file itself, with the options in the query; JSON with `image_url`.",
+        content(
+            (body::Form = "multipart/form-data"),
+            (Vec<u8> = "image/*"),
+            (Submission = "application/json")
+        )
+    ),
+    params(
+        ("algorithms" = Option<String>, Query, description = "For a file in the body: names, separated by commas."),
+        ("callback_url" = Option<String>, Query, description = "For a file in the body: where to POST at the end."),
+        ("callback_token" = Option<String>, Query, description = "For a file in the body: signs that POST."),
+        ("width" = Option<u32>, Query, description = "For a file in the body: a parameter of `thumbnail`. Every \
+            parameter can be given as `{algorithm}.{parameter}`, those of `thumbnail` by their name alone.")
+    ),
+    responses(
+        (status = 202, description = "Accepted.", body = JobView, headers(
+            ("Location" = String, description = "The job."),
+            ("Retry-After" = u32, description = "When to ask for it, in seconds.")
+        )),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 413, description = "Too large for a request; `POST /uploads` takes more.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 415, description = "Not an image of a kind that is taken.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn submit_job(
+    State(submitter): State<Arc<Submitter>>,
+    links: Links,
+    request: Request,
+) -> Result<Response, Problem> {
+    accept(&submitter, &links, request).await
+}
+
+/// Submit an image, by the second seed's name
+///
+/// The same as `POST /jobs`.
+#[utoipa::path(
+    post, path = "/run_task", tag = "older names", operation_id = "run_task",
+    request_body(content(
+        (body::Form = "multipart/form-data"),
+        (Vec<u8> = "image/*"),
+        (Submission = "application/json")
+    )),
+    responses(
+        (status = 202, description = "Accepted.", body = JobView),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn run_task(
+    State(submitter): State<Arc<Submitter>>,
+    links: Links,
+    request: Request,
+) -> Result<Response, Problem> {
+    accept(&submitter, &links, request).await
+}
+
+async fn accept(submitter: &Submitter, links: &Links, request: Request) -> Result<Response, Problem> {
+    let job = match body::read(submitter, request).await? {
+        body::Image::Inline(image, wishes) => submitter.submit_image(image, wishes).await?,
+        body::Image::At(url, wishes) => submitter.submit_url(&url, wishes).await?,
+    };
+    let mut response = created(StatusCode::ACCEPTED, &job, links, JobView::new(&job, links));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    Ok(response)
+}
+
+fn created(status: StatusCode, job: &Job, links: &Links, body: impl Serialize) -> Response {
+    (status, [(header::LOCATION, links.job(job.id()))], Json(body)).into_response()
+}
+
+/// A request for a pre-signed upload.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct UploadRequest {
+    /// The image's media type, such as `image/jpeg`.
+    content_type: String,
+    /// The file's size; the upload must have exactly this many bytes.
+    bytes: u64,
+    /// What to run; nothing means the 100×100 thumbnail.
+    #[serde(default)]
+    algorithms: Vec<options::AlgorithmChoice>,
+    /// Where to POST when the job ends.
+    callback_url: Option<String>,
+    /// Signs and authorises that POST; never shown again.
+    #[schema(value_type = Option<String>)]
+    callback_token: Option<jobs::secret::Secret>,
+}
+
+/// A job that waits for its upload.
+#[derive(Serialize, ToSchema)]
+struct UploadView {
+    #[serde(flatten)]
+    job: JobView,
+    /// How to upload.
+    upload: TicketView,
+}
+
+/// How to upload the image, without further rights.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UploadTicket)]
+struct TicketView {
+    /// `PUT`.
+    method: &'static str,
+    url: String,
+    /// The headers that the request must carry, exactly so.
+    headers: BTreeMap<String, String>,
+    /// Until when.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: OffsetDateTime,
+    /// The most bytes that any upload may have.
+    max_bytes: u64,
+}
+
+/// Ask for a pre-signed upload
+///
+/// For images larger than a request can be. The job starts when the upload arrives; no second call is needed.
+#[utoipa::path(
+    post, path = "/uploads", tag = "jobs", operation_id = "grant_upload",
+    request_body = UploadRequest,
+    responses(
+        (status = 201, description = "Granted: the job, and how to upload its image.", body = UploadView,
+            headers(("Location" = String, description = "The job."))),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 413, description = "Too large.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn grant_upload(
+    State(submitter): State<Arc<Submitter>>,
+    links: Links,
+    extract::Body(body): extract::Body,
+) -> Result<Response, Problem> {
+    let UploadRequest { content_type, bytes, algorithms, callback_url, callback_token } =
+        extract::json(&body)?;
+    let wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
+    let granted = submitter.grant_upload(&content_type, bytes, wishes).await?;
+    let upload = TicketView {
+        method: "PUT",
+        url: granted.ticket.url.to_string(),
+        headers: granted.ticket.headers.into_iter().collect(),
+        expires_at: granted.expires_at,
+        max_bytes: submitter.limits.upload_bytes,
+    };
+    let view = UploadView { job: JobView::new(&granted.job, &links), upload };
+    Ok(created(StatusCode::CREATED, &granted.job, &links, view))
+}
+
+/// Delete a job
+///
+/// Removes the job, its image and every result.
+#[utoipa::path(
+    delete, path = "/jobs/{id}", tag = "jobs", operation_id = "delete_job",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 204, description = "Deleted."),
+        (status = 404, description = "There is no such job.", body = ProblemDetails,
+            content_type = "application/problem+json")
+    )
+)]
+async fn delete_job(
+    State(submitter): State<Arc<Submitter>>,
+    JobPath(id): JobPath,
+) -> Result<StatusCode, Problem> {
+    submitter.delete(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,30 @@
+//! The `submit` function.
+
+use std::sync::Arc;
+
+use aws::{Clients, Queues};
+use jobs::{ports::SystemClock, submit::Submitter};
+use runtime::{config::Config, outbound::Outbound, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let clients = Clients::from_env().await;
+    let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
+    let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
+    let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
+    let submitter = Submitter {
+        jobs: table.clone(),
+        writer: table,
+        objects: bucket.clone(),
+        presigner: bucket,
+        queue: Arc::new(Queues { jobs: Some(jobs_queue), callbacks: None }),
+        urls: Arc::new(Outbound::new(config.networks, config.limits.clone())),
+        clock: Arc::new(SystemClock),
+        catalogue: detection::catalogue().into(),
+        identify: submit::identify,
+        limits: config.limits,
+    };
+    http_api::service::run(submit::router(submitter), config.public_url).await
+}

@@ -1,0 +1,148 @@
+//! What a submission asks for beside its image, as JSON or as names and texts.
+
+use jobs::{
+    algorithm::{Parameters, Specification},
+    secret::Secret,
+    submit::{DEFAULT_ALGORITHM, Wishes},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// The options of a submission; also the JSON of a form's `request` part.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Options {
+    /// What to run; nothing means the 100×100 thumbnail.
+    #[serde(default)]
+    pub(crate) algorithms: Vec<AlgorithmChoice>,
+    /// Where to POST when the job ends.
+    pub(crate) callback_url: Option<String>,
+    /// Signs and authorises that POST; never shown again.
+    #[schema(value_type = Option<String>)]
+    pub(crate) callback_token: Option<Secret>,
+}
+
+/// An algorithm to run.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "an algorithm is a name, or an object with `name` and `parameters`")]
+pub(crate) enum AlgorithmChoice {
+    /// With every default.
+    Name(String),
+    /// With some parameters.
+    Detailed {
+        /// Its name.
+        name: String,
+        /// Those that differ from the defaults.
+        #[serde(default)]
+        #[schema(value_type = Object)]
+        parameters: Parameters,
+    },
+}
+
+impl Options {
+    pub(crate) fn into_wishes(self) -> Wishes {
+        let algorithms = self
+            .algorithms
+            .into_iter()
+            .map(|choice| match choice {
+                AlgorithmChoice::Name(name) => (name, Parameters::default()),
+                AlgorithmChoice::Detailed { name, parameters } => (name, parameters),
+            })
+            .collect();
+        Wishes { algorithms, callback_url: self.callback_url, callback_token: self.callback_token }
+    }
+}
+
+/// Adds options given as names and texts: `algorithms` (names, separated by commas), `callback_url`,
+/// `callback_token`, and any parameter as `{algorithm}.{parameter}`, those of the default algorithm by their name
+/// alone. A parameter asks for its algorithm.
+/// Nothing is refused here: names and values are checked with those that came as JSON.
+pub(crate) fn add_texts(
+    wishes: &mut Wishes,
+    catalogue: &[&'static Specification],
+    texts: Vec<(String, String)>,
+) {
+    for (key, text) in texts {
+        match key.as_str() {
+            "algorithms" => {
+                for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                    parameters_of(wishes, name);
+                }
+            }
+            "callback_url" => wishes.callback_url = Some(text),
+            "callback_token" => wishes.callback_token = Some(Secret::new(text)),
+            _ => {
+                let (algorithm, name) = key.split_once('.').unwrap_or((DEFAULT_ALGORITHM, key.as_str()));
+                let value = catalogue
+                    .iter()
+                    .find(|specification| specification.name == algorithm)
+                    .and_then(|specification| specification.parameters.iter().find(|p| p.name == name))
+                    .map_or_else(|| text.clone().into(), |parameter| parameter.kind.read_text(&text));
+                parameters_of(wishes, algorithm).0.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+/// The parameters asked for one algorithm, which is thereby asked for.
+fn parameters_of<'a>(wishes: &'a mut Wishes, algorithm: &str) -> &'a mut Parameters {
+    let index = wishes.algorithms.iter().position(|(name, _)| name == algorithm).unwrap_or_else(|| {
+        wishes.algorithms.push((algorithm.to_owned(), Parameters::default()));
+        wishes.algorithms.len() - 1
+    });
+    &mut wishes.algorithms[index].1
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(texts: &[(&str, &str)]) -> Wishes {
+        let mut wishes = Wishes::default();
+        let texts = texts.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        add_texts(&mut wishes, &detection::catalogue(), texts);
+        wishes
+    }
+
+    #[test]
+    fn texts_name_algorithms_and_parameters() {
+        let wishes = read(&[
+            ("algorithms", "poi_detection, thumbnail"),
+            ("width", "200"),
+            ("thumbnail.fit", "contain"),
+            ("poi_detection.sigma", "2.5"),
+        ]);
+        let asked: Vec<_> =
+            wishes.algorithms.iter().map(|(name, parameters)| (name.as_str(), json!(parameters))).collect();
+        assert_eq!(
+            asked,
+            [
+                ("poi_detection", json!({"sigma": 2.5})),
+                ("thumbnail", json!({"width": 200, "fit": "contain"}))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_parameter_asks_for_its_algorithm() {
+        assert_eq!(read(&[("width", "50")]).algorithms[0].0, "thumbnail");
+        assert_eq!(read(&[("poi_detection.max_points", "5")]).algorithms[0].0, "poi_detection");
+    }
+
+    #[test]
+    fn json_takes_names_and_details() {
+        let options: Options = serde_json::from_value(json!({
+            "algorithms": ["poi_detection", {"name": "thumbnail", "parameters": {"width": 7}}],
+            "callback_token": "hunter2"
+        }))
+        .expect("valid");
+        assert!(!format!("{options:?}").contains("hunter2"));
+        let wishes = options.into_wishes();
+        assert_eq!(wishes.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
+        assert_eq!(json!(wishes.algorithms[1].1), json!({"width": 7}));
+        let error = serde_json::from_value::<Options>(json!({"algorithms": [3]})).expect_err("not a choice");
+        assert!(error.to_string().starts_with("an algorithm is a name"), "{error}");
+    }
+}

@@ -1,0 +1,58 @@
+//! One HTTP client, one set of credentials, and a client for each service that a function uses.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{Builder, tls};
+
+use crate::{Bucket, JobsTable, Queue};
+
+/// Makes the adapters. Region, credentials and endpoints come from the environment (`AWS_REGION`,
+/// `AWS_ENDPOINT_URL`, …), as for every AWS SDK.
+#[derive(Debug)]
+pub struct Clients(SdkConfig);
+
+impl Clients {
+    /// Reads the environment; nothing is connected to yet.
+    pub async fn from_env() -> Self {
+        let http = Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .read_timeout(Duration::from_secs(10))
+            .operation_attempt_timeout(Duration::from_secs(20))
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Self(config)
+    }
+
+    /// The jobs table of this name.
+    #[must_use]
+    pub fn table(&self, name: impl Into<String>) -> JobsTable {
+        JobsTable::new(aws_sdk_dynamodb::Client::new(&self.0), name.into())
+    }
+
+    /// The bucket of this name.
+    #[must_use]
+    pub fn bucket(&self, name: impl Into<String>) -> Bucket {
+        Bucket::new(aws_sdk_s3::Client::new(&self.0), name.into())
+    }
+
+    /// The queue of jobs at this URL.
+    #[must_use]
+    pub fn jobs_queue(&self, url: impl Into<String>) -> Queue {
+        Queue::new(aws_sdk_sqs::Client::new(&self.0), "jobs_queue", url.into())
+    }
+
+    /// The queue of callbacks at this URL.
+    #[must_use]
+    pub fn callbacks_queue(&self, url: impl Into<String>) -> Queue {
+        Queue::new(aws_sdk_sqs::Client::new(&self.0), "callbacks_queue", url.into())
+    }
+}

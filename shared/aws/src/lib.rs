@@ -1,0 +1,13 @@
+//! The ports of `jobs` on DynamoDB, S3 and SQS.
+
+mod clients;
+mod error;
+mod objects;
+mod queues;
+mod table;
+pub mod upload_event;
+
+pub use clients::Clients;
+pub use objects::Bucket;
+pub use queues::{Queue, Queues};
+pub use table::JobsTable;

@@ -1,0 +1,201 @@
+//! Images and results in S3.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    operation::{get_object::GetObjectError, head_object::HeadObjectError},
+    presigning::{PresignedRequest, PresigningConfig},
+    primitives::ByteStream,
+    types::{Delete, ObjectIdentifier},
+};
+use bytes::Bytes;
+use jobs::{
+    error::PortError,
+    id::JobId,
+    key::{ObjectKey, job_prefix},
+    ports::{ObjectInfo, PresignUploads, Probe, Read, ReadObjects, UploadTicket, WriteObjects},
+};
+use url::Url;
+
+use crate::error::{broken, port_error};
+
+/// The bucket.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    client: Client,
+    name: String,
+}
+
+impl Bucket {
+    pub(crate) fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+}
+
+fn info(bytes: Option<i64>, content_type: Option<String>, etag: Option<String>) -> ObjectInfo {
+    ObjectInfo {
+        bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
+        content_type: content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
+        etag: etag.unwrap_or_default().trim_matches('"').to_owned(),
+    }
+}
+
+fn presigned_url(operation: &'static str, request: &PresignedRequest) -> Result<Url, PortError> {
+    Url::parse(request.uri()).map_err(|error| broken(operation, error))
+}
+
+#[async_trait]
+impl ReadObjects for Bucket {
+    async fn read(&self, key: &ObjectKey, max_bytes: u64) -> Result<Read, PortError> {
+        const OPERATION: &str = "reading an object";
+        let got = self.client.get_object().bucket(&self.name).key(key.to_string()).send().await;
+        let object = match got {
+            Ok(object) => object,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+                return Ok(Read::Missing);
+            }
+            Err(error) => return Err(port_error(OPERATION)(error)),
+        };
+        let info = info(object.content_length, object.content_type, object.e_tag);
+        if info.bytes > max_bytes {
+            return Ok(Read::TooLarge(info.bytes));
+        }
+        let body = object.body.collect().await.map_err(|error| PortError {
+            operation: OPERATION,
+            retryable: true,
+            cause: Box::new(error),
+        })?;
+        Ok(Read::Found(info, body.into_bytes()))
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, PortError> {
+        match self.client.head_object().bucket(&self.name).key(key.to_string()).send().await {
+            Ok(head) => Ok(Some(info(head.content_length, head.content_type, head.e_tag))),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            Err(error) => Err(port_error("describing an object")(error)),
+        }
+    }
+
+    async fn presign_get(&self, key: &ObjectKey, validity: Duration) -> Result<Url, PortError> {
+        const OPERATION: &str = "signing a download";
+        let terms = PresigningConfig::expires_in(validity).map_err(|error| broken(OPERATION, error))?;
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.name)
+            .key(key.to_string())
+            .presigned(terms)
+            .await
+            .map_err(port_error(OPERATION))?;
+        presigned_url(OPERATION, &request)
+    }
+}
+
+#[async_trait]
+impl WriteObjects for Bucket {
+    async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError> {
+        self.client
+            .put_object()
+            .bucket(&self.name)
+            .key(key.to_string())
+            .content_type(content_type)
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(port_error("storing an object"))?;
+        Ok(())
+    }
+
+    async fn delete_all(&self, job: JobId) -> Result<(), PortError> {
+        const OPERATION: &str = "deleting a job's objects";
+        // A job has a handful of objects, far fewer than the thousand that one listing and one deletion take.
+        let listed = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(job_prefix(job))
+            .send()
+            .await
+            .map_err(port_error(OPERATION))?;
+        let identifiers = listed
+            .contents()
+            .iter()
+            .filter_map(|object| object.key())
+            .map(|key| ObjectIdentifier::builder().key(key).build())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| broken(OPERATION, error))?;
+        if identifiers.is_empty() {
+            return Ok(());
+        }
+        let delete = Delete::builder()
+            .set_objects(Some(identifiers))
+            .quiet(true)
+            .build()
+            .map_err(|error| broken(OPERATION, error))?;
+        let deleted = self
+            .client
+            .delete_objects()
+            .bucket(&self.name)
+            .delete(delete)
+            .send()
+            .await
+            .map_err(port_error(OPERATION))?;
+        match deleted.errors().first() {
+            None => Ok(()),
+            Some(error) => Err(PortError {
+                operation: OPERATION,
+                retryable: true,
+                cause: error.code().unwrap_or("an object was not deleted").into(),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl PresignUploads for Bucket {
+    async fn presign_put(
+        &self,
+        key: &ObjectKey,
+        content_type: &str,
+        bytes: u64,
+        validity: Duration,
+    ) -> Result<UploadTicket, PortError> {
+        const OPERATION: &str = "signing an upload";
+        let terms = PresigningConfig::expires_in(validity).map_err(|error| broken(OPERATION, error))?;
+        let length = i64::try_from(bytes).map_err(|error| broken(OPERATION, error))?;
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(key.to_string())
+            .content_type(content_type)
+            .content_length(length)
+            .presigned(terms)
+            .await
+            .map_err(port_error(OPERATION))?;
+        let url = presigned_url(OPERATION, &request)?;
+        let mut headers: Vec<_> =
+            request.headers().map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        headers.sort();
+        Ok(UploadTicket { url, headers })
+    }
+}
+
+#[async_trait]
+impl Probe for Bucket {
+    fn name(&self) -> &'static str {
+        "bucket"
+    }
+
+    async fn probe(&self) -> Result<(), PortError> {
+        self.client
+            .head_bucket()
+            .bucket(&self.name)
+            .send()
+            .await
+            .map_err(port_error("describing the bucket"))?;
+        Ok(())
+    }
+}

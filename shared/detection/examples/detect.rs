@@ -1,0 +1,123 @@
+//! Runs one detector on one file, as the worker does:
+//!
+//! `cargo run --release -p detection --example detect -- IN --algorithm NAME [--parameters JSON] [--out PREFIX]
+//! [--repeat N]`
+//!
+//! Prints the result JSON; with `--out` writes PREFIX.json, .geojson, .csv and .png; with `--repeat` prints the median
+//! milliseconds of N detections (without decoding) on stderr. What is refused prints `{"code", "message"}` and ends
+//! with status 2.
+
+use std::fmt::{Display, Write as _};
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use detection::{Context, Form, catalogue, detector};
+use imaging::{Deadline, Limits, Source};
+use jobs::algorithm::Parameters;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+/// What is refused: a stable code and a sentence.
+struct Refusal {
+    code: &'static str,
+    message: String,
+}
+
+fn refuse(code: &'static str, message: impl Display) -> Refusal {
+    Refusal { code, message: message.to_string() }
+}
+
+struct Arguments {
+    input: String,
+    algorithm: String,
+    parameters: Parameters,
+    out: Option<String>,
+    repeat: usize,
+}
+
+impl Arguments {
+    fn read(mut given: impl Iterator<Item = String>) -> Result<Self, Refusal> {
+        const USAGE: &str =
+            "usage: detect IN --algorithm NAME [--parameters JSON] [--out PREFIX] [--repeat N]";
+        let (mut input, mut algorithm, mut out) = (None, None, None);
+        let (mut parameters, mut repeat) = (Parameters::default(), 0);
+        while let Some(argument) = given.next() {
+            if !argument.starts_with("--") {
+                input = Some(argument);
+                continue;
+            }
+            let value = given.next().ok_or_else(|| refuse("usage", USAGE))?;
+            match argument.as_str() {
+                "--algorithm" => algorithm = Some(value),
+                "--parameters" => {
+                    parameters = serde_json::from_str(&value).map_err(|e| {
+                        refuse("invalid_json", format!("--parameters must be a JSON object: {e}"))
+                    })?;
+                }
+                "--out" => out = Some(value),
+                "--repeat" => repeat = value.parse().map_err(|_| refuse("usage", USAGE))?,
+                _ => return Err(refuse("usage", USAGE)),
+            }
+        }
+        let (Some(input), Some(algorithm)) = (input, algorithm) else { return Err(refuse("usage", USAGE)) };
+        Ok(Self { input, algorithm, parameters, out, repeat })
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Refusal> {
+    let Arguments { input, algorithm, parameters, out, repeat } = arguments;
+    let file_error = |path: &str, error| refuse("file", format!("{path}: {error}"));
+    let detector = detector(algorithm).ok_or_else(|| {
+        let known: Vec<_> = catalogue().iter().skip(1).map(|s| s.name).collect();
+        refuse(
+            "unknown_algorithm",
+            format!("there is no detector `{algorithm}`; there are {}", known.join(", ")),
+        )
+    })?;
+    let refuse_detection = |error: detection::DetectError| refuse(error.code(), &error);
+    let run = detector.specification().resolve(parameters).map_err(|error| refuse_detection(error.into()))?;
+
+    let bytes = std::fs::read(input).map_err(|error| file_error(input, error))?;
+    let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    let deadline = Deadline::none();
+    let refuse_image = |error: imaging::ImageError| refuse(error.code(), &error);
+    let source = Source::open(bytes, &Limits::default(), deadline).map_err(refuse_image)?;
+    let image = source.image().map_err(refuse_image)?;
+
+    let detect = || detector.detect(image, &run.parameters, deadline).map_err(refuse_detection);
+    let findings = detect()?;
+    let context = Context { run: &run, sha256: &sha256, width: image.width(), height: image.height() };
+    let _ = std::io::stdout().write_all(findings.json(&context).as_bytes());
+    if let Some(prefix) = out {
+        for form in Form::ALL {
+            let path = format!("{prefix}.{}", form.extension());
+            let content = findings.render(form, &context, image).map_err(refuse_detection)?;
+            std::fs::write(&path, content).map_err(|error| file_error(&path, error))?;
+        }
+    }
+    if *repeat > 0 {
+        let mut times = Vec::with_capacity(*repeat);
+        for _ in 0..*repeat {
+            let start = Instant::now();
+            detect()?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        eprintln!("{}", json!({"repeat": repeat, "median_ms": (times[times.len() / 2] * 1e3).round() / 1e3}));
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match Arguments::read(std::env::args().skip(1)).and_then(|arguments| run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refusal { code, message }) => {
+            println!("{}", json!({"code": code, "message": message}));
+            ExitCode::from(2)
+        }
+    }
+}

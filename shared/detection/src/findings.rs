@@ -1,0 +1,166 @@
+//! What a detector found: the one result that every form is made from.
+
+/// What the entries of a result are and what was measured of each. A detector has one, as a static.
+#[derive(Debug, PartialEq)]
+pub struct Schema {
+    /// The name of the list in the result JSON; the specification's `list` says the same.
+    pub list: &'static str,
+    /// What the entries are called and drawn as.
+    pub class: Class,
+    /// What was measured, in the order of [`Entry::values`]. Names are `snake_case`, neither `x` nor `y`.
+    pub columns: &'static [Column],
+}
+
+/// How QuPath names and colours an object; the overlay uses the colour too.
+#[derive(Debug, PartialEq)]
+pub struct Class {
+    /// The classification's name.
+    pub name: &'static str,
+    /// sRGB; should stand out for people with any colour vision.
+    pub color: [u8; 3],
+}
+
+/// One measured quantity.
+#[derive(Debug, PartialEq)]
+pub struct Column {
+    /// Its key in JSON and GeoJSON, and with the unit its header in CSV.
+    pub name: &'static str,
+    /// `px`, `px2`, `µm`, …; none for a pure number.
+    pub unit: Option<&'static str>,
+    /// How many digits are written.
+    pub digits: Digits,
+}
+
+/// How a number is rounded when it is written. Trailing zeros are never written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digits {
+    /// So many after the point: for lengths and counts.
+    Decimals(u8),
+    /// So many significant ones: for what spans orders of magnitude.
+    Significant(u8),
+}
+
+/// The findings of one run, in the order that the algorithm defines. Stored column by column: an entry costs 16 bytes,
+/// 8 for each measured value, and 8 for each vertex of its outline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    schema: &'static Schema,
+    x: Vec<f64>,
+    y: Vec<f64>,
+    values: Vec<f64>,
+    vertices: Vec<[f32; 2]>,
+    /// Where each entry's outline ends in `vertices`; empty as long as no entry has an outline.
+    outline_ends: Vec<u32>,
+}
+
+/// One finding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry<'a> {
+    /// The centre's x, in pixels of the upright full-size image.
+    pub x: f64,
+    /// The centre's y, in pixels of the upright full-size image.
+    pub y: f64,
+    /// What was measured, in the order of [`Schema::columns`].
+    pub values: &'a [f64],
+    /// The outline's vertices (x, y), not closed; empty for a point.
+    pub outline: &'a [[f32; 2]],
+}
+
+impl Findings {
+    /// No findings yet.
+    #[must_use]
+    pub fn new(schema: &'static Schema) -> Self {
+        Self {
+            schema,
+            x: Vec::new(),
+            y: Vec::new(),
+            values: Vec::new(),
+            vertices: Vec::new(),
+            outline_ends: Vec::new(),
+        }
+    }
+
+    /// Appends a point with one value per column.
+    pub fn push<const COLUMNS: usize>(&mut self, x: f64, y: f64, values: [f64; COLUMNS]) {
+        self.push_outlined(x, y, values, &[]);
+    }
+
+    /// Appends an object with one value per column and its outline: the vertices (x, y) of a simple polygon, without
+    /// the closing repetition of the first.
+    pub fn push_outlined<const COLUMNS: usize>(
+        &mut self,
+        x: f64,
+        y: f64,
+        values: [f64; COLUMNS],
+        outline: &[[f32; 2]],
+    ) {
+        debug_assert_eq!(COLUMNS, self.schema.columns.len(), "one value per column");
+        if !outline.is_empty() || !self.outline_ends.is_empty() {
+            self.outline_ends.resize(self.x.len(), 0);
+            self.vertices.extend_from_slice(outline);
+            self.outline_ends.push(u32::try_from(self.vertices.len()).unwrap_or(u32::MAX));
+        }
+        self.x.push(x);
+        self.y.push(y);
+        self.values.extend_from_slice(&values);
+    }
+
+    /// What the entries are.
+    #[must_use]
+    pub fn schema(&self) -> &'static Schema {
+        self.schema
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.x.len()
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.x.is_empty()
+    }
+
+    /// The entries, in the order of the algorithm.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + DoubleEndedIterator {
+        let columns = self.schema.columns.len();
+        (0..self.len()).map(move |i| Entry {
+            x: self.x[i],
+            y: self.y[i],
+            values: &self.values[i * columns..(i + 1) * columns],
+            outline: self.outline(i),
+        })
+    }
+
+    fn outline(&self, i: usize) -> &[[f32; 2]] {
+        let end_of = |i: usize| self.outline_ends.get(i).map_or(0, |end| *end as usize);
+        let start = i.checked_sub(1).map_or(0, end_of);
+        self.vertices.get(start..end_of(i)).unwrap_or(&[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static SCHEMA: Schema = Schema {
+        list: "nuclei",
+        class: Class { name: "Nucleus", color: [1, 2, 3] },
+        columns: &[Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) }],
+    };
+
+    #[test]
+    fn outlines_belong_to_their_own_entries() {
+        let triangle = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]];
+        let mut findings = Findings::new(&SCHEMA);
+        findings.push(1.0, 2.0, [3.0]);
+        findings.push_outlined(4.0, 5.0, [6.0], &triangle);
+        findings.push(7.0, 8.0, [9.0]);
+        findings.push_outlined(10.0, 11.0, [12.0], &triangle);
+        let entries: Vec<_> = findings.entries().collect();
+        assert_eq!(entries.iter().map(|e| e.outline.len()).collect::<Vec<_>>(), [0, 3, 0, 3]);
+        assert_eq!(entries[3], Entry { x: 10.0, y: 11.0, values: &[12.0], outline: &triangle });
+    }
+}

@@ -1,0 +1,354 @@
+//! The forms in which findings leave: JSON, GeoJSON for QuPath, CSV, and an overlay drawn on the image. Each is made
+//! from the same [`Findings`] and is the same byte for byte every time.
+
+use std::fmt::Write as _;
+
+use imaging::Image;
+use jobs::algorithm::Run;
+use serde_json::{Value, json};
+
+use crate::{Column, DetectError, Digits, Entry, Findings, overlay};
+
+/// Digits of a coordinate: a thousandth of a pixel is finer than any detector measures.
+const POSITION: Digits = Digits::Decimals(3);
+
+/// A form of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// The full result.
+    Json,
+    /// A FeatureCollection of QuPath detections.
+    GeoJson,
+    /// One row an object.
+    Csv,
+    /// Markers on the image reduced to fit 2048 × 2048.
+    Png,
+}
+
+impl Form {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::Json, Self::GeoJson, Self::Csv, Self::Png];
+
+    /// The file extension, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::GeoJson => "geojson",
+            Self::Csv => "csv",
+            Self::Png => "png",
+        }
+    }
+
+    /// The media type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::GeoJson => "application/geo+json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Png => "image/png",
+        }
+    }
+}
+
+/// Where findings came from: what a result says about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The algorithm, its version and its complete parameters.
+    pub run: &'a Run,
+    /// SHA-256 of the source's bytes, in hex.
+    pub sha256: &'a str,
+    /// Width of the upright full-size image, in pixels.
+    pub width: u32,
+    /// Height of the upright full-size image, in pixels.
+    pub height: u32,
+}
+
+impl Findings {
+    /// The findings in a form. `image` is the upright full-size image; only [`Form::Png`] looks at it.
+    ///
+    /// # Errors
+    /// [`DetectError::Encode`] when the overlay cannot be encoded; no other form fails.
+    pub fn render(&self, form: Form, context: &Context<'_>, image: &Image) -> Result<Vec<u8>, DetectError> {
+        Ok(match form {
+            Form::Json => self.json(context).into_bytes(),
+            Form::GeoJson => self.geojson(context).into_bytes(),
+            Form::Csv => self.csv().into_bytes(),
+            Form::Png => self.overlay_png(image)?,
+        })
+    }
+
+    /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "units",
+    /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's. One entry a line. An entry with an outline has
+    /// `"outline": [[x, y], …]`, not closed. A unit is `null` where the quantity is a pure number.
+    #[must_use]
+    pub fn json(&self, context: &Context<'_>) -> String {
+        let mut out = String::with_capacity(512 + self.len() * (32 + 32 * self.schema().columns.len()));
+        out.push('{');
+        push_provenance(&mut out, context);
+        out.push_str(",\"units\":{\"x\":\"px\",\"y\":\"px\"");
+        for column in self.schema().columns {
+            let _ = write!(out, ",{}:{}", quoted(column.name), Value::from(column.unit));
+        }
+        let _ = write!(out, "}},\"count\":{},{}:[", self.len(), quoted(self.schema().list));
+        for (i, entry) in self.entries().enumerate() {
+            out.push_str(if i == 0 { "\n{\"x\":" } else { ",\n{\"x\":" });
+            push_number(&mut out, entry.x, POSITION);
+            out.push_str(",\"y\":");
+            push_number(&mut out, entry.y, POSITION);
+            for (column, value) in self.schema().columns.iter().zip(entry.values) {
+                let _ = write!(out, ",{}:", quoted(column.name));
+                push_number(&mut out, *value, column.digits);
+            }
+            if !entry.outline.is_empty() {
+                out.push_str(",\"outline\":[");
+                push_positions(&mut out, entry.outline.iter());
+                out.push(']');
+            }
+            out.push('}');
+        }
+        out.push_str("]}\n");
+        out
+    }
+
+    /// A GeoJSON FeatureCollection that QuPath opens as detections: a Feature for each entry, with a `Point` or a
+    /// closed `Polygon` in pixels of the full-size image, `objectType` `detection`, `classification`, and the measured
+    /// values as `measurements` (unit in the name, as QuPath has it). The ids are UUIDs made from the run and the
+    /// entry's place, so that opening a result twice updates objects in place of doubling them. The member `darkroom`
+    /// says where the result came from; readers skip it.
+    #[must_use]
+    pub fn geojson(&self, context: &Context<'_>) -> String {
+        let mut out = String::with_capacity(512 + self.len() * (256 + 32 * self.schema().columns.len()));
+        out.push_str("{\"type\":\"FeatureCollection\",\"darkroom\":{");
+        push_provenance(&mut out, context);
+        out.push_str("},\"features\":[");
+        let namespace = fingerprint(context);
+        let class = &self.schema().class;
+        let classification = json!({"name": class.name, "color": class.color}).to_string();
+        let names: Vec<String> = self.schema().columns.iter().map(measurement_name).collect();
+        for (i, entry) in self.entries().enumerate() {
+            out.push_str(if i == 0 { "\n" } else { ",\n" });
+            let _ = write!(out, "{{\"type\":\"Feature\",\"id\":\"{}\",\"geometry\":", uuid(namespace, i));
+            push_geometry(&mut out, &entry);
+            let _ = write!(
+                out,
+                ",\"properties\":{{\"objectType\":\"detection\",\"classification\":{classification},\"measurements\":{{"
+            );
+            let measured = self.schema().columns.iter().zip(&names).zip(entry.values);
+            for (j, ((column, name), value)) in measured.enumerate() {
+                let _ = write!(out, "{}{name}:", if j == 0 { "" } else { "," });
+                push_number(&mut out, *value, column.digits);
+            }
+            out.push_str("}}}");
+        }
+        out.push_str("]}\n");
+        out
+    }
+
+    /// CSV as RFC 4180 has it (commas, CRLF), one row an entry. The header names each column with its unit:
+    /// `x_px,y_px,response`. Outlines are not in it.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut out = String::with_capacity(64 + self.len() * (20 + 16 * self.schema().columns.len()));
+        out.push_str("x_px,y_px");
+        for column in self.schema().columns {
+            let _ = match column.unit {
+                Some(unit) => write!(out, ",{}_{unit}", column.name),
+                None => write!(out, ",{}", column.name),
+            };
+        }
+        out.push_str("\r\n");
+        for entry in self.entries() {
+            push_number(&mut out, entry.x, POSITION);
+            out.push(',');
+            push_number(&mut out, entry.y, POSITION);
+            for (column, value) in self.schema().columns.iter().zip(entry.values) {
+                out.push(',');
+                push_number(&mut out, *value, column.digits);
+            }
+            out.push_str("\r\n");
+        }
+        out
+    }
+
+    /// A PNG of the image reduced to fit 2048 × 2048 with every finding marked on it: a ring around a point, the
+    /// outline of an object, in the class's colour with a dark halo. `image` is the upright full-size image.
+    ///
+    /// # Errors
+    /// [`DetectError::Encode`] when the PNG cannot be made.
+    pub fn overlay_png(&self, image: &Image) -> Result<Vec<u8>, DetectError> {
+        Ok(overlay::draw(self, image).encode_png()?)
+    }
+}
+
+/// The members that say what made a result, without the braces.
+fn push_provenance(out: &mut String, context: &Context<'_>) {
+    let Context { run, sha256, width, height } = context;
+    let parameters = Value::Object(run.parameters.0.clone());
+    let _ = write!(
+        out,
+        "\"algorithm\":{},\"version\":{},\"parameters\":{parameters},\
+         \"source\":{{\"sha256\":{},\"width\":{width},\"height\":{height}}}",
+        quoted(&run.name),
+        quoted(&run.version),
+        quoted(sha256),
+    );
+}
+
+fn push_geometry(out: &mut String, entry: &Entry<'_>) {
+    if entry.outline.is_empty() {
+        out.push_str("{\"type\":\"Point\",\"coordinates\":[");
+        push_number(out, entry.x, POSITION);
+        out.push(',');
+        push_number(out, entry.y, POSITION);
+        out.push_str("]}");
+    } else {
+        out.push_str("{\"type\":\"Polygon\",\"coordinates\":[[");
+        push_positions(out, entry.outline.iter().chain(entry.outline.first()));
+        out.push_str("]]}");
+    }
+}
+
+fn push_positions<'a>(out: &mut String, positions: impl Iterator<Item = &'a [f32; 2]>) {
+    for (i, [x, y]) in positions.enumerate() {
+        out.push_str(if i == 0 { "[" } else { ",[" });
+        push_number(out, f64::from(*x), POSITION);
+        out.push(',');
+        push_number(out, f64::from(*y), POSITION);
+        out.push(']');
+    }
+}
+
+/// Writes a number as JSON and CSV both take it, rounded and in its shortest form. What is not finite, which no
+/// detector gives, becomes 0.
+fn push_number(out: &mut String, value: f64, digits: Digits) {
+    let rounded = match digits {
+        _ if !value.is_finite() => 0.0,
+        Digits::Decimals(decimals) => {
+            let scale = 10f64.powi(i32::from(decimals));
+            (value * scale).round() / scale
+        }
+        Digits::Significant(digits) => {
+            let fraction = usize::from(digits.max(1)) - 1;
+            format!("{value:.fraction$e}").parse().unwrap_or(0.0)
+        }
+    };
+    let rounded = rounded + 0.0; // makes 0 of −0
+    let plain = rounded == 0.0 || (1e-5..1e15).contains(&rounded.abs());
+    let _ = if plain { write!(out, "{rounded}") } else { write!(out, "{rounded:e}") };
+}
+
+fn quoted(text: &str) -> Value {
+    Value::from(text)
+}
+
+/// A column's name as a JSON string, with its unit as QuPath writes it: `"area px2"`.
+fn measurement_name(column: &Column) -> String {
+    match column.unit {
+        Some(unit) => quoted(&format!("{} {unit}", column.name)).to_string(),
+        None => quoted(column.name).to_string(),
+    }
+}
+
+/// FNV-1a, 64 bit, of all that distinguishes one run from another.
+fn fingerprint(context: &Context<'_>) -> u64 {
+    let mut text = String::new();
+    push_provenance(&mut text, context);
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A UUID of version 8 (RFC 9562: bits of our own choice) from the run's fingerprint and the entry's place.
+fn uuid(namespace: u64, index: usize) -> String {
+    let variant_and_mix = 0x8000 | (namespace & 0x3fff);
+    format!(
+        "{:08x}-{:04x}-8{:03x}-{variant_and_mix:04x}-{index:012x}",
+        namespace >> 32,
+        (namespace >> 16) & 0xffff,
+        (namespace >> 4) & 0xfff,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::algorithm::Parameters;
+
+    use super::*;
+    use crate::{Class, Schema};
+
+    static SCHEMA: Schema = Schema {
+        list: "nuclei",
+        class: Class { name: "Nucleus", color: [240, 228, 66] },
+        columns: &[
+            Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) },
+            Column { name: "score", unit: None, digits: Digits::Significant(3) },
+        ],
+    };
+
+    fn written(value: f64, digits: Digits) -> String {
+        let mut out = String::from("0,");
+        push_number(&mut out, value, digits);
+        out.split_off(2)
+    }
+
+    #[test]
+    fn numbers_are_rounded_and_short() {
+        for (value, digits, expected) in [
+            (12.5, POSITION, "12.5"),
+            (12.0004, POSITION, "12"),
+            (-0.0001, POSITION, "0"),
+            (100.0, Digits::Decimals(0), "100"),
+            (0.0, Digits::Significant(6), "0"),
+            (123_456.7, Digits::Significant(3), "123000"),
+            (0.001_234_567, Digits::Significant(4), "0.001235"),
+            (1.234_567e-9, Digits::Significant(4), "1.235e-9"),
+            (-2e20, Digits::Significant(4), "-2e20"),
+            (9.999_99, Digits::Significant(3), "10"),
+            (f64::NAN, POSITION, "0"),
+        ] {
+            assert_eq!(written(value, digits), expected, "{value} {digits:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_point_and_of_an_outline() {
+        let mut findings = Findings::new(&SCHEMA);
+        findings.push(1.5, 2.25, [9.0, 0.012_345]);
+        findings.push_outlined(4.0, 5.0, [0.5, 1.0], &[[3.0, 4.0], [5.0, 4.0], [4.0, 6.5]]);
+        let mut parameters = Parameters::default();
+        parameters.0.insert("sigma".into(), json!(1.5));
+        let run = Run { name: "nuclei_detection".into(), version: "2".into(), parameters };
+        let context = Context { run: &run, sha256: "ab", width: 8, height: 7 };
+
+        assert_eq!(
+            findings.json(&context),
+            "{\"algorithm\":\"nuclei_detection\",\"version\":\"2\",\"parameters\":{\"sigma\":1.5},\
+             \"source\":{\"sha256\":\"ab\",\"width\":8,\"height\":7},\
+             \"units\":{\"x\":\"px\",\"y\":\"px\",\"area\":\"px2\",\"score\":null},\"count\":2,\"nuclei\":[\n\
+             {\"x\":1.5,\"y\":2.25,\"area\":9,\"score\":0.0123},\n\
+             {\"x\":4,\"y\":5,\"area\":0.5,\"score\":1,\"outline\":[[3,4],[5,4],[4,6.5]]}]}\n"
+        );
+        assert_eq!(findings.csv(), "x_px,y_px,area_px2,score\r\n1.5,2.25,9,0.0123\r\n4,5,0.5,1\r\n");
+
+        let geojson: Value = serde_json::from_str(&findings.geojson(&context)).expect("GeoJSON is JSON");
+        assert_eq!(geojson["type"], "FeatureCollection");
+        assert_eq!(geojson["darkroom"]["source"]["sha256"], "ab");
+        let [point, polygon] = geojson["features"].as_array().expect("features").as_slice() else {
+            panic!("two features")
+        };
+        assert_eq!(point["geometry"], json!({"type": "Point", "coordinates": [1.5, 2.25]}));
+        assert_eq!(
+            point["properties"],
+            json!({"objectType": "detection", "classification": {"name": "Nucleus", "color": [240, 228, 66]},
+                   "measurements": {"area px2": 9, "score": 0.0123}})
+        );
+        assert_eq!(
+            polygon["geometry"],
+            json!({"type": "Polygon", "coordinates": [[[3, 4], [5, 4], [4, 6.5], [3, 4]]]})
+        );
+        let id = point["id"].as_str().expect("an id");
+        assert_eq!((id.len(), &id[14..15], id != polygon["id"]), (36, "8", true));
+        assert!("89ab".contains(&id[19..20]), "{id}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Detection: what is in an image, found by algorithms that state their formula.
+//!
+//! Pure and synchronous: pixels and parameters in, [`Findings`] out; no AWS, no HTTP, no clock but the
+//! [`imaging::Deadline`] that the caller brings. One [`Detector`] is one file; [`detectors`] lists them.
+//!
+//! - Coordinates are `f64` pixels of the upright full-size image, origin at the top left of the top-left pixel, x to
+//!   the right, y down: the centre of pixel (column i, row j) is (i + 0.5, j + 0.5).
+//! - The same image and parameters give the same findings, and the same findings the same bytes in every [`Form`].
+//! - Memory: a detector may hold a few float planes of the image's size beside the image itself, at most eight.
+
+mod findings;
+mod forms;
+mod grey;
+mod kernels;
+mod overlay;
+mod peaks;
+mod poi_detection;
+mod registry;
+
+use imaging::{Deadline, Image, ImageError, TimedOut};
+use jobs::algorithm::{ParameterError, Parameters, Specification};
+
+pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
+pub use forms::{Context, Form};
+pub use registry::{catalogue, detector, detectors};
+
+/// One algorithm. Implementations hold no state: everything that varies comes in as an argument.
+pub trait Detector: Send + Sync {
+    /// Name, version, parameters and the name of the result's list.
+    fn specification(&self) -> &'static Specification;
+
+    /// Finds what the algorithm looks for, in the order that the result is to have.
+    ///
+    /// `image` is the upright full-size image. `parameters` may be as they came or resolved: they are checked against
+    /// the specification and completed with its defaults either way.
+    ///
+    /// # Errors
+    /// [`DetectError::InvalidParameters`] for what the specification forbids, [`DetectError::TimedOut`] when the
+    /// deadline passes, which is looked at every few dozen rows.
+    fn detect(
+        &self,
+        image: &Image,
+        parameters: &Parameters,
+        deadline: Deadline,
+    ) -> Result<Findings, DetectError>;
+}
+
+/// Why there are no findings. None of these goes away by trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// A parameter is unknown, of another type or out of range.
+    #[error(transparent)]
+    InvalidParameters(#[from] ParameterError),
+    /// The deadline passed while it ran.
+    #[error("the detection took longer than its time limit: send a smaller image")]
+    TimedOut(#[from] TimedOut),
+    /// The overlay could not be encoded.
+    #[error("the overlay could not be encoded")]
+    Encode(#[from] ImageError),
+    /// A specification and the struct that reads its parameters disagree: a fault of the detector.
+    #[error("the algorithm could not read its own parameters")]
+    Inconsistent(#[source] serde_json::Error),
+}
+
+impl DetectError {
+    /// The stable code that clients see.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidParameters(_) => "invalid_parameters",
+            Self::TimedOut(_) => "time_limit",
+            Self::Encode(error) => error.code(),
+            Self::Inconsistent(_) => "internal_error",
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Findings drawn on the image, to be seen at a glance: bright rings and outlines with a dark halo, so that they stand
+//! out on light and on dark ground and for people with any colour vision.
+
+use imaging::Image;
+
+use crate::Findings;
+
+/// The longest side of an overlay, in pixels.
+const MAX_SIDE: u32 = 2048;
+const HALO: [u8; 3] = [0, 0, 0];
+
+/// The image reduced to fit [`MAX_SIDE`], with a mark for each finding. All halos lie below all marks, and of
+/// overlapping marks the earlier finding's lies on top.
+pub(crate) fn draw(findings: &Findings, image: &Image) -> Image {
+    let reduced = image.fit_within(MAX_SIDE);
+    let (width, height) = (reduced.width(), reduced.height());
+    let scale = [f64::from(width) / f64::from(image.width()), f64::from(height) / f64::from(image.height())]
+        .map(|s| s as f32);
+    let place = |[x, y]: [f32; 2]| [x * scale[0], y * scale[1]];
+    let mark = Mark::for_image(width, height, findings.len());
+    let mut canvas = Canvas { width, height, rgba: reduced.rgba().to_vec() };
+    let color = findings.schema().class.color;
+    for (stroke, color, alpha) in [(mark.halo, HALO, 0.75), (mark.stroke, color, 1.0)] {
+        for entry in findings.entries().rev() {
+            if entry.outline.is_empty() {
+                canvas.ring(
+                    place([entry.x as f32, entry.y as f32]),
+                    mark.radius,
+                    Pen { stroke, color, alpha },
+                );
+            } else {
+                let next = entry.outline.iter().cycle().skip(1);
+                for (from, to) in entry.outline.iter().zip(next) {
+                    canvas.line(place(*from), place(*to), Pen { stroke, color, alpha });
+                }
+            }
+        }
+    }
+    Image::new(width, height, canvas.rgba).unwrap_or(reduced)
+}
+
+/// Sizes in pixels of the overlay.
+struct Mark {
+    /// From the centre of a ring to the middle of its stroke.
+    radius: f32,
+    /// Half the width of the bright stroke.
+    stroke: f32,
+    /// Half the width of the dark one below it.
+    halo: f32,
+}
+
+impl Mark {
+    /// Large enough to be seen when the whole image is on a screen, small enough to leave the image visible when there
+    /// are many.
+    fn for_image(width: u32, height: u32, count: usize) -> Self {
+        let side = width.max(height) as f32;
+        let room = (width as f32 * height as f32 / count.max(1) as f32).sqrt();
+        let radius = (side / 180.0).min(0.3 * room).clamp(3.0, 12.0);
+        let stroke = (radius * 0.19).clamp(0.65, 2.0);
+        Self { radius, stroke, halo: stroke + (radius * 0.16).clamp(0.8, 1.8) }
+    }
+}
+
+/// How a stroke is drawn.
+#[derive(Clone, Copy)]
+struct Pen {
+    /// Half its width in pixels.
+    stroke: f32,
+    color: [u8; 3],
+    /// Its opacity, 0 to 1.
+    alpha: f32,
+}
+
+struct Canvas {
+    width: u32,
+    height: u32,
+    rgba: Vec<u8>,
+}
+
+impl Canvas {
+    fn ring(&mut self, [cx, cy]: [f32; 2], radius: f32, pen: Pen) {
+        let reach = radius + pen.stroke + 1.0;
+        self.stroke([cx - reach, cy - reach], [cx + reach, cy + reach], pen, |x, y| {
+            ((x - cx).hypot(y - cy) - radius).abs()
+        });
+    }
+
+    fn line(&mut self, [ax, ay]: [f32; 2], [bx, by]: [f32; 2], pen: Pen) {
+        let reach = pen.stroke + 1.0;
+        let (dx, dy) = (bx - ax, by - ay);
+        let length = (dx * dx + dy * dy).max(f32::MIN_POSITIVE);
+        let low = [ax.min(bx) - reach, ay.min(by) - reach];
+        let high = [ax.max(bx) + reach, ay.max(by) + reach];
+        self.stroke(low, high, pen, |x, y| {
+            let along = (((x - ax) * dx + (y - ay) * dy) / length).clamp(0.0, 1.0);
+            (x - ax - along * dx).hypot(y - ay - along * dy)
+        });
+    }
+
+    /// Colours every pixel between `low` and `high` by how much of it lies within the stroke; `distance` is from the
+    /// pixel's centre to the middle of the stroke.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, as it should here"
+    )]
+    fn stroke(&mut self, low: [f32; 2], high: [f32; 2], pen: Pen, distance: impl Fn(f32, f32) -> f32) {
+        for y in low[1].floor() as u32..(high[1].ceil() as u32).min(self.height) {
+            for x in low[0].floor() as u32..(high[0].ceil() as u32).min(self.width) {
+                let covered = (pen.stroke + 0.5 - distance(x as f32 + 0.5, y as f32 + 0.5)).clamp(0.0, 1.0);
+                if covered > 0.0 {
+                    self.blend(x, y, pen.color, covered * pen.alpha);
+                }
+            }
+        }
+    }
+
+    /// "Over", on straight alpha.
+    fn blend(&mut self, x: u32, y: u32, color: [u8; 3], alpha: f32) {
+        let at = 4 * (y as usize * self.width as usize + x as usize);
+        let Some([r, g, b, a]) = self.rgba.get_mut(at..at + 4).and_then(|p| <&mut [u8; 4]>::try_from(p).ok())
+        else {
+            return;
+        };
+        let below = f32::from(*a) / 255.0 * (1.0 - alpha);
+        let total = alpha + below;
+        for (channel, new) in [r, g, b].into_iter().zip(color) {
+            *channel = ((f32::from(new) * alpha + f32::from(*channel) * below) / total).round() as u8;
+        }
+        *a = (total * 255.0).round() as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Schema};
+
+    static SCHEMA: Schema =
+        Schema { list: "points", class: Class { name: "Point", color: [240, 228, 66] }, columns: &[] };
+
+    fn pixel(image: &Image, x: u32, y: u32) -> &[u8] {
+        &image.rgba()[4 * (y * image.width() + x) as usize..][..4]
+    }
+
+    #[test]
+    fn a_ring_lies_around_its_point_and_leaves_it_visible() {
+        let white = Image::new(100, 80, vec![255; 100 * 80 * 4]).expect("an image");
+        let mut findings = Findings::new(&SCHEMA);
+        findings.push(50.5, 40.5, []);
+        let drawn = draw(&findings, &white);
+        assert_eq!((drawn.width(), drawn.height()), (100, 80));
+        assert_eq!(pixel(&drawn, 50, 40), [255; 4]);
+        assert_eq!(pixel(&drawn, 53, 40), [240, 228, 66, 255]);
+        assert!(pixel(&drawn, 54, 40)[0] < 128, "a dark halo outside the ring: {:?}", pixel(&drawn, 54, 40));
+        assert_eq!(pixel(&drawn, 60, 40), [255; 4]);
+    }
+
+    #[test]
+    fn marks_at_the_corners_and_on_nothing_stay_inside() {
+        let clear = Image::new(9, 1, vec![0; 36]).expect("an image");
+        let mut findings = Findings::new(&SCHEMA);
+        findings.push(0.0, 0.0, []);
+        findings.push_outlined(9.0, 1.0, [], &[[0.0, 0.0], [9.0, 1.0], [-4.0, 1e9]]);
+        let drawn = draw(&findings, &clear);
+        assert_eq!(pixel(&drawn, 3, 0)[3], 255, "what is drawn is opaque on clear ground");
+    }
+}

@@ -1,0 +1,204 @@
+//! What holds for every detector that is registered, now or later.
+
+#![allow(clippy::expect_used, reason = "helpers of tests are tests")]
+
+use std::collections::HashSet;
+
+use detection::{Context, Detector, Findings, Form, catalogue, detector, detectors};
+use imaging::{Deadline, Image};
+use jobs::algorithm::{Kind, Parameters, Run};
+use serde_json::{Value, json};
+
+fn image(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Image {
+    let rgba =
+        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();
+    Image::new(width, height, rgba).expect("four bytes a pixel")
+}
+
+fn noise(x: u32, y: u32) -> [u8; 4] {
+    let mix = (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77)).wrapping_mul(0xc2b2_ae3d);
+    (mix ^ (mix >> 15)).wrapping_mul(0x27d4_eb2f).to_be_bytes()
+}
+
+/// Images that are hard on borders, on ranges and on arithmetic.
+fn images() -> Vec<(&'static str, Image)> {
+    vec![
+        ("1×1", image(1, 1, |_, _| [200, 100, 50, 255])),
+        ("2×3", image(2, 3, noise)),
+        ("a row", image(700, 1, noise)),
+        ("a column", image(1, 300, noise)),
+        ("clear", image(40, 30, |_, _| [0; 4])),
+        ("black", image(40, 30, |_, _| [0, 0, 0, 255])),
+        ("white", image(64, 64, |_, _| [255; 4])),
+        ("one colour", image(123, 45, |_, _| [12, 200, 99, 255])),
+        ("a ramp", image(90, 60, |x, y| [(x + y) as u8, x as u8, y as u8, 255])),
+        (
+            "a grid of dots",
+            image(96, 96, |x, y| if x % 4 == 0 && y % 4 == 0 { [255; 4] } else { [0, 0, 0, 255] }),
+        ),
+        ("noise", image(150, 130, noise)),
+    ]
+}
+
+/// The defaults, and each parameter at its least and its greatest (or at each of its words) with the others at theirs.
+fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
+    let one = |name: &str, value: Value| Parameters([(name.to_owned(), value)].into_iter().collect());
+    let mut all = vec![Parameters::default()];
+    for parameter in detector.specification().parameters {
+        let values: Vec<Value> = match parameter.kind {
+            Kind::Integer { min, max, .. } => vec![json!(min), json!(max)],
+            Kind::Number { min, max, .. } => vec![json!(min), json!(max)],
+            Kind::Choice { values, .. } => values.iter().map(|v| json!(v)).collect(),
+        };
+        all.extend(values.into_iter().map(|value| one(parameter.name, value)));
+    }
+    for pick_max in [false, true] {
+        let pick = |kind: &Kind| match *kind {
+            Kind::Integer { min, max, .. } => json!(if pick_max { max } else { min }),
+            Kind::Number { min, max, .. } => json!(if pick_max { max } else { min }),
+            Kind::Choice { values, .. } => json!(values[if pick_max { values.len() - 1 } else { 0 }]),
+        };
+        let parameters = detector.specification().parameters;
+        all.push(Parameters(parameters.iter().map(|p| (p.name.to_owned(), pick(&p.kind))).collect()));
+    }
+    all
+}
+
+fn is_snake_case(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn run_of(detector: &dyn Detector, parameters: &Parameters) -> Run {
+    detector.specification().resolve(parameters).expect("in range")
+}
+
+#[test]
+fn names_are_unique_and_snake_case_and_lead_to_their_detectors() {
+    let catalogue = catalogue();
+    let names: HashSet<&str> = catalogue.iter().map(|s| s.name).collect();
+    assert_eq!(names.len(), catalogue.len(), "unique");
+    assert_eq!(catalogue[0].name, "thumbnail");
+    let described: Vec<_> = catalogue[1..].iter().map(|s| s.name).collect();
+    let registered: Vec<_> = detectors().iter().map(|d| d.specification().name).collect();
+    assert_eq!(described, registered, "one list is the other");
+    for specification in &catalogue[1..] {
+        let found = detector(specification.name).expect("registered").specification();
+        assert!(std::ptr::eq(found, *specification), "{}", specification.name);
+        let parameters = specification.parameters.iter().map(|p| p.name);
+        for name in parameters.chain([specification.name]).chain(specification.list) {
+            assert!(is_snake_case(name), "{name}");
+        }
+        let unique: HashSet<&str> = specification.parameters.iter().map(|p| p.name).collect();
+        assert_eq!(unique.len(), specification.parameters.len(), "{}", specification.name);
+        assert!(!specification.version.is_empty() && specification.summary.ends_with('.'));
+        assert!(!specification.references.is_empty(), "{} names its source", specification.name);
+        assert!(specification.list.is_some(), "{} names its list", specification.name);
+    }
+    assert!(detector("thumbnail").is_none() && detector("").is_none());
+}
+
+#[test]
+fn defaults_are_valid_and_what_is_unknown_is_refused() {
+    for detector in detectors() {
+        let run = run_of(*detector, &Parameters::default());
+        assert_eq!(run_of(*detector, &run.parameters), run, "resolving twice changes nothing");
+        let unknown = Parameters([("no_such".to_owned(), json!(1))].into_iter().collect());
+        let error = detector
+            .detect(&images()[0].1, &unknown, Deadline::none())
+            .expect_err("an unknown parameter is refused");
+        assert_eq!(error.code(), "invalid_parameters");
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_stops_it() {
+    let image = image(400, 400, noise);
+    for detector in detectors() {
+        let late = Deadline::after(std::time::Duration::ZERO);
+        let error = detector.detect(&image, &Parameters::default(), late).expect_err("late");
+        assert_eq!(error.code(), "time_limit");
+    }
+}
+
+#[test]
+fn every_image_and_every_extreme_gives_sound_findings() {
+    for detector in detectors() {
+        let specification = detector.specification();
+        for (what, image) in images() {
+            for parameters in extremes(*detector) {
+                let what = format!("{} on {what} with {:?}", specification.name, parameters.0);
+                let find = || detector.detect(&image, &parameters, Deadline::none()).expect("in range");
+                let findings = find();
+                check_findings(&what, &findings, &image);
+                assert_eq!(specification.list, Some(findings.schema().list), "{what}");
+                assert_eq!(find(), findings, "{what}: the same again");
+            }
+            let run = run_of(*detector, &Parameters::default());
+            let findings = detector.detect(&image, &run.parameters, Deadline::none()).expect("in range");
+            check_forms(&findings, &run, &image);
+        }
+    }
+}
+
+fn check_findings(what: &str, findings: &Findings, image: &Image) {
+    let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    let inside = |x: f64, y: f64| (0.0..=width).contains(&x) && (0.0..=height).contains(&y);
+    for entry in findings.entries() {
+        assert!(inside(entry.x, entry.y), "{what}: ({}, {}) lies outside", entry.x, entry.y);
+        assert!(entry.values.iter().all(|v| v.is_finite()), "{what}: {:?}", entry.values);
+        assert!(entry.outline.iter().all(|[x, y]| inside(f64::from(*x), f64::from(*y))), "{what}");
+        assert_eq!(entry.values.len(), findings.schema().columns.len(), "{what}");
+    }
+    let strength = findings.schema().columns.iter().position(|c| ["response", "score"].contains(&c.name));
+    if let Some(i) = strength {
+        assert!(
+            findings.entries().map(|e| e.values[i]).is_sorted_by(|a, b| a >= b),
+            "{what}: strongest first"
+        );
+    }
+    let flat = image.rgba().as_chunks::<4>().0.iter().collect::<HashSet<_>>().len() == 1;
+    assert!(!flat || findings.is_empty(), "{what}: one colour has nothing to find");
+}
+
+fn check_forms(findings: &Findings, run: &Run, image: &Image) {
+    let context = Context { run, sha256: "5e", width: image.width(), height: image.height() };
+    let form = |form| findings.render(form, &context, image).expect("it renders");
+    for each in Form::ALL {
+        assert_eq!(form(each), form(each), "{each:?}: byte for byte");
+    }
+    let names: Vec<&str> = findings.schema().columns.iter().map(|c| c.name).collect();
+    assert!(names.iter().all(|n| is_snake_case(n) && !["x", "y", "outline"].contains(n)), "{names:?}");
+
+    let result: Value = serde_json::from_slice(&form(Form::Json)).expect("JSON");
+    assert_eq!(result["algorithm"], *run.name);
+    assert_eq!(result["version"], *run.version);
+    assert_eq!(result["parameters"], Value::Object(run.parameters.0.clone()));
+    assert_eq!(result["source"], json!({"sha256": "5e", "width": image.width(), "height": image.height()}));
+    assert_eq!(result["count"], findings.len());
+    let list = result[findings.schema().list].as_array().expect("the list");
+    assert_eq!(list.len(), findings.len());
+    for (entry, written) in findings.entries().zip(list) {
+        assert!((written["x"].as_f64().expect("x") - entry.x).abs() <= 5e-4);
+        assert!((written["y"].as_f64().expect("y") - entry.y).abs() <= 5e-4);
+        assert!(names.iter().all(|name| written[name].is_number()), "{written}");
+    }
+    assert!(names.iter().all(|name| result["units"].get(name).is_some()), "a unit, if null, for each");
+
+    let geojson: Value = serde_json::from_slice(&form(Form::GeoJson)).expect("JSON");
+    let features = geojson["features"].as_array().expect("features");
+    assert_eq!(features.len(), findings.len());
+    let ids: HashSet<&str> = features.iter().filter_map(|f| f["id"].as_str()).collect();
+    assert_eq!(ids.len(), features.len(), "an id for each");
+    assert!(features.iter().all(|f| f["properties"]["objectType"] == "detection"));
+
+    let csv = String::from_utf8(form(Form::Csv)).expect("UTF-8");
+    let rows: Vec<&str> = csv.strip_suffix("\r\n").expect("ends a row").split("\r\n").collect();
+    assert_eq!(rows.len(), findings.len() + 1);
+    assert!(rows[0].starts_with("x_px,y_px"));
+    for row in &rows[1..] {
+        assert_eq!(row.split(',').filter(|n| n.parse::<f64>().is_ok()).count(), names.len() + 2, "{row}");
+    }
+
+    assert!(form(Form::Png).starts_with(b"\x89PNG\r\n\x1a\n"));
+}

@@ -1,0 +1,11 @@
+//! What the HTTP functions share: how a request reaches a router, links, problems, extractors, and the types of the
+//! API's JSON.
+
+pub mod extract;
+pub mod links;
+pub mod problem;
+pub mod service;
+pub mod view;
+
+pub use links::Links;
+pub use problem::Problem;

@@ -1,0 +1,129 @@
+//! Errors as clients see them: RFC 9457 problem details with a stable code.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use jobs::error::{Error, PortError, Reason, Refusal};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An error that a client is told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+/// The JSON of a problem ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemDetails {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The HTTP status in words.
+    #[schema(example = "Not Found")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 404)]
+    status: u16,
+    /// Stable and fit to branch on.
+    #[schema(example = "job_not_found")]
+    code: &'static str,
+    /// What went wrong and what to do.
+    detail: String,
+    /// Names the request in the service's logs.
+    request_id: String,
+}
+
+impl Problem {
+    /// A problem with its status, code and sentence.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into() }
+    }
+
+    /// The sentence.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The finished response, once the request's id is known.
+    pub(crate) fn into_details(self, request_id: &str) -> Response {
+        let details = ProblemDetails {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            request_id: request_id.to_owned(),
+        };
+        let mut response = (self.status, axum::Json(details)).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.reason {
+            Reason::Invalid | Reason::Forbidden => StatusCode::BAD_REQUEST,
+            Reason::NotFound => StatusCode::NOT_FOUND,
+            Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Reason::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Reason::Conflict => StatusCode::CONFLICT,
+        };
+        Self::new(status, refusal.code, refusal.message)
+    }
+}
+
+impl From<PortError> for Problem {
+    /// The cause is logged here, where it stops; the client learns only whether trying again may help.
+    fn from(error: PortError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a service failed");
+        if error.retryable {
+            Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "The service cannot answer at the moment; try again in a few seconds.",
+            )
+        } else {
+            Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "The service failed; report the request id to whoever runs it.",
+            )
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Port(error) => error.into(),
+        }
+    }
+}
+
+/// The body follows later: [`crate::service`] writes it when it knows the request's id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,153 @@
+//! How a request reaches a router, and what happens to its answer.
+//!
+//! API Gateway shows a function the path without the stage, or with a custom domain's base path; clients see the
+//! stage or that base path. Here the two are told apart: routers see `/jobs/…`, and [`Links`] know what precedes it.
+
+use std::{convert::Infallible, time::Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, StatusCode, Uri, header},
+    response::Response,
+};
+use lambda_http::{RequestExt as _, request::RequestContext::ApiGatewayV1};
+use tower::{ServiceExt as _, service_fn};
+use tracing::Instrument as _;
+use url::Url;
+
+use crate::{Links, Problem};
+
+/// Answers API Gateway's requests with a router, for as long as Lambda keeps the process. `public_url` is the API's
+/// address where the gateway's own context does not tell it (behind another proxy).
+///
+/// # Errors
+/// When the runtime API cannot be reached.
+pub async fn run(router: Router, public_url: Option<Url>) -> Result<(), lambda_http::Error> {
+    let router = with_fallbacks(router);
+    let base = public_url.map(|url| url.path().to_owned());
+    lambda_http::run(service_fn(move |request: lambda_http::Request| {
+        let (router, base) = (router.clone(), base.clone());
+        async move {
+            let (id, found) = match request.request_context_ref() {
+                Some(ApiGatewayV1(context)) => (
+                    context.request_id.clone().unwrap_or_default(),
+                    split_base(context.path.as_deref(), context.resource_path.as_deref()),
+                ),
+                _ => (String::new(), None),
+            };
+            let mut request = request.map(Body::new);
+            let mut links = Links::new(base.as_deref().unwrap_or_default());
+            if let Some((found, path)) = found {
+                if base.is_none() {
+                    links = Links::new(&found);
+                }
+                set_path(request.uri_mut(), &path);
+            }
+            Ok::<_, Infallible>(answer(router, request, links, &id).await)
+        }
+    }))
+    .await
+}
+
+/// A router whose unknown routes and methods are problems too.
+pub fn with_fallbacks(router: Router) -> Router {
+    router
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is no such route; see /docs.")
+        })
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "The route does not take this method; see /docs.",
+            )
+        })
+}
+
+/// One request: its id in the log and in problems, its links, its answer.
+pub async fn answer(router: Router, mut request: Request<Body>, links: Links, id: &str) -> Response {
+    let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+    request.extensions_mut().insert(links);
+    async {
+        let started = Instant::now();
+        let mut response = match router.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            tracing::info!(problem = ?problem, "refused");
+            let retry_after = response.headers_mut().remove(header::RETRY_AFTER);
+            response = problem.into_details(id);
+            if let Some(retry_after) = retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, retry_after);
+            }
+        }
+        if let Ok(id) = HeaderValue::from_str(id) {
+            response.headers_mut().insert("x-request-id", id);
+        }
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Splits the path that the client used into what precedes the API and the route, which has as many segments as the
+/// resource that API Gateway matched.
+fn split_base(path: Option<&str>, resource: Option<&str>) -> Option<(String, String)> {
+    let segments: Vec<_> = path?.trim_matches('/').split('/').collect();
+    let of_route = resource?.trim_matches('/').split('/').count();
+    let (base, route) = segments.split_at(segments.len().checked_sub(of_route)?);
+    let absolute = |segments: &[&str]| segments.iter().map(|segment| format!("/{segment}")).collect();
+    Some((absolute(base), absolute(route)))
+}
+
+fn set_path(uri: &mut Uri, path: &str) {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    // A path that is no URI (a blank, decoded on the way) matches no route either.
+    *uri = format!("{path}{query}").parse().unwrap_or_else(|_| Uri::from_static("/-"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_what_precedes_the_route() {
+        let split = |path, resource| split_base(Some(path), Some(resource));
+        let owned = |base: &str, route: &str| Some((base.to_owned(), route.to_owned()));
+        assert_eq!(split("/v1/jobs", "/jobs"), owned("/v1", "/jobs"));
+        assert_eq!(split("/v1/jobs/", "/jobs"), owned("/v1", "/jobs"));
+        assert_eq!(split("/jobs/7", "/jobs/{id}"), owned("", "/jobs/7"));
+        assert_eq!(
+            split("/a/b/jobs/7/results/x.csv", "/jobs/{id}/results/{algorithm}"),
+            owned("/a/b", "/jobs/7/results/x.csv")
+        );
+        assert_eq!(split("/jobs", "/jobs/{id}"), None);
+    }
+
+    #[test]
+    fn a_route_keeps_its_query_and_nonsense_matches_nothing() {
+        let mut uri = Uri::from_static("https://example.com/v1/jobs?limit=2");
+        set_path(&mut uri, "/jobs");
+        assert_eq!(uri, "/jobs?limit=2");
+        set_path(&mut uri, "/jobs/a b");
+        assert_eq!(uri, "/-");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_route_is_a_problem_with_the_request_s_id() {
+        let router = with_fallbacks(Router::new());
+        let request = Request::builder().uri("/nowhere").body(Body::empty()).expect("a request");
+        let response = answer(router, request, Links::default(), "r-1").await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.expect("a body");
+        let problem: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(problem["code"], "no_such_route");
+        assert_eq!(problem["request_id"], "r-1");
+    }
+}

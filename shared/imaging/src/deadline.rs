@@ -1,0 +1,121 @@
+//! The time limit, and the reader by which it stops a decoder.
+
+use std::{
+    io::{self, BufRead, Cursor, Read, Seek, SeekFrom},
+    time::{Duration, Instant},
+};
+
+/// The time limit has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the time limit has passed")]
+pub struct TimedOut;
+
+/// The moment by which work must be done. Kept by asking: long loops call [`check`](Self::check) now and then.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// A deadline that is `limit` away.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self(Instant::now().checked_add(limit))
+    }
+
+    /// No deadline.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Asks whether there is time left.
+    ///
+    /// # Errors
+    /// [`TimedOut`] once the moment has passed.
+    pub fn check(&self) -> Result<(), TimedOut> {
+        match self.0 {
+            Some(end) if Instant::now() >= end => Err(TimedOut),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls between two looks at the clock: decoders read a few bytes at a time, and the clock costs more than that.
+const CALLS_PER_CHECK: u32 = 256;
+
+/// The most that one `fill_buf` shows, so that a decoder comes back here often enough.
+const CHUNK: usize = 64 << 10;
+
+/// The file's bytes as a reader that fails once the deadline has passed. Decoders know no clock; this is how they
+/// are stopped. What a decoder makes of the failure differs, so whoever sees a decoder fail asks the deadline first.
+pub(crate) struct TimedReader<'a> {
+    bytes: Cursor<&'a [u8]>,
+    deadline: Deadline,
+    calls: u32,
+}
+
+impl<'a> TimedReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], deadline: Deadline) -> Self {
+        Self { bytes: Cursor::new(bytes), deadline, calls: 0 }
+    }
+
+    #[inline]
+    fn tick(&mut self) -> io::Result<()> {
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(CALLS_PER_CHECK) {
+            self.deadline.check().map_err(|late| io::Error::new(io::ErrorKind::TimedOut, late))?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for TimedReader<'_> {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tick()?;
+        self.bytes.read(buffer)
+    }
+}
+
+impl BufRead for TimedReader<'_> {
+    #[inline]
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.tick()?;
+        let rest = self.bytes.fill_buf()?;
+        Ok(&rest[..rest.len().min(CHUNK)])
+    }
+
+    #[inline]
+    fn consume(&mut self, amount: usize) {
+        self.bytes.consume(amount);
+    }
+}
+
+impl Seek for TimedReader<'_> {
+    #[inline]
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.tick()?;
+        self.bytes.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_deadline_never_passes_and_a_spent_one_has() {
+        assert_eq!(Deadline::none().check(), Ok(()));
+        assert_eq!(Deadline::after(Duration::from_secs(3600)).check(), Ok(()));
+        assert_eq!(Deadline::after(Duration::MAX).check(), Ok(()), "too far to reckon is no deadline");
+        assert_eq!(Deadline::after(Duration::ZERO).check(), Err(TimedOut));
+    }
+
+    #[test]
+    fn a_reader_stops_soon_after_the_deadline() {
+        let bytes = vec![0; 4096];
+        let mut reader = TimedReader::new(&bytes, Deadline::after(Duration::ZERO));
+        let mut one = [0];
+        let error = (0..=CALLS_PER_CHECK).find_map(|_| reader.read(&mut one).err()).expect("must stop");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

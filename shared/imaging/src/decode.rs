@@ -1,0 +1,52 @@
+//! From a file's bytes to upright RGBA pixels.
+//!
+//! JPEG goes to `zune-jpeg` directly, everything else through the `image` crate. Both decode into one buffer that is
+//! large enough for the RGBA result, and the samples are widened or narrowed where they lie: the peak is one picture,
+//! not two.
+
+pub(crate) mod jpeg;
+pub(crate) mod other;
+mod samples;
+
+use crate::{Deadline, Format, Image, ImageError, Limits, colour, header::Header};
+
+/// Pixels as stored: not yet upright, not yet sRGB.
+struct Decoded {
+    /// Straight-alpha RGBA, row by row.
+    rgba: Vec<u8>,
+    /// Whether the file can hold transparency; if not, no pixel needs to be asked.
+    may_have_alpha: bool,
+    /// The embedded ICC profile.
+    profile: Option<Vec<u8>>,
+}
+
+/// The picture, upright and in sRGB; of an animation, the first frame on its canvas. An APNG shows its default image,
+/// which is what the format has it for.
+///
+/// # Errors
+/// [`ImageError::Corrupt`], [`ImageError::UnsupportedFeature`], [`ImageError::DecoderMemory`] or
+/// [`ImageError::TimeLimit`].
+pub(crate) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Image, ImageError> {
+    deadline.check()?;
+    let decoded = match header.format {
+        Format::Jpeg => jpeg::decode(bytes, deadline),
+        _ => other::decode(bytes, header, limits, deadline),
+    };
+    deadline.check()?;
+    let Decoded { mut rgba, may_have_alpha, profile } = decoded?;
+    if let Some(profile) = profile {
+        colour::to_srgb(&mut rgba, &profile, deadline)?;
+    }
+    let (stored_width, stored_height) = header.stored;
+    let (width, height) = header.orientation.upright_size(stored_width, stored_height);
+    let rgba = header.orientation.apply(rgba, stored_width, stored_height);
+    deadline.check()?;
+    let image =
+        if may_have_alpha { Image::new(width, height, rgba) } else { Image::opaque(width, height, rgba) };
+    image.ok_or(ImageError::Corrupt { format: header.format, source: None })
+}

@@ -1,0 +1,82 @@
+//! JPEG, by `zune-jpeg`.
+
+use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
+use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
+
+use super::{Decoded, samples};
+use crate::{Deadline, Format, ImageError, deadline::TimedReader};
+
+/// A decoder whose headers have been read.
+pub(crate) type Decoder<'a> = JpegDecoder<TimedReader<'a>>;
+
+/// What the decoder leaves where the data ends early, and what we put there before it starts: mid-grey, as browsers do.
+const UNSEEN: u8 = 128;
+
+/// Reads the headers, up to the first scan.
+pub(crate) fn open(bytes: &[u8], deadline: Deadline) -> Result<Decoder<'_>, ImageError> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX));
+    let mut decoder = JpegDecoder::new_with_options(TimedReader::new(bytes, deadline), options);
+    decoder.decode_headers().map_err(refusal)?;
+    let output = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => ColorSpace::Luma,
+        _ => ColorSpace::RGB,
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(output));
+    Ok(decoder)
+}
+
+/// Pixels across and down, as stored.
+pub(crate) fn size(decoder: &Decoder<'_>) -> Result<(u32, u32), ImageError> {
+    let info = decoder.info().ok_or(ImageError::Corrupt { format: Format::Jpeg, source: None })?;
+    Ok((info.width.into(), info.height.into()))
+}
+
+/// Channels in the file: 1, 3 or 4.
+pub(crate) fn components(decoder: &Decoder<'_>) -> u8 {
+    decoder.info().map_or(4, |info| info.components)
+}
+
+/// Decodes what there is. Where the data is cut short or damaged, the picture is shown as far as it goes, the rest
+/// grey; only where nothing at all can be shown is the file corrupt.
+pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageError> {
+    let mut decoder = open(bytes, deadline)?;
+    let (width, height) = size(&decoder)?;
+    let pixels = width as usize * height as usize;
+    let profile = decoder.icc_profile();
+    let grey = decoder.output_colorspace() == Some(ColorSpace::Luma);
+    let channels = if grey { 1 } else { 3 };
+
+    let mut buffer = vec![UNSEEN; pixels * 4];
+    let samples = &mut buffer[..pixels * channels];
+    let result = decoder.decode_into(samples);
+    deadline.check()?;
+    let cut_short = result.is_err() || !bytes.trim_ascii_end().ends_with(&[0xff, 0xd9]);
+    if cut_short && samples.iter().all(|&sample| sample == UNSEEN) {
+        return Err(match result {
+            Err(error) => refusal(error),
+            Ok(()) => ImageError::Corrupt { format: Format::Jpeg, source: None },
+        });
+    }
+    if let Err(error @ DecodeErrors::Unsupported(_)) = result {
+        return Err(refusal(error));
+    }
+    if grey {
+        samples::to_rgba(&mut buffer, pixels, |[y]| [y, y, y, 255]);
+    } else {
+        samples::to_rgba(&mut buffer, pixels, |[r, g, b]| [r, g, b, 255]);
+    }
+    Ok(Decoded { rgba: buffer, may_have_alpha: false, profile })
+}
+
+fn refusal(error: DecodeErrors) -> ImageError {
+    match error {
+        DecodeErrors::ZeroError => ImageError::Empty,
+        DecodeErrors::Unsupported(_) => {
+            ImageError::UnsupportedFeature { format: Format::Jpeg, source: error.into() }
+        }
+        _ => ImageError::corrupt(Format::Jpeg, error),
+    }
+}

@@ -1,0 +1,225 @@
+//! What kind of file this is, told by its content and by nothing else.
+
+use std::fmt;
+
+use crate::ImageError;
+
+/// A kind of image that is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// JPEG, baseline or progressive.
+    Jpeg,
+    /// PNG, APNG included.
+    Png,
+    /// GIF, still or animated.
+    Gif,
+    /// WebP, lossy or lossless, still or animated.
+    WebP,
+    /// TIFF and BigTIFF; the first page.
+    Tiff,
+    /// Windows bitmap.
+    Bmp,
+}
+
+impl Format {
+    /// The kind of these bytes, of which the first 32 suffice; `None` where it is none of ours.
+    #[must_use]
+    pub fn sniff(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
+            // Two letters alone would claim too much text: the header that follows must have a known length.
+            [b'B', b'M', ..] => match bytes.get(14..18)? {
+                [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0] => Some(Self::Bmp),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The kind of these bytes, or why they are refused. A kind that is known but not decoded is refused by name;
+    /// to know SVG and PDF the first 1024 bytes are needed, for the others 32.
+    ///
+    /// # Errors
+    /// [`ImageError::Empty`], [`ImageError::Unsupported`] or [`ImageError::UnknownFormat`].
+    pub fn identify(bytes: &[u8]) -> Result<Self, ImageError> {
+        if bytes.is_empty() {
+            return Err(ImageError::Empty);
+        }
+        if let Some(format) = Self::sniff(bytes) {
+            return Ok(format);
+        }
+        match refused_kind(bytes) {
+            Some((kind, advice)) => Err(ImageError::Unsupported { kind, advice }),
+            None => Err(ImageError::UnknownFormat),
+        }
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Gif => "image/gif",
+            Self::WebP => "image/webp",
+            Self::Tiff => "image/tiff",
+            Self::Bmp => "image/bmp",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Gif => "GIF",
+            Self::WebP => "WebP",
+            Self::Tiff => "TIFF",
+            Self::Bmp => "BMP",
+        })
+    }
+}
+
+const PHOTO: &str = "export it as JPEG and send that";
+const PICTURE: &str = "convert it to PNG or JPEG and send that";
+const DRAWING: &str = "draw it at the size you need, as PNG, and send that";
+const PAGE: &str = "save the page as PNG or JPEG and send that";
+const MOVIE: &str = "send a single frame as PNG or JPEG";
+
+/// Kinds that people do send and that are not decoded: the name, and what to do.
+fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    if let Some(refused) = iso_media_kind(bytes) {
+        return Some(refused);
+    }
+    let magics: &[(&[u8], &str, &str)] = &[
+        (b"\xff\x0a", "JPEG XL", PICTURE),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", PICTURE),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000", PICTURE),
+        (b"\xff\x4f\xff\x51", "JPEG 2000", PICTURE),
+        (b"8BPS", "PSD", PICTURE),
+        (b"%!PS", "PostScript", PAGE),
+        (b"\xc5\xd0\xd3\xc6", "PostScript", PAGE),
+        (b"AT&TFORM", "DjVu", PAGE),
+        (b"FUJIFILMCCD-RAW", "camera raw", PHOTO),
+        (b"IIRO", "camera raw", PHOTO),
+        (b"IIRS", "camera raw", PHOTO),
+        (b"IIU\0", "camera raw", PHOTO),
+        (b"\x76\x2f\x31\x01", "OpenEXR", PICTURE),
+        (b"#?RADIANCE", "Radiance HDR", PICTURE),
+        (b"DDS ", "DDS", PICTURE),
+        (b"qoif", "QOI", PICTURE),
+        (b"farbfeld", "farbfeld", PICTURE),
+        (b"\0\0\x01\0", "ICO", PICTURE),
+        (b"\0\0\x02\0", "CUR", PICTURE),
+        (b"\x1a\x45\xdf\xa3", "video", MOVIE),
+        (b"PK\x03\x04", "a ZIP archive", "unpack it and send the image inside"),
+        (b"\x1f\x8b", "a gzip archive", "unpack it and send the image inside"),
+    ];
+    if let Some(&(_, kind, advice)) = magics.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
+        return Some((kind, advice));
+    }
+    if let [b'P', b'1'..=b'7', space, ..] = bytes
+        && space.is_ascii_whitespace()
+    {
+        return Some(("PNM", PICTURE));
+    }
+    text_kind(&bytes[..bytes.len().min(1024)])
+}
+
+/// The kinds in ISO base media boxes: HEIF's family and films. The major brand names most of them; `mif1` and `msf1`
+/// say only "some HEIF", and then the compatible brands tell.
+fn iso_media_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
+    if bytes.get(4..8)? != b"ftyp" {
+        return None;
+    }
+    let brands = bytes.get(8..length.clamp(12, 256).min(bytes.len()))?.as_chunks::<4>().0;
+    let has = |wanted: &[&[u8; 4]]| brands.iter().any(|brand| wanted.contains(&brand));
+    Some(if has(&[b"avif", b"avis"]) {
+        ("AVIF", PICTURE)
+    } else if has(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"]) {
+        ("HEIC", PHOTO)
+    } else if has(&[b"mif1", b"msf1", b"miaf"]) {
+        ("HEIF", PHOTO)
+    } else if has(&[b"crx "]) {
+        ("camera raw", PHOTO)
+    } else {
+        ("video", MOVIE)
+    })
+}
+
+/// The kinds that are text, after a byte order mark and white space.
+fn text_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let contains = |needle: &[u8]| head.windows(needle.len()).any(|at| at.eq_ignore_ascii_case(needle));
+    if contains(b"%PDF-") {
+        return Some(("PDF", PAGE));
+    }
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if !text.starts_with(b"<") {
+        return None;
+    }
+    if contains(b"<svg") {
+        Some(("SVG", DRAWING))
+    } else if contains(b"<html") || contains(b"<!doctype html") {
+        Some(("a web page", "send the image itself, or the URL of the image rather than of the page"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> &'static str {
+        match Format::identify(bytes) {
+            Err(ImageError::Unsupported { kind, .. }) => kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_known_and_not_decoded_is_refused_by_name() {
+        for (bytes, kind) in [
+            (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf", "HEIF"),
+            (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+            (b"\0\0\0\x18ftypisom\0\0\0\0mp42iso2", "video"),
+            (b"\0\0\0\0ftyp", "video"),
+            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+            (b"\xef\xbb\xbf <?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", "SVG"),
+            (b"<!DOCTYPE html><html><body>", "a web page"),
+            (b"%PDF-1.7\n", "PDF"),
+            (b"8BPS\0\x01", "PSD"),
+            (b"P6\n2 2\n255\n", "PNM"),
+            (b"\xff\x0a\xfa\x7f", "JPEG XL"),
+        ] {
+            if bytes.len() < 12 {
+                assert!(Format::identify(bytes).is_err());
+            } else {
+                assert_eq!(refused(bytes), kind);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_unknown() {
+        for bytes in [
+            &b"hello, world"[..],
+            b"BMW is a car maker, not a bitmap",
+            b"GIF88a",
+            b"{}",
+            b"\0",
+            b"RIFF\0\0\0\0WAVE",
+        ] {
+            assert!(matches!(Format::identify(bytes), Err(ImageError::UnknownFormat)), "{bytes:?}");
+        }
+        assert!(matches!(Format::identify(b""), Err(ImageError::Empty)));
+    }
+}

@@ -1,0 +1,45 @@
+//! Pictures in, thumbnails out: pure and synchronous, with no idea of AWS, HTTP or jobs beyond the description of
+//! what it does ([`THUMBNAIL`]).
+//!
+//! The modules are the pipeline, in the order that an image passes them:
+//!
+//! | step | module | holds |
+//! |---|---|---|
+//! | how much may be spent | `limits`, `deadline` | [`Limits`], [`Deadline`] |
+//! | what kind it is, by content only | `format` | [`Format`] |
+//! | its headers, and every limit, before memory is taken | `header`, `scan`, `exif`, `source` | [`Source`] |
+//! | its pixels | `decode` | |
+//! | their meaning: sRGB | `colour` | |
+//! | the right way up | `orient` | |
+//! | straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
+//! | another size, resampled with premultiplied alpha | `resize` | |
+//! | the size that was asked for | `thumbnail` | [`ThumbnailOptions`], [`Fit`] |
+//! | a file again, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
+//!
+//! No input makes this crate panic, and nothing is decoded before its limits were checked; what is refused is refused
+//! with an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
+
+mod colour;
+mod deadline;
+mod decode;
+mod encode;
+mod error;
+mod exif;
+mod format;
+mod header;
+mod limits;
+mod orient;
+mod pixels;
+mod resize;
+mod scan;
+mod source;
+mod thumbnail;
+
+pub use deadline::{Deadline, TimedOut};
+pub use encode::{Encoded, OutputFormat};
+pub use error::ImageError;
+pub use format::Format;
+pub use limits::Limits;
+pub use pixels::Image;
+pub use source::Source;
+pub use thumbnail::{Fit, MAX_SIDE, THUMBNAIL, ThumbnailOptions};

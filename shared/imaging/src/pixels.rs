@@ -1,0 +1,84 @@
+//! The decoded image that everything after decoding works on.
+
+use crate::{ImageError, encode, resize};
+
+/// An upright image: RGBA, 8 bits a channel, straight (not premultiplied) alpha, sRGB, row by row from the top left.
+/// Neither side is zero.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    width: u32,
+    height: u32,
+    rgba: Vec<u8>,
+    has_alpha: bool,
+}
+
+impl Image {
+    /// An image of `width` × `height` pixels from 4 × `width` × `height` bytes; `None` where a side is zero or the
+    /// length is another.
+    #[must_use]
+    pub fn new(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
+        let mut image = Self::opaque(width, height, rgba)?;
+        image.has_alpha = image.rgba.as_chunks::<4>().0.iter().any(|pixel| pixel[3] != 255);
+        Some(image)
+    }
+
+    /// The same where every alpha is known to be 255, which is then not looked at.
+    pub(crate) fn opaque(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
+        let length = (width as usize).checked_mul(height as usize)?.checked_mul(4)?;
+        (length > 0 && rgba.len() == length).then_some(Self { width, height, rgba, has_alpha: false })
+    }
+
+    /// Pixels across.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Pixels down.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The samples: R, G, B, A of each pixel, row by row.
+    #[must_use]
+    pub fn rgba(&self) -> &[u8] {
+        &self.rgba
+    }
+
+    /// The samples, given away.
+    #[must_use]
+    pub fn into_rgba(self) -> Vec<u8> {
+        self.rgba
+    }
+
+    /// Whether any pixel is less than opaque.
+    #[must_use]
+    pub fn has_alpha(&self) -> bool {
+        self.has_alpha
+    }
+
+    /// The whole image reduced so that neither side exceeds `max_side` (at least 1), in proportion; never enlarged.
+    /// This is how an overlay gets a ground to be drawn on.
+    #[must_use]
+    pub fn fit_within(&self, max_side: u32) -> Self {
+        let (width, height) = resize::inside((self.width, self.height), (max_side.max(1), max_side.max(1)));
+        // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
+        resize::resample(self, resize::Crop::whole(self), width, height).unwrap_or_else(|_| self.clone())
+    }
+
+    /// The image as PNG, without metadata.
+    ///
+    /// # Errors
+    /// [`ImageError::Internal`], which valid pixels do not bring about.
+    pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
+        encode::png(self)
+    }
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { width, height, has_alpha, rgba: _ } = self;
+        write!(f, "Image({width}×{height}, alpha: {has_alpha})")
+    }
+}

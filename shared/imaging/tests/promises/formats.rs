@@ -1,0 +1,174 @@
+//! Every kind of file that is promised in, every one out.
+
+use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
+use imaging::{Fit, Format, ImageError, OutputFormat, ThumbnailOptions};
+
+use crate::support::{
+    ENCODABLE, HEIGHT, QUARTERS, SAMPLES, WIDTH, at, close, decode, encoded, every_file, file, open, picture,
+    quarters, reopened, sample, with_profile,
+};
+
+#[test]
+fn every_format_in_gives_every_format_out() {
+    for (name, bytes) in every_file() {
+        let source = open(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (format, kind) in [
+            (OutputFormat::Png, Format::Png),
+            (OutputFormat::Jpeg, Format::Jpeg),
+            (OutputFormat::Webp, Format::WebP),
+        ] {
+            let options = ThumbnailOptions { width: 24, height: 16, format, ..ThumbnailOptions::default() };
+            let thumbnail = source.thumbnail(&options).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(Format::sniff(&thumbnail.bytes), Some(kind), "{name}");
+            assert_eq!(thumbnail.content_type, kind.content_type(), "{name}");
+            let shown = reopened(&thumbnail);
+            assert_eq!((shown.width(), shown.height()), (24, 16), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_picture_is_the_same_whatever_the_file() {
+    for (name, bytes) in ENCODABLE.map(|format| (format!("{format:?}"), file(format))).into_iter().chain(
+        SAMPLES
+            .into_iter()
+            // Black and white only, faded, or converted by CMYK's naive formula.
+            .filter(|(name, _)| !["bilevel.tif", "lossy-alpha.webp", "cmyk.jpg", "cmyk.tif"].contains(name))
+            .map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
+    ) {
+        let image = decode(bytes);
+        assert_eq!((image.width(), image.height()), (WIDTH, HEIGHT), "{name}");
+        assert!(close(quarters(&image), QUARTERS, 12), "{name}: {:?}", quarters(&image));
+        assert!(!image.has_alpha(), "{name}");
+    }
+}
+
+#[test]
+fn cmyk_keeps_its_hues() {
+    for name in ["cmyk.jpg", "cmyk.tif"] {
+        let shown = quarters(&decode(sample(name)));
+        assert!(close(shown, QUARTERS, 40), "{name}: {shown:?}");
+    }
+}
+
+#[test]
+fn grey_alpha_and_sixteen_bits_are_read_right() {
+    let size = (4, 4);
+    let fill: [(&str, DynamicImage, [u8; 4]); 6] = [
+        ("L8", ImageBuffer::from_pixel(size.0, size.1, Luma([77_u8])).into(), [77, 77, 77, 255]),
+        ("La8", ImageBuffer::from_pixel(size.0, size.1, LumaA([77_u8, 99])).into(), [77, 77, 77, 99]),
+        ("L16", ImageBuffer::from_pixel(size.0, size.1, Luma([77_u16 * 257])).into(), [77, 77, 77, 255]),
+        ("La16", ImageBuffer::from_pixel(size.0, size.1, LumaA([77_u16 * 257, 257])).into(), [77, 77, 77, 1]),
+        (
+            "Rgb16",
+            ImageBuffer::from_pixel(size.0, size.1, Rgb([257_u16, 514, 65_535])).into(),
+            [1, 2, 255, 255],
+        ),
+        (
+            "Rgba16",
+            ImageBuffer::from_pixel(size.0, size.1, Rgba([257_u16, 514, 0, 128])).into(),
+            [1, 2, 0, 0],
+        ),
+    ];
+    for (name, image, pixel) in fill {
+        let shown = decode(encoded(&image, ImageFormat::Png));
+        assert!(
+            shown.rgba().as_chunks::<4>().0.iter().all(|shown| *shown == pixel),
+            "{name}: {:?}",
+            shown.rgba()
+        );
+    }
+    let float: DynamicImage = image::Rgb32FImage::from_pixel(4, 4, Rgb([0.0, 0.5, 2.0])).into();
+    assert_eq!(at(&decode(encoded(&float, ImageFormat::Tiff)), 0.5, 0.5), [0, 128, 255, 255]);
+}
+
+#[test]
+fn animations_show_their_first_frame_and_tell_how_many_there_are() {
+    for name in ["animated.gif", "animated.png", "animated.webp"] {
+        let source = open(sample(name)).expect("a good file");
+        assert_eq!(source.frames(), 2, "{name}");
+        let corner = at(source.image().expect("a frame"), 0.05, 0.05);
+        assert!(
+            corner[0] > 150,
+            "{name}: the second frame's corner is black, the first's is red: {corner:?}"
+        );
+    }
+}
+
+#[test]
+fn a_first_frame_smaller_than_its_canvas_lies_where_it_says() {
+    let mut encoded = Vec::new();
+    {
+        use image::codecs::gif::GifEncoder;
+        let mut encoder = GifEncoder::new(&mut encoded);
+        let frame = image::Frame::from_parts(
+            image::RgbaImage::from_pixel(2, 2, Rgba([255, 0, 0, 255])),
+            0,
+            0,
+            image::Delay::from_numer_denom_ms(100, 1),
+        );
+        encoder.encode_frame(frame).expect("a GIF");
+    }
+    // The encoder's canvas is the frame: widen it to 4×4 and move the frame to (1, 1).
+    encoded[6] = 4;
+    encoded[8] = 4;
+    let descriptor =
+        encoded.windows(10).position(|at| at[0] == 0x2c && at[5] == 2 && at[7] == 2).expect("a frame");
+    encoded[descriptor + 1] = 1;
+    encoded[descriptor + 3] = 1;
+    let image = decode(encoded);
+    assert_eq!((image.width(), image.height()), (4, 4));
+    assert_eq!(at(&image, 0.3, 0.3), [255, 0, 0, 255]);
+    assert_eq!(at(&image, 0.0, 0.0), [0, 0, 0, 0], "outside the frame there is nothing");
+    assert_eq!(at(&image, 0.9, 0.9), [0, 0, 0, 0]);
+}
+
+#[test]
+fn a_profile_is_converted_to_srgb() {
+    let plain = quarters(&decode(file(ImageFormat::Png)));
+    let p3 = quarters(&decode(with_profile(&moxcms::ColorProfile::new_display_p3())));
+    assert!(p3[0][0] > plain[0][0] + 5, "red of Display P3 is redder in sRGB: {:?} {:?}", p3[0], plain[0]);
+    let srgb = quarters(&decode(with_profile(&moxcms::ColorProfile::new_srgb())));
+    assert_eq!(srgb, plain);
+}
+
+#[test]
+fn a_truncated_jpeg_is_shown_as_far_as_it_goes() {
+    let noise =
+        image::RgbImage::from_fn(64, 64, |x, y| Rgb([((x * 37) ^ (y * 91)) as u8, (y * 4) as u8, 30]));
+    let whole = encoded(&noise.into(), ImageFormat::Jpeg);
+    let expected = decode(whole.clone());
+    let half = decode(whole[..whole.len() / 2].to_vec());
+    assert_eq!(at(&half, 0.1, 0.02), at(&expected, 0.1, 0.02), "the top is there");
+    assert_eq!(at(&half, 0.9, 0.98), [128, 128, 128, 255], "the bottom is grey");
+}
+
+#[test]
+fn what_shows_nothing_is_corrupt() {
+    for format in ENCODABLE {
+        let whole = file(format);
+        let cut = whole[..whole.len() / 8].to_vec();
+        let result = open(cut).and_then(|source| source.image().cloned());
+        assert!(matches!(result, Err(ImageError::Corrupt { .. })), "{format:?}: {result:?}");
+    }
+}
+
+#[test]
+fn output_carries_no_metadata() {
+    let source = open(crate::orientation::jpeg(6)).expect("a good file");
+    for format in [OutputFormat::Png, OutputFormat::Jpeg, OutputFormat::Webp] {
+        let options = ThumbnailOptions { format, fit: Fit::Fill, ..ThumbnailOptions::default() };
+        let bytes = source.thumbnail(&options).expect("a thumbnail").bytes;
+        for metadata in [&b"Exif"[..], b"EXIF", b"eXIf", b"ICC", b"iCCP", b"tEXt", b"xmp"] {
+            assert!(!bytes.windows(metadata.len()).any(|at| at == metadata), "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn an_image_survives_its_own_png() {
+    let mut translucent = picture();
+    translucent.put_pixel(3, 3, Rgba([1, 2, 3, 4]));
+    let image = decode(encoded(&translucent.into(), ImageFormat::Png));
+    assert_eq!(decode(image.encode_png().expect("a PNG")), image);
+}

@@ -1,0 +1,174 @@
+//! What is too much is refused from the headers, by the limit's own name, before memory is taken.
+
+use std::time::Duration;
+
+use image::ImageFormat;
+use imaging::{Deadline, ImageError, Limits, Source};
+
+use crate::support::{ENCODABLE, file, open, png_chunk, riff_chunk, sample};
+
+/// A small file that claims to be a square of this side (or of the largest side its headers can hold), in each format
+/// and in each place that can claim it.
+fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
+    let long = side.to_le_bytes();
+    let short = u16::try_from(side).unwrap_or(u16::MAX);
+    let fourteen_bits = short.min(0x3fff);
+
+    let mut bmp = file(ImageFormat::Bmp);
+    bmp[18..26].copy_from_slice(&[long, long].concat());
+
+    let shorts = [short.to_le_bytes(); 2].concat();
+    let mut gif = file(ImageFormat::Gif);
+    gif[6..10].copy_from_slice(&shorts);
+    let mut gif_frame = file(ImageFormat::Gif);
+    let descriptor =
+        gif_frame.windows(9).position(|at| at == [0x2c, 0, 0, 0, 0, 48, 0, 32, 0]).expect("a frame");
+    gif_frame[descriptor + 5..descriptor + 9].copy_from_slice(&shorts);
+
+    let jpeg_frame = |mut file: Vec<u8>| {
+        let frame = file.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame header");
+        file[frame + 5..frame + 9].copy_from_slice(&[short.to_be_bytes(); 2].concat());
+        file
+    };
+
+    let size = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    let png = file(ImageFormat::Png);
+    let png = [&png[..8], &png_chunk(b"IHDR", &size), &png[33..]].concat();
+
+    let mut lossless = file(ImageFormat::WebP);
+    let packed = u32::from(fourteen_bits) - 1;
+    lossless[21..25].copy_from_slice(&(packed | (packed << 14)).to_le_bytes());
+    let mut lossy = sample("lossy.webp");
+    let frame = lossy.windows(3).position(|at| at == [0x9d, 0x01, 0x2a]).expect("a frame header");
+    lossy[frame + 3..frame + 7].copy_from_slice(&[fourteen_bits.to_le_bytes(); 2].concat());
+    // A small canvas around a frame that claims more.
+    let canvas = riff_chunk(b"VP8X", &[0, 0, 0, 0, 47, 0, 0, 31, 0, 0]);
+    let hidden = riff_chunk(b"RIFF", &[b"WEBP".to_vec(), canvas, lossy[12..].to_vec()].concat());
+
+    let mut tiff = file(ImageFormat::Tiff);
+    let directory = u32::from_le_bytes(*tiff[4..].first_chunk().expect("an offset")) as usize;
+    for entry in 0..usize::from(tiff[directory]) {
+        let at = directory + 2 + entry * 12;
+        let tag = u16::from_le_bytes([tiff[at], tiff[at + 1]]);
+        // Width, height, and the rows in the one strip.
+        if matches!(tag, 256 | 257 | 278) {
+            tiff[at + 2..at + 12].copy_from_slice(&[&[4, 0, 1, 0, 0, 0], &long[..]].concat());
+        }
+    }
+
+    vec![
+        ("BMP", bmp),
+        ("GIF", gif),
+        ("a GIF frame", gif_frame),
+        ("JPEG", jpeg_frame(file(ImageFormat::Jpeg))),
+        ("PNG", png),
+        ("lossless WebP", lossless),
+        ("lossy WebP", lossy),
+        ("a WebP frame", hidden),
+        ("TIFF", tiff),
+        ("a TIFF strip", jpeg_frame(sample("jpeg.tif"))),
+    ]
+}
+
+#[test]
+fn a_small_file_that_claims_to_be_huge_is_refused_in_every_format() {
+    for (name, bytes) in boasts(50_000) {
+        assert!(bytes.len() < 10_000, "{name} is small");
+        let error = open(bytes).expect_err(name);
+        assert_eq!(error.code(), "too_many_pixels", "{name}: {error}");
+    }
+}
+
+#[test]
+fn the_default_limits_let_the_largest_allowed_picture_in_whatever_the_format() {
+    for (name, bytes) in boasts(7_000) {
+        open(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn every_limit_has_its_own_error() {
+    let refused = |bytes: Vec<u8>, limits: &Limits| {
+        Source::open(bytes, limits, Deadline::none()).expect_err("must be refused").code()
+    };
+    let limits = Limits::default();
+    for format in ENCODABLE {
+        let bytes = file(format);
+        assert_eq!(refused(bytes.clone(), &Limits { max_bytes: 50, ..limits.clone() }), "image_too_large");
+        assert_eq!(
+            refused(bytes.clone(), &Limits { max_pixels: 48 * 32 - 1, ..limits.clone() }),
+            "too_many_pixels"
+        );
+        let tight = Limits { max_pixels: 48 * 32, ..limits.clone() };
+        Source::open(bytes.clone(), &tight, Deadline::none())
+            .expect("a limit is what is allowed, not what is not");
+        assert_eq!(
+            refused(bytes, &Limits { max_decoder_bytes: 48 * 32 * 3, ..limits.clone() }),
+            "decoder_memory"
+        );
+    }
+    for name in ["animated.gif", "animated.png", "animated.webp"] {
+        let bytes = sample(name);
+        assert_eq!(
+            refused(bytes.clone(), &Limits { max_frames: 1, ..limits.clone() }),
+            "too_many_frames",
+            "{name}"
+        );
+        let frames_summed = Limits { max_pixels: 48 * 32 * 2 - 1, ..limits.clone() };
+        assert_eq!(refused(bytes, &frames_summed), "too_many_pixels", "{name}");
+    }
+}
+
+#[test]
+fn an_image_that_is_empty_or_no_image_is_refused_by_name() {
+    for (bytes, code) in [
+        (&b""[..], "empty_image"),
+        (b"not an image", "unknown_format"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "unsupported_format"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\0\0\0\0\x09\x08\x02\0\0\0", "empty_image"),
+        (b"\xff\xd8\xff\xe0", "corrupt_image"),
+        (b"\x89PNG\r\n\x1a\n", "corrupt_image"),
+        (b"II\x2a\0\x08\0\0\0", "corrupt_image"),
+    ] {
+        let error = open(bytes.to_vec()).expect_err("must be refused");
+        assert_eq!(error.code(), code, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_message_says_what_to_do_and_keeps_the_decoders_words_to_itself() {
+    let mut broken = file(ImageFormat::Png);
+    let middle = broken.len() / 2;
+    broken[middle] ^= 0xff;
+    let error =
+        open(broken).and_then(|source| source.image().cloned()).expect_err("a broken checksum or stream");
+    assert_eq!(error.to_string(), "the PNG file is damaged or incomplete: send it again, or export it anew");
+    let cause = std::error::Error::source(&error).expect("the decoder's error is kept for the log");
+    assert!(!error.to_string().contains(&cause.to_string()));
+}
+
+#[test]
+fn a_deadline_stops_every_format() {
+    for format in ENCODABLE {
+        let late = Source::open(file(format), &Limits::default(), Deadline::after(Duration::ZERO));
+        assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{format:?}");
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_while_decoding_stops_the_decoder() {
+    let noise = image::RgbImage::from_fn(2000, 2000, |x, y| {
+        let hash = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
+        image::Rgb([(hash >> 8) as u8, (hash >> 16) as u8, (hash >> 24) as u8])
+    });
+    let noise = image::DynamicImage::from(noise);
+    for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+        let bytes = crate::support::encoded(&noise, format);
+        let deadline = Deadline::after(Duration::from_millis(5));
+        let source = Source::open(bytes, &Limits::default(), deadline);
+        let started = std::time::Instant::now();
+        let result = source.and_then(|source| source.image().cloned());
+        assert!(matches!(result, Err(ImageError::TimeLimit(_))), "{format:?}: {result:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{format:?}");
+    }
+}

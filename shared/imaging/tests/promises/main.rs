@@ -1,0 +1,11 @@
+//! The promises of `imaging`, held against whole files.
+
+// Clippy knows that a `#[test]` may do this; what the tests share is tests, too.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod formats;
+mod hostile;
+mod limits;
+mod orientation;
+mod support;
+mod thumbnails;

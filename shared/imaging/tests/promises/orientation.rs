@@ -1,0 +1,98 @@
+//! Every format that can say which way is up is shown that way.
+
+use image::ImageFormat;
+
+use crate::support::{HEIGHT, QUARTERS, WIDTH, close, decode, file, open, png_chunk, quarters, riff_chunk};
+
+/// A TIFF block that states an orientation, as EXIF carries it.
+fn exif(orientation: u8) -> Vec<u8> {
+    [b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation], &[0; 6]].concat()
+}
+
+pub(crate) fn jpeg(orientation: u8) -> Vec<u8> {
+    let (file, block) = (file(ImageFormat::Jpeg), exif(orientation));
+    let length = ((block.len() + 8) as u16).to_be_bytes();
+    [&file[..2], &[0xff, 0xe1], &length, b"Exif\0\0", &block, &file[2..]].concat()
+}
+
+/// `eXIf` after IHDR, or after the picture, which the standard allows as well.
+fn png(orientation: u8, late: bool) -> Vec<u8> {
+    let (file, chunk) = (file(ImageFormat::Png), png_chunk(b"eXIf", &exif(orientation)));
+    let at = if late { file.len() - 12 } else { 33 };
+    [&file[..at], &chunk, &file[at..]].concat()
+}
+
+/// The extended form of a WebP file, with the stray prefix that many writers put before the block, or without.
+fn webp(orientation: u8, prefix: &[u8]) -> Vec<u8> {
+    let file = file(ImageFormat::WebP);
+    let mut size = [0; 10];
+    size[0] = 0x08;
+    size[4] = (WIDTH - 1) as u8;
+    size[7] = (HEIGHT - 1) as u8;
+    let body = [
+        b"WEBP".to_vec(),
+        riff_chunk(b"VP8X", &size),
+        file[12..].to_vec(),
+        riff_chunk(b"EXIF", &[prefix, &exif(orientation)].concat()),
+    ]
+    .concat();
+    riff_chunk(b"RIFF", &body)
+}
+
+/// TIFF states it in its own directory. The encoder writes no such tag, so one that says little is overwritten.
+fn tiff(orientation: u8) -> Vec<u8> {
+    let mut file = file(ImageFormat::Tiff);
+    let directory = u32::from_le_bytes(*file[4..].first_chunk().expect("an offset")) as usize;
+    let entries = usize::from(file[directory]);
+    let tag = |file: &[u8], index: usize| {
+        u16::from_le_bytes(*file[directory + 2 + index * 12..].first_chunk().expect("an entry"))
+    };
+    // Tags ascend: the nearest above 274 whose removal does no harm is SamplesPerPixel's neighbour, resolution.
+    let index = (0..entries).find(|&index| (282..=283).contains(&tag(&file, index))).expect("a resolution");
+    let first = (0..entries).find(|&index| tag(&file, index) > 274).expect("a tag above");
+    let entry = |index: usize| directory + 2 + index * 12;
+    file.copy_within(entry(first)..entry(index), entry(first + 1));
+    let stated = [0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
+    file[entry(first)..][..12].copy_from_slice(&stated);
+    file
+}
+
+/// The quarters that stored row and column zero go to, as EXIF's table has it.
+fn upright(orientation: u8) -> [[u8; 3]; 4] {
+    let [a, b, c, d] = QUARTERS;
+    match orientation {
+        1 => [a, b, c, d],
+        2 => [b, a, d, c],
+        3 => [d, c, b, a],
+        4 => [c, d, a, b],
+        5 => [a, c, b, d],
+        6 => [c, a, d, b],
+        7 => [d, b, c, a],
+        _ => [b, d, a, c],
+    }
+}
+
+#[test]
+fn all_eight_orientations_are_upright_in_every_format_that_has_them() {
+    for orientation in 1..=8 {
+        for (name, file) in [
+            ("JPEG", jpeg(orientation)),
+            ("PNG", png(orientation, false)),
+            ("PNG, late", png(orientation, true)),
+            ("WebP", webp(orientation, b"")),
+            ("WebP, prefixed", webp(orientation, b"Exif\0\0")),
+            ("TIFF", tiff(orientation)),
+        ] {
+            let size = if orientation >= 5 { (HEIGHT, WIDTH) } else { (WIDTH, HEIGHT) };
+            let source = open(file.clone()).expect("a good file");
+            assert_eq!((source.width(), source.height()), size, "{name} {orientation}, from the headers");
+            let image = decode(file);
+            assert_eq!((image.width(), image.height()), size, "{name} {orientation}");
+            assert!(
+                close(quarters(&image), upright(orientation), 6),
+                "{name} {orientation}: {:?}",
+                quarters(&image)
+            );
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The picture that every test file shows, drawn here and encoded in every format there is an encoder for.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
+use imaging::{Deadline, Encoded, Image, ImageError, Limits, Source};
+
+pub(crate) const WIDTH: u32 = 48;
+pub(crate) const HEIGHT: u32 = 32;
+
+/// Top left, top right, bottom left, bottom right.
+pub(crate) const QUARTERS: [[u8; 3]; 4] = [[200, 40, 40], [40, 160, 40], [40, 40, 200], [240, 240, 240]];
+
+/// Four quarters of different colours: no flip or turn maps it to itself.
+pub(crate) fn picture() -> RgbaImage {
+    RgbaImage::from_fn(WIDTH, HEIGHT, |x, y| {
+        let quarter = usize::from(x >= WIDTH / 2) + 2 * usize::from(y >= HEIGHT / 2);
+        let [r, g, b] = QUARTERS[quarter];
+        Rgba([r, g, b, 255])
+    })
+}
+
+pub(crate) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut out = Cursor::new(Vec::new());
+    image.write_to(&mut out, format).expect("an encoder's own format");
+    out.into_inner()
+}
+
+/// The picture as a file, opaque, in a format that `image` encodes.
+pub(crate) fn file(format: ImageFormat) -> Vec<u8> {
+    let picture = DynamicImage::from(picture()).to_rgb8().into();
+    if format == ImageFormat::Jpeg {
+        let mut out = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 95);
+        DynamicImage::write_with_encoder(&picture, encoder).expect("a JPEG");
+        return out;
+    }
+    encoded(&picture, format)
+}
+
+pub(crate) const ENCODABLE: [ImageFormat; 6] = [
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::Gif,
+    ImageFormat::WebP,
+    ImageFormat::Tiff,
+    ImageFormat::Bmp,
+];
+
+/// Files of kinds that there is no Rust encoder for here; `make.py` makes them.
+pub(crate) const SAMPLES: [(&str, &[u8]); 13] = [
+    ("animated.gif", include_bytes!("samples/animated.gif")),
+    ("animated.png", include_bytes!("samples/animated.png")),
+    ("animated.webp", include_bytes!("samples/animated.webp")),
+    ("bilevel.tif", include_bytes!("samples/bilevel.tif")),
+    ("cmyk.jpg", include_bytes!("samples/cmyk.jpg")),
+    ("cmyk.tif", include_bytes!("samples/cmyk.tif")),
+    ("jpeg.tif", include_bytes!("samples/jpeg.tif")),
+    ("lossy-alpha.webp", include_bytes!("samples/lossy-alpha.webp")),
+    ("lossy.webp", include_bytes!("samples/lossy.webp")),
+    ("palette.bmp", include_bytes!("samples/palette.bmp")),
+    ("palette.png", include_bytes!("samples/palette.png")),
+    ("progressive.jpg", include_bytes!("samples/progressive.jpg")),
+    ("subsampled.jpg", include_bytes!("samples/subsampled.jpg")),
+];
+
+pub(crate) fn sample(name: &str) -> Vec<u8> {
+    SAMPLES.iter().find(|(other, _)| *other == name).expect("a sample").1.to_vec()
+}
+
+/// Every small real file there is, with a name for messages.
+pub(crate) fn every_file() -> Vec<(String, Vec<u8>)> {
+    let made = ENCODABLE.map(|format| (format!("{format:?}"), file(format)));
+    let kept = SAMPLES.map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
+    let p3 = with_profile(&moxcms::ColorProfile::new_display_p3());
+    let turned = crate::orientation::jpeg(6);
+    made.into_iter().chain(kept).chain([("P3".to_owned(), p3), ("turned".to_owned(), turned)]).collect()
+}
+
+/// The picture as a PNG with an ICC profile.
+pub(crate) fn with_profile(profile: &moxcms::ColorProfile) -> Vec<u8> {
+    use image::ImageEncoder as _;
+    let mut out = Vec::new();
+    let mut encoder = image::codecs::png::PngEncoder::new(&mut out);
+    encoder.set_icc_profile(profile.encode().expect("a profile")).expect("PNG has profiles");
+    DynamicImage::from(picture()).write_with_encoder(encoder).expect("a PNG");
+    out
+}
+
+pub(crate) fn open(bytes: Vec<u8>) -> Result<Source, ImageError> {
+    Source::open(bytes, &Limits::default(), Deadline::none())
+}
+
+pub(crate) fn decode(bytes: Vec<u8>) -> Image {
+    open(bytes).expect("a good file").image().expect("a good picture").clone()
+}
+
+/// A thumbnail's own pixels.
+pub(crate) fn reopened(encoded: &Encoded) -> Image {
+    decode(encoded.bytes.clone())
+}
+
+/// A pixel of an image, by fractions of its sides.
+pub(crate) fn at(image: &Image, x: f64, y: f64) -> [u8; 4] {
+    let column = (x * f64::from(image.width())) as usize;
+    let row = (y * f64::from(image.height())) as usize;
+    image.rgba().as_chunks::<4>().0[row * image.width() as usize + column]
+}
+
+/// The colours at the middles of the four quarters.
+pub(crate) fn quarters(image: &Image) -> [[u8; 3]; 4] {
+    [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].map(|(x, y)| {
+        let [r, g, b, _] = at(image, x, y);
+        [r, g, b]
+    })
+}
+
+pub(crate) fn close(a: [[u8; 3]; 4], b: [[u8; 3]; 4], tolerance: u8) -> bool {
+    a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| a.abs_diff(*b) <= tolerance)
+}
+
+/// A PNG chunk with its checksum.
+pub(crate) fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let crc = kind.iter().chain(data).fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(
+            crc ^ u32::from(byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
+        )
+    });
+    [&(data.len() as u32).to_be_bytes()[..], kind, data, &(!crc).to_be_bytes()].concat()
+}
+
+/// A RIFF chunk, padded to an even length.
+pub(crate) fn riff_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut out = [kind, &(data.len() as u32).to_le_bytes()[..], data].concat();
+    out.resize(out.len().next_multiple_of(2), 0);
+    out
+}

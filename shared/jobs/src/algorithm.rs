@@ -1,0 +1,286 @@
+//! What an algorithm is called, what it takes and what it gives: the description that submission validates
+//! against, `GET /algorithms` shows and a worker runs by.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+/// The static description of one algorithm. An algorithm's own file owns it; nothing else repeats a name, a range
+/// or a default.
+#[derive(Debug)]
+pub struct Specification {
+    /// The name that a submission asks for.
+    pub name: &'static str,
+    /// Changes whenever the same source and parameters would give another output.
+    pub version: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// The papers or formulas that it implements.
+    pub references: &'static [&'static str],
+    /// Every parameter it takes.
+    pub parameters: &'static [Parameter],
+    /// The name of the list in its result JSON (`points`, `blobs`, …); none for an image.
+    pub list: Option<&'static str>,
+}
+
+/// One parameter of an algorithm.
+#[derive(Debug)]
+pub struct Parameter {
+    /// The key in a submission's `parameters`.
+    pub name: &'static str,
+    /// What it governs, in one sentence.
+    pub summary: &'static str,
+    /// `px`, `µm`, …; none for a pure number or a choice.
+    pub unit: Option<&'static str>,
+    /// Its type, range and default.
+    pub kind: Kind,
+}
+
+/// The type, range and default of a parameter. Bounds are inclusive.
+#[derive(Debug)]
+pub enum Kind {
+    /// A whole number.
+    Integer {
+        /// The least value accepted.
+        min: i64,
+        /// The greatest value accepted.
+        max: i64,
+        /// Used when the submission is silent; `None` leaves the parameter out.
+        default: Option<i64>,
+    },
+    /// A finite number.
+    Number {
+        /// The least value accepted.
+        min: f64,
+        /// The greatest value accepted.
+        max: f64,
+        /// Used when the submission is silent; `None` leaves the parameter out.
+        default: Option<f64>,
+    },
+    /// One of a few words.
+    Choice {
+        /// The words accepted.
+        values: &'static [&'static str],
+        /// Used when the submission is silent; `None` leaves the parameter out.
+        default: Option<&'static str>,
+    },
+}
+
+/// Parameters as they came, or checked and complete: `resolve` makes the second of the first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Parameters(pub Map<String, Value>);
+
+impl Parameters {
+    /// The parameters as the algorithm's own struct.
+    ///
+    /// # Errors
+    /// When the map does not fit `T`: after [`Specification::resolve`] that means that the struct and the
+    /// specification disagree.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&Value::Object(self.0.clone()))
+    }
+}
+
+/// One algorithm that a job runs: which version, with which parameters, all defaults filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The algorithm's name.
+    pub name: String,
+    /// The version it had when the job was accepted.
+    pub version: String,
+    /// Every parameter, defaults included.
+    pub parameters: Parameters,
+}
+
+/// Why parameters were refused. Each sentence names the parameter and says what would be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    /// The algorithm has no parameter of that name.
+    #[error("{algorithm} has no parameter `{name}`; it takes {known}")]
+    Unknown {
+        /// The algorithm asked for.
+        algorithm: &'static str,
+        /// The name that was given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The value's type or range is wrong.
+    #[error("{algorithm}.{name} must be {expected}")]
+    Invalid {
+        /// The algorithm asked for.
+        algorithm: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// The type and range accepted.
+        expected: String,
+    },
+}
+
+impl Specification {
+    /// Checks what a submission gave and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first parameter that is unknown, of the wrong type or out of range.
+    pub fn resolve(&self, given: &Parameters) -> Result<Run, ParameterError> {
+        if let Some(name) = given.0.keys().find(|name| !self.parameters.iter().any(|p| p.name == *name)) {
+            return Err(ParameterError::Unknown {
+                algorithm: self.name,
+                name: name.clone(),
+                known: self.known_parameters(),
+            });
+        }
+        let mut resolved = Map::new();
+        for parameter in self.parameters {
+            let value = match given.0.get(parameter.name) {
+                None | Some(Value::Null) => parameter.kind.default_value(),
+                Some(value) => Some(parameter.kind.accept(value).ok_or_else(|| ParameterError::Invalid {
+                    algorithm: self.name,
+                    name: parameter.name,
+                    expected: parameter.kind.to_string(),
+                })?),
+            };
+            if let Some(value) = value {
+                resolved.insert(parameter.name.to_owned(), value);
+            }
+        }
+        Ok(Run {
+            name: self.name.to_owned(),
+            version: self.version.to_owned(),
+            parameters: Parameters(resolved),
+        })
+    }
+
+    fn known_parameters(&self) -> String {
+        if self.parameters.is_empty() {
+            return "none".to_owned();
+        }
+        self.parameters.iter().map(|p| format!("`{}`", p.name)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Kind {
+    /// The value used when a submission is silent.
+    #[must_use]
+    pub fn default_value(&self) -> Option<Value> {
+        match *self {
+            Self::Integer { default, .. } => default.map(Value::from),
+            Self::Number { default, .. } => default.map(Value::from),
+            Self::Choice { default, .. } => default.map(Value::from),
+        }
+    }
+
+    /// The value in its canonical form, or `None` where type or range forbid it.
+    fn accept(&self, value: &Value) -> Option<Value> {
+        match *self {
+            Self::Integer { min, max, .. } => {
+                value.as_i64().filter(|v| (min..=max).contains(v)).map(Value::from)
+            }
+            Self::Number { min, max, .. } => {
+                value.as_f64().filter(|v| (min..=max).contains(v)).map(Value::from)
+            }
+            Self::Choice { values, .. } => value.as_str().filter(|v| values.contains(v)).map(Value::from),
+        }
+    }
+
+    /// A query string's text as a JSON value of this kind; what does not parse stays a string, which `resolve` then
+    /// refuses with the range.
+    #[must_use]
+    pub fn read_text(&self, text: &str) -> Value {
+        let number = match self {
+            Self::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
+            Self::Number { .. } => text.parse::<f64>().ok().map(Value::from),
+            Self::Choice { .. } => None,
+        };
+        number.unwrap_or_else(|| Value::from(text))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer { min, max, .. } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number { min, max, .. } => write!(f, "a number from {min} to {max}"),
+            Self::Choice { values, .. } => write!(f, "one of {}", values.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    static BLUR: Specification = Specification {
+        name: "blur",
+        version: "1",
+        summary: "Blurs.",
+        references: &[],
+        list: None,
+        parameters: &[
+            Parameter {
+                name: "radius",
+                summary: "How far.",
+                unit: Some("px"),
+                kind: Kind::Integer { min: 1, max: 9, default: Some(3) },
+            },
+            Parameter {
+                name: "sigma",
+                summary: "How much.",
+                unit: Some("px"),
+                kind: Kind::Number { min: 0.5, max: 4.0, default: None },
+            },
+            Parameter {
+                name: "edge",
+                summary: "What lies beyond.",
+                unit: None,
+                kind: Kind::Choice { values: &["wrap", "clamp"], default: Some("clamp") },
+            },
+        ],
+    };
+
+    fn given(value: Value) -> Parameters {
+        let Value::Object(parameters) = value else { panic!("an object") };
+        Parameters(parameters)
+    }
+
+    #[test]
+    fn silence_takes_every_default() {
+        let run = BLUR.resolve(&Parameters::default()).expect("defaults are valid");
+        assert_eq!(run.parameters, given(json!({"radius": 3, "edge": "clamp"})));
+        assert_eq!((run.name.as_str(), run.version.as_str()), ("blur", "1"));
+    }
+
+    #[test]
+    fn bounds_are_inclusive_and_whole_numbers_widen() {
+        let run = BLUR.resolve(&given(json!({"radius": 9, "sigma": 4, "edge": "wrap"}))).expect("in range");
+        assert_eq!(run.parameters, given(json!({"radius": 9, "sigma": 4.0, "edge": "wrap"})));
+    }
+
+    #[test]
+    fn what_is_out_of_range_or_of_another_type_is_refused_with_the_range() {
+        for (parameters, expected) in [
+            (json!({"radius": 0}), "blur.radius must be a whole number from 1 to 9"),
+            (json!({"radius": 2.5}), "blur.radius must be a whole number from 1 to 9"),
+            (json!({"radius": "2"}), "blur.radius must be a whole number from 1 to 9"),
+            (json!({"sigma": 4.5}), "blur.sigma must be a number from 0.5 to 4"),
+            (json!({"edge": "mirror"}), "blur.edge must be one of wrap, clamp"),
+            (json!({"blend": 1}), "blur has no parameter `blend`; it takes `radius`, `sigma`, `edge`"),
+        ] {
+            let error = BLUR.resolve(&given(parameters)).expect_err("must be refused");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn text_of_a_query_string_is_read_by_kind() {
+        let [radius, sigma, edge] = BLUR.parameters else { panic!("three parameters") };
+        assert_eq!(radius.kind.read_text("7"), json!(7));
+        assert_eq!(radius.kind.read_text("seven"), json!("seven"));
+        assert_eq!(sigma.kind.read_text("1.5"), json!(1.5));
+        assert_eq!(edge.kind.read_text("wrap"), json!("wrap"));
+    }
+}

@@ -1,0 +1,145 @@
+//! What went wrong, and whose fault it is: the class decides what happens next, in one place for each caller.
+
+use std::{borrow::Cow, error::Error as StdError};
+
+use serde::{Deserialize, Serialize};
+
+/// A boxed cause.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Why a job failed, in the words that its owner sees: a stable code and a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// Stable, `snake_case`, fit to branch on.
+    pub code: Cow<'static, str>,
+    /// One safe sentence.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with its code and sentence.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code: Cow::Borrowed(code), message: message.into() }
+    }
+}
+
+/// An error's text as a sentence: errors are written without a capital and a full stop, so that they can be joined.
+#[must_use]
+pub fn sentence(error: &dyn StdError) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).chain((!text.ends_with('.')).then_some('.')).collect()
+    })
+}
+
+/// A store, queue or other service behind a port did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed")]
+pub struct PortError {
+    /// What was asked of it, for the log.
+    pub operation: &'static str,
+    /// Whether asking again may help: throttled, timed out, not reachable. Otherwise something is wrong with the
+    /// deployment or the data (access denied, a row that does not parse).
+    pub retryable: bool,
+    /// What the service said, for the log only.
+    #[source]
+    pub cause: Cause,
+}
+
+/// A conditional write that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Another writer was first (or the row is gone): read again and decide anew.
+    #[error("another writer was first")]
+    Conflict,
+    /// The store failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Why a submission or a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client's fault: sending it again unchanged will not help.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Ours: the cause is logged, the client learns nothing of it.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Why a request was refused. Each has a stable code and its own sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub reason: Reason,
+    /// Stable, `snake_case`, fit to branch on.
+    pub code: &'static str,
+    /// What to do about it.
+    pub message: String,
+}
+
+/// The kinds of refusal, which an HTTP function turns into a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The request is not well-formed, or asks for what cannot be.
+    Invalid,
+    /// What it names does not exist.
+    NotFound,
+    /// It is larger than what is taken here.
+    TooLarge,
+    /// It is of a kind that is not taken.
+    UnsupportedType,
+    /// It is well-formed, but must not be done (a private address).
+    Forbidden,
+    /// It cannot be done in the present state.
+    Conflict,
+}
+
+impl Refusal {
+    /// A refusal with its code and sentence.
+    pub fn new(reason: Reason, code: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, code, message: message.into() }
+    }
+
+    /// Refuses a request that is not well-formed.
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Reason::Invalid, code, message)
+    }
+
+    /// There is no such job.
+    #[must_use]
+    pub fn no_such_job() -> Self {
+        Self::new(
+            Reason::NotFound,
+            "job_not_found",
+            "There is no job with this id: it never existed, was deleted, or has expired.",
+        )
+    }
+}
+
+impl From<crate::algorithm::ParameterError> for Refusal {
+    fn from(error: crate::algorithm::ParameterError) -> Self {
+        let code = match error {
+            crate::algorithm::ParameterError::Unknown { .. } => "unknown_parameter",
+            crate::algorithm::ParameterError::Invalid { .. } => "invalid_parameter",
+        };
+        Self::invalid(code, sentence(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_becomes_a_sentence() {
+        let error = |text: &str| Cause::from(text.to_owned());
+        assert_eq!(sentence(&*error("the image is empty")), "The image is empty.");
+        assert_eq!(sentence(&*error("Ärger.")), "Ärger.");
+        assert_eq!(sentence(&*error("")), "");
+    }
+}

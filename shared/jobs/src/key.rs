@@ -1,0 +1,119 @@
+//! Every key in the bucket. Nothing else builds or takes apart a key.
+
+use std::{fmt, str::FromStr};
+
+use crate::id::JobId;
+
+/// An object in the bucket. The text form is `{two hex digits}/{job id}/…`: the digits come from the id's random
+/// tail, because a UUIDv7 starts with the time and every new key would share a prefix, and so one S3 partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectKey {
+    /// The image as it was sent in the request, or as it was fetched.
+    Source(JobId),
+    /// The image as its owner uploaded it through a pre-signed URL. Its suffix is its own, so that a notification
+    /// can tell it from what the functions write.
+    Upload(JobId),
+    /// One form of one algorithm's result.
+    Result {
+        /// The job.
+        job: JobId,
+        /// The algorithm's name.
+        algorithm: String,
+        /// `json`, `geojson`, `csv`, `png`, …
+        extension: String,
+    },
+}
+
+/// A text that is no key of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an object key of Darkroom")]
+pub struct NotAnObjectKey;
+
+/// The prefix of everything that a job owns.
+#[must_use]
+pub fn job_prefix(job: JobId) -> String {
+    format!("{:02x}/{job}/", job.tail())
+}
+
+impl ObjectKey {
+    /// The job that owns the object.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::Source(job) | Self::Upload(job) | Self::Result { job, .. } => *job,
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&job_prefix(self.job()))?;
+        match self {
+            Self::Source(_) => f.write_str("source"),
+            Self::Upload(_) => f.write_str("upload"),
+            Self::Result { algorithm, extension, .. } => write!(f, "results/{algorithm}.{extension}"),
+        }
+    }
+}
+
+impl FromStr for ObjectKey {
+    type Err = NotAnObjectKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.splitn(3, '/');
+        let (_, id, rest) = (parts.next(), parts.next(), parts.next());
+        let job: JobId = id.and_then(|id| id.parse().ok()).ok_or(NotAnObjectKey)?;
+        let key = match rest.ok_or(NotAnObjectKey)? {
+            "source" => Self::Source(job),
+            "upload" => Self::Upload(job),
+            result => {
+                let (algorithm, extension) = result
+                    .strip_prefix("results/")
+                    .and_then(|name| name.rsplit_once('.'))
+                    .ok_or(NotAnObjectKey)?;
+                Self::Result { job, algorithm: algorithm.to_owned(), extension: extension.to_owned() }
+            }
+        };
+        if key.to_string() == text { Ok(key) } else { Err(NotAnObjectKey) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> JobId {
+        "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7".parse().expect("a job id")
+    }
+
+    #[test]
+    fn keys_read_as_documented_and_round_trip() {
+        let result = ObjectKey::Result {
+            job: job(),
+            algorithm: "poi_detection".to_owned(),
+            extension: "csv".to_owned(),
+        };
+        for (key, text) in [
+            (ObjectKey::Source(job()), "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/source"),
+            (ObjectKey::Upload(job()), "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/upload"),
+            (result, "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/poi_detection.csv"),
+        ] {
+            assert_eq!(key.to_string(), text);
+            assert_eq!(text.parse(), Ok(key));
+        }
+    }
+
+    #[test]
+    fn foreign_keys_are_refused() {
+        for text in [
+            "",
+            "a7",
+            "a7/fake/source",
+            "00/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/source",
+            "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/other",
+            "a7/01990C2F-7C1E-7D3B-8A51-3F2F6F1D2AA7/source",
+        ] {
+            assert_eq!(text.parse::<ObjectKey>(), Err(NotAnObjectKey), "{text}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What the world outside must provide, one small trait a capability: a function is given only those it uses.
+//! `testing` has in-memory ones, `aws` the real ones, and both pass the same contract suites.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{
+    algorithm::Run,
+    error::{Failure, PortError, Refusal, WriteError},
+    id::JobId,
+    job::{Job, Status},
+    key::ObjectKey,
+    message::Message,
+};
+
+/// Which jobs a list wants: the newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only jobs in this status.
+    pub status: Option<Status>,
+    /// Only jobs made before this one.
+    pub before: Option<JobId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Reads jobs.
+#[async_trait]
+pub trait ReadJobs: Send + Sync {
+    /// The job as last written, or `None` where there is none. Reads are strongly consistent.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn get(&self, id: JobId) -> Result<Option<Job>, PortError>;
+}
+
+/// Lists jobs.
+#[async_trait]
+pub trait ListJobs: Send + Sync {
+    /// The newest jobs that the query wants, by id descending. A job that was just written may be missing for a
+    /// moment; fewer than `limit` are returned only when there are no more.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn list(&self, query: ListQuery) -> Result<Vec<Job>, PortError>;
+}
+
+/// Writes jobs, each write on the condition that nobody else wrote meanwhile.
+#[async_trait]
+pub trait WriteJobs: Send + Sync {
+    /// Writes a job that was never written (revision 0), or one whose row still has the job's revision. The job's
+    /// revision is then one higher, in the row and in `job`.
+    ///
+    /// # Errors
+    /// [`WriteError::Conflict`] where the row has another revision, exists although the job is new, or is gone;
+    /// [`WriteError::Port`] when the store fails: the write may then have happened.
+    async fn write(&self, job: &mut Job) -> Result<(), WriteError>;
+
+    /// Removes the job; that it is gone already is no error.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn delete(&self, id: JobId) -> Result<(), PortError>;
+}
+
+/// An object's description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its size.
+    pub bytes: u64,
+    /// The type it was stored with.
+    pub content_type: String,
+    /// Changes with the content; without quotes.
+    pub etag: String,
+}
+
+/// What reading an object gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// There is no such object.
+    Missing,
+    /// It has so many bytes, more than were allowed; none of them was read.
+    TooLarge(u64),
+    /// The object, whole.
+    Found(ObjectInfo, Bytes),
+}
+
+/// Reads objects.
+#[async_trait]
+pub trait ReadObjects: Send + Sync {
+    /// The object, if it has at most `max_bytes`.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn read(&self, key: &ObjectKey, max_bytes: u64) -> Result<Read, PortError>;
+
+    /// The object's description, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, PortError>;
+
+    /// A URL from which anyone may GET the object for `validity`.
+    ///
+    /// # Errors
+    /// [`PortError`] when the URL cannot be signed.
+    async fn presign_get(&self, key: &ObjectKey, validity: Duration) -> Result<Url, PortError>;
+}
+
+/// Writes objects.
+#[async_trait]
+pub trait WriteObjects: Send + Sync {
+    /// Stores an object, replacing what has the key.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError>;
+
+    /// Removes every object of a job; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn delete_all(&self, job: JobId) -> Result<(), PortError>;
+}
+
+/// How to upload an object without further rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadTicket {
+    /// Where to PUT.
+    pub url: Url,
+    /// The headers that the request must carry, as signed.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Signs uploads.
+#[async_trait]
+pub trait PresignUploads: Send + Sync {
+    /// The right to PUT exactly `bytes` bytes of `content_type` at `key` for `validity`.
+    ///
+    /// # Errors
+    /// [`PortError`] when it cannot be signed.
+    async fn presign_put(
+        &self,
+        key: &ObjectKey,
+        content_type: &str,
+        bytes: u64,
+        validity: Duration,
+    ) -> Result<UploadTicket, PortError>;
+}
+
+/// Sends messages, each to the queue for its kind.
+#[async_trait]
+pub trait SendMessages: Send + Sync {
+    /// Sends a message; it will be delivered at least once.
+    ///
+    /// # Errors
+    /// [`PortError`] when the queue fails: the message may then have been sent.
+    async fn send(&self, message: Message) -> Result<(), PortError>;
+}
+
+/// Puts off messages that were received.
+#[async_trait]
+pub trait DeferMessages: Send + Sync {
+    /// Lets a received message come again after `wait`, or after the longest time that the queue can put it off.
+    ///
+    /// # Errors
+    /// [`PortError`]; the message then comes again after the queue's own visibility timeout.
+    async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError>;
+}
+
+/// An image that was fetched.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Its bytes, within the limit.
+    pub body: Bytes,
+}
+
+/// Why an image was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Trying again will not help: refused, not found, too large.
+    #[error(transparent)]
+    Permanent(#[from] Failure),
+    /// Trying again may help: not reachable, 5xx, too slow. The failure is for the client, should the tries run out.
+    #[error("fetching may be tried again: {0}")]
+    Retryable(Failure),
+}
+
+/// Fetches images from addresses that clients name.
+#[async_trait]
+pub trait FetchImages: Send + Sync {
+    /// The bytes behind `url`, redirects followed, every address checked as it is connected to.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError>;
+}
+
+/// Refuses addresses that a client must not make us connect to, as early as they can be told.
+#[async_trait]
+pub trait CheckUrls: Send + Sync {
+    /// Whether a submission may name `url`. A name that does not resolve passes: connecting decides.
+    ///
+    /// # Errors
+    /// [`Refusal`] for another scheme than `http` and `https`, user information, or an address out of bounds.
+    async fn check(&self, field: &'static str, url: &Url) -> Result<(), Refusal>;
+}
+
+/// A callback as it goes over the wire.
+#[derive(Clone, Debug)]
+pub struct CallbackRequest {
+    /// Where to POST.
+    pub url: Url,
+    /// The signature and the authorisation among them.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: String,
+}
+
+/// What the receiver of a callback answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An HTTP status; redirects are not followed.
+    Status {
+        /// The status code.
+        code: u16,
+        /// Its `Retry-After`, where it named seconds.
+        retry_after: Option<Duration>,
+    },
+    /// No answer: refused address, no connection, too slow.
+    None,
+}
+
+/// Posts callbacks to addresses that clients name.
+#[async_trait]
+pub trait PostCallbacks: Send + Sync {
+    /// Posts once, every address checked as it is connected to.
+    async fn post(&self, request: &CallbackRequest) -> Answer;
+}
+
+/// A file that a job leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// `json`, `png`, …
+    pub extension: &'static str,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its content.
+    pub body: Bytes,
+}
+
+/// What one algorithm gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The algorithm.
+    pub algorithm: String,
+    /// Its forms, the main one first.
+    pub artifacts: Vec<Artifact>,
+    /// What the job shows beside the link.
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What the work on an image gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worked {
+    /// The image's media type, told by its content.
+    pub content_type: &'static str,
+    /// Width of the upright image, in pixels.
+    pub width: u32,
+    /// Height of the upright image, in pixels.
+    pub height: u32,
+    /// One output for each algorithm, in the order asked for.
+    pub outputs: Vec<Output>,
+}
+
+/// Works on images. The same bytes and runs give the same outputs.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Runs the algorithms on an image, whose SHA-256 in hexadecimal the results name.
+    ///
+    /// # Errors
+    /// A [`Failure`] that no retry would mend.
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure>;
+}
+
+/// Something whose health can be asked.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// What it is called in the answer.
+    fn name(&self) -> &'static str;
+
+    /// Asks it something cheap.
+    ///
+    /// # Errors
+    /// [`PortError`] when it does not answer.
+    async fn probe(&self) -> Result<(), PortError>;
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// The machine's clock, to the millisecond.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        let now = OffsetDateTime::now_utc();
+        now.replace_millisecond(now.millisecond()).unwrap_or(now)
+    }
+}

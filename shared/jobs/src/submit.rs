@@ -1,0 +1,282 @@
+//! Accepting jobs, and removing them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{
+    algorithm::{Parameters, Run, Specification},
+    error::{Error, PortError, Reason, Refusal, WriteError},
+    id::JobId,
+    job::{Callback, Draft, Facts, Job, Origin},
+    key::ObjectKey,
+    limits::Limits,
+    message::Message,
+    ports::{
+        CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTicket, WriteJobs, WriteObjects,
+    },
+    secret::Secret,
+};
+
+/// The algorithm that runs when a submission names none.
+pub const DEFAULT_ALGORITHM: &str = "thumbnail";
+
+/// What a client wants done, checked for form only.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Names and parameters; none means [`DEFAULT_ALGORITHM`].
+    pub algorithms: Vec<(String, Parameters)>,
+    /// Where to POST when the job ends.
+    pub callback_url: Option<String>,
+    /// Signs and authorises that POST.
+    pub callback_token: Option<Secret>,
+}
+
+/// An image in a request, its kind told by its first bytes.
+#[derive(Clone, Debug)]
+pub struct InlineImage {
+    /// The bytes.
+    pub body: Bytes,
+    /// Their media type.
+    pub content_type: &'static str,
+}
+
+/// A pre-signed upload that was granted.
+#[derive(Clone, Debug)]
+pub struct GrantedUpload {
+    /// The job, `awaiting_upload`.
+    pub job: Job,
+    /// How to upload.
+    pub ticket: UploadTicket,
+    /// Until when.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Tells an image's media type by its content, or refuses it.
+pub type Identify = fn(&[u8]) -> Result<&'static str, Refusal>;
+
+/// Accepts and removes jobs.
+#[derive(Clone)]
+pub struct Submitter {
+    /// Reads jobs.
+    pub jobs: Arc<dyn ReadJobs>,
+    /// Writes jobs.
+    pub writer: Arc<dyn WriteJobs>,
+    /// Stores images.
+    pub objects: Arc<dyn WriteObjects>,
+    /// Grants uploads.
+    pub presigner: Arc<dyn PresignUploads>,
+    /// Queues work.
+    pub queue: Arc<dyn SendMessages>,
+    /// Refuses addresses.
+    pub urls: Arc<dyn CheckUrls>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Every algorithm there is.
+    pub catalogue: Arc<[&'static Specification]>,
+    /// Tells what an image is.
+    pub identify: Identify,
+    /// What is accepted.
+    pub limits: Limits,
+}
+
+impl Submitter {
+    /// Accepts an image that is in the request.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an empty, too large or unknown image, or wishes that cannot be met; [`Error::Port`].
+    pub async fn submit_image(&self, image: Bytes, wishes: Wishes) -> Result<Job, Error> {
+        let bytes = image.len() as u64;
+        if image.is_empty() {
+            return Err(
+                Refusal::invalid("empty_image", "The image has no bytes: send the file's content.").into()
+            );
+        }
+        if bytes > self.limits.inline_bytes {
+            return Err(self.too_large_inline().into());
+        }
+        let content_type = (self.identify)(&image)?;
+        let facts = Facts {
+            content_type: Some(content_type.to_owned()),
+            bytes: Some(bytes),
+            sha256: Some(sha256_hex(&image)),
+            ..Facts::default()
+        };
+        let draft = self.draft(Origin::Upload, facts, wishes).await?;
+        let (id, now) = self.new_id();
+        self.objects.put(&ObjectKey::Source(id), image, content_type).await?;
+        self.accept(Job::queued(id, draft, now, self.limits.retention)).await
+    }
+
+    /// Accepts an image to be fetched.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an address that must not be fetched, or wishes that cannot be met; [`Error::Port`].
+    pub async fn submit_url(&self, image_url: &str, wishes: Wishes) -> Result<Job, Error> {
+        let url = self.checked_url("image_url", image_url).await?;
+        let draft = self.draft(Origin::Url { url }, Facts::default(), wishes).await?;
+        let (id, now) = self.new_id();
+        self.accept(Job::queued(id, draft, now, self.limits.retention)).await
+    }
+
+    /// Grants a pre-signed upload; the job starts when the object arrives.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a size or type that is not taken, or wishes that cannot be met; [`Error::Port`].
+    pub async fn grant_upload(
+        &self,
+        content_type: &str,
+        bytes: u64,
+        wishes: Wishes,
+    ) -> Result<GrantedUpload, Error> {
+        if bytes == 0 {
+            return Err(
+                Refusal::invalid("empty_image", "`bytes` must be the size of the file, at least 1.").into()
+            );
+        }
+        if bytes > self.limits.upload_bytes {
+            return Err(Refusal::new(
+                Reason::TooLarge,
+                "image_too_large",
+                format!("An upload has at most {} bytes.", self.limits.upload_bytes),
+            )
+            .into());
+        }
+        if !is_image_type(content_type) {
+            return Err(Refusal::new(
+                Reason::UnsupportedType,
+                "unsupported_content_type",
+                "`content_type` must be the image's media type, such as image/jpeg.",
+            )
+            .into());
+        }
+        let facts =
+            Facts { content_type: Some(content_type.to_owned()), bytes: Some(bytes), ..Facts::default() };
+        let draft = self.draft(Origin::PresignedUpload, facts, wishes).await?;
+        let (id, now) = self.new_id();
+        let validity = self.limits.upload_validity;
+        let ticket =
+            self.presigner.presign_put(&ObjectKey::Upload(id), content_type, bytes, validity).await?;
+        let mut job = Job::awaiting_upload(id, draft, now, self.limits.retention);
+        self.write_new(&mut job).await?;
+        tracing::info!(job_id = %id, bytes, "upload granted");
+        Ok(GrantedUpload { job, ticket, expires_at: now + validity })
+    }
+
+    /// Removes a job and everything that it owns. The objects go first: a removal that breaks off can be repeated.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there is no such job; [`Error::Port`].
+    pub async fn delete(&self, id: JobId) -> Result<(), Error> {
+        self.jobs.get(id).await?.ok_or_else(Refusal::no_such_job)?;
+        self.objects.delete_all(id).await?;
+        self.writer.delete(id).await?;
+        tracing::info!(job_id = %id, "job deleted");
+        Ok(())
+    }
+
+    /// The refusal of an image that is too large for the request, naming the route that takes it.
+    #[must_use]
+    pub fn too_large_inline(&self) -> Refusal {
+        Refusal::new(
+            Reason::TooLarge,
+            "image_too_large",
+            format!(
+                "An image in the request has at most {} bytes. POST /uploads grants an upload of up to {} bytes.",
+                self.limits.inline_bytes, self.limits.upload_bytes
+            ),
+        )
+    }
+
+    fn new_id(&self) -> (JobId, OffsetDateTime) {
+        let now = self.clock.now();
+        (JobId::new(now), now)
+    }
+
+    /// Writes the row, then queues the work: a message never speaks of a job that is not there.
+    async fn accept(&self, mut job: Job) -> Result<Job, Error> {
+        self.write_new(&mut job).await?;
+        self.queue.send(Message::ProcessJob { job_id: job.id() }).await?;
+        tracing::info!(job_id = %job.id(), "job accepted");
+        Ok(job)
+    }
+
+    async fn write_new(&self, job: &mut Job) -> Result<(), PortError> {
+        self.writer.write(job).await.map_err(|error| match error {
+            WriteError::Port(error) => error,
+            WriteError::Conflict => PortError {
+                operation: "writing a new job",
+                retryable: true,
+                cause: "the id is already taken".into(),
+            },
+        })
+    }
+
+    async fn draft(&self, origin: Origin, facts: Facts, wishes: Wishes) -> Result<Draft, Error> {
+        let algorithms = resolve(&self.catalogue, wishes.algorithms)?;
+        let callback = match (wishes.callback_url, wishes.callback_token) {
+            (Some(url), token) => Some(Callback::new(self.checked_url("callback_url", &url).await?, token)),
+            (None, Some(_)) => {
+                return Err(Refusal::invalid(
+                    "missing_callback_url",
+                    "`callback_token` signs the callback: name a `callback_url` too.",
+                )
+                .into());
+            }
+            (None, None) => None,
+        };
+        Ok(Draft { origin, facts, algorithms, callback })
+    }
+
+    async fn checked_url(&self, field: &'static str, text: &str) -> Result<Url, Refusal> {
+        let url = Url::parse(text).map_err(|_| {
+            Refusal::invalid("invalid_url", format!("`{field}` must be an absolute http or https URL."))
+        })?;
+        self.urls.check(field, &url).await?;
+        Ok(url)
+    }
+}
+
+/// The SHA-256 of some bytes, in lowercase hexadecimal.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a media type is `image/…` with a name of the characters that RFC 6838 allows.
+fn is_image_type(content_type: &str) -> bool {
+    content_type.strip_prefix("image/").is_some_and(|name| {
+        (1..=127).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    })
+}
+
+/// Checks the algorithms asked for against the catalogue; none asked for means the default one.
+fn resolve(
+    catalogue: &[&'static Specification],
+    asked: Vec<(String, Parameters)>,
+) -> Result<Vec<Run>, Refusal> {
+    let asked =
+        if asked.is_empty() { vec![(DEFAULT_ALGORITHM.to_owned(), Parameters::default())] } else { asked };
+    let mut runs: Vec<Run> = Vec::with_capacity(asked.len());
+    for (name, parameters) in asked {
+        let Some(specification) = catalogue.iter().find(|s| s.name == name) else {
+            let known: Vec<_> = catalogue.iter().map(|s| s.name).collect();
+            return Err(Refusal::invalid(
+                "unknown_algorithm",
+                format!("There is no algorithm of that name; there are {}.", known.join(", ")),
+            ));
+        };
+        if runs.iter().any(|run| run.name == name) {
+            return Err(Refusal::invalid(
+                "duplicate_algorithm",
+                format!("{} is asked for twice; a job runs each algorithm once.", specification.name),
+            ));
+        }
+        runs.push(specification.resolve(&parameters)?);
+    }
+    Ok(runs)
+}

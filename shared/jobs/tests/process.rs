@@ -1,0 +1,278 @@
+//! The promises of the worker: redelivery changes nothing, dying between any two steps loses nothing, and every job
+//! reaches an end.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jobs::{
+    algorithm::{Parameters, Run},
+    error::Failure,
+    job::{Draft, Job, Origin, Status},
+    key::ObjectKey,
+    limits::Limits,
+    message::Message,
+    ports::{Artifact, Clock, Engine, Output, Worked, WriteJobs, WriteObjects},
+    process::{Outcome, Processor},
+};
+use testing::{
+    build,
+    faults::{Faults, Moment},
+    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryWeb},
+};
+use url::Url;
+
+/// Echoes an image once for every run, and finds fault with images that say `bad`.
+struct Echo;
+
+#[async_trait]
+impl Engine for Echo {
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure> {
+        if image.starts_with(b"bad") {
+            return Err(Failure::new("corrupt_image", "The image is damaged."));
+        }
+        let outputs = runs
+            .iter()
+            .map(|run| Output {
+                algorithm: run.name.clone(),
+                artifacts: vec![Artifact {
+                    extension: "json",
+                    content_type: "application/json",
+                    body: image.clone(),
+                }],
+                details: serde_json::Map::new(),
+            })
+            .collect();
+        assert_eq!(sha256.len(), 64);
+        Ok(Worked { content_type: "image/png", width: 1, height: 1, outputs })
+    }
+}
+
+struct World {
+    jobs: MemoryJobs,
+    objects: MemoryObjects,
+    queue: MemoryQueue,
+    web: MemoryWeb,
+    clock: ManualClock,
+    faults: Faults,
+    processor: Processor,
+}
+
+impl World {
+    fn new() -> Self {
+        let faults = Faults::default();
+        let jobs = MemoryJobs::new(faults.clone());
+        let objects = MemoryObjects::new(faults.clone());
+        let queue = MemoryQueue::new(faults.clone());
+        let (web, clock) = (MemoryWeb::default(), ManualClock::default());
+        let processor = Processor {
+            jobs: Arc::new(jobs.clone()),
+            writer: Arc::new(jobs.clone()),
+            sources: Arc::new(objects.clone()),
+            objects: Arc::new(objects.clone()),
+            queue: Arc::new(queue.clone()),
+            fetcher: Arc::new(web.clone()),
+            engine: Arc::new(Echo),
+            clock: Arc::new(clock.clone()),
+            limits: Limits::default(),
+        };
+        Self { jobs, objects, queue, web, clock, faults, processor }
+    }
+
+    /// A queued job with two algorithms and a callback, its image stored.
+    async fn queued(&self, image: &'static [u8]) -> Job {
+        let run = |name: &str| Run {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            parameters: Parameters::default(),
+        };
+        let draft = Draft { algorithms: vec![run("one"), run("two")], ..build::draft() };
+        let id = jobs::id::JobId::new(self.clock.now());
+        let mut job = Job::queued(id, draft, self.clock.now(), build::RETENTION);
+        self.jobs.write(&mut job).await.expect("stored");
+        self.objects
+            .put(&ObjectKey::Source(id), Bytes::from_static(image), "image/png")
+            .await
+            .expect("stored");
+        job
+    }
+
+    async fn with_address(&self) -> (Job, Url) {
+        let url = Url::parse("https://example.com/cat.png").expect("a URL");
+        let draft = Draft { origin: Origin::Url { url: url.clone() }, ..build::draft() };
+        let id = jobs::id::JobId::new(self.clock.now());
+        let mut job = Job::queued(id, draft, self.clock.now(), build::RETENTION);
+        self.jobs.write(&mut job).await.expect("stored");
+        (job, url)
+    }
+
+    /// Delivers a message until it is done, as a queue does.
+    async fn deliver_until_done(&self, job: &Job) {
+        for _ in 0..10 {
+            match self.processor.handle(job.id()).await {
+                Outcome::Done => return,
+                Outcome::Retry(wait) => self.clock.advance(wait.unwrap_or(Duration::from_secs(600))),
+            }
+        }
+        panic!("the message never stopped coming");
+    }
+
+    fn now_of(&self, job: &Job) -> Job {
+        self.jobs.peek(job.id()).expect("the job is there")
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_worked_on_and_its_owner_told() {
+    let world = World::new();
+    let job = world.queued(b"good").await;
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    let job = world.now_of(&job);
+    assert_eq!((job.status(), job.attempts()), (Status::Succeeded, 1));
+    assert_eq!(job.results().keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(world.objects.all().len(), 3, "the source and two results");
+    assert_eq!(world.queue.sent(), [Message::DeliverCallback { job_id: job.id() }]);
+}
+
+#[tokio::test]
+async fn a_message_delivered_twice_changes_nothing() {
+    let world = World::new();
+    let job = world.queued(b"good").await;
+    world.processor.handle(job.id()).await;
+    let (ended, objects) = (world.now_of(&job), world.objects.all());
+    world.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert_eq!(world.now_of(&job), ended);
+    assert_eq!(world.objects.all(), objects);
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_at_any_call_is_made_up_for() {
+    let reference = World::new();
+    let job = reference.queued(b"good").await;
+    reference.processor.handle(job.id()).await;
+    let expected: Vec<_> = reference.objects.all().into_values().collect();
+    for moment in [Moment::Before, Moment::After] {
+        for call in 0.. {
+            let world = World::new();
+            let job = world.queued(b"good").await;
+            world.faults.fail_after(call, moment);
+            world.deliver_until_done(&job).await;
+            let ended = world.now_of(&job);
+            assert_eq!(ended.status(), Status::Succeeded, "failing {moment:?} call {call}");
+            let objects: Vec<_> = world.objects.all().into_values().collect();
+            assert_eq!(objects, expected, "failing {moment:?} call {call}");
+            let told = Message::DeliverCallback { job_id: job.id() };
+            assert!(world.queue.sent().contains(&told), "failing {moment:?} call {call}");
+            if !world.faults.happened() {
+                assert!(call > 5, "every call was failed once");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_image_fails_the_job_at_once_with_its_code() {
+    let world = World::new();
+    let job = world.queued(b"bad").await;
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    let job = world.now_of(&job);
+    assert_eq!((job.status(), job.attempts()), (Status::Failed, 1));
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("corrupt_image"));
+    assert!(job.facts().sha256.is_some(), "what is known of the bad image is kept");
+    assert_eq!(world.queue.sent(), [Message::DeliverCallback { job_id: job.id() }]);
+}
+
+#[tokio::test]
+async fn a_second_worker_waits_for_the_lease_and_takes_over_when_it_has_ended() {
+    let world = World::new();
+    let mut job = world.queued(b"good").await;
+    let lease = Duration::from_secs(60);
+    job.claim(world.clock.now(), lease).expect("free");
+    world.jobs.write(&mut job).await.expect("written");
+    let waits = Outcome::Retry(Some(lease + Duration::from_secs(1)));
+    assert_eq!(world.processor.handle(job.id()).await, waits);
+    world.clock.advance(lease);
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 2));
+}
+
+#[tokio::test]
+async fn an_image_that_kills_its_worker_every_time_fails_its_job() {
+    let world = World::new();
+    let mut job = world.queued(b"good").await;
+    for _ in 0..Limits::default().attempts {
+        job.claim(world.clock.now(), Duration::from_secs(60)).expect("the last worker's lease has ended");
+        world.jobs.write(&mut job).await.expect("written");
+        world.clock.advance(Duration::from_secs(61));
+    }
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    let job = world.now_of(&job);
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("attempts_exhausted"));
+    assert_eq!(world.queue.sent(), [Message::DeliverCallback { job_id: job.id() }]);
+}
+
+#[tokio::test]
+async fn a_fetched_image_is_kept_so_that_a_retry_works_on_the_same_bytes() {
+    let world = World::new();
+    let (job, url) = world.with_address().await;
+    world.web.serve(&url, Bytes::from_static(b"first"));
+    // Reading the row, claiming it, looking for the source, storing it: the next call, finishing, fails.
+    world.faults.fail_after(4, Moment::Before);
+    assert!(matches!(world.processor.handle(job.id()).await, Outcome::Retry(_)));
+    world.web.serve(&url, Bytes::from_static(b"second"));
+    world.clock.advance(Duration::from_secs(600));
+    world.deliver_until_done(&job).await;
+    let source = world.objects.all()[&ObjectKey::Source(job.id()).to_string()].1.clone();
+    assert_eq!(source, Bytes::from_static(b"first"));
+}
+
+#[tokio::test]
+async fn an_address_that_stays_out_of_reach_fails_the_job_with_its_code() {
+    let world = World::new();
+    let (job, _) = world.with_address().await;
+    world.deliver_until_done(&job).await;
+    let job = world.now_of(&job);
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("source_unreachable"));
+    assert_eq!(job.attempts(), Limits::default().attempts);
+}
+
+#[tokio::test]
+async fn a_missing_source_fails_the_job() {
+    let world = World::new();
+    let job = world.queued(b"good").await;
+    world.objects.delete_all(job.id()).await.expect("deleted");
+    world.deliver_until_done(&job).await;
+    assert_eq!(world.now_of(&job).error().map(|error| error.code.as_ref()), Some("source_missing"));
+}
+
+/// Deletes its job in the middle of the work.
+struct DeletedMeanwhile(MemoryJobs, jobs::id::JobId);
+
+#[async_trait]
+impl Engine for DeletedMeanwhile {
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure> {
+        self.0.delete(self.1).await.expect("deleted");
+        Echo.run(image, sha256, runs).await
+    }
+}
+
+#[tokio::test]
+async fn a_job_deleted_while_it_is_worked_on_leaves_nothing_behind() {
+    let mut world = World::new();
+    let job = world.queued(b"good").await;
+    world.processor.engine = Arc::new(DeletedMeanwhile(world.jobs.clone(), job.id()));
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert!(world.jobs.is_empty());
+    assert!(world.objects.all().is_empty());
+    assert!(world.queue.sent().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_for_a_job_that_is_gone_is_done() {
+    let world = World::new();
+    let id = jobs::id::JobId::new(world.clock.now());
+    assert_eq!(world.processor.handle(id).await, Outcome::Done);
+}

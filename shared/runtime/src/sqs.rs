@@ -1,0 +1,128 @@
+//! SQS batches: each message by itself, and only those that must come again are reported as failed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use jobs::{ports::DeferMessages, process::Outcome};
+use lambda_runtime::{LambdaEvent, service_fn};
+use tracing::Instrument as _;
+
+/// Handles the messages of one queue.
+#[async_trait]
+pub trait Consume: Send + Sync {
+    /// Handles one message's body. What can never be handled is logged and done.
+    async fn consume(&self, body: &str) -> Outcome;
+}
+
+/// Handles batches for as long as Lambda keeps the process. `queue` puts off the messages that must come again.
+///
+/// # Errors
+/// When the runtime API cannot be reached.
+pub async fn run(
+    consumer: Arc<dyn Consume>,
+    queue: Arc<dyn DeferMessages>,
+) -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {
+        let (consumer, queue) = (consumer.clone(), queue.clone());
+        async move {
+            let span = tracing::info_span!("batch", request_id = event.context.request_id);
+            let response = batch(&*consumer, &*queue, event.payload.records).instrument(span).await;
+            Ok::<_, lambda_runtime::Error>(response)
+        }
+    }))
+    .await
+}
+
+/// Handles one batch, message by message.
+pub async fn batch(
+    consumer: &dyn Consume,
+    queue: &dyn DeferMessages,
+    messages: Vec<SqsMessage>,
+) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for message in messages {
+        let id = message.message_id.unwrap_or_default();
+        let span = tracing::info_span!(
+            "message",
+            message_id = id,
+            receive_count = message.attributes.get("ApproximateReceiveCount")
+        );
+        let outcome = consumer.consume(&message.body.unwrap_or_default()).instrument(span.clone()).await;
+        if let Outcome::Retry(wait) = outcome {
+            if let (Some(wait), Some(receipt)) = (wait, message.receipt_handle) {
+                async {
+                    if let Err(error) = queue.defer(&receipt, wait).await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the wait stays the queue's own"
+                        );
+                    }
+                }
+                .instrument(span)
+                .await;
+            }
+            response.batch_item_failures.push(failure(id));
+        }
+    }
+    response
+}
+
+fn failure(id: String) -> BatchItemFailure {
+    let mut failure = BatchItemFailure::default();
+    failure.item_identifier = id;
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use jobs::error::PortError;
+
+    use super::*;
+
+    struct ByBody;
+
+    #[async_trait]
+    impl Consume for ByBody {
+        async fn consume(&self, body: &str) -> Outcome {
+            match body {
+                "later" => Outcome::Retry(Some(Duration::from_secs(7))),
+                "again" => Outcome::Retry(None),
+                _ => Outcome::Done,
+            }
+        }
+    }
+
+    #[derive(Default)]
+    struct Deferred(Mutex<Vec<(String, Duration)>>);
+
+    #[async_trait]
+    impl DeferMessages for Deferred {
+        async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError> {
+            self.0.lock().expect("not poisoned").push((receipt.to_owned(), wait));
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_must_come_again_is_reported_and_put_off() {
+        let event: SqsEvent = serde_json::from_str(
+            r#"{"Records": [
+                {"messageId": "1", "receiptHandle": "r1", "body": "done", "attributes": {}},
+                {"messageId": "2", "receiptHandle": "r2", "body": "later", "attributes": {}},
+                {"messageId": "3", "receiptHandle": "r3", "body": "again", "attributes": {}},
+                {"messageId": "4", "receiptHandle": "r4"}
+            ]}"#,
+        )
+        .expect("an event");
+        let deferred = Deferred::default();
+        let response = batch(&ByBody, &deferred, event.records).await;
+        let failed: Vec<_> =
+            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        assert_eq!(failed, ["2", "3"]);
+        let put_off = deferred.0.into_inner().expect("not poisoned");
+        assert_eq!(put_off, [("r2".to_owned(), Duration::from_secs(7))]);
+    }
+}

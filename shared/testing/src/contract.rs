@@ -1,0 +1,167 @@
+//! What every implementation of a port must do. The suites tolerate strangers: they may run against a store that
+//! others use at the same time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use jobs::{
+    error::{Failure, WriteError},
+    id::JobId,
+    job::{Facts, Status},
+    key::ObjectKey,
+    ports::{ListJobs, ListQuery, Read, ReadJobs, ReadObjects, WriteJobs, WriteObjects},
+};
+use time::OffsetDateTime;
+
+use crate::build;
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How long an index may lag behind.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// [`ReadJobs`], [`WriteJobs`]: what is written is read, and of two writers one wins.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn jobs_are_written_on_condition(store: &(impl ReadJobs + WriteJobs)) {
+    let now = OffsetDateTime::now_utc();
+    let mut job = build::queued(now);
+    assert_eq!(store.get(job.id()).await.unwrap(), None, "not there before it is written");
+
+    store.write(&mut job).await.unwrap();
+    assert_eq!(job.revision(), 1);
+    assert_eq!(store.get(job.id()).await.unwrap().as_ref(), Some(&job), "comes back as it was written");
+
+    let mut twin = build::queued(now);
+    store.write(&mut twin).await.unwrap();
+    assert_eq!(store.get(job.id()).await.unwrap().as_ref(), Some(&job), "another job changes nothing");
+
+    let mut first = store.get(job.id()).await.unwrap().unwrap();
+    let mut second = first.clone();
+    let claim = first.claim(now, LEASE).unwrap();
+    store.write(&mut first).await.unwrap();
+    second.claim(now, LEASE).unwrap();
+    assert!(matches!(store.write(&mut second).await, Err(WriteError::Conflict)), "the second claim loses");
+    assert_eq!(store.get(job.id()).await.unwrap().as_ref(), Some(&first));
+
+    first.succeed(claim, Facts::default(), BTreeMap::new(), now).unwrap();
+    store.write(&mut first).await.unwrap();
+    assert_eq!(store.get(job.id()).await.unwrap().unwrap().status(), Status::Succeeded);
+
+    let mut anew = build::queued(now);
+    let mut again = anew.clone();
+    store.write(&mut anew).await.unwrap();
+    assert!(matches!(store.write(&mut again).await, Err(WriteError::Conflict)), "an id is taken once");
+
+    store.delete(job.id()).await.unwrap();
+    assert_eq!(store.get(job.id()).await.unwrap(), None);
+    store.delete(job.id()).await.unwrap();
+    assert!(
+        matches!(store.write(&mut first).await, Err(WriteError::Conflict)),
+        "a deleted job stays deleted"
+    );
+    store.delete(twin.id()).await.unwrap();
+    store.delete(anew.id()).await.unwrap();
+}
+
+/// [`ListJobs`]: newest first, across all shards, by status, in pages without gap or overlap.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
+    const COUNT: usize = 25;
+    // A time of their own, long ago: everyone else's jobs are newer, so pages that start here hold only these.
+    let offset = OffsetDateTime::now_utc().unix_timestamp_nanos().unsigned_abs() % 1_000_000_000_000;
+    let start =
+        OffsetDateTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(offset).expect("below 10^12"));
+    let mut expected = Vec::new();
+    for index in 0..COUNT {
+        let made = start + Duration::from_millis(index as u64);
+        let mut job = build::queued(made);
+        if index % 5 == 0 {
+            job.give_up(Failure::new("corrupt_image", "The image is damaged."), made).unwrap();
+        }
+        store.write(&mut job).await.unwrap();
+        expected.insert(0, job);
+    }
+    let end = JobId::new(start + Duration::from_millis(COUNT as u64 + 1));
+    let all = ListQuery { status: None, before: Some(end), limit: COUNT };
+    let deadline = OffsetDateTime::now_utc() + SETTLING;
+    while store.list(all).await.unwrap() != expected {
+        assert!(OffsetDateTime::now_utc() < deadline, "the index never showed every job, newest first");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let mut paged = Vec::new();
+    let mut before = end;
+    while paged.len() < COUNT {
+        let limit = 7.min(COUNT - paged.len());
+        let page = store.list(ListQuery { status: None, before: Some(before), limit }).await.unwrap();
+        assert_eq!(page.len(), limit);
+        before = page[limit - 1].id();
+        paged.extend(page);
+    }
+    assert_eq!(paged, expected, "pages join without gap or overlap");
+
+    let failed: Vec<_> = expected.iter().filter(|job| job.status() == Status::Failed).cloned().collect();
+    let query = ListQuery { status: Some(Status::Failed), before: Some(end), limit: failed.len() };
+    assert_eq!(store.list(query).await.unwrap(), failed);
+
+    let moved = &mut expected[0];
+    let claim = moved.claim(start, LEASE).unwrap();
+    moved.succeed(claim, Facts::default(), BTreeMap::new(), start).unwrap();
+    store.write(moved).await.unwrap();
+    let queued = ListQuery { status: Some(Status::Queued), before: Some(end), limit: 1 };
+    while store.list(queued).await.unwrap().iter().any(|job| job.id() == moved.id()) {
+        assert!(OffsetDateTime::now_utc() < deadline + SETTLING, "a job is listed under the status it left");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for job in &expected {
+        store.delete(job.id()).await.unwrap();
+    }
+}
+
+/// [`ReadObjects`], [`WriteObjects`]: what is put is read, within bounds, until the job is removed.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn objects_are_kept_until_their_job_is_removed(store: &(impl ReadObjects + WriteObjects)) {
+    let job = JobId::new(OffsetDateTime::now_utc());
+    let other = JobId::new(OffsetDateTime::now_utc());
+    let source = ObjectKey::Source(job);
+    assert_eq!(store.read(&source, 100).await.unwrap(), Read::Missing);
+    assert_eq!(store.head(&source).await.unwrap(), None);
+
+    let body = Bytes::from_static(b"\x00\xff not text");
+    store.put(&source, body.clone(), "image/png").await.unwrap();
+    let Read::Found(info, read) = store.read(&source, body.len() as u64).await.unwrap() else {
+        panic!("what was put is found");
+    };
+    assert_eq!(read, body);
+    assert_eq!((info.bytes, info.content_type.as_str()), (body.len() as u64, "image/png"));
+    assert_eq!(store.head(&source).await.unwrap(), Some(info.clone()));
+    let small = body.len() as u64 - 1;
+    assert_eq!(store.read(&source, small).await.unwrap(), Read::TooLarge(body.len() as u64));
+
+    store.put(&source, Bytes::from_static(b"newer"), "image/gif").await.unwrap();
+    let newer = store.head(&source).await.unwrap().expect("replaced, not removed");
+    assert_eq!((newer.bytes, newer.content_type.as_str()), (5, "image/gif"));
+    assert_ne!(newer.etag, info.etag, "the tag tells contents apart");
+
+    let result = |job, extension: &str| ObjectKey::Result {
+        job,
+        algorithm: "poi_detection".to_owned(),
+        extension: extension.to_owned(),
+    };
+    for key in [ObjectKey::Upload(job), result(job, "json"), result(job, "csv"), result(other, "json")] {
+        store.put(&key, body.clone(), "application/json").await.unwrap();
+    }
+    store.delete_all(job).await.unwrap();
+    for key in [source, ObjectKey::Upload(job), result(job, "json"), result(job, "csv")] {
+        assert_eq!(store.head(&key).await.unwrap(), None, "{key} is removed");
+    }
+    assert!(store.head(&result(other, "json")).await.unwrap().is_some(), "another job's objects stay");
+    store.delete_all(job).await.unwrap();
+    store.delete_all(other).await.unwrap();
+}

@@ -1,0 +1,332 @@
+//! Ports in memory.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jobs::{
+    error::{PortError, Reason, Refusal, WriteError},
+    id::JobId,
+    job::Job,
+    key::{ObjectKey, job_prefix},
+    message::Message,
+    ports::{
+        Answer, CallbackRequest, CheckUrls, Clock, FetchError, FetchImages, Fetched, ListJobs, ListQuery,
+        ObjectInfo, PostCallbacks, PresignUploads, Probe, Read, ReadJobs, ReadObjects, SendMessages,
+        UploadTicket, WriteJobs, WriteObjects,
+    },
+    submit::sha256_hex,
+};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::faults::Faults;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no test panics while it holds a lock")
+}
+
+/// Jobs in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryJobs {
+    rows: Arc<Mutex<BTreeMap<JobId, Job>>>,
+    faults: Faults,
+}
+
+impl MemoryJobs {
+    /// An empty store whose calls `faults` may fail.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self { rows: Arc::default(), faults }
+    }
+
+    /// The job, without counting as a call.
+    #[must_use]
+    pub fn peek(&self, id: JobId) -> Option<Job> {
+        lock(&self.rows).get(&id).cloned()
+    }
+
+    /// How many jobs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.rows).len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[async_trait]
+impl ReadJobs for MemoryJobs {
+    async fn get(&self, id: JobId) -> Result<Option<Job>, PortError> {
+        self.faults.call("reading a job", || self.peek(id))
+    }
+}
+
+#[async_trait]
+impl ListJobs for MemoryJobs {
+    async fn list(&self, query: ListQuery) -> Result<Vec<Job>, PortError> {
+        self.faults.call("listing jobs", || {
+            lock(&self.rows)
+                .values()
+                .rev()
+                .filter(|job| query.status.is_none_or(|status| job.status() == status))
+                .filter(|job| query.before.is_none_or(|before| job.id() < before))
+                .take(query.limit)
+                .cloned()
+                .collect()
+        })
+    }
+}
+
+#[async_trait]
+impl WriteJobs for MemoryJobs {
+    async fn write(&self, job: &mut Job) -> Result<(), WriteError> {
+        self.faults.call("writing a job", || {
+            let mut rows = lock(&self.rows);
+            let stored = rows.get(&job.id()).map_or(0, Job::revision);
+            if stored != job.revision() {
+                return Err(WriteError::Conflict);
+            }
+            job.written();
+            rows.insert(job.id(), job.clone());
+            Ok(())
+        })?
+    }
+
+    async fn delete(&self, id: JobId) -> Result<(), PortError> {
+        self.faults.call("deleting a job", || {
+            lock(&self.rows).remove(&id);
+        })
+    }
+}
+
+#[async_trait]
+impl Probe for MemoryJobs {
+    fn name(&self) -> &'static str {
+        "jobs_table"
+    }
+
+    async fn probe(&self) -> Result<(), PortError> {
+        self.faults.call("probing the table", || ())
+    }
+}
+
+/// Objects in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryObjects {
+    objects: Arc<Mutex<BTreeMap<String, (String, Bytes)>>>,
+    faults: Faults,
+}
+
+impl MemoryObjects {
+    /// An empty store whose calls `faults` may fail.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self { objects: Arc::default(), faults }
+    }
+
+    /// Every object: its key, its type and its content.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, (String, Bytes)> {
+        lock(&self.objects).clone()
+    }
+
+    fn info(content_type: &str, body: &Bytes) -> ObjectInfo {
+        ObjectInfo { bytes: body.len() as u64, content_type: content_type.to_owned(), etag: sha256_hex(body) }
+    }
+}
+
+#[async_trait]
+impl ReadObjects for MemoryObjects {
+    async fn read(&self, key: &ObjectKey, max_bytes: u64) -> Result<Read, PortError> {
+        self.faults.call("reading an object", || match lock(&self.objects).get(&key.to_string()) {
+            None => Read::Missing,
+            Some((_, body)) if body.len() as u64 > max_bytes => Read::TooLarge(body.len() as u64),
+            Some((content_type, body)) => Read::Found(Self::info(content_type, body), body.clone()),
+        })
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, PortError> {
+        self.faults.call("describing an object", || {
+            lock(&self.objects)
+                .get(&key.to_string())
+                .map(|(content_type, body)| Self::info(content_type, body))
+        })
+    }
+
+    async fn presign_get(&self, key: &ObjectKey, _validity: Duration) -> Result<Url, PortError> {
+        self.faults.call("signing a download", || memory_url(key))
+    }
+}
+
+#[async_trait]
+impl WriteObjects for MemoryObjects {
+    async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError> {
+        self.faults.call("storing an object", || {
+            lock(&self.objects).insert(key.to_string(), (content_type.to_owned(), body));
+        })
+    }
+
+    async fn delete_all(&self, job: JobId) -> Result<(), PortError> {
+        self.faults.call("deleting objects", || {
+            lock(&self.objects).retain(|key, _| !key.starts_with(&job_prefix(job)));
+        })
+    }
+}
+
+#[async_trait]
+impl PresignUploads for MemoryObjects {
+    async fn presign_put(
+        &self,
+        key: &ObjectKey,
+        content_type: &str,
+        bytes: u64,
+        _validity: Duration,
+    ) -> Result<UploadTicket, PortError> {
+        self.faults.call("signing an upload", || UploadTicket {
+            url: memory_url(key),
+            headers: vec![
+                ("content-type".to_owned(), content_type.to_owned()),
+                ("content-length".to_owned(), bytes.to_string()),
+            ],
+        })
+    }
+}
+
+#[async_trait]
+impl Probe for MemoryObjects {
+    fn name(&self) -> &'static str {
+        "bucket"
+    }
+
+    async fn probe(&self) -> Result<(), PortError> {
+        self.faults.call("probing the bucket", || ())
+    }
+}
+
+fn memory_url(key: &ObjectKey) -> Url {
+    Url::parse(&format!("https://bucket.example.com/{key}")).expect("keys are made of URL characters")
+}
+
+/// Messages in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryQueue {
+    messages: Arc<Mutex<Vec<Message>>>,
+    faults: Faults,
+}
+
+impl MemoryQueue {
+    /// An empty queue whose calls `faults` may fail.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self { messages: Arc::default(), faults }
+    }
+
+    /// Every message sent so far.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Message> {
+        lock(&self.messages).clone()
+    }
+}
+
+#[async_trait]
+impl SendMessages for MemoryQueue {
+    async fn send(&self, message: Message) -> Result<(), PortError> {
+        self.faults.call("sending a message", || lock(&self.messages).push(message))
+    }
+}
+
+/// A web of images in memory; an address it does not know is not reachable.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryWeb(Arc<Mutex<HashMap<Url, Bytes>>>);
+
+impl MemoryWeb {
+    /// Serves `body` at `url` from now on.
+    pub fn serve(&self, url: &Url, body: Bytes) {
+        lock(&self.0).insert(url.clone(), body);
+    }
+}
+
+#[async_trait]
+impl FetchImages for MemoryWeb {
+    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+        lock(&self.0).get(url).cloned().map(|body| Fetched { body }).ok_or_else(|| {
+            FetchError::Retryable(jobs::error::Failure::new("source_unreachable", "It was not reachable."))
+        })
+    }
+}
+
+/// Refuses every address whose host is `10.0.0.1`, as a stand-in for the rules of the real one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryUrlCheck;
+
+#[async_trait]
+impl CheckUrls for MemoryUrlCheck {
+    async fn check(&self, field: &'static str, url: &Url) -> Result<(), Refusal> {
+        if url.host_str() == Some("10.0.0.1") {
+            return Err(Refusal::new(Reason::Forbidden, "private_address", format!("`{field}` is private.")));
+        }
+        Ok(())
+    }
+}
+
+/// A receiver of callbacks that gives the answers it was told to, the last one for ever.
+#[derive(Clone, Debug)]
+pub struct MemoryReceiver {
+    received: Arc<Mutex<Vec<CallbackRequest>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
+}
+
+impl MemoryReceiver {
+    /// A receiver with its answers in order; there is at least one.
+    #[must_use]
+    pub fn new(answers: Vec<Answer>) -> Self {
+        Self { received: Arc::default(), answers: Arc::new(Mutex::new(answers)) }
+    }
+
+    /// Every callback received so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<CallbackRequest> {
+        lock(&self.received).clone()
+    }
+}
+
+#[async_trait]
+impl PostCallbacks for MemoryReceiver {
+    async fn post(&self, request: &CallbackRequest) -> Answer {
+        lock(&self.received).push(request.clone());
+        let mut answers = lock(&self.answers);
+        if answers.len() > 1 { answers.remove(0) } else { answers[0] }
+    }
+}
+
+/// A clock that moves only when told to.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<OffsetDateTime>>);
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))))
+    }
+}
+
+impl ManualClock {
+    /// Moves it forward.
+    pub fn advance(&self, by: Duration) {
+        *lock(&self.0) += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> OffsetDateTime {
+        *lock(&self.0)
+    }
+}
