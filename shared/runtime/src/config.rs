@@ -57,7 +57,7 @@ impl Config {
             job: environment.seconds("JOB_TIMEOUT_SECONDS", default.job)?,
             attempts: environment.number("MAX_ATTEMPTS", default.attempts)?,
             upload_validity: environment.seconds("UPLOAD_VALIDITY_SECONDS", default.upload_validity)?,
-            retention: environment.seconds("RETENTION_SECONDS", default.retention)?,
+            retention: environment.days("RETENTION_DAYS", default.retention)?,
         };
         let networks = Networks::allowing(environment.list("ALLOWED_NETWORKS")?);
         let public_url = environment.parsed("PUBLIC_URL", "an absolute URL")?;
@@ -91,6 +91,11 @@ impl Environment {
 
     fn seconds(&self, name: &'static str, default: Duration) -> Result<Duration, ConfigError> {
         Ok(self.parsed(name, "a whole number of seconds")?.map_or(default, Duration::from_secs))
+    }
+
+    fn days(&self, name: &'static str, default: Duration) -> Result<Duration, ConfigError> {
+        let days: Option<u32> = self.parsed(name, "a whole number of days")?;
+        Ok(days.map_or(default, |days| Duration::from_secs(u64::from(days) * 24 * 3_600)))
     }
 
     fn list(&self, name: &'static str) -> Result<Vec<IpNet>, ConfigError> {

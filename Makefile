@@ -1,0 +1,95 @@
+# Every command a person runs. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+# The processor of this machine, in AWS's words.
+HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+# Where tests run their own emulator, beside one that is in use.
+TEST_PORT ?= 4577
+# The Rust tools that `make lint` needs, with their versions.
+CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: up ## start everything, submit the sample photo, show what came of it
+	infra/demo "$$(infra/stack url)"
+
+.PHONY: up
+up: local-build ## build, start the emulator, deploy template.yaml into it; again: deploy what has changed
+	infra/emulator start
+	infra/stack deploy
+
+.PHONY: url
+url: ## print the base URL of the running stack's API
+	@infra/stack url
+
+.PHONY: logs
+logs: ## follow the logs of the emulator and of the functions
+	infra/emulator logs --follow
+
+.PHONY: down
+down: ## stop the emulator and every function
+	infra/emulator stop
+
+.PHONY: watch
+watch: up ## answer for the running stack from the working tree: functions reload on save
+	infra/stack watch
+
+.PHONY: test
+test: local-build ## run every test, the deployed stack's among them
+	cargo test --locked --workspace --no-run
+	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- cargo test --locked --workspace -- --include-ignored
+
+.PHONY: unit
+unit: ## run the tests that need nothing but Rust
+	cargo test --locked --workspace
+
+.PHONY: lint
+lint: tools .venv/cargo-tools ## check formatting, code, template and dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --quiet
+	cfn-lint template.yaml
+	AWS_REGION=us-east-1 sam validate --lint
+	cargo deny --locked --offline check bans licenses sources
+	cargo machete
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt --all
+
+.PHONY: build
+build: tools ## build the functions for AWS (arm64; ARCHITECTURE=x86_64 for the other)
+	cargo lambda build --locked --release $(if $(filter x86_64,$(ARCHITECTURE)),,--arm64)
+
+.PHONY: deploy
+deploy: build ## build and deploy to AWS; asks before it changes anything
+	sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+	sam deploy --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+
+.PHONY: tools
+tools: .venv/installed ## install the pinned tools into .venv
+
+.venv/installed: infra/requirements.txt infra/constraints.txt
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/requirements.txt
+	touch $@
+
+.venv/cargo-tools: .venv/installed Makefile
+	CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/tools cargo install --quiet --locked --root .venv $(CARGO_TOOLS)
+	touch $@
+
+# One build of the workspace, then sam's own for each function, which finds it done.
+.PHONY: local-build
+local-build: tools
+	cargo lambda build --locked --release $(if $(filter arm64,$(HOST)),--arm64)
+	mkdir -p .local
+	sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }

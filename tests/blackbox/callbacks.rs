@@ -1,0 +1,67 @@
+//! Callbacks, as their receivers see them.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::support::{Api, Received, Receiver, id, png};
+
+/// Verifies a callback as Standard Webhooks' own libraries do, and returns its body.
+fn verified(received: &Received, key: &[u8]) -> Value {
+    let header = |name: &str| received.headers[name].to_str().unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(format!("{}.{}.", header("webhook-id"), header("webhook-timestamp")).as_bytes());
+    mac.update(&received.body);
+    let expected = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
+    assert_eq!(header("webhook-signature"), expected);
+    assert_eq!(header("content-type"), "application/json");
+    serde_json::from_slice(&received.body).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn the_end_of_a_job_is_told_signed_and_with_links_that_work() {
+    let api = Api::new();
+    let receiver = Receiver::answering(&[204]).await;
+    let key = b"0123456789abcdef0123456789abcdef";
+    let token = format!("whsec_{}", BASE64_STANDARD.encode(key));
+    let query = format!("callback_url={}&callback_token={}", receiver.url, token.replace('+', "%2B"));
+    let job = api.submit(&query, png(90, 90)).await;
+    assert!(!job.to_string().contains(&token), "the token is never shown");
+    assert_eq!(job["callback"]["state"], "pending");
+
+    let received = receiver.wait_for(1).await;
+    let event = verified(&received[0], key);
+    assert_eq!(received[0].headers["authorization"], format!("Bearer {token}"));
+    assert_eq!(event["type"], "job.succeeded");
+    assert_eq!(event["data"]["job_id"], job["job_id"]);
+    assert!(!event.to_string().contains(&token));
+    let url = event["data"]["results"]["thumbnail"]["url"].as_str().unwrap();
+    let thumbnail = api.client.get(url).send().await.expect("an absolute URL");
+    assert_eq!(thumbnail.status(), 200);
+
+    let delivered = json!({"url": receiver.url, "state": "delivered", "attempts": 1, "last_status": 204});
+    for _ in 0..100 {
+        if api.ended(&job).await["callback"] == delivered {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{}", api.ended(&job).await);
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_receiver_that_fails_is_tried_again_with_the_same_id() {
+    let api = Api::new();
+    let receiver = Receiver::answering(&[500, 200]).await;
+    let query = format!("callback_url={}&callback_token=plain", receiver.url);
+    let job = api.submit(&query, b"GIF89a".to_vec()).await;
+    let received = receiver.wait_for(2).await;
+    let events: Vec<_> = received.iter().map(|received| verified(received, b"plain")).collect();
+    assert_eq!(received[0].headers["webhook-id"], received[1].headers["webhook-id"]);
+    assert_eq!(events[1]["type"], "job.failed");
+    assert_eq!(events[1]["data"]["error"]["code"], "corrupt_image", "{}", events[1]);
+    assert_eq!(events[1]["data"]["job_id"], id(&job));
+}

@@ -1,0 +1,252 @@
+//! Every way in, and what comes of it.
+
+use axum::{Router, http::header::LOCATION, routing::get};
+use image::{GenericImageView as _, ImageFormat};
+use jobs::{message::Message, ports::SendMessages as _};
+use reqwest::{Method, StatusCode, header, multipart};
+use serde_json::{Value, json};
+
+use crate::support::{Api, encode, id, picture, png, serve, variable};
+
+async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
+    let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    image::load_from_memory(&response.bytes().await.unwrap()).expect("an image")
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_form_gets_the_default_thumbnail() {
+    let api = Api::new();
+    let file = multipart::Part::bytes(png(320, 200)).file_name("a.png");
+    let response =
+        api.post("/jobs").multipart(multipart::Form::new().part("image", file)).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let location = response.headers()[header::LOCATION].to_str().unwrap().to_owned();
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+    let job = crate::support::json(response).await;
+    assert_eq!(job["status"], "queued");
+    let located = crate::support::json(api.follow(&location.into()).send().await.unwrap()).await;
+    assert_eq!(located["job_id"], job["job_id"]);
+
+    let job = api.ended(&job).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["attempts"], 1);
+    assert_eq!(job["source"]["kind"], "upload");
+    assert_eq!((&job["source"]["width"], &job["source"]["height"]), (&json!(320), &json!(200)));
+    assert_eq!(job["source"]["content_type"], "image/png");
+    assert_eq!(job["algorithms"][0]["parameters"]["width"], 100);
+    let summary = &job["results"]["thumbnail"];
+    assert_eq!((&summary["width"], &summary["height"]), (&json!(100), &json!(100)));
+    assert_eq!(summary["content_type"], "image/png");
+    assert_eq!(thumbnail_of(&api, &job).await.dimensions(), (100, 100));
+    for time in ["created_at", "updated_at", "started_at", "finished_at", "expires_at"] {
+        assert!(job[time].as_str().is_some_and(|time| time.ends_with('Z')), "{time}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_form_may_bring_its_options_as_json() {
+    let api = Api::new();
+    let request =
+        json!({"algorithms": ["poi_detection", {"name": "thumbnail", "parameters": {"width": 64}}]});
+    let form = multipart::Form::new()
+        .part("request", multipart::Part::text(request.to_string()).mime_str("application/json").unwrap())
+        .part("image", multipart::Part::bytes(png(320, 200)).file_name("a.png"));
+    let response = api.post("/run_task").multipart(form).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let job = api.ended(&crate::support::json(response).await).await;
+    assert_eq!(job["results"]["thumbnail"]["width"], 64);
+    assert_eq!(job["results"]["poi_detection"]["count"], 4, "the four corners of the square: {job}");
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn every_format_goes_in_and_the_thumbnail_is_what_was_asked_for() {
+    let api = Api::new();
+    for (format, extension) in [
+        (ImageFormat::Png, "png"),
+        (ImageFormat::Jpeg, "jpeg"),
+        (ImageFormat::Gif, "gif"),
+        (ImageFormat::WebP, "webp"),
+        (ImageFormat::Tiff, "tiff"),
+        (ImageFormat::Bmp, "bmp"),
+    ] {
+        for (fit, out, expected) in [
+            ("cover", "jpeg", (120, 50)),
+            ("contain", "png", (120, 50)),
+            ("fill", "webp", (120, 50)),
+            ("inside", "png", (80, 50)),
+        ] {
+            let query = format!("width=120&height=50&fit={fit}&thumbnail.format={out}");
+            let job = api.submit(&query, encode(&picture(320, 200), format)).await;
+            let job = api.ended(&job).await;
+            assert_eq!(job["status"], "succeeded", "{job}");
+            assert_eq!(job["source"]["content_type"], format!("image/{extension}"));
+            assert_eq!(job["results"]["thumbnail"]["content_type"], format!("image/{out}"));
+            assert_eq!(thumbnail_of(&api, &job).await.dimensions(), expected, "{extension} {fit}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn an_image_is_fetched_from_its_address_over_a_redirect() {
+    let api = Api::new();
+    let router = Router::new()
+        .route("/cat.png", get(async || png(50, 40)))
+        .route("/cat", get(async || (axum::http::StatusCode::FOUND, [(LOCATION, "/cat.png")])));
+    let url = serve(router).await;
+    let response = api.post_json("/jobs", &json!({"image_url": format!("{url}/cat")})).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let job = api.ended(&crate::support::json(response).await).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["source"]["kind"], "url");
+    assert_eq!((&job["source"]["width"], &job["source"]["height"]), (&json!(50), &json!(40)));
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_fetch_that_goes_wrong_fails_the_job_with_its_code() {
+    let api = Api::new();
+    let router = Router::new()
+        .route("/private", get(async || (axum::http::StatusCode::FOUND, [(LOCATION, "http://10.0.0.1/")])))
+        .route("/round", get(async || (axum::http::StatusCode::FOUND, [(LOCATION, "/round")])))
+        .route("/empty", get(async || ""))
+        .route("/page", get(async || "<!doctype html><p>Not an image."))
+        .route("/huge", get(async || vec![0_u8; 25_000_001]));
+    let url = serve(router).await;
+    for (path, code) in [
+        ("private", "private_address"),
+        ("round", "too_many_redirects"),
+        ("empty", "empty_image"),
+        ("missing", "source_refused"),
+        ("huge", "image_too_large"),
+    ] {
+        let response = api.post_json("/jobs", &json!({"image_url": format!("{url}/{path}")})).await;
+        let job = api.ended(&crate::support::json(response).await).await;
+        assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!(code)), "{job}");
+        assert_eq!(job["attempts"], 1, "nothing that a retry would mend is retried");
+    }
+    let response = api.post_json("/jobs", &json!({"image_url": format!("{url}/page")})).await;
+    let job = api.ended(&crate::support::json(response).await).await;
+    assert_eq!(job["status"], "failed", "{job}");
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn an_upload_starts_its_job_by_arriving() {
+    let api = Api::new();
+    let image = png(300, 300);
+    let request = json!({"content_type": "image/png", "bytes": image.len(), "algorithms": ["poi_detection"]});
+    let response = api.post_json("/uploads", &request).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert!(response.headers().contains_key(header::LOCATION));
+    let granted = crate::support::json(response).await;
+    assert_eq!(granted["status"], "awaiting_upload");
+    let upload = &granted["upload"];
+    assert_eq!((&upload["method"], &upload["max_bytes"]), (&json!("PUT"), &json!(100_000_000)));
+    assert!(upload["expires_at"].is_string());
+
+    let mut put = api.client.put(upload["url"].as_str().unwrap());
+    for (name, value) in upload["headers"].as_object().unwrap() {
+        put = put.header(name, value.as_str().unwrap());
+    }
+    assert_eq!(put.body(image).send().await.unwrap().status(), StatusCode::OK);
+    let job = api.ended(&granted).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["source"]["kind"], "presigned_upload");
+    assert_eq!(job["results"]["poi_detection"]["count"], 4);
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn the_older_names_answer_in_their_own_shapes() {
+    let api = Api::new();
+    let url = serve(Router::new().route("/cat.png", get(async || png(50, 40)))).await;
+    let request = json!({
+        "image_url": format!("{url}/cat.png"), "callback_url": null, "callback_token": null,
+        "algorithm_name": "poi_detection"
+    });
+    let response = api.post_json("/job-submission", &request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let submitted = crate::support::json(response).await;
+    let shape = json!({"code": 200, "job_id": id(&submitted), "status": "Pending", "error": null});
+    assert_eq!(submitted, shape);
+
+    let job = api.ended(&submitted).await;
+    assert!(job["results"]["thumbnail"].is_object(), "the thumbnail as well: {job}");
+    assert!(job["results"]["poi_detection"].is_object());
+    let route = format!("/status/{}", id(&job));
+    let status = crate::support::json(api.get(&route).send().await.unwrap()).await;
+    assert_eq!(status, json!({"code": 200, "job_id": id(&job), "status": "Completed", "error": null}));
+    let route = format!("/result/{}", id(&job));
+    let result = crate::support::json(api.get(&route).send().await.unwrap()).await;
+    assert_eq!(result, job);
+
+    let unknown = api.get("/status/fake").send().await.unwrap();
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    let unknown = crate::support::json(unknown).await;
+    assert_eq!((&unknown["code"], &unknown["job_id"]), (&json!(404), &json!("fake")));
+    assert_eq!(unknown["status"], Value::Null);
+    assert!(unknown["error"].is_string());
+    let refused = api.post_json("/job-submission", &json!({"image_url": "not a URL"})).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(crate::support::json(refused).await["code"], 400);
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_message_delivered_twice_changes_nothing() {
+    let api = Api::new();
+    let job = api.ended(&api.submit("", png(60, 60)).await).await;
+    let clients = aws::Clients::from_env().await;
+    let queue = clients.jobs_queue(variable("JOBS_QUEUE_URL"));
+    let queues = aws::Queues { jobs: Some(queue), callbacks: None };
+    let job_id = id(&job).parse().unwrap();
+    for _ in 0..3 {
+        queues.send(Message::ProcessJob { job_id }).await.unwrap();
+    }
+    // Later jobs pass through the same queue: when they have ended, the copies have been delivered too.
+    for _ in 0..3 {
+        api.ended(&api.submit("", png(60, 60)).await).await;
+    }
+    let route = format!("/jobs/{}", id(&job));
+    assert_eq!(crate::support::json(api.get(&route).send().await.unwrap()).await, job);
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn many_jobs_at_once_all_end() {
+    let api = std::sync::Arc::new(Api::new());
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..24_u32 {
+        let api = api.clone();
+        tasks.spawn(async move {
+            let job = api.submit("algorithms=thumbnail,poi_detection", png(100 + index, 100)).await;
+            let job = api.ended(&job).await;
+            (index, job)
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        let (index, job) = ended.unwrap();
+        assert_eq!(job["status"], "succeeded", "{job}");
+        assert_eq!(job["source"]["width"], 100 + index, "each job has its own image");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_deleted_job_is_gone_with_all_it_had() {
+    let api = Api::new();
+    let job = api.ended(&api.submit("", png(60, 60)).await).await;
+    let route = format!("/jobs/{}", id(&job));
+    let deleted = api.request(Method::DELETE, &route).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    for route in [route.clone(), format!("{route}/thumbnail")] {
+        crate::support::problem(api.get(&route).send().await.unwrap(), 404, "job_not_found").await;
+    }
+    let again = api.request(Method::DELETE, &route).send().await.unwrap();
+    crate::support::problem(again, 404, "job_not_found").await;
+}

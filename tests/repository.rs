@@ -1,0 +1,90 @@
+//! What must agree across files.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
+/// Every `Path: …, Method: …` of the template's API events.
+fn routes_of_template() -> BTreeSet<(String, String)> {
+    let template = fs::read_to_string(root().join("template.yaml")).expect("template.yaml");
+    template
+        .lines()
+        .filter_map(|line| {
+            let (_, event) = line.split_once("Type: Api, Properties: {RestApiId: !Ref Api, Path: ")?;
+            let (path, method) = event.split_once(", Method: ")?;
+            Some((path.trim_matches('\'').to_owned(), method.trim_end_matches('}').trim().to_lowercase()))
+        })
+        .collect()
+}
+
+#[test]
+fn the_template_routes_what_the_description_describes() {
+    let description: Value =
+        serde_json::from_str(&docs::description().to_json().expect("serialises")).expect("JSON");
+    let mut described = BTreeSet::new();
+    for (path, item) in description["paths"].as_object().expect("paths") {
+        for method in item.as_object().expect("a path item").keys() {
+            described.insert((path.clone(), method.clone()));
+        }
+    }
+    // The documentation does not describe itself.
+    let own = ["/openapi.json", "/docs", "/docs/{file}"];
+    let routed: BTreeSet<_> =
+        routes_of_template().into_iter().filter(|(path, _)| !own.contains(&path.as_str())).collect();
+    assert!(routed.len() > 10, "{routed:?}");
+    assert_eq!(routed, described);
+}
+
+/// The packages that a package is built from, itself included.
+fn dependencies_of(package: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
+        .args(["--format", "{p}"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
+    for package in ["jobs", "imaging", "detection"] {
+        let dependencies = dependencies_of(package);
+        assert!(dependencies.iter().any(|name| name == "serde"), "the list is read: {dependencies:?}");
+        let strangers: Vec<_> = dependencies
+            .iter()
+            .filter(|name| {
+                ["aws", "lambda", "axum", "hyper", "tokio"].iter().any(|stranger| name.starts_with(stranger))
+            })
+            .collect();
+        assert!(strangers.is_empty(), "{package} depends on {strangers:?}");
+    }
+}
+
+#[test]
+fn one_tls_stack_and_no_c_code_beside_it() {
+    let dependencies: BTreeSet<_> =
+        ["submit", "process", "notify", "status", "docs"].into_iter().flat_map(dependencies_of).collect();
+    for stranger in ["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls", "s2n-tls"] {
+        assert!(!dependencies.contains(stranger), "{stranger}");
+    }
+    let native: Vec<_> = dependencies.iter().filter(|name| name.ends_with("-sys")).collect();
+    assert!(native.is_empty(), "{native:?}");
+}
