@@ -16,7 +16,7 @@ CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: up ## start everything, submit the sample photo, show what came of it
@@ -61,6 +61,10 @@ lint: tools .venv/cargo-tools ## check formatting, code, template and dependenci
 	AWS_REGION=us-east-1 sam validate --lint
 	cargo deny --locked --offline check bans licenses sources
 	cargo machete
+
+.PHONY: measure
+measure: up ## measure the release build: sizes, start-up, how long a job takes
+	infra/measure "$$(infra/stack url)"
 
 .PHONY: fmt
 fmt: ## format the code
