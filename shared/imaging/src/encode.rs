@@ -68,7 +68,7 @@ pub struct Encoded {
 /// Encodes an image. `quality`, 1–100, is JPEG's alone.
 pub(crate) fn encode(image: &Image, format: OutputFormat, quality: u8) -> Result<Encoded, ImageError> {
     let bytes = match format {
-        OutputFormat::Png => png(image)?,
+        OutputFormat::Png => png(image, CompressionType::Default)?,
         OutputFormat::Jpeg => jpeg(image, quality)?,
         OutputFormat::Webp => webp(image)?,
     };
@@ -81,10 +81,15 @@ pub(crate) fn encode(image: &Image, format: OutputFormat, quality: u8) -> Result
     })
 }
 
+/// PNG of a picture that is large and looked at once or twice: time counts for more than bytes.
+pub(crate) fn quick_png(image: &Image) -> Result<Vec<u8>, ImageError> {
+    png(image, CompressionType::Fast)
+}
+
 /// PNG: RGB where every pixel is opaque, else RGBA.
-pub(crate) fn png(image: &Image) -> Result<Vec<u8>, ImageError> {
+fn png(image: &Image, compression: CompressionType) -> Result<Vec<u8>, ImageError> {
     let mut out = Vec::new();
-    let encoder = PngEncoder::new_with_quality(&mut out, CompressionType::Default, FilterType::Adaptive);
+    let encoder = PngEncoder::new_with_quality(&mut out, compression, FilterType::Adaptive);
     let written = if image.has_alpha() {
         encoder.write_image(image.rgba(), image.width(), image.height(), ExtendedColorType::Rgba8)
     } else {

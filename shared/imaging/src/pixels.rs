@@ -72,7 +72,7 @@ impl Image {
     /// # Errors
     /// [`ImageError::Internal`], which valid pixels do not bring about.
     pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
-        encode::png(self)
+        encode::quick_png(self)
     }
 }
 
