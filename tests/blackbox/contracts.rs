@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws::Clients;
+use aws::{API_PATIENCE, Clients};
 use jobs::{
     id::JobId,
     key::ObjectKey,
@@ -16,28 +16,28 @@ use crate::support::{Api, variable};
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
 async fn the_table_writes_on_condition() {
-    let table = Clients::from_env().await.table(variable("JOBS_TABLE"));
+    let table = Clients::from_env(API_PATIENCE).await.table(variable("JOBS_TABLE"));
     contract::jobs_are_written_on_condition(&table).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
 async fn the_table_lists_newest_first() {
-    let table = Clients::from_env().await.table(variable("JOBS_TABLE"));
+    let table = Clients::from_env(API_PATIENCE).await.table(variable("JOBS_TABLE"));
     contract::jobs_are_listed_newest_first(&table).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
 async fn the_bucket_keeps_objects_until_their_job_is_removed() {
-    let bucket = Clients::from_env().await.bucket(variable("BUCKET"));
+    let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("BUCKET"));
     contract::objects_are_kept_until_their_job_is_removed(&bucket).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
 async fn a_signed_upload_takes_what_was_signed_and_a_signed_download_gives_it() {
-    let bucket = Clients::from_env().await.bucket(variable("BUCKET"));
+    let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("BUCKET"));
     let client = Api::new().client;
     let job = JobId::new(OffsetDateTime::now_utc());
     // Not an upload's key: this object shall start no job.
@@ -62,7 +62,7 @@ async fn a_signed_upload_takes_what_was_signed_and_a_signed_download_gives_it() 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
 async fn a_probe_tells_what_is_there_from_what_is_not() {
-    let clients = Clients::from_env().await;
+    let clients = Clients::from_env(API_PATIENCE).await;
     clients.table(variable("JOBS_TABLE")).probe().await.unwrap();
     clients.bucket(variable("BUCKET")).probe().await.unwrap();
     clients.jobs_queue(variable("JOBS_QUEUE_URL")).probe().await.unwrap();

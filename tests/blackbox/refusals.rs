@@ -63,6 +63,9 @@ async fn wishes_that_cannot_be_met_are_refused() {
         ("poi_detection.sigma=1000", "invalid_parameter"),
         ("nonsense.sigma=1", "unknown_algorithm"),
         ("callback_token=alone", "missing_callback_url"),
+        ("callback_url=https://example.com/&callback_token=", "invalid_callback_token"),
+        ("callback_url=https://example.com/&callback_token=two%0Alines", "invalid_callback_token"),
+        ("callback_url=https://example.com/&callback_token=whsec_no-base64!", "invalid_callback_token"),
         ("callback_url=nonsense", "invalid_url"),
         ("callback_url=ftp://example.com/", "invalid_url"),
         ("callback_url=http://169.254.169.254/latest/meta-data", "private_address"),
@@ -70,6 +73,9 @@ async fn wishes_that_cannot_be_met_are_refused() {
         let request = api.post(&format!("/jobs?{query}")).header(header::CONTENT_TYPE, "image/png");
         problem(request.body(png(9, 9)).send().await.unwrap(), 400, code).await;
     }
+    let misplaced = json!({"image_url": "http://127.0.0.1:9/", "callback_token": 20260101});
+    let refused = problem(api.post_json("/jobs", &misplaced).await, 400, "invalid_request").await;
+    assert!(!refused.to_string().contains("20260101"), "what came is not repeated: {refused}");
     let twice = json!({"image_url": "http://127.0.0.1:9/", "algorithms": ["thumbnail", "thumbnail"]});
     problem(api.post_json("/jobs", &twice).await, 400, "duplicate_algorithm").await;
 }

@@ -6,7 +6,7 @@ use jobs::{message::Message, ports::SendMessages as _};
 use reqwest::{Method, StatusCode, header, multipart};
 use serde_json::{Value, json};
 
-use crate::support::{Api, encode, id, picture, png, serve, variable};
+use crate::support::{Api, Receiver, encode, id, picture, png, queue_is_empty, serve, variable};
 
 async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
     let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
@@ -146,7 +146,7 @@ async fn an_upload_starts_its_job_by_arriving() {
     let granted = crate::support::json(response).await;
     assert_eq!(granted["status"], "awaiting_upload");
     let upload = &granted["upload"];
-    assert_eq!((&upload["method"], &upload["max_bytes"]), (&json!("PUT"), &json!(100_000_000)));
+    assert_eq!((&upload["method"], &upload["max_bytes"]), (&json!("PUT"), &json!(image.len())));
     assert!(upload["expires_at"].is_string());
 
     let mut put = api.client.put(upload["url"].as_str().unwrap());
@@ -200,20 +200,23 @@ async fn the_older_names_answer_in_their_own_shapes() {
 #[ignore = "needs a deployed stack"]
 async fn a_message_delivered_twice_changes_nothing() {
     let api = Api::new();
-    let job = api.ended(&api.submit("", png(60, 60)).await).await;
-    let clients = aws::Clients::from_env().await;
+    let receiver = Receiver::answering(&[204]).await;
+    let query = format!("callback_url={}", receiver.url);
+    let job = api.submit(&query, png(60, 60)).await;
+    receiver.wait_for(1).await;
+    let job = api.settled(&job).await;
+    let clients = aws::Clients::from_env(aws::API_PATIENCE).await;
     let queue = clients.jobs_queue(variable("JOBS_QUEUE_URL"));
     let queues = aws::Queues { jobs: Some(queue), callbacks: None };
     let job_id = id(&job).parse().unwrap();
     for _ in 0..3 {
         queues.send(Message::ProcessJob { job_id }).await.unwrap();
     }
-    // Later jobs pass through the same queue: when they have ended, the copies have been delivered too.
-    for _ in 0..3 {
-        api.ended(&api.submit("", png(60, 60)).await).await;
-    }
+    queue_is_empty("JOBS_QUEUE_URL").await;
+    queue_is_empty("CALLBACKS_QUEUE_URL").await;
     let route = format!("/jobs/{}", id(&job));
     assert_eq!(crate::support::json(api.get(&route).send().await.unwrap()).await, job);
+    assert_eq!(receiver.received().len(), 1, "its owner is told once");
 }
 
 #[tokio::test]

@@ -76,6 +76,19 @@ impl Api {
         json(response).await
     }
 
+    /// The job, once it has ended and its callback is delivered.
+    pub(crate) async fn settled(&self, job: &Value) -> Value {
+        let started = Instant::now();
+        loop {
+            let job = self.ended(job).await;
+            if job["callback"]["state"] == "delivered" {
+                return job;
+            }
+            assert!(started.elapsed() < PATIENCE, "the callback is still {}", job["callback"]);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The job, once it has ended.
     pub(crate) async fn ended(&self, job: &Value) -> Value {
         let id = id(job);
@@ -93,6 +106,31 @@ impl Api {
             assert!(started.elapsed() < PATIENCE, "still {}: {job}", job["status"]);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// Waits until a queue has neither waiting nor hidden messages.
+pub(crate) async fn queue_is_empty(variable_of_url: &str) {
+    use aws_sdk_sqs::types::QueueAttributeName::{
+        ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
+    };
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    let client = aws_sdk_sqs::Client::new(&config.http_client(aws::http_client()).load().await);
+    let started = Instant::now();
+    loop {
+        let attributes = client
+            .get_queue_attributes()
+            .queue_url(variable(variable_of_url))
+            .attribute_names(ApproximateNumberOfMessages)
+            .attribute_names(ApproximateNumberOfMessagesNotVisible)
+            .send()
+            .await
+            .unwrap();
+        if attributes.attributes.unwrap().values().all(|count| count == "0") {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "the queue never emptied");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -32,8 +32,9 @@ pub fn describe(links: Links) -> Arc<dyn Fn(&Job) -> Value + Send + Sync> {
 impl Consume for Courier {
     async fn consume(&self, body: &str) -> Outcome {
         let Ok(Message::DeliverCallback { job_id }) = serde_json::from_str(body) else {
-            tracing::error!(bytes = body.len(), "not a message of this queue; dropped");
-            return Outcome::Done;
+            // Perhaps a newer release wrote it: kept, it ends among the dead letters, and an alarm tells.
+            tracing::error!(bytes = body.len(), "not a message of this queue");
+            return Outcome::Retry(None);
         };
         self.notifier.handle(job_id).instrument(tracing::info_span!("job", %job_id)).await
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws::Clients;
+use aws::{Clients, WORKER_PATIENCE};
 use http_api::Links;
 use jobs::{notify::Notifier, ports::SystemClock};
 use notify::Courier;
@@ -16,7 +16,7 @@ use runtime::{
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let clients = Clients::from_env().await;
+    let clients = Clients::from_env(WORKER_PATIENCE).await;
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
     let public_url = config.public_url.ok_or(ConfigError::Missing("PUBLIC_URL"))?;

@@ -23,6 +23,7 @@ fn status(code: u16) -> Answer {
 }
 
 struct World {
+    clock: ManualClock,
     jobs: MemoryJobs,
     receiver: MemoryReceiver,
     courier: Courier,
@@ -39,10 +40,10 @@ impl World {
             jobs: Arc::new(jobs.clone()),
             writer: Arc::new(jobs.clone()),
             poster: Arc::new(receiver.clone()),
-            clock: Arc::new(clock),
+            clock: Arc::new(clock.clone()),
             describe: describe(Links::new("https://images.example.com/v1")),
         });
-        Self { jobs, receiver, courier, job }
+        Self { clock, jobs, receiver, courier, job }
     }
 
     async fn deliver(&self) -> Outcome {
@@ -79,7 +80,9 @@ async fn the_owner_gets_the_job_signed_with_absolute_links() {
 async fn a_failed_try_comes_again_with_the_same_id_until_it_is_accepted() {
     let world = World::answering(vec![status(500), Answer::None, status(302), status(200)]).await;
     for wait in &BACKOFF[..3] {
-        assert_eq!(world.deliver().await, Outcome::Retry(Some(Duration::from_secs(*wait))));
+        let wait = Duration::from_secs(*wait);
+        assert_eq!(world.deliver().await, Outcome::Retry(Some(wait)));
+        world.clock.advance(wait);
     }
     assert_eq!(world.callback(), (CallbackState::Pending, 3, Some(302)));
     assert_eq!(world.deliver().await, Outcome::Done);
@@ -97,6 +100,23 @@ async fn a_message_delivered_twice_posts_once() {
 }
 
 #[tokio::test]
+async fn a_copy_that_comes_early_waits_for_the_next_try() {
+    let world = World::answering(vec![status(500)]).await;
+    world.deliver().await;
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(world.deliver().await, Outcome::Retry(Some(Duration::from_secs(3))));
+    assert_eq!(world.receiver.received().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_message_is_kept_for_the_dead_letters() {
+    let world = World::answering(vec![status(200)]).await;
+    for body in ["", "{}", r#"{"type":"deliver_callback/2"}"#] {
+        assert_eq!(world.courier.consume(body).await, Outcome::Retry(None));
+    }
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_is_left_alone() {
     let world = World::answering(vec![status(410)]).await;
     assert_eq!(world.deliver().await, Outcome::Done);
@@ -109,7 +129,8 @@ async fn a_receiver_that_is_gone_is_left_alone() {
 async fn a_receiver_that_never_accepts_is_given_up() {
     let world = World::answering(vec![status(503)]).await;
     for _ in BACKOFF {
-        assert!(matches!(world.deliver().await, Outcome::Retry(Some(_))));
+        let Outcome::Retry(Some(wait)) = world.deliver().await else { panic!("given up too early") };
+        world.clock.advance(wait);
     }
     assert_eq!(world.deliver().await, Outcome::Done);
     let tries = u32::try_from(BACKOFF.len()).expect("few") + 1;

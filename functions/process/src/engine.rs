@@ -8,7 +8,7 @@ use detection::{Context, DetectError, Form};
 use imaging::{Deadline, ImageError, Source, ThumbnailOptions};
 use jobs::{
     algorithm::Run,
-    error::{Failure, sentence},
+    error::{Chain, Failure, sentence},
     limits::Limits,
     ports::{Artifact, Engine, Output, Worked},
 };
@@ -40,10 +40,11 @@ impl Engine for ImageEngine {
     async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure> {
         let (limits, deadline) = (self.limits.clone(), Deadline::after(self.time));
         let (sha256, runs) = (sha256.to_owned(), runs.to_vec());
-        tokio::task::spawn_blocking(move || work(image, &sha256, &runs, &limits, deadline))
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(image, &sha256, &runs, &limits, deadline)))
             .await
             .unwrap_or_else(|panic| {
-                tracing::error!(error = &panic as &dyn std::error::Error, "an algorithm panicked");
+                tracing::error!(error = %Chain(&panic), "an algorithm panicked");
                 Err(internal_error())
             })
     }
@@ -77,7 +78,7 @@ fn work(
 
 fn thumbnail(source: &Source, run: &Run) -> Result<Output, Failure> {
     let options: ThumbnailOptions = run.parameters.parse().map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "stored parameters do not parse");
+        tracing::error!(error = %Chain(&error), "stored parameters do not parse");
         internal_error()
     })?;
     let made = source.thumbnail(&options).map_err(|error| image_failure(&error))?;
@@ -111,12 +112,12 @@ fn detect(source: &Source, sha256: &str, run: &Run, deadline: Deadline) -> Resul
 }
 
 fn image_failure(error: &ImageError) -> Failure {
-    tracing::info!(error = error as &dyn std::error::Error, "the image was refused");
+    tracing::info!(error = %Chain(&error), "the image was refused");
     Failure::new(error.code(), sentence(error))
 }
 
 fn detection_failure(error: &DetectError) -> Failure {
-    tracing::info!(error = error as &dyn std::error::Error, "the detection was refused");
+    tracing::info!(error = %Chain(&error), "the detection was refused");
     Failure::new(error.code(), sentence(error))
 }
 

@@ -39,8 +39,9 @@ fn jobs_of(body: &str) -> Option<Vec<JobId>> {
 impl Consume for Worker {
     async fn consume(&self, body: &str) -> Outcome {
         let Some(jobs) = jobs_of(body) else {
-            tracing::error!(bytes = body.len(), "not a message of this queue; dropped");
-            return Outcome::Done;
+            // Perhaps a newer release wrote it: kept, it ends among the dead letters, and an alarm tells.
+            tracing::error!(bytes = body.len(), "not a message of this queue");
+            return Outcome::Retry(None);
         };
         let mut all = Outcome::Done;
         for job_id in jobs {

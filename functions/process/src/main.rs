@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws::{Clients, Queues};
+use aws::{Clients, Queues, WORKER_PATIENCE};
 use jobs::{ports::SystemClock, process::Processor};
 use process::{ImageEngine, Worker};
 use runtime::{config::Config, outbound::Outbound, sqs, telemetry};
@@ -11,7 +11,7 @@ use runtime::{config::Config, outbound::Outbound, sqs, telemetry};
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let clients = Clients::from_env().await;
+    let clients = Clients::from_env(WORKER_PATIENCE).await;
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
     let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);

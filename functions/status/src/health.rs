@@ -9,7 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_api::{Problem, extract::ApiQuery};
+use jobs::error::Chain;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
@@ -49,12 +51,16 @@ pub(crate) async fn get_health(
 ) -> Result<Response, Problem> {
     let mut checks = BTreeMap::new();
     if deep.is_some_and(|deep| deep != "0") {
+        let mut asked = JoinSet::new();
         for probe in &app.probes {
-            let answer = probe.probe().await;
+            let probe = probe.clone();
+            asked.spawn(async move { (probe.name(), probe.probe().await) });
+        }
+        for (name, answer) in asked.join_all().await {
             if let Err(error) = &answer {
-                tracing::error!(error = error as &dyn std::error::Error, "a health check failed");
+                tracing::error!(error = %Chain(&error), "a health check failed");
             }
-            checks.insert(probe.name(), if answer.is_ok() { "ok" } else { "unavailable" });
+            checks.insert(name, if answer.is_ok() { "ok" } else { "unavailable" });
         }
     }
     let well = checks.values().all(|answer| *answer == "ok");

@@ -15,14 +15,13 @@ use axum::{
 use http_api::{
     Links, Problem,
     extract::{ApiQuery, JobPath},
-    links::THUMBNAIL,
-    problem::ProblemDetails,
+    problem::{ProblemDetails, ServiceFailure},
     view::{
         AlgorithmView, AlgorithmsView, JobPageView, JobView, LegacyJobView, ThumbnailPageView, ThumbnailView,
     },
 };
 use jobs::{
-    algorithm::Specification,
+    algorithm::{Specification, THUMBNAIL},
     browse::{Browser, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
     error::{Refusal, sentence},
     job::{Job, Status, UnknownStatus},
@@ -118,7 +117,8 @@ struct StatusQuery {
     responses(
         (status = 200, description = "One page.", body = JobPageView),
         (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 async fn list_jobs(
@@ -148,7 +148,8 @@ async fn list_jobs(
             ("Retry-After" = u32, description = "While it has not ended: when to ask again, in seconds.")
         )),
         (status = 404, description = "There is no such job.", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 async fn get_job(
@@ -177,7 +178,8 @@ fn show(job: &Job, links: &Links) -> Response {
     responses(
         (status = 200, description = "One page.", body = ThumbnailPageView),
         (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 async fn list_thumbnails(
@@ -235,7 +237,8 @@ async fn legacy_status(State(app): State<Arc<App>>, Path(text): Path<String>) ->
     responses(
         (status = 200, description = "The job.", body = JobView),
         (status = 404, description = "There is no such job.", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 async fn legacy_result(

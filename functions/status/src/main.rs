@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws::Clients;
+use aws::{API_PATIENCE, Clients};
 use jobs::browse::Browser;
 use runtime::{config::Config, telemetry};
 use status::App;
@@ -11,7 +11,7 @@ use status::App;
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let clients = Clients::from_env().await;
+    let clients = Clients::from_env(API_PATIENCE).await;
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
     let app = App {

@@ -8,8 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use http_api::{Problem, extract::JobPath, links::THUMBNAIL, problem::ProblemDetails};
+use http_api::{
+    Problem,
+    extract::JobPath,
+    problem::{ProblemDetails, ServiceFailure},
+};
 use jobs::{
+    algorithm::THUMBNAIL,
     error::{Reason, Refusal},
     id::JobId,
     job::ResultSummary,
@@ -43,7 +48,8 @@ const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
         (status = 304, description = "Not modified: `If-None-Match` names the present `ETag`."),
         (status = 307, description = "Larger than an answer can be: at `Location` for 15 minutes."),
         (status = 404, description = "There is no such job, or no thumbnail (yet).", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 pub(crate) async fn get_thumbnail(
@@ -79,7 +85,8 @@ pub(crate) struct ResultPath {
         (status = 304, description = "Not modified: `If-None-Match` names the present `ETag`."),
         (status = 307, description = "Larger than an answer can be: at `Location` for 15 minutes."),
         (status = 404, description = "There is no such job, or no such result (yet).", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 pub(crate) async fn get_result(

@@ -57,11 +57,13 @@ pub(crate) async fn read(submitter: &Submitter, request: Request) -> Result<Imag
         .and_then(|value| value.split(';').next())
         .map(|kind| kind.trim().to_ascii_lowercase())
         .unwrap_or_default();
+    let Query(texts) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{error}.")))?;
     match content_type.as_str() {
-        "multipart/form-data" => read_form(submitter, request).await,
-        "application/json" => read_json(submitter, request).await,
-        "application/octet-stream" => read_raw(submitter, request).await,
-        kind if kind.starts_with("image/") => read_raw(submitter, request).await,
+        "multipart/form-data" => read_form(submitter, request, texts).await,
+        "application/json" => read_json(submitter, request, texts).await,
+        "application/octet-stream" => read_raw(submitter, request, texts).await,
+        kind if kind.starts_with("image/") => read_raw(submitter, request, texts).await,
         _ => Err(Refusal::new(
             Reason::UnsupportedType,
             "unsupported_content_type",
@@ -83,25 +85,27 @@ async fn bytes_of(submitter: &Submitter, request: Request) -> Result<Bytes, Prob
     })
 }
 
-async fn read_raw(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+/// Options as names and texts.
+type Texts = Vec<(String, String)>;
+
+async fn read_raw(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
     let mut wishes = Wishes::default();
-    let texts = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{error}.")))?;
-    options::add_texts(&mut wishes, &submitter.catalogue, texts.0);
+    options::add_texts(&mut wishes, &submitter.catalogue, texts);
     Ok(Image::Inline(bytes_of(submitter, request).await?, wishes))
 }
 
-async fn read_json(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+async fn read_json(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
     let body = bytes_of(submitter, request).await?;
     let Submission { image_url, algorithms, callback_url, callback_token } = extract::json(&body)?;
-    let wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
+    let mut wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
+    options::add_texts(&mut wishes, &submitter.catalogue, texts);
     let url = image_url.ok_or_else(|| {
         Refusal::invalid("missing_image", "Name the image's address as `image_url`, or send the file itself.")
     })?;
     Ok(Image::At(url, wishes))
 }
 
-async fn read_form(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+async fn read_form(submitter: &Submitter, request: Request, mut texts: Texts) -> Result<Image, Problem> {
     let unreadable = |error: &MultipartError| -> Problem {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return submitter.too_large_inline().into();
@@ -112,7 +116,7 @@ async fn read_form(submitter: &Submitter, request: Request) -> Result<Image, Pro
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
         Problem::from(Refusal::invalid("invalid_form", "The form's Content-Type names no boundary."))
     })?;
-    let (mut image, mut request, mut texts) = (None, None, Vec::new());
+    let (mut image, mut request) = (None, None);
     while let Some(part) = form.next_field().await.map_err(|error| unreadable(&error))? {
         let name = part.name().unwrap_or_default().to_owned();
         let content = part.bytes().await.map_err(|error| unreadable(&error))?;

@@ -9,10 +9,10 @@ use axum::{
 };
 use http_api::{Problem, extract, view::LegacyJobView};
 use jobs::{
-    algorithm::Parameters,
+    algorithm::{Parameters, THUMBNAIL},
     job::Job,
     secret::Secret,
-    submit::{DEFAULT_ALGORITHM, Submitter, Wishes},
+    submit::{Submitter, Wishes},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -54,8 +54,8 @@ pub(crate) async fn submit(
 
 async fn try_submit(submitter: &Submitter, body: Result<extract::Body, Problem>) -> Result<Job, Problem> {
     let submission: LegacySubmission = extract::json(&body?.0)?;
-    let mut algorithms = vec![(DEFAULT_ALGORITHM.to_owned(), Parameters::default())];
-    if let Some(name) = submission.algorithm_name.filter(|name| name != DEFAULT_ALGORITHM) {
+    let mut algorithms = vec![(THUMBNAIL.to_owned(), Parameters::default())];
+    if let Some(name) = submission.algorithm_name.filter(|name| name != THUMBNAIL) {
         algorithms.push((name, Parameters::default()));
     }
     let wishes = Wishes {

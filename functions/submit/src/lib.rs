@@ -16,7 +16,7 @@ use axum::{
 use http_api::{
     Links, Problem,
     extract::{self, JobPath},
-    problem::ProblemDetails,
+    problem::{ProblemDetails, ServiceFailure, SubmissionRefusal},
     view::JobView,
 };
 use imaging::{Format, ImageError};
@@ -78,6 +78,7 @@ fn refused_image(error: &ImageError) -> Refusal {
         content(
             (body::Form = "multipart/form-data"),
             (Vec<u8> = "image/*"),
+            (Vec<u8> = "application/octet-stream"),
             (Submission = "application/json")
         )
     ),
@@ -93,12 +94,8 @@ fn refused_image(error: &ImageError) -> Refusal {
             ("Location" = String, description = "The job."),
             ("Retry-After" = u32, description = "When to ask for it, in seconds.")
         )),
-        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
-            content_type = "application/problem+json"),
-        (status = 413, description = "Too large for a request; `POST /uploads` takes more.", body = ProblemDetails,
-            content_type = "application/problem+json"),
-        (status = 415, description = "Not an image of a kind that is taken.", body = ProblemDetails,
-            content_type = "application/problem+json")
+        SubmissionRefusal,
+        ServiceFailure
     )
 )]
 async fn submit_job(
@@ -121,8 +118,8 @@ async fn submit_job(
     )),
     responses(
         (status = 202, description = "Accepted.", body = JobView),
-        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
-            content_type = "application/problem+json")
+        SubmissionRefusal,
+        ServiceFailure
     )
 )]
 async fn run_task(
@@ -187,7 +184,7 @@ struct TicketView {
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: OffsetDateTime,
-    /// The most bytes that any upload may have.
+    /// The most bytes that this upload may have: as many as were announced.
     max_bytes: u64,
 }
 
@@ -200,10 +197,8 @@ struct TicketView {
     responses(
         (status = 201, description = "Granted: the job, and how to upload its image.", body = UploadView,
             headers(("Location" = String, description = "The job."))),
-        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
-            content_type = "application/problem+json"),
-        (status = 413, description = "Too large.", body = ProblemDetails,
-            content_type = "application/problem+json")
+        SubmissionRefusal,
+        ServiceFailure
     )
 )]
 async fn grant_upload(
@@ -220,7 +215,7 @@ async fn grant_upload(
         url: granted.ticket.url.to_string(),
         headers: granted.ticket.headers.into_iter().collect(),
         expires_at: granted.expires_at,
-        max_bytes: submitter.limits.upload_bytes,
+        max_bytes: bytes,
     };
     let view = UploadView { job: JobView::new(&granted.job, &links), upload };
     Ok(created(StatusCode::CREATED, &granted.job, &links, view))
@@ -235,7 +230,8 @@ async fn grant_upload(
     responses(
         (status = 204, description = "Deleted."),
         (status = 404, description = "There is no such job.", body = ProblemDetails,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        ServiceFailure
     )
 )]
 async fn delete_job(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws::{Clients, Queues};
+use aws::{API_PATIENCE, Clients, Queues};
 use jobs::{ports::SystemClock, submit::Submitter};
 use runtime::{config::Config, outbound::Outbound, telemetry};
 
@@ -10,7 +10,7 @@ use runtime::{config::Config, outbound::Outbound, telemetry};
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let clients = Clients::from_env().await;
+    let clients = Clients::from_env(API_PATIENCE).await;
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
     let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);

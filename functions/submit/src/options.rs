@@ -1,9 +1,9 @@
 //! What a submission asks for beside its image, as JSON or as names and texts.
 
 use jobs::{
-    algorithm::{Parameters, Specification},
+    algorithm::{Parameters, Specification, THUMBNAIL},
     secret::Secret,
-    submit::{DEFAULT_ALGORITHM, Wishes},
+    submit::Wishes,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -60,8 +60,10 @@ impl Options {
 pub(crate) fn add_texts(
     wishes: &mut Wishes,
     catalogue: &[&'static Specification],
-    texts: Vec<(String, String)>,
+    mut texts: Vec<(String, String)>,
 ) {
+    // Their order is lost on the way through API Gateway; one request shall always mean the same job.
+    texts.sort_by_cached_key(|(key, _)| (key != "algorithms", key.clone()));
     for (key, text) in texts {
         match key.as_str() {
             "algorithms" => {
@@ -72,7 +74,7 @@ pub(crate) fn add_texts(
             "callback_url" => wishes.callback_url = Some(text),
             "callback_token" => wishes.callback_token = Some(Secret::new(text)),
             _ => {
-                let (algorithm, name) = key.split_once('.').unwrap_or((DEFAULT_ALGORITHM, key.as_str()));
+                let (algorithm, name) = key.split_once('.').unwrap_or((THUMBNAIL, key.as_str()));
                 let value = catalogue
                     .iter()
                     .find(|specification| specification.name == algorithm)
@@ -123,6 +125,14 @@ mod tests {
                 ("thumbnail", json!({"width": 200, "fit": "contain"}))
             ]
         );
+    }
+
+    #[test]
+    fn the_order_of_texts_makes_no_difference() {
+        let one = read(&[("width", "50"), ("algorithms", "poi_detection"), ("height", "9")]);
+        let other = read(&[("height", "9"), ("width", "50"), ("algorithms", "poi_detection")]);
+        assert_eq!(one.algorithms, other.algorithms);
+        assert_eq!(one.algorithms[0].0, "poi_detection");
     }
 
     #[test]

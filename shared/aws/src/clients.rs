@@ -4,8 +4,21 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::{Bucket, JobsTable, Queue};
+
+/// How long an API function waits for a service; its own timeout is 15 s.
+pub const API_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a worker waits for a service; a claim's lease has 20 s for that.
+pub const WORKER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// An HTTP client for the SDKs, on rustls and ring.
+#[must_use]
+pub fn http_client() -> SharedHttpClient {
+    Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https()
+}
 
 /// Makes the adapters. Region, credentials and endpoints come from the environment (`AWS_REGION`,
 /// `AWS_ENDPOINT_URL`, …), as for every AWS SDK.
@@ -13,18 +26,16 @@ use crate::{Bucket, JobsTable, Queue};
 pub struct Clients(SdkConfig);
 
 impl Clients {
-    /// Reads the environment; nothing is connected to yet.
-    pub async fn from_env() -> Self {
-        let http = Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
+    /// Reads the environment; nothing is connected to yet. A call gets an answer within `patience`, tries included, or
+    /// fails: less than the function's own timeout, so that the function can still say so.
+    pub async fn from_env(patience: Duration) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
-            .read_timeout(Duration::from_secs(10))
-            .operation_attempt_timeout(Duration::from_secs(20))
+            .operation_attempt_timeout(patience / 2)
+            .operation_timeout(patience)
             .build();
         let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(http_client())
             .retry_config(RetryConfig::standard().with_max_attempts(3))
             .timeout_config(timeouts)
             .load()

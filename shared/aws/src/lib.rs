@@ -7,7 +7,7 @@ mod queues;
 mod table;
 pub mod upload_event;
 
-pub use clients::Clients;
+pub use clients::{API_PATIENCE, Clients, WORKER_PATIENCE, http_client};
 pub use objects::Bucket;
 pub use queues::{Queue, Queues};
 pub use table::JobsTable;

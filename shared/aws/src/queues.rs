@@ -7,13 +7,10 @@ use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use jobs::{
     error::PortError,
     message::Message,
-    ports::{DeferMessages, Probe, SendMessages},
+    ports::{DeferMessages, MAX_DEFERRAL, Probe, SendMessages},
 };
 
 use crate::error::{broken, port_error};
-
-/// The longest visibility timeout that SQS takes.
-const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3_600);
 
 /// One queue.
 #[derive(Clone, Debug)]
@@ -45,7 +42,7 @@ impl Queue {
 #[async_trait]
 impl DeferMessages for Queue {
     async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError> {
-        let seconds = i32::try_from(wait.min(MAX_VISIBILITY).as_secs()).unwrap_or(i32::MAX);
+        let seconds = i32::try_from(wait.min(MAX_DEFERRAL).as_secs()).unwrap_or(i32::MAX);
         self.client
             .change_message_visibility()
             .queue_url(&self.url)

@@ -1,18 +1,24 @@
 //! Jobs in DynamoDB.
 //!
-//! A row has the job's own fields and, beside them, what keys, indexes and expiry need: `pk`, `list_shard`,
-//! `status_shard` and `expires`. Both indexes sort by the job's id, which is the order of creation; so a page's
-//! cursor is an id, whichever index and shard it is read from.
+//! A row has the job as JSON in the attribute `job`, so that it comes back exactly as it was written, and beside it what
+//! keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `revision` and `expires`. Both
+//! indexes sort by the job's id, which is the order of creation; so a page's cursor is an id, whichever index and shard
+//! it is read from.
+
+use std::collections::HashMap;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
 use jobs::{
-    error::{PortError, WriteError},
+    error::{Chain, PortError, WriteError},
     id::{JobId, SHARDS},
     job::{Job, Status},
     ports::{ListJobs, ListQuery, Probe, ReadJobs, WriteJobs},
 };
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::error::{broken, port_error};
@@ -24,29 +30,28 @@ pub struct JobsTable {
     name: String,
 }
 
-/// A row as it is stored.
-#[derive(Serialize, Deserialize)]
-struct Row {
-    pk: String,
-    list_shard: String,
-    status_shard: String,
-    /// Unix seconds, for DynamoDB's expiry.
-    expires: i64,
-    #[serde(flatten)]
-    job: Job,
+type Row = HashMap<String, AttributeValue>;
+
+fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
+    let shard = job.id().shard();
+    let text = AttributeValue::S;
+    let number = |number: String| AttributeValue::N(number);
+    Ok(Row::from([
+        ("pk".to_owned(), text(primary_key(job.id()))),
+        ("id".to_owned(), text(job.id().to_string())),
+        ("list_shard".to_owned(), text(list_shard(shard))),
+        ("status_shard".to_owned(), text(status_shard(job.status(), shard))),
+        ("revision".to_owned(), number(job.revision().to_string())),
+        // Unix seconds, for DynamoDB's expiry.
+        ("expires".to_owned(), number(job.expires_at().unix_timestamp().to_string())),
+        ("job".to_owned(), text(serde_json::to_string(job)?)),
+    ]))
 }
 
-impl Row {
-    fn new(job: Job) -> Self {
-        let shard = job.id().shard();
-        Self {
-            pk: primary_key(job.id()),
-            list_shard: list_shard(shard),
-            status_shard: status_shard(job.status(), shard),
-            expires: job.expires_at().unix_timestamp(),
-            job,
-        }
-    }
+fn job_of(row: &Row, operation: &'static str) -> Result<Job, PortError> {
+    let text = row.get("job").and_then(|job| job.as_s().ok());
+    let text = text.ok_or_else(|| broken(operation, "the row has no job"))?;
+    serde_json::from_str(text).map_err(|error| broken(operation, error))
 }
 
 fn primary_key(id: JobId) -> String {
@@ -95,8 +100,14 @@ impl JobsTable {
                     .expression_attribute_values(":before", AttributeValue::S(before.to_string())),
             };
             let page = request.send().await.map_err(port_error(OPERATION))?;
-            for item in page.items.unwrap_or_default() {
-                jobs.push(parse(item, OPERATION)?);
+            for row in page.items.unwrap_or_default() {
+                // One row that cannot be read (a newer release's, perhaps) must not take every list with it.
+                match job_of(&row, OPERATION) {
+                    Ok(job) => jobs.push(job),
+                    Err(error) => {
+                        tracing::error!(row = ?row.get("pk"), error = %Chain(&error), "left out of a list");
+                    }
+                }
             }
             from = page.last_evaluated_key;
             if from.is_none() || jobs.len() >= query.limit {
@@ -104,14 +115,6 @@ impl JobsTable {
             }
         }
     }
-}
-
-fn parse(
-    item: std::collections::HashMap<String, AttributeValue>,
-    operation: &'static str,
-) -> Result<Job, PortError> {
-    let row: Row = serde_dynamo::from_item(item).map_err(|error| broken(operation, error))?;
-    Ok(row.job)
 }
 
 #[async_trait]
@@ -127,7 +130,7 @@ impl ReadJobs for JobsTable {
             .send()
             .await
             .map_err(port_error(OPERATION))?;
-        output.item.map(|item| parse(item, OPERATION)).transpose()
+        output.item.map(|row| job_of(&row, OPERATION)).transpose()
     }
 }
 
@@ -156,8 +159,13 @@ impl WriteJobs for JobsTable {
         let read = job.revision();
         let mut written = job.clone();
         written.written();
-        let item = serde_dynamo::to_item(Row::new(written)).map_err(|error| broken(OPERATION, error))?;
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        let row = row_of(&written).map_err(|error| broken(OPERATION, error))?;
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(row.clone()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = if read == 0 {
             put.condition_expression("attribute_not_exists(pk)")
         } else {
@@ -166,17 +174,20 @@ impl WriteJobs for JobsTable {
         };
         match put.send().await {
             Ok(_) => {
-                job.written();
+                *job = written;
                 Ok(())
             }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Err(WriteError::Conflict)
-            }
-            Err(error) => Err(port_error(OPERATION)(error).into()),
+            Err(error) => match error.as_service_error() {
+                // The SDK tries again when an answer is lost: the row that is in the way may be our own.
+                Some(PutItemError::ConditionalCheckFailedException(failed))
+                    if failed.item() == Some(&row) =>
+                {
+                    *job = written;
+                    Ok(())
+                }
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Err(WriteError::Conflict),
+                _ => Err(port_error(OPERATION)(error).into()),
+            },
         }
     }
 

@@ -75,6 +75,52 @@ pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         } else {
             ("invalid_json", "The body is not JSON")
         };
-        Problem::new(StatusCode::BAD_REQUEST, code, format!("{what}: {error}."))
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            code,
+            format!("{what}: {}.", without_values(&error.to_string())),
+        )
     })
+}
+
+/// What serde says of JSON that does not fit, without the value that it found: that may be a secret in the wrong place.
+fn without_values(text: &str) -> &str {
+    text.rfind(", expected ").map_or(text, |at| &text[at + 2..])
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::secret::Secret;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its shape counts")]
+    struct Request {
+        token: Option<Secret>,
+        width: u8,
+    }
+
+    #[test]
+    fn a_problem_says_what_was_expected_and_not_what_came() {
+        for (body, code, detail) in [
+            (
+                r#"{"width": 1,"#,
+                "invalid_json",
+                "The body is not JSON: EOF while parsing a value at line 1 column 12.",
+            ),
+            (r#"{}"#, "invalid_request", "missing field `width` at line 1 column 2."),
+            (r#"{"token": 12345}"#, "invalid_request", "expected a string at line 1 column 15."),
+            (r#""hunter2, expected x""#, "invalid_request", "expected struct Request at line 1 column 21."),
+            (r#"{"hunter2": 1}"#, "invalid_request", "expected `token` or `width` at line 1 column 10."),
+            (r#"{"width": 256}"#, "invalid_request", "expected u8 at line 1 column 13."),
+        ] {
+            let problem = json::<Request>(body.as_bytes()).expect_err(body);
+            assert_eq!(problem, Problem::new(StatusCode::BAD_REQUEST, code, problem.detail()));
+            assert!(problem.detail().ends_with(detail), "{body}: {}", problem.detail());
+            assert!(!problem.detail().contains("hunter2") && !problem.detail().contains("12345"));
+        }
+    }
 }

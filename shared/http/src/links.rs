@@ -3,10 +3,7 @@
 use std::convert::Infallible;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use jobs::id::JobId;
-
-/// The name of the algorithm whose result is an image of its own, at a route of its own.
-pub const THUMBNAIL: &str = "thumbnail";
+use jobs::{algorithm::THUMBNAIL, id::JobId};
 
 /// Makes links below a base: a path such as `/v1`, or a URL such as `https://images.example.com/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use jobs::error::{Error, PortError, Reason, Refusal};
+use jobs::error::{Chain, Error, PortError, Reason, Refusal};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// An error that a client is told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,31 @@ pub struct ProblemDetails {
     detail: String,
     /// Names the request in the service's logs.
     request_id: String,
+}
+
+/// What any route may answer when the service itself fails.
+#[derive(IntoResponses)]
+pub enum ServiceFailure {
+    /// The service failed; `request_id` names the request in its logs.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(ProblemDetails),
+    /// The service cannot answer at the moment; `Retry-After` says when to try again.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemDetails),
+}
+
+/// Why a submission is refused.
+#[derive(IntoResponses)]
+pub enum SubmissionRefusal {
+    /// It is not well-formed, or asks for what cannot be; `code` says why.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(ProblemDetails),
+    /// The image is too large; for a request that is, `POST /uploads` takes more.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemDetails),
+    /// It is not an image of a kind that is taken.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedType(ProblemDetails),
 }
 
 impl Problem {
@@ -81,7 +106,6 @@ impl From<Refusal> for Problem {
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Reason::Conflict => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.code, refusal.message)
     }
@@ -90,7 +114,7 @@ impl From<Refusal> for Problem {
 impl From<PortError> for Problem {
     /// The cause is logged here, where it stops; the client learns only whether trying again may help.
     fn from(error: PortError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a service failed");
+        tracing::error!(error = %Chain(&error), "a service failed");
         if error.retryable {
             Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jobs::{
-    algorithm::{Kind, Parameter, Specification},
+    algorithm::{Kind, Parameter, Specification, THUMBNAIL},
     error::Failure,
     id::JobId,
     job::{Callback, CallbackState, Job, Origin, ResultSummary, Status},
@@ -246,10 +246,10 @@ impl ThumbnailView {
     /// The job's thumbnail, where it has one.
     #[must_use]
     pub fn new(job: &Job, links: &Links) -> Option<Self> {
-        let summary = job.results().get(crate::links::THUMBNAIL)?;
+        let summary = job.results().get(THUMBNAIL)?;
         Some(Self {
             job_id: job.id(),
-            url: links.result(job.id(), crate::links::THUMBNAIL),
+            url: links.result(job.id(), THUMBNAIL),
             details: summary.details.clone(),
         })
     }

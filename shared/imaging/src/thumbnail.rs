@@ -50,7 +50,7 @@ impl Default for ThumbnailOptions {
 
 /// The thumbnail as an algorithm: what submission validates against and `GET /algorithms` shows.
 pub static THUMBNAIL: Specification = Specification {
-    name: "thumbnail",
+    name: jobs::algorithm::THUMBNAIL,
     version: "1",
     summary: "A small version of the image: upright, sRGB, without metadata, exactly the size asked for.",
     references: &[

@@ -6,6 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+/// The algorithm that runs when a submission names none, and whose result is an image at a route of its own.
+pub const THUMBNAIL: &str = "thumbnail";
+
 /// The static description of one algorithm. An algorithm's own file owns it; nothing else repeats a name, a range
 /// or a default.
 #[derive(Debug)]

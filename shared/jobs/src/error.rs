@@ -1,6 +1,6 @@
 //! What went wrong, and whose fault it is: the class decides what happens next, in one place for each caller.
 
-use std::{borrow::Cow, error::Error as StdError};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,21 @@ pub fn sentence(error: &dyn StdError) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).chain((!text.ends_with('.')).then_some('.')).collect()
     })
+}
+
+/// An error with its causes, each behind a colon, for the log: log lines would otherwise show the outermost alone.
+pub struct Chain<'a>(pub &'a (dyn StdError + 'a));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// A store, queue or other service behind a port did not do what was asked.
@@ -95,8 +110,6 @@ pub enum Reason {
     UnsupportedType,
     /// It is well-formed, but must not be done (a private address).
     Forbidden,
-    /// It cannot be done in the present state.
-    Conflict,
 }
 
 impl Refusal {
@@ -141,5 +154,11 @@ mod tests {
         assert_eq!(sentence(&*error("the image is empty")), "The image is empty.");
         assert_eq!(sentence(&*error("Ärger.")), "Ärger.");
         assert_eq!(sentence(&*error("")), "");
+    }
+
+    #[test]
+    fn a_chain_shows_every_cause() {
+        let error = PortError { operation: "reading a job", retryable: false, cause: "access denied".into() };
+        assert_eq!(Chain(&Error::Port(error)).to_string(), "reading a job failed: access denied");
     }
 }

@@ -129,6 +129,15 @@ impl Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim(Uuid);
 
+/// Whether an attempt that was given back counts towards the most that a job gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It may have been the image's fault.
+    Counts,
+    /// It was ours: a service failed the worker.
+    Forgiven,
+}
+
 /// What the row keeps of one result; the result itself is an object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultSummary {
@@ -163,13 +172,16 @@ pub struct Callback {
     pub attempts: u32,
     /// The HTTP status of the last try that got an answer.
     pub last_status: Option<u16>,
+    /// When the next try is due; a message that comes earlier waits.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub next_try_at: Option<OffsetDateTime>,
 }
 
 impl Callback {
     /// A callback of which nothing has been tried.
     #[must_use]
     pub fn new(url: Url, token: Option<Secret>) -> Self {
-        Self { url, token, state: CallbackState::Pending, attempts: 0, last_status: None }
+        Self { url, token, state: CallbackState::Pending, attempts: 0, last_status: None, next_try_at: None }
     }
 }
 
@@ -289,13 +301,21 @@ impl Job {
         Ok(Claim(holder))
     }
 
-    /// Gives the job back untouched, so that the next delivery may claim it at once: `processing` to `queued`.
+    /// Gives the job back, so that the next delivery may claim it at once: `processing` to `queued`.
     ///
     /// # Errors
     /// [`IllegalChange::Ended`] or [`IllegalChange::ClaimLost`].
-    pub fn release(&mut self, claim: Claim, now: OffsetDateTime) -> Result<(), IllegalChange> {
+    pub fn release(
+        &mut self,
+        claim: Claim,
+        attempt: Attempt,
+        now: OffsetDateTime,
+    ) -> Result<(), IllegalChange> {
         self.require_claim(claim)?;
         self.status = Status::Queued;
+        if attempt == Attempt::Forgiven {
+            self.attempts -= 1;
+        }
         self.updated_at = now;
         self.lease = None;
         Ok(())
@@ -353,7 +373,7 @@ impl Job {
         Ok(())
     }
 
-    /// Notes one try of the callback. A callback that was delivered or given up stays so.
+    /// Notes one try of the callback, and when the next is due. A callback that was delivered or given up stays so.
     ///
     /// # Errors
     /// [`IllegalChange::NoCallback`] while the job has not ended, or where nobody is to be told.
@@ -361,12 +381,14 @@ impl Job {
         &mut self,
         state: CallbackState,
         status: Option<u16>,
+        next_try_at: Option<OffsetDateTime>,
         now: OffsetDateTime,
     ) -> Result<(), IllegalChange> {
         let ended = self.status.is_final();
         let callback = self.callback.as_mut().filter(|_| ended).ok_or(IllegalChange::NoCallback)?;
         callback.attempts += 1;
         callback.last_status = status.or(callback.last_status);
+        callback.next_try_at = next_try_at;
         if callback.state == CallbackState::Pending {
             callback.state = state;
         }
@@ -561,7 +583,7 @@ mod tests {
             ),
             (
                 "release",
-                |job, claim| job.release(claim, now()),
+                |job, claim| job.release(claim, Attempt::Counts, now()),
                 [Err(ClaimLost), Err(ClaimLost), Ok(Queued), Err(Ended), Err(Ended)],
             ),
             (
@@ -611,10 +633,13 @@ mod tests {
     }
 
     #[test]
-    fn a_released_job_can_be_claimed_at_once() {
-        let (mut job, claim) = job_in(Status::Processing);
-        job.release(claim, now()).expect("held");
-        job.claim(now(), LEASE).expect("free again");
+    fn a_released_job_can_be_claimed_at_once_and_an_attempt_that_was_not_its_fault_is_forgiven() {
+        for (attempt, attempts) in [(Attempt::Counts, 2), (Attempt::Forgiven, 1)] {
+            let (mut job, claim) = job_in(Status::Processing);
+            job.release(claim, attempt, now()).expect("held");
+            job.claim(now(), LEASE).expect("free again");
+            assert_eq!(job.attempts(), attempts);
+        }
     }
 
     #[test]
@@ -622,16 +647,16 @@ mod tests {
         let (mut job, claim) = job_in(Status::Processing);
         assert!(!job.owes_callback());
         assert_eq!(
-            job.callback_tried(CallbackState::Delivered, Some(204), now()),
+            job.callback_tried(CallbackState::Delivered, Some(204), None, now()),
             Err(IllegalChange::NoCallback)
         );
         job.fail(claim, Facts::default(), failure(), now()).expect("held");
         assert!(job.owes_callback());
-        job.callback_tried(CallbackState::Pending, Some(503), now()).expect("ended");
+        job.callback_tried(CallbackState::Pending, Some(503), Some(now()), now()).expect("ended");
         assert!(job.owes_callback());
-        job.callback_tried(CallbackState::Delivered, Some(204), now()).expect("ended");
+        job.callback_tried(CallbackState::Delivered, Some(204), None, now()).expect("ended");
         assert!(!job.owes_callback());
-        job.callback_tried(CallbackState::Failed, None, now()).expect("ended");
+        job.callback_tried(CallbackState::Failed, None, None, now()).expect("ended");
         let callback = job.callback().expect("there is one");
         assert_eq!(
             (callback.state, callback.attempts, callback.last_status),

@@ -11,19 +11,19 @@ use sha2::Sha256;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    error::{PortError, WriteError},
+    error::{Chain, PortError, WriteError},
     id::JobId,
     job::{Callback, CallbackState, Job, Status},
-    ports::{Answer, CallbackRequest, Clock, PostCallbacks, ReadJobs, WriteJobs},
-    process::Outcome,
+    ports::{Answer, CallbackRequest, Clock, MAX_DEFERRAL, PostCallbacks, ReadJobs, WriteJobs},
+    process::{AFTER_FAULT, Outcome},
     secret::Secret,
 };
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// How long to wait after each try that failed, in seconds: Standard Webhooks' recommendation, cut to what a visibility
-/// timeout can be (12 h). In all some three days; the try after the last wait is the last.
+/// How long to wait after each try that failed, in seconds: Standard Webhooks' recommendation, cut to what a message can
+/// be put off. In all some three days; the try after the last wait is the last.
 pub const BACKOFF: [u64; 11] = [
     5,
     5 * MINUTE,
@@ -34,12 +34,9 @@ pub const BACKOFF: [u64; 11] = [
     10 * HOUR,
     10 * HOUR,
     10 * HOUR,
-    12 * HOUR,
-    12 * HOUR,
+    11 * HOUR,
+    11 * HOUR,
 ];
-
-/// The longest that a message can stay invisible.
-const MAX_WAIT: Duration = Duration::from_secs(12 * HOUR);
 
 /// How often the outcome of a try is written again when others write the job at the same time.
 const WRITE_TRIES: u32 = 5;
@@ -66,10 +63,10 @@ impl Notifier {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     "a service failed; the message will come again"
                 );
-                Outcome::Retry(None)
+                Outcome::Retry(Some(AFTER_FAULT))
             }
         }
     }
@@ -83,22 +80,34 @@ impl Notifier {
             tracing::info!("the callback is settled; nothing to deliver");
             return Ok(Outcome::Done);
         };
+        let now = self.clock.now();
+        if let Some(due) = callback.next_try_at.filter(|due| *due > now) {
+            tracing::info!(%due, "a copy of the message came early");
+            return Ok(Outcome::Retry(Some(Duration::try_from(due - now).unwrap_or_default())));
+        }
         let tried = callback.attempts;
         let answer = self.poster.post(&self.request(&job, callback)).await;
         let (state, wait) = verdict(answer, tried);
         let status = match answer {
             Answer::Status { code, .. } => Some(code),
-            Answer::None => None,
+            Answer::None | Answer::Refused => None,
         };
         tracing::info!(attempt = tried + 1, status, ?state, "callback tried");
-        self.note(job, state, status).await?;
+        self.note(job, state, status, wait).await?;
         Ok(wait.map_or(Outcome::Done, |wait| Outcome::Retry(Some(wait))))
     }
 
     /// Writes the outcome of a try, whoever else writes meanwhile.
-    async fn note(&self, mut job: Job, state: CallbackState, status: Option<u16>) -> Result<(), PortError> {
+    async fn note(
+        &self,
+        mut job: Job,
+        state: CallbackState,
+        status: Option<u16>,
+        wait: Option<Duration>,
+    ) -> Result<(), PortError> {
         for _ in 0..WRITE_TRIES {
-            if job.callback_tried(state, status, self.clock.now()).is_err() {
+            let now = self.clock.now();
+            if job.callback_tried(state, status, wait.map(|wait| now + wait), now).is_err() {
                 return Ok(());
             }
             match self.writer.write(&mut job).await {
@@ -140,28 +149,32 @@ impl Notifier {
 fn verdict(answer: Answer, tried: u32) -> (CallbackState, Option<Duration>) {
     let asked = match answer {
         Answer::Status { code: 200..=299, .. } => return (CallbackState::Delivered, None),
-        Answer::Status { code: 410, .. } => return (CallbackState::Failed, None),
+        Answer::Status { code: 410, .. } | Answer::Refused => return (CallbackState::Failed, None),
         Answer::Status { retry_after, .. } => retry_after,
         Answer::None => None,
     };
     match usize::try_from(tried).ok().and_then(|tried| BACKOFF.get(tried)) {
         Some(&seconds) => {
-            let wait = Duration::from_secs(seconds).max(asked.unwrap_or_default()).min(MAX_WAIT);
+            let wait = Duration::from_secs(seconds).max(asked.unwrap_or_default()).min(MAX_DEFERRAL);
             (CallbackState::Pending, Some(wait))
         }
         None => (CallbackState::Failed, None),
     }
 }
 
-/// The `webhook-signature` of a body: `v1,` and the Base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`. A token of
-/// the form `whsec_{Base64}` is the key that it encodes; any other token's bytes are the key.
-fn sign(token: &Secret, id: &str, now: OffsetDateTime, body: &str) -> String {
+/// The key of a token: what `whsec_{Base64}` encodes, or any other token's own bytes. `None` for a Base64 that is none.
+pub(crate) fn signing_key(token: &Secret) -> Option<Vec<u8>> {
     let text = token.expose();
-    let key = text
-        .strip_prefix("whsec_")
-        .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
-        .unwrap_or_else(|| text.as_bytes().to_vec());
-    // HMAC takes a key of any length; the empty alternative is never reached.
+    match text.strip_prefix("whsec_") {
+        Some(encoded) => BASE64_STANDARD.decode(encoded).ok(),
+        None => Some(text.as_bytes().to_vec()),
+    }
+}
+
+/// The `webhook-signature` of a body: `v1,` and the Base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`.
+fn sign(token: &Secret, id: &str, now: OffsetDateTime, body: &str) -> String {
+    // A token was checked when it was accepted, and HMAC takes a key of any length: neither alternative is reached.
+    let key = signing_key(token).unwrap_or_default();
     Hmac::<Sha256>::new_from_slice(&key).map_or_else(
         |_| String::new(),
         |mut mac| {
@@ -189,11 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn only_2xx_delivers_and_410_stops() {
+    fn only_2xx_delivers_and_410_or_a_private_address_stops() {
         for code in [200, 202, 204] {
             assert_eq!(verdict(status(code), 0), (CallbackState::Delivered, None));
         }
-        assert_eq!(verdict(status(410), 0), (CallbackState::Failed, None));
+        for answer in [status(410), Answer::Refused] {
+            assert_eq!(verdict(answer, 0), (CallbackState::Failed, None));
+        }
         for answer in [status(301), status(307), status(400), status(404), status(500), Answer::None] {
             assert_eq!(verdict(answer, 0), (CallbackState::Pending, Some(Duration::from_secs(5))));
         }
@@ -205,7 +220,7 @@ mod tests {
         for tried in 0.. {
             match verdict(Answer::None, tried) {
                 (CallbackState::Pending, Some(wait)) => {
-                    assert!(wait <= MAX_WAIT);
+                    assert!(wait <= MAX_DEFERRAL);
                     total += wait;
                 }
                 (state, wait) => {
@@ -223,6 +238,6 @@ mod tests {
         let asking = |seconds| Answer::Status { code: 503, retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(verdict(asking(120), 0).1, Some(Duration::from_secs(120)));
         assert_eq!(verdict(asking(1), 0).1, Some(Duration::from_secs(5)));
-        assert_eq!(verdict(asking(1 << 40), 0).1, Some(MAX_WAIT));
+        assert_eq!(verdict(asking(1 << 40), 0).1, Some(MAX_DEFERRAL));
     }
 }

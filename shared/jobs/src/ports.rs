@@ -162,10 +162,14 @@ pub trait SendMessages: Send + Sync {
     async fn send(&self, message: Message) -> Result<(), PortError>;
 }
 
+/// The longest that a message can be put off. SQS ends a message's invisibility 12 h after it was received; a function
+/// asks for it some minutes later.
+pub const MAX_DEFERRAL: Duration = Duration::from_secs(11 * 3_600 + 45 * 60);
+
 /// Puts off messages that were received.
 #[async_trait]
 pub trait DeferMessages: Send + Sync {
-    /// Lets a received message come again after `wait`, or after the longest time that the queue can put it off.
+    /// Lets a received message come again after `wait`, at most [`MAX_DEFERRAL`].
     ///
     /// # Errors
     /// [`PortError`]; the message then comes again after the queue's own visibility timeout.
@@ -231,8 +235,10 @@ pub enum Answer {
         /// Its `Retry-After`, where it named seconds.
         retry_after: Option<Duration>,
     },
-    /// No answer: refused address, no connection, too slow.
+    /// No answer: no connection, or too slow.
     None,
+    /// The address must not be connected to.
+    Refused,
 }
 
 /// Posts callbacks to addresses that clients name.

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    error::{Failure, PortError, WriteError},
+    error::{Chain, Failure, PortError, WriteError},
     id::JobId,
-    job::{Claim, Facts, IllegalChange, Job, Origin, ResultSummary},
+    job::{Attempt, Claim, Facts, IllegalChange, Job, Origin, ResultSummary},
     key::ObjectKey,
     limits::Limits,
     message::Message,
@@ -27,6 +27,9 @@ pub enum Outcome {
     /// It comes again, after this long or else after the queue's visibility timeout.
     Retry(Option<Duration>),
 }
+
+/// How long to wait after a service failed us.
+pub(crate) const AFTER_FAULT: Duration = Duration::from_secs(30);
 
 /// Works on jobs.
 #[derive(Clone)]
@@ -74,17 +77,19 @@ impl Processor {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     "a service failed; the message will come again"
                 );
-                Outcome::Retry(None)
+                Outcome::Retry(Some(AFTER_FAULT))
             }
         }
     }
 
     async fn try_handle(&self, id: JobId) -> Result<Outcome, PortError> {
         let Some(mut job) = self.jobs.get(id).await? else {
-            tracing::info!("the job is gone; nothing to do");
+            // Deleted; what a worker or an upload left behind since then goes too.
+            tracing::info!("the job is gone; removing what it may have left");
+            self.objects.delete_all(id).await?;
             return Ok(Outcome::Done);
         };
         if job.status().is_final() {
@@ -131,14 +136,15 @@ impl Processor {
             }
             Err(Stopped::Unreachable(failure)) => {
                 tracing::warn!(code = %failure.code, "the source was not reached; trying again later");
-                return self.give_back(job, claim).await;
+                let wait = Duration::from_secs(5 << job.attempts().min(6));
+                return self.give_back(job, claim, Attempt::Counts, wait).await;
             }
             Err(Stopped::Port(error)) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     "a service failed; trying again later"
                 );
-                return self.give_back(job, claim).await;
+                return self.give_back(job, claim, Attempt::Forgiven, AFTER_FAULT).await;
             }
         };
         if let Err(error) = changed {
@@ -166,9 +172,14 @@ impl Processor {
         Ok(Outcome::Retry(Some(Duration::from_secs(1))))
     }
 
-    async fn give_back(&self, mut job: Job, claim: Claim) -> Result<Outcome, PortError> {
-        let wait = Duration::from_secs(5 << job.attempts().min(6));
-        if job.release(claim, self.clock.now()).is_ok() {
+    async fn give_back(
+        &self,
+        mut job: Job,
+        claim: Claim,
+        attempt: Attempt,
+        wait: Duration,
+    ) -> Result<Outcome, PortError> {
+        if job.release(claim, attempt, self.clock.now()).is_ok() {
             match self.writer.write(&mut job).await {
                 Ok(()) => {}
                 Err(WriteError::Conflict) => return self.lost(job.id()).await,
@@ -178,10 +189,10 @@ impl Processor {
         Ok(Outcome::Retry(Some(wait)))
     }
 
-    /// Queues the callback that an ended job owes. The row stays `pending` until one was delivered, so that a worker
-    /// that dies before this line is made up for by the next delivery of its message.
+    /// Queues the callback that an ended job owes and that nobody has tried yet: a worker that dies before this line
+    /// is made up for by the next delivery of its message.
     async fn announce(&self, job: &Job) -> Result<Outcome, PortError> {
-        if job.owes_callback() {
+        if job.owes_callback() && job.callback().is_some_and(|callback| callback.attempts == 0) {
             self.queue.send(Message::DeliverCallback { job_id: job.id() }).await?;
         }
         Ok(Outcome::Done)

@@ -8,40 +8,35 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    algorithm::{Parameters, Run, Specification},
+    algorithm::{Parameters, Run, Specification, THUMBNAIL},
     error::{Error, PortError, Reason, Refusal, WriteError},
     id::JobId,
     job::{Callback, Draft, Facts, Job, Origin},
     key::ObjectKey,
     limits::Limits,
     message::Message,
+    notify::signing_key,
     ports::{
         CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTicket, WriteJobs, WriteObjects,
     },
     secret::Secret,
 };
 
-/// The algorithm that runs when a submission names none.
-pub const DEFAULT_ALGORITHM: &str = "thumbnail";
+/// The longest URL that is taken, in bytes.
+const MAX_URL: usize = 2_048;
+
+/// The longest callback token that is taken, in bytes.
+const MAX_TOKEN: usize = 512;
 
 /// What a client wants done, checked for form only.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// Names and parameters; none means [`DEFAULT_ALGORITHM`].
+    /// Names and parameters; none means [`THUMBNAIL`].
     pub algorithms: Vec<(String, Parameters)>,
     /// Where to POST when the job ends.
     pub callback_url: Option<String>,
     /// Signs and authorises that POST.
     pub callback_token: Option<Secret>,
-}
-
-/// An image in a request, its kind told by its first bytes.
-#[derive(Clone, Debug)]
-pub struct InlineImage {
-    /// The bytes.
-    pub body: Bytes,
-    /// Their media type.
-    pub content_type: &'static str,
 }
 
 /// A pre-signed upload that was granted.
@@ -166,7 +161,8 @@ impl Submitter {
         Ok(GrantedUpload { job, ticket, expires_at: now + validity })
     }
 
-    /// Removes a job and everything that it owns. The objects go first: a removal that breaks off can be repeated.
+    /// Removes a job and everything that it owns. The objects go first, so that a removal that breaks off can be
+    /// repeated, and once more at the end: a worker may have stored results in between.
     ///
     /// # Errors
     /// [`Error::Refused`] where there is no such job; [`Error::Port`].
@@ -174,6 +170,7 @@ impl Submitter {
         self.jobs.get(id).await?.ok_or_else(Refusal::no_such_job)?;
         self.objects.delete_all(id).await?;
         self.writer.delete(id).await?;
+        self.objects.delete_all(id).await?;
         tracing::info!(job_id = %id, "job deleted");
         Ok(())
     }
@@ -218,7 +215,11 @@ impl Submitter {
     async fn draft(&self, origin: Origin, facts: Facts, wishes: Wishes) -> Result<Draft, Error> {
         let algorithms = resolve(&self.catalogue, wishes.algorithms)?;
         let callback = match (wishes.callback_url, wishes.callback_token) {
-            (Some(url), token) => Some(Callback::new(self.checked_url("callback_url", &url).await?, token)),
+            (Some(url), token) => {
+                let url = self.checked_url("callback_url", &url).await?;
+                token.as_ref().map_or(Ok(()), check_token)?;
+                Some(Callback::new(url, token))
+            }
             (None, Some(_)) => {
                 return Err(Refusal::invalid(
                     "missing_callback_url",
@@ -232,12 +233,29 @@ impl Submitter {
     }
 
     async fn checked_url(&self, field: &'static str, text: &str) -> Result<Url, Refusal> {
-        let url = Url::parse(text).map_err(|_| {
-            Refusal::invalid("invalid_url", format!("`{field}` must be an absolute http or https URL."))
+        let url = Url::parse(text).ok().filter(|url| url.as_str().len() <= MAX_URL).ok_or_else(|| {
+            let text = format!("`{field}` must be an absolute http or https URL of at most {MAX_URL} bytes.");
+            Refusal::invalid("invalid_url", text)
         })?;
         self.urls.check(field, &url).await?;
         Ok(url)
     }
+}
+
+/// Refuses a token that could not be sent in a header, or that says it is Base64 and is not.
+fn check_token(token: &Secret) -> Result<(), Refusal> {
+    let text = token.expose();
+    let sendable = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if sendable && signing_key(token).is_some_and(|key| !key.is_empty()) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        "invalid_callback_token",
+        format!(
+            "`callback_token` must be 1 to {MAX_TOKEN} visible ASCII characters without blanks; what follows `whsec_` \
+             must be Base64."
+        ),
+    ))
 }
 
 /// The SHA-256 of some bytes, in lowercase hexadecimal.
@@ -259,8 +277,7 @@ fn resolve(
     catalogue: &[&'static Specification],
     asked: Vec<(String, Parameters)>,
 ) -> Result<Vec<Run>, Refusal> {
-    let asked =
-        if asked.is_empty() { vec![(DEFAULT_ALGORITHM.to_owned(), Parameters::default())] } else { asked };
+    let asked = if asked.is_empty() { vec![(THUMBNAIL.to_owned(), Parameters::default())] } else { asked };
     let mut runs: Vec<Run> = Vec::with_capacity(asked.len());
     for (name, parameters) in asked {
         let Some(specification) = catalogue.iter().find(|s| s.name == name) else {

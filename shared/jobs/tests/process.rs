@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jobs::{
     algorithm::{Parameters, Run},
     error::Failure,
-    job::{Draft, Job, Origin, Status},
+    job::{CallbackState, Draft, Job, Origin, Status},
     key::ObjectKey,
     limits::Limits,
     message::Message,
@@ -148,6 +148,32 @@ async fn a_message_delivered_twice_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_message_delivered_again_while_a_callback_backs_off_starts_no_second_one() {
+    let world = World::new();
+    let job = world.queued(b"good").await;
+    world.processor.handle(job.id()).await;
+    let mut ended = world.now_of(&job);
+    let (now, later) = (world.clock.now(), world.clock.now() + Duration::from_secs(3_600));
+    ended.callback_tried(CallbackState::Pending, Some(503), Some(later), now).expect("ended");
+    world.jobs.write(&mut ended).await.expect("written");
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert_eq!(world.queue.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn a_service_that_keeps_failing_does_not_use_up_the_job_s_attempts() {
+    let world = World::new();
+    let job = world.queued(b"good").await;
+    for _ in 0..2 * Limits::default().attempts {
+        // Reading the row and claiming it succeed; reading the source fails.
+        world.faults.fail_after(2, Moment::Before);
+        assert!(matches!(world.processor.handle(job.id()).await, Outcome::Retry(_)));
+    }
+    world.deliver_until_done(&job).await;
+    assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 1));
+}
+
+#[tokio::test]
 async fn a_worker_that_fails_at_any_call_is_made_up_for() {
     let reference = World::new();
     let job = reference.queued(b"good").await;
@@ -271,8 +297,10 @@ async fn a_job_deleted_while_it_is_worked_on_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_message_for_a_job_that_is_gone_is_done() {
+async fn a_message_for_a_job_that_is_gone_removes_what_it_left() {
     let world = World::new();
-    let id = jobs::id::JobId::new(world.clock.now());
-    assert_eq!(world.processor.handle(id).await, Outcome::Done);
+    let job = world.queued(b"good").await;
+    world.jobs.delete(job.id()).await.expect("deleted");
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert!(world.objects.all().is_empty());
 }

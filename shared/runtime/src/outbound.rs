@@ -6,6 +6,7 @@ use std::{
     error::Error as StdError,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use jobs::{
-    error::{Failure, Reason, Refusal},
+    error::{Chain, Failure, Reason, Refusal},
     limits::Limits,
     ports::{Answer, CallbackRequest, CheckUrls, FetchError, FetchImages, Fetched, PostCallbacks},
 };
@@ -40,18 +41,33 @@ const USER_AGENT: &str = concat!("Darkroom/", env!("CARGO_PKG_VERSION"));
 #[error("the address is not permitted")]
 struct NotPermitted;
 
+/// Looks a name up: the system's resolver, or a test's.
+type Lookup = fn(&str) -> BoxFuture<io::Result<Vec<IpAddr>>>;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+fn system_lookup(name: &str) -> BoxFuture<io::Result<Vec<IpAddr>>> {
+    let name = name.to_owned();
+    Box::pin(
+        async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) },
+    )
+}
+
 #[derive(Clone)]
-struct CheckedResolver(Networks);
+struct CheckedResolver {
+    networks: Networks,
+    lookup: Lookup,
+}
 
 impl CheckedResolver {
     /// The name's addresses, or [`NotPermitted`] if one of them is not.
     async fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, Box<dyn StdError + Send + Sync>> {
-        let addresses: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
+        let addresses = (self.lookup)(name).await?;
         if addresses.is_empty() {
             return Err(io::Error::from(io::ErrorKind::NotFound).into());
         }
-        if addresses.iter().all(|address| self.0.permit(address.ip())) {
-            Ok(addresses)
+        if addresses.iter().all(|address| self.networks.permit(*address)) {
+            Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
         } else {
             Err(NotPermitted.into())
         }
@@ -80,7 +96,11 @@ impl Outbound {
     /// needed: it loads the trusted certificates, which a submission's checks do without.
     #[must_use]
     pub fn new(networks: Networks, limits: Limits) -> Self {
-        Self { resolver: CheckedResolver(networks), limits, client: OnceLock::new() }
+        Self::with_lookup(networks, limits, system_lookup)
+    }
+
+    fn with_lookup(networks: Networks, limits: Limits, lookup: Lookup) -> Self {
+        Self { resolver: CheckedResolver { networks, lookup }, limits, client: OnceLock::new() }
     }
 
     fn client(&self) -> Option<&Client> {
@@ -94,7 +114,7 @@ impl Outbound {
                 .connect_timeout(self.limits.connect)
                 .dns_resolver(Arc::new(self.resolver.clone()))
                 .build()
-                .inspect_err(|error| tracing::error!(error = error as &dyn StdError, "no HTTP client"))
+                .inspect_err(|error| tracing::error!(error = %Chain(&error), "no HTTP client"))
                 .ok()
         });
         made.as_ref()
@@ -102,8 +122,8 @@ impl Outbound {
 
     fn permits_literal(&self, url: &Url) -> bool {
         match url.host() {
-            Some(Host::Ipv4(address)) => self.resolver.0.permit(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => self.resolver.0.permit(IpAddr::V6(address)),
+            Some(Host::Ipv4(address)) => self.resolver.networks.permit(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => self.resolver.networks.permit(IpAddr::V6(address)),
             Some(Host::Domain(_)) => true,
             None => false,
         }
@@ -140,7 +160,9 @@ impl Outbound {
         }
         let client = self.client().ok_or_else(|| FetchError::Retryable(unreachable()))?;
         client.get(url.clone()).header(header::ACCEPT, "image/*").send().await.map_err(|error| {
-            tracing::info!(error = &error as &dyn StdError, "the image's server was not reached");
+            // The address may carry a secret in its query, and so may a callback's.
+            let error = error.without_url();
+            tracing::info!(error = %Chain(&error), "the image's server was not reached");
             if is_not_permitted(&error) {
                 FetchError::Permanent(private("image_url"))
             } else {
@@ -186,7 +208,10 @@ impl FetchImages for Outbound {
 #[async_trait]
 impl PostCallbacks for Outbound {
     async fn post(&self, request: &CallbackRequest) -> Answer {
-        let Some(client) = self.client().filter(|_| self.permits_literal(&request.url)) else {
+        if !self.permits_literal(&request.url) {
+            return Answer::Refused;
+        }
+        let Some(client) = self.client() else {
             return Answer::None;
         };
         let mut post = client.post(request.url.clone()).timeout(CALLBACK).body(request.body.clone());
@@ -203,13 +228,12 @@ impl PostCallbacks for Outbound {
                     .map(Duration::from_secs),
             },
             Err(error) => {
-                // The address may carry a secret in its query.
                 let error = error.without_url();
                 tracing::info!(
-                    error = &error as &dyn StdError,
+                    error = %Chain(&error),
                     "the receiver of the callback gave no answer"
                 );
-                Answer::None
+                if is_not_permitted(&error) { Answer::Refused } else { Answer::None }
             }
         }
     }
@@ -277,4 +301,158 @@ fn is_not_permitted(error: &reqwest::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::Ipv4Addr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const PRIVATE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
+
+    /// Names that say where they lead; `rebinding` leads to this machine first and to a private address from then on.
+    fn lookup(name: &str) -> BoxFuture<io::Result<Vec<IpAddr>>> {
+        static REBINDING: AtomicUsize = AtomicUsize::new(0);
+        let addresses = match name {
+            "here.test" => Ok(vec![LOOPBACK]),
+            "private.test" => Ok(vec![PRIVATE]),
+            "mixed.test" => Ok(vec![PUBLIC, PRIVATE]),
+            "rebinding.test" if REBINDING.fetch_add(1, Ordering::SeqCst) == 0 => Ok(vec![LOOPBACK]),
+            "rebinding.test" => Ok(vec![PRIVATE]),
+            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
+        Box::pin(async { addresses })
+    }
+
+    /// Outbound HTTP that may reach this machine besides the internet.
+    fn outbound() -> Outbound {
+        let here = Networks::allowing(vec!["127.0.0.1/32".parse().expect("a network")]);
+        let limits = Limits { fetch_bytes: 1_000, fetch: Duration::from_secs(2), ..Limits::default() };
+        Outbound::with_lookup(here, limits, lookup)
+    }
+
+    /// A server that gives every request the same answer, and its port.
+    async fn serve(answer: String) -> u16 {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let mut request = [0; 4_096];
+                    let _ = stream.read(&mut request).await;
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        port
+    }
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        format!(
+            "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn url(host: &str, port: u16) -> Url {
+        Url::parse(&format!("http://{host}:{port}/image?secret=1")).expect("a URL")
+    }
+
+    async fn code_of(outbound: &Outbound, url: &Url) -> (bool, String) {
+        match outbound.fetch(url).await.expect_err("must fail") {
+            FetchError::Permanent(failure) => (true, failure.code.into_owned()),
+            FetchError::Retryable(failure) => (false, failure.code.into_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_image_is_fetched_by_name() {
+        let port = serve(answer("200 OK", "", "image")).await;
+        let fetched = outbound().fetch(&url("here.test", port)).await.expect("fetched");
+        assert_eq!(fetched.body, Bytes::from_static(b"image"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
+        for host in ["private.test", "mixed.test", "10.0.0.1", "[::1]", "127.0.0.2"] {
+            let expected = (true, "private_address".to_owned());
+            assert_eq!(code_of(&outbound(), &url(host, 9)).await, expected, "{host}");
+            let refused = outbound().check("image_url", &url(host, 9)).await.expect_err("refused at once");
+            assert_eq!(refused.code, "private_address");
+            let request = CallbackRequest { url: url(host, 9), headers: Vec::new(), body: String::new() };
+            assert_eq!(outbound().post(&request).await, Answer::Refused);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_private_name_is_not_followed() {
+        let port = serve(answer("302 Found", "location: http://private.test/\r\n", "")).await;
+        let expected = (true, "private_address".to_owned());
+        assert_eq!(code_of(&outbound(), &url("here.test", port)).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_checked_again_when_it_is_connected_to() {
+        let port = serve(answer("200 OK", "", "image")).await;
+        let rebinding = url("rebinding.test", port);
+        let outbound = outbound();
+        outbound.check("image_url", &rebinding).await.expect("at first, it leads to where it may");
+        assert_eq!(code_of(&outbound, &rebinding).await, (true, "private_address".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn answers_are_permanent_or_retryable_by_their_status() {
+        for (status, permanent, code) in [
+            ("404 Not Found", true, "source_refused"),
+            ("403 Forbidden", true, "source_refused"),
+            ("429 Too Many Requests", false, "source_unavailable"),
+            ("503 Service Unavailable", false, "source_unavailable"),
+        ] {
+            let port = serve(answer(status, "", "")).await;
+            assert_eq!(code_of(&outbound(), &url("here.test", port)).await, (permanent, code.to_owned()));
+        }
+        let unknown = url("unknown.test", 80);
+        assert_eq!(code_of(&outbound(), &unknown).await, (false, "source_unreachable".to_owned()));
+        outbound().check("image_url", &unknown).await.expect("connecting decides");
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_allowed_announced_or_not() {
+        let announced = serve(answer("200 OK", "", &"x".repeat(1_001))).await;
+        let endless = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(5_000));
+        let unannounced = serve(endless).await;
+        for port in [announced, unannounced] {
+            let expected = (true, "image_too_large".to_owned());
+            assert_eq!(code_of(&outbound(), &url("here.test", port)).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let expected = (false, "source_timeout".to_owned());
+        assert_eq!(code_of(&outbound(), &url("here.test", port)).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_callback_is_posted_once_and_a_redirect_is_its_answer() {
+        let port = serve(answer("307 Temporary Redirect", "location: /x\r\nretry-after: 7\r\n", "")).await;
+        let request =
+            CallbackRequest { url: url("here.test", port), headers: Vec::new(), body: String::new() };
+        let expected = Answer::Status { code: 307, retry_after: Some(Duration::from_secs(7)) };
+        assert_eq!(outbound().post(&request).await, expected);
+    }
 }

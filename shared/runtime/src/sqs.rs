@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use jobs::{ports::DeferMessages, process::Outcome};
+use jobs::{error::Chain, ports::DeferMessages, process::Outcome};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::Instrument as _;
 
@@ -54,7 +54,7 @@ pub async fn batch(
                 async {
                     if let Err(error) = queue.defer(&receipt, wait).await {
                         tracing::warn!(
-                            error = &error as &dyn std::error::Error,
+                            error = %Chain(&error),
                             "the wait stays the queue's own"
                         );
                     }

@@ -42,11 +42,6 @@ impl Faults {
         self.0.effect.store(usize::from(moment == Moment::After), Ordering::SeqCst);
     }
 
-    /// From now on, fails nothing.
-    pub fn stop(&self) {
-        self.0.failing.store(usize::MAX, Ordering::SeqCst);
-    }
-
     /// Whether the planned failure has happened.
     #[must_use]
     pub fn happened(&self) -> bool {

@@ -1,0 +1,104 @@
+//! Thumbnails and results as caches and clients see them.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use http_api::Links;
+use jobs::{
+    browse::Browser,
+    job::Job,
+    key::ObjectKey,
+    ports::{WriteJobs as _, WriteObjects as _},
+};
+use status::App;
+use testing::{
+    build,
+    faults::{Faults, Moment},
+    memory::{MemoryJobs, MemoryObjects},
+};
+use time::OffsetDateTime;
+
+struct World {
+    app: App,
+    job: Job,
+    faults: Faults,
+}
+
+impl World {
+    /// A succeeded job whose thumbnail has so many bytes.
+    async fn with_thumbnail(bytes: usize) -> Self {
+        let faults = Faults::default();
+        let (jobs, objects) = (MemoryJobs::new(faults.clone()), MemoryObjects::default());
+        let mut job = build::succeeded(OffsetDateTime::now_utc());
+        jobs.write(&mut job).await.expect("written");
+        let (algorithm, extension) = ("thumbnail".to_owned(), "png".to_owned());
+        let key = ObjectKey::Result { job: job.id(), algorithm, extension };
+        objects.put(&key, Bytes::from(vec![7; bytes]), "image/png").await.expect("stored");
+        let app = App {
+            browser: Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs.clone()) },
+            objects: Arc::new(objects),
+            probes: vec![Arc::new(jobs)],
+            catalogue: Arc::new([]),
+        };
+        Self { app, job, faults }
+    }
+
+    async fn get(&self, route: &str, if_none_match: Option<&str>) -> Response {
+        let mut request = Request::builder().uri(route.replace("{id}", &self.job.id().to_string()));
+        if let Some(etags) = if_none_match {
+            request = request.header(header::IF_NONE_MATCH, etags);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        http_api::service::answer(status::router(self.app.clone()), request, Links::new("/v1"), "r-1").await
+    }
+}
+
+#[tokio::test]
+async fn the_same_content_is_not_sent_twice() {
+    let world = World::with_thumbnail(10).await;
+    let first = world.get("/jobs/{id}/thumbnail", None).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let etag = first.headers()[header::ETAG].to_str().expect("text").to_owned();
+    for etags in [etag.clone(), format!("\"other\", {etag}"), format!("W/{etag}"), "*".to_owned()] {
+        let again = world.get("/jobs/{id}/thumbnail", Some(&etags)).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{etags}");
+        assert_eq!(again.headers()[header::ETAG], etag.as_str());
+    }
+    let other = world.get("/jobs/{id}/thumbnail", Some("\"other\"")).await;
+    assert_eq!(other.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_larger_than_an_answer_can_be_is_redirected_to() {
+    let world = World::with_thumbnail(4_500_001).await;
+    let response = world.get("/jobs/{id}/thumbnail", None).await;
+    assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
+    let location = response.headers()[header::LOCATION].to_str().expect("text");
+    assert!(location.starts_with("https://") && location.contains("results/thumbnail.png"), "{location}");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_503_and_the_client_learns_nothing_of_it() {
+    let world = World::with_thumbnail(10).await;
+    for route in ["/jobs/{id}", "/jobs", "/thumbnails"] {
+        world.faults.fail_after(0, Moment::Before);
+        let response = world.get(route, None).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        let body = to_bytes(response.into_body(), 10_000).await.expect("a body");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert!(text.contains("temporarily_unavailable") && !text.contains("planned"), "{text}");
+    }
+    world.faults.fail_after(0, Moment::Before);
+    let health = world.get("/health?deep=1", None).await;
+    assert_eq!(health.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = to_bytes(health.into_body(), 10_000).await.expect("a body");
+    assert!(String::from_utf8_lossy(&body).contains(r#""jobs_table":"unavailable""#));
+}

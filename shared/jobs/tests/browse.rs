@@ -1,0 +1,73 @@
+//! The promises of lists: pages join without gap or overlap, and end.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use jobs::{
+    browse::{Browser, Cursor},
+    id::JobId,
+    ports::WriteJobs as _,
+};
+use testing::{build, memory::MemoryJobs};
+use time::OffsetDateTime;
+
+/// A browser over `count` jobs, of which every third has a thumbnail; and the ids of those, newest first.
+async fn browser(count: u64) -> (Browser, Vec<JobId>) {
+    let jobs = MemoryJobs::default();
+    let mut with_thumbnail = Vec::new();
+    for index in 0..count {
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + index);
+        let mut job = if index % 3 == 0 { build::succeeded(now) } else { build::queued(now) };
+        if index % 3 == 0 {
+            with_thumbnail.insert(0, job.id());
+        }
+        jobs.write(&mut job).await.expect("written");
+    }
+    (Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs) }, with_thumbnail)
+}
+
+#[tokio::test]
+async fn pages_join_and_the_last_one_says_so() {
+    let (browser, _) = browser(10).await;
+    for limit in [1, 3, 5, 10, 11] {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = browser.page(None, cursor, limit).await.expect("a page");
+            found.extend(page.items.iter().map(jobs::job::Job::id));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+            assert_eq!(page.items.len(), limit, "only the last page is short");
+        }
+        assert_eq!(found.len(), 10);
+        assert!(found.is_sorted_by(|newer, older| newer > older));
+    }
+}
+
+#[tokio::test]
+async fn pages_of_results_join_whatever_lies_between() {
+    let (browser, expected) = browser(400).await;
+    for limit in [1, 7, 100] {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = browser.page_with_result("thumbnail", cursor, limit).await.expect("a page");
+            assert!(page.items.len() <= limit);
+            found.extend(page.items.iter().map(jobs::job::Job::id));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "by {limit}");
+    }
+    let none = browser.page_with_result("nothing", None, 5).await.expect("a page");
+    assert!(none.items.is_empty() && none.next_cursor.is_none());
+}
+
+#[test]
+fn a_cursor_is_text_and_other_text_is_refused() {
+    for text in ["", "x", "!!!", "MDE5OTBjMmY"] {
+        assert_eq!(Cursor::decode(text).expect_err(text).code, "invalid_cursor");
+    }
+}

@@ -1,0 +1,187 @@
+//! The promises of accepting: what is accepted is stored, written and queued in that order, and what cannot be done is
+//! refused before anything is stored.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jobs::{
+    algorithm::{Kind, Parameter, Parameters, Specification},
+    error::{Error, Reason, Refusal},
+    job::{Job, Status},
+    key::ObjectKey,
+    limits::Limits,
+    message::Message,
+    secret::Secret,
+    submit::{Submitter, Wishes},
+};
+use testing::{
+    faults::{Faults, Moment},
+    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryUrlCheck},
+};
+
+static THUMBNAIL: Specification = Specification {
+    name: "thumbnail",
+    version: "1",
+    summary: "Shrinks.",
+    references: &[],
+    list: None,
+    parameters: &[Parameter {
+        name: "width",
+        summary: "How wide.",
+        unit: Some("px"),
+        kind: Kind::Integer { min: 1, max: 9, default: Some(5) },
+    }],
+};
+
+struct World {
+    jobs: MemoryJobs,
+    objects: MemoryObjects,
+    queue: MemoryQueue,
+    faults: Faults,
+    submitter: Submitter,
+}
+
+impl World {
+    fn new() -> Self {
+        let faults = Faults::default();
+        let jobs = MemoryJobs::new(faults.clone());
+        let objects = MemoryObjects::new(faults.clone());
+        let queue = MemoryQueue::new(faults.clone());
+        let submitter = Submitter {
+            jobs: Arc::new(jobs.clone()),
+            writer: Arc::new(jobs.clone()),
+            objects: Arc::new(objects.clone()),
+            presigner: Arc::new(objects.clone()),
+            queue: Arc::new(queue.clone()),
+            urls: Arc::new(MemoryUrlCheck),
+            clock: Arc::new(ManualClock::default()),
+            catalogue: Arc::new([&THUMBNAIL]),
+            identify: |bytes| {
+                let is_image = bytes.starts_with(b"image");
+                is_image
+                    .then_some("image/png")
+                    .ok_or_else(|| Refusal::new(Reason::UnsupportedType, "unknown_format", "It is no image."))
+            },
+            limits: Limits { inline_bytes: 10, upload_bytes: 100, ..Limits::default() },
+        };
+        Self { jobs, objects, queue, faults, submitter }
+    }
+
+    async fn submit(&self, image: &'static [u8], wishes: Wishes) -> Result<Job, Error> {
+        self.submitter.submit_image(Bytes::from_static(image), wishes).await
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.jobs.is_empty() && self.objects.all().is_empty() && self.queue.sent().is_empty()
+    }
+}
+
+fn code_of(outcome: Result<Job, Error>) -> &'static str {
+    match outcome.expect_err("must be refused") {
+        Error::Refused(refusal) => refusal.code,
+        Error::Port(error) => panic!("not a refusal: {error}"),
+    }
+}
+
+fn callback(url: &str, token: &str) -> Wishes {
+    let callback_token = Some(Secret::new(token.to_owned()));
+    Wishes { callback_url: Some(url.to_owned()), callback_token, ..Wishes::default() }
+}
+
+#[tokio::test]
+async fn an_accepted_image_is_stored_written_and_queued() {
+    let world = World::new();
+    let job = world.submit(b"image", Wishes::default()).await.expect("accepted");
+    assert_eq!((job.status(), job.revision()), (Status::Queued, 1));
+    assert_eq!(job.facts().bytes, Some(5));
+    assert_eq!(job.algorithms()[0].parameters.0["width"], 5, "the default algorithm with its defaults");
+    assert_eq!(world.jobs.peek(job.id()), Some(job.clone()));
+    assert_eq!(
+        world.objects.all().into_keys().collect::<Vec<_>>(),
+        [ObjectKey::Source(job.id()).to_string()]
+    );
+    assert_eq!(world.queue.sent(), [Message::ProcessJob { job_id: job.id() }]);
+}
+
+#[tokio::test]
+async fn a_failing_service_leaves_no_message_without_a_job_and_no_job_without_an_image() {
+    for call in 0..3 {
+        let world = World::new();
+        world.faults.fail_after(call, Moment::Before);
+        let outcome = world.submit(b"image", Wishes::default()).await;
+        assert!(matches!(outcome, Err(Error::Port(_))), "call {call} was failed");
+        assert!(world.jobs.len() <= world.objects.all().len());
+        assert!(world.queue.sent().len() <= world.jobs.len());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
+    let world = World::new();
+    let asking = |name: &str| Wishes {
+        algorithms: vec![(name.to_owned(), Parameters::default())],
+        ..Wishes::default()
+    };
+    let hook = "https://example.com/hook";
+    for (image, wishes, code) in [
+        (&b""[..], Wishes::default(), "empty_image"),
+        (b"something", Wishes::default(), "unknown_format"),
+        (b"image that is too large", Wishes::default(), "image_too_large"),
+        (b"image", asking("teleportation"), "unknown_algorithm"),
+        (b"image", callback("nonsense", "token"), "invalid_url"),
+        (b"image", callback("http://10.0.0.1/", "token"), "private_address"),
+        (b"image", callback(hook, ""), "invalid_callback_token"),
+        (b"image", callback(hook, "two\nlines"), "invalid_callback_token"),
+        (b"image", callback(hook, "whsec_"), "invalid_callback_token"),
+        (b"image", callback(hook, "whsec_%%%"), "invalid_callback_token"),
+        (b"image", callback(hook, &"x".repeat(513)), "invalid_callback_token"),
+        (b"image", callback(&format!("{hook}?{}", "x".repeat(2_048)), "token"), "invalid_url"),
+    ] {
+        assert_eq!(code_of(world.submit(image, wishes).await), code);
+    }
+    let alone = Wishes { callback_token: Some(Secret::new("token".to_owned())), ..Wishes::default() };
+    assert_eq!(code_of(world.submit(b"image", alone).await), "missing_callback_url");
+    assert_eq!(code_of(world.submitter.submit_url("nonsense", Wishes::default()).await), "invalid_url");
+    assert_eq!(
+        code_of(world.submitter.submit_url("http://10.0.0.1/", Wishes::default()).await),
+        "private_address"
+    );
+    assert!(world.is_untouched());
+    world.submit(b"image", callback(hook, "whsec_AAEC")).await.expect("a proper token");
+}
+
+#[tokio::test]
+async fn an_upload_waits_without_a_message() {
+    let world = World::new();
+    let granted = world.submitter.grant_upload("image/tiff", 100, Wishes::default()).await.expect("granted");
+    assert_eq!(granted.job.status(), Status::AwaitingUpload);
+    assert!(world.queue.sent().is_empty());
+    for (content_type, bytes, code) in [
+        ("image/tiff", 101, "image_too_large"),
+        ("image/tiff", 0, "empty_image"),
+        ("text/html", 1, "unsupported_content_type"),
+        ("image/", 1, "unsupported_content_type"),
+        ("image/x\r\ny", 1, "unsupported_content_type"),
+    ] {
+        let outcome = world.submitter.grant_upload(content_type, bytes, Wishes::default()).await;
+        assert_eq!(code_of(outcome.map(|granted| granted.job)), code);
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_broke_off_can_be_repeated() {
+    for moment in [Moment::Before, Moment::After] {
+        for call in 0..4 {
+            let world = World::new();
+            let job = world.submit(b"image", Wishes::default()).await.expect("accepted");
+            world.faults.fail_after(call, moment);
+            world.submitter.delete(job.id()).await.expect_err("one call fails");
+            if let Err(error) = world.submitter.delete(job.id()).await {
+                assert!(matches!(error, Error::Refused(_)), "it is gone already: {error}");
+            }
+            assert!(world.jobs.is_empty());
+            assert!(world.objects.all().is_empty(), "failing {moment:?} call {call}");
+        }
+    }
+}
