@@ -53,7 +53,8 @@ pub trait ListJobs: Send + Sync {
 #[async_trait]
 pub trait WriteJobs: Send + Sync {
     /// Writes a job that was never written (revision 0), or one whose row still has the job's revision. The job's
-    /// revision is then one higher, in the row and in `job`.
+    /// revision is then one higher, in the row and in `job`. A row that already is what would be written counts as
+    /// written: the answer to an earlier try may have been lost.
     ///
     /// # Errors
     /// [`WriteError::Conflict`] where the row has another revision, exists although the job is new, or is gone;

@@ -50,9 +50,12 @@ pub async fn jobs_are_written_on_condition(store: &(impl ReadJobs + WriteJobs)) 
     assert_eq!(store.get(job.id()).await.unwrap().unwrap().status(), Status::Succeeded);
 
     let mut anew = build::queued(now);
-    let mut again = anew.clone();
+    let (mut repeated, mut other) = (anew.clone(), anew.clone());
+    other.give_up(Failure::new("corrupt_image", "The image is damaged."), now).unwrap();
     store.write(&mut anew).await.unwrap();
-    assert!(matches!(store.write(&mut again).await, Err(WriteError::Conflict)), "an id is taken once");
+    store.write(&mut repeated).await.unwrap();
+    assert_eq!(repeated, anew, "the same write again, its answer lost, is no conflict");
+    assert!(matches!(store.write(&mut other).await, Err(WriteError::Conflict)), "an id is taken once");
 
     store.delete(job.id()).await.unwrap();
     assert_eq!(store.get(job.id()).await.unwrap(), None);

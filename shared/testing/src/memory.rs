@@ -91,12 +91,14 @@ impl WriteJobs for MemoryJobs {
     async fn write(&self, job: &mut Job) -> Result<(), WriteError> {
         self.faults.call("writing a job", || {
             let mut rows = lock(&self.rows);
-            let stored = rows.get(&job.id()).map_or(0, Job::revision);
-            if stored != job.revision() {
+            let stored = rows.get(&job.id());
+            let mut written = job.clone();
+            written.written();
+            if stored.map_or(0, Job::revision) != job.revision() && stored != Some(&written) {
                 return Err(WriteError::Conflict);
             }
-            job.written();
-            rows.insert(job.id(), job.clone());
+            rows.insert(job.id(), written.clone());
+            *job = written;
             Ok(())
         })?
     }
