@@ -45,6 +45,7 @@ watch: up ## answer for the running stack from the working tree: functions reloa
 
 .PHONY: test
 test: local-build ## run every test, the deployed stack's among them
+	cargo fetch --locked
 	cargo test --locked --workspace --no-run
 	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- cargo test --locked --workspace -- --include-ignored
 
@@ -54,6 +55,7 @@ unit: ## run the tests that need nothing but Rust
 
 .PHONY: lint
 lint: tools .venv/cargo-tools ## check formatting, code, template and dependencies
+	cargo fetch --locked
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --quiet

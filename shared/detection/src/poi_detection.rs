@@ -64,7 +64,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
             name: "threshold",
             summary: "The least response, as a part of the greatest one in the image.",
             unit: None,
-            kind: Kind::Number { min: 0.0, max: 1.0, default: Some(0.01) },
+            kind: Kind::Number { min: 0.0, max: 1.0, default: Some(0.001) },
         },
         Parameter {
             name: "k",

@@ -98,7 +98,7 @@ CASES = [
 ]
 
 
-def reference(pixels, method="harris", max_points=500, min_distance=10, sigma=1.5, threshold=0.01, k=0.05):
+def reference(pixels, method="harris", max_points=500, min_distance=10, sigma=1.5, threshold=0.001, k=0.05):
     grey = rgb2gray(rgba2rgb(pixels) if pixels.shape[-1] == 4 else pixels)
     response = corner_harris(grey, k=k, sigma=sigma) if method == "harris" else corner_shi_tomasi(grey, sigma=sigma)
     peaks = corner_peaks(response, min_distance=min_distance, threshold_rel=threshold, num_peaks=max_points)
