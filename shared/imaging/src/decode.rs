@@ -2,8 +2,9 @@
 //!
 //! JPEG goes to `zune-jpeg` directly, everything else through the `image` crate. Both decode into one buffer that is
 //! large enough for the RGBA result, and the samples are widened or narrowed where they lie: the peak is one picture,
-//! not two.
+//! not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what needs no more.
 
+pub(crate) mod eighth;
 pub(crate) mod jpeg;
 pub(crate) mod other;
 mod samples;

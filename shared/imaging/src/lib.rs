@@ -13,6 +13,7 @@
 //! | the right way up | `orient` | |
 //! | straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
 //! | another size, resampled with premultiplied alpha | `resize` | |
+//! | the last four at once, where an eighth or a quarter of a JPEG is enough | `reduced` | |
 //! | the size that was asked for | `thumbnail` | [`ThumbnailOptions`], [`Fit`] |
 //! | a file again, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
 //!
@@ -30,6 +31,7 @@ mod header;
 mod limits;
 mod orient;
 mod pixels;
+mod reduced;
 mod resize;
 mod scan;
 mod source;

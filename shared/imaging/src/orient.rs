@@ -1,5 +1,7 @@
 //! The right way up.
 
+use crate::resize::Crop;
+
 /// One of the eight EXIF orientations: how the stored rows and columns lie in the upright picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Orientation(u8);
@@ -24,6 +26,21 @@ impl Orientation {
     /// The upright size of a picture stored at this size.
     pub(crate) fn upright_size(self, width: u32, height: u32) -> (u32, u32) {
         if self.swaps_sides() { (height, width) } else { (width, height) }
+    }
+
+    /// Where a part of the upright picture lies in the one stored at this size.
+    pub(crate) fn stored_crop(self, crop: Crop, width: u32, height: u32) -> Crop {
+        let mut crop = crop;
+        if self.swaps_sides() {
+            crop = Crop { left: crop.top, top: crop.left, width: crop.height, height: crop.width };
+        }
+        if matches!(self.0, 2 | 3 | 7 | 8) {
+            crop.left = f64::from(width) - crop.left - crop.width;
+        }
+        if matches!(self.0, 3 | 4 | 6 | 7) {
+            crop.top = f64::from(height) - crop.top - crop.height;
+        }
+        crop
     }
 
     /// The upright RGBA pixels of a picture stored at this size.
@@ -96,6 +113,27 @@ mod tests {
             let turned = Orientation(value).apply(stored, 3, 2);
             let letters: Vec<u8> = turned.as_chunks::<4>().0.iter().map(|pixel| pixel[0]).collect();
             assert_eq!(letters, upright.concat().as_bytes(), "orientation {value}");
+        }
+    }
+
+    #[test]
+    fn a_crop_before_turning_is_the_crop_after_it() {
+        let (width, height) = (7_u32, 5_u32);
+        let stored: Vec<u8> = (0..width * height).flat_map(u32::to_le_bytes).collect();
+        let cut = |rgba: &[u8], row: u32, crop: Crop| -> Vec<u8> {
+            let (left, top) = (crop.left as usize, crop.top as usize);
+            let rows = rgba.chunks_exact(row as usize * 4).skip(top).take(crop.height as usize);
+            rows.flat_map(|row| row[left * 4..][..crop.width as usize * 4].to_vec()).collect()
+        };
+        for value in 1..=8 {
+            let orientation = Orientation(value);
+            let crop = Crop { left: 1.0, top: 2.0, width: 4.0, height: 2.0 };
+            let upright = orientation.apply(stored.clone(), width, height);
+            let after = cut(&upright, orientation.upright_size(width, height).0, crop);
+            let before = orientation.stored_crop(crop, width, height);
+            let part = cut(&stored, width, before);
+            let turned = orientation.apply(part, before.width as u32, before.height as u32);
+            assert_eq!(turned, after, "orientation {value}");
         }
     }
 

@@ -62,9 +62,10 @@ impl Image {
     /// This is how an overlay gets a ground to be drawn on.
     #[must_use]
     pub fn fit_within(&self, max_side: u32) -> Self {
-        let (width, height) = resize::inside((self.width, self.height), (max_side.max(1), max_side.max(1)));
+        let size = (self.width, self.height);
+        let (width, height) = resize::inside(size, (max_side.max(1), max_side.max(1)));
         // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
-        resize::resample(self, resize::Crop::whole(self), width, height).unwrap_or_else(|_| self.clone())
+        resize::resample(self, resize::Crop::whole(size), width, height).unwrap_or_else(|_| self.clone())
     }
 
     /// The image as PNG, without metadata.

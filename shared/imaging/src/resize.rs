@@ -7,28 +7,28 @@ use fast_image_resize::{
     images::{Image as Pixels, ImageRef},
 };
 
-use crate::{Image, ImageError};
+use crate::{Image, ImageError, decode::eighth::Plane};
 
 const STEP: &str = "resize";
 
 /// The part of an image to resample, in pixels from its top left; fractions are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Crop {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
 }
 
 impl Crop {
     /// All of it.
-    pub(crate) fn whole(image: &Image) -> Self {
-        Self { left: 0.0, top: 0.0, width: image.width().into(), height: image.height().into() }
+    pub(crate) fn whole(size: (u32, u32)) -> Self {
+        Self { left: 0.0, top: 0.0, width: size.0.into(), height: size.1.into() }
     }
 
-    /// The largest central part with the proportions of `size`.
-    pub(crate) fn cover(image: &Image, size: (u32, u32)) -> Self {
-        let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    /// The largest central part of an image of size `of` with the proportions of `size`.
+    pub(crate) fn cover(of: (u32, u32), size: (u32, u32)) -> Self {
+        let (width, height) = (f64::from(of.0), f64::from(of.1));
         let proportion = f64::from(size.0) / f64::from(size.1);
         let (w, h) = ((height * proportion).min(width), (width / proportion).min(height));
         Self { left: (width - w) / 2.0, top: (height - h) / 2.0, width: w, height: h }
@@ -57,7 +57,9 @@ pub(crate) fn inside(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
 
 /// A part of the image at another size.
 pub(crate) fn resample(image: &Image, crop: Crop, width: u32, height: u32) -> Result<Image, ImageError> {
-    if crop == Crop::whole(image) && (width, height) == (image.width(), image.height()) {
+    if crop == Crop::whole((image.width(), image.height()))
+        && (width, height) == (image.width(), image.height())
+    {
         return Ok(image.clone());
     }
     let source = ImageRef::new(image.width(), image.height(), image.rgba(), PixelType::U8x4)
@@ -74,6 +76,31 @@ pub(crate) fn resample(image: &Image, crop: Crop, width: u32, height: u32) -> Re
     let resized =
         if image.has_alpha() { Image::new(width, height, rgba) } else { Image::opaque(width, height, rgba) };
     resized.ok_or_else(|| ImageError::internal(STEP, "an empty result"))
+}
+
+/// A part of one channel at another size. The crop is in the channel's own samples; where rounding takes it beyond the
+/// last, it ends there.
+pub(crate) fn resample_plane(
+    plane: &Plane,
+    crop: Crop,
+    width: u32,
+    height: u32,
+) -> Result<Vec<u8>, ImageError> {
+    let source = ImageRef::new(plane.width, plane.height, &plane.samples, PixelType::U8)
+        .map_err(|error| ImageError::internal(STEP, error))?;
+    let mut target = Pixels::new(width, height, PixelType::U8);
+    let (across, down) = (f64::from(plane.width), f64::from(plane.height));
+    let (left, top) = (crop.left.clamp(0.0, across), crop.top.clamp(0.0, down));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(
+        left,
+        top,
+        crop.width.min(across - left),
+        crop.height.min(down - top),
+    );
+    Resizer::new()
+        .resize(&source, &mut target, &options)
+        .map_err(|error| ImageError::internal(STEP, error))?;
+    Ok(target.into_vec())
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use std::sync::OnceLock;
 
 use crate::{
-    Deadline, Encoded, Format, Image, ImageError, Limits, ThumbnailOptions, decode, header::Header, thumbnail,
+    Deadline, Encoded, Format, Image, ImageError, Limits, ThumbnailOptions, decode,
+    header::Header,
+    reduced,
+    thumbnail::{self, View},
 };
 
 /// An image file that has been identified and measured, and that is within its limits. Its pixels are decoded when
@@ -78,12 +81,21 @@ impl Source {
         Ok(self.image.get_or_init(|| image))
     }
 
-    /// A thumbnail. The same bytes and options give the same thumbnail, to the byte.
+    /// A thumbnail. The same bytes and options give the same thumbnail, to the byte. Where it needs no more, only a
+    /// reduced picture is decoded; it is not that of [`image`](Self::image), so asking for both costs both.
     ///
     /// # Errors
     /// Those of [`image`](Self::image), and [`ImageError::Option`] for an option outside its range.
     pub fn thumbnail(&self, options: &ThumbnailOptions) -> Result<Encoded, ImageError> {
-        thumbnail::thumbnail(self.image()?, options, self.deadline)
+        let view = View::of((self.width(), self.height()), options)?;
+        self.deadline.check()?;
+        // Whether the whole picture happens to be there already must not be told from the result.
+        let shown = match reduced::view(&self.bytes, &self.header, view, self.deadline)? {
+            Some(shown) => shown,
+            None => view.from(self.image()?)?,
+        };
+        self.deadline.check()?;
+        thumbnail::finish(shown, options, self.deadline)
     }
 }
 

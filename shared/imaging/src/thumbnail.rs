@@ -107,35 +107,48 @@ impl ThumbnailOptions {
     }
 }
 
-/// Makes a thumbnail of an upright image.
-pub(crate) fn thumbnail(
-    image: &Image,
+/// What a thumbnail shows: a part of the upright picture, in its pixels, at a size in the thumbnail's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View {
+    pub(crate) crop: Crop,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl View {
+    /// What a thumbnail of an upright picture of that size shall show.
+    pub(crate) fn of(size: (u32, u32), options: &ThumbnailOptions) -> Result<Self, ImageError> {
+        options.check()?;
+        let target = (options.width, options.height);
+        let (crop, (width, height)) = match options.fit {
+            Fit::Cover => (Crop::cover(size, target), target),
+            Fit::Fill => (Crop::whole(size), target),
+            Fit::Inside => (Crop::whole(size), resize::inside(size, target)),
+            Fit::Contain => (Crop::whole(size), resize::contain(size, target)),
+        };
+        Ok(Self { crop, width, height })
+    }
+
+    /// That, from the whole upright picture.
+    pub(crate) fn from(self, image: &Image) -> Result<Image, ImageError> {
+        resize::resample(image, self.crop, self.width, self.height)
+    }
+}
+
+/// Makes a thumbnail of what it shall show.
+pub(crate) fn finish(
+    shown: Image,
     options: &ThumbnailOptions,
     deadline: Deadline,
 ) -> Result<Encoded, ImageError> {
-    options.check()?;
-    deadline.check()?;
-    let fitted = fit(image, options)?;
+    let fitted = if options.fit == Fit::Contain {
+        padded(shown, (options.width, options.height))
+            .ok_or_else(|| ImageError::internal("pad", "an empty result"))?
+    } else {
+        shown
+    };
     deadline.check()?;
     encode::encode(&fitted, options.format, options.quality)
-}
-
-fn fit(image: &Image, options: &ThumbnailOptions) -> Result<Image, ImageError> {
-    let (source, target) = ((image.width(), image.height()), (options.width, options.height));
-    let whole = Crop::whole(image);
-    match options.fit {
-        Fit::Cover => resize::resample(image, Crop::cover(image, target), target.0, target.1),
-        Fit::Fill => resize::resample(image, whole, target.0, target.1),
-        Fit::Inside => {
-            let (width, height) = resize::inside(source, target);
-            resize::resample(image, whole, width, height)
-        }
-        Fit::Contain => {
-            let (width, height) = resize::contain(source, target);
-            let shown = resize::resample(image, whole, width, height)?;
-            padded(shown, target).ok_or_else(|| ImageError::internal("pad", "an empty result"))
-        }
-    }
 }
 
 /// The image in the middle of a transparent canvas that is at least as large.

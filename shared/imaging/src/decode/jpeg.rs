@@ -39,6 +39,26 @@ pub(crate) fn components(decoder: &Decoder<'_>) -> u8 {
     decoder.info().map_or(4, |info| info.components)
 }
 
+/// What the samples of a JPEG mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Channels {
+    Grey,
+    YCbCr,
+    Rgb,
+}
+
+/// What the samples mean, and the embedded profile; `None` for four channels.
+pub(crate) fn meaning(decoder: &Decoder<'_>) -> Option<(Channels, Option<Vec<u8>>)> {
+    let channels = match (components(decoder), decoder.input_colorspace()?) {
+        (1, _) => Channels::Grey,
+        (3, ColorSpace::YCbCr | ColorSpace::YCCK) => Channels::YCbCr,
+        // An Adobe marker that says "untransformed" means CMYK or RGB, by the number of channels.
+        (3, ColorSpace::RGB | ColorSpace::CMYK) => Channels::Rgb,
+        _ => return None,
+    };
+    Some((channels, decoder.icc_profile()))
+}
+
 /// Decodes what there is. Where the data is cut short or damaged, the picture is shown as far as it goes, the rest
 /// grey; only where nothing at all can be shown is the file corrupt.
 pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageError> {

@@ -7,5 +7,6 @@ mod formats;
 mod hostile;
 mod limits;
 mod orientation;
+mod reduced;
 mod support;
 mod thumbnails;

@@ -10,7 +10,12 @@ fn exif(orientation: u8) -> Vec<u8> {
 }
 
 pub(crate) fn jpeg(orientation: u8) -> Vec<u8> {
-    let (file, block) = (file(ImageFormat::Jpeg), exif(orientation));
+    turned(&file(ImageFormat::Jpeg), orientation)
+}
+
+/// A JPEG that states an orientation.
+pub(crate) fn turned(file: &[u8], orientation: u8) -> Vec<u8> {
+    let block = exif(orientation);
     let length = ((block.len() + 8) as u16).to_be_bytes();
     [&file[..2], &[0xff, 0xe1], &length, b"Exif\0\0", &block, &file[2..]].concat()
 }

@@ -1,0 +1,239 @@
+//! One scan: block after block, MCU after MCU, from restart marker to restart marker.
+
+use super::{
+    BLOCK, Channel, Frame,
+    bits::Bits,
+    huffman::{Codes, Skipper},
+};
+use crate::{Deadline, TimedOut};
+
+/// How the DC coefficients are coded in a scan.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Coding {
+    /// Whole, with the AC coefficients behind them.
+    Baseline,
+    /// All bits but so many of the lowest.
+    First(u8),
+    /// This one bit.
+    Refinement(u8),
+}
+
+/// What a scan needs to know of one of its channels.
+pub(super) struct Part {
+    /// Which it is in the frame.
+    pub(super) channel: usize,
+    dc: Option<Codes>,
+    ac: Option<Skipper>,
+    /// The last coefficient, which the next one is the difference to.
+    last: i32,
+}
+
+impl Part {
+    /// `None` where the codes that this coding takes are not defined.
+    pub(super) fn new(channel: usize, coding: Coding, dc: Option<Codes>, ac: Option<Codes>) -> Option<Self> {
+        let needs_dc = !matches!(coding, Coding::Refinement(_));
+        let needs_ac = matches!(coding, Coding::Baseline);
+        let ac = ac.filter(|_| needs_ac).map(Skipper::new);
+        (dc.is_some() >= needs_dc && ac.is_some() >= needs_ac).then_some(Self { channel, dc, ac, last: 0 })
+    }
+
+    #[inline(always)]
+    fn difference(&mut self, bits: &mut Bits<'_>) -> Option<i32> {
+        self.last = self.last.wrapping_add(self.dc.as_ref()?.difference(bits)?);
+        Some(self.last)
+    }
+}
+
+/// Where a scan's data begins, and the MCUs between its restart markers.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) at: usize,
+    pub(super) restart: usize,
+}
+
+/// Decodes a scan into the frame. Gives whether there was anything, and where the scan's data ends at the earliest.
+pub(super) fn decode<const N: usize>(
+    frame: &mut Frame<N>,
+    parts: &mut [Part],
+    coding: Coding,
+    place: Place<'_>,
+    deadline: Deadline,
+) -> Result<(bool, usize), TimedOut> {
+    match coding {
+        Coding::Baseline => walk(frame, parts, place, deadline, |part, bits, block| {
+            *block = [0; N];
+            block[0] = coefficient(part.difference(bits)?);
+            part.ac.as_ref()?.low_block(bits, block)
+        }),
+        Coding::First(low) => walk(frame, parts, place, deadline, |part, bits, block| {
+            block[0] = coefficient(part.difference(bits)?.wrapping_shl(low.into()));
+            Some(())
+        }),
+        Coding::Refinement(low) => walk(frame, parts, place, deadline, |_, bits, block| {
+            bits.refill();
+            block[0] |= (bits.peek::<1>() as i16) << low;
+            bits.skip(1);
+            Some(())
+        }),
+    }
+}
+
+fn coefficient(value: i32) -> i16 {
+    value.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+}
+
+/// One block of an MCU: whose it is, and where it lies among those that the MCU has of that channel.
+struct Block {
+    part: usize,
+    /// Blocks of the channel in an MCU, across and down.
+    span: (usize, usize),
+    offset: (usize, usize),
+}
+
+/// How a scan's MCUs are made up (ITU T.81, A.2).
+struct Layout {
+    across: usize,
+    down: usize,
+    blocks: Vec<Block>,
+}
+
+impl Layout {
+    fn new<const N: usize>(frame: &Frame<N>, parts: &[Part]) -> Self {
+        // A channel alone has one block to an MCU, and none that only fill up.
+        if let [Part { channel, .. }] = *parts {
+            let Channel::<N> { across, down, .. } = frame.channels[channel];
+            return Self { across, down, blocks: vec![Block { part: 0, span: (1, 1), offset: (0, 0) }] };
+        }
+        let (h, v) = frame.most;
+        let mut blocks = Vec::new();
+        for (part, Part { channel, .. }) in parts.iter().enumerate() {
+            let (h, v) = frame.channels[*channel].sampling;
+            let span = (h as usize, v as usize);
+            let offsets = (0..span.1).flat_map(|y| (0..span.0).map(move |x| (x, y)));
+            blocks.extend(offsets.map(|offset| Block { part, span, offset }));
+        }
+        Self {
+            across: frame.width.div_ceil(h * BLOCK) as usize,
+            down: frame.height.div_ceil(v * BLOCK) as usize,
+            blocks,
+        }
+    }
+}
+
+/// Reads every MCU, writing what `read` makes of each block from what was there before. Damaged data is
+/// left as it is up to the next restart marker.
+fn walk<const N: usize>(
+    frame: &mut Frame<N>,
+    parts: &mut [Part],
+    place: Place<'_>,
+    deadline: Deadline,
+    read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16; N]) -> Option<()>,
+) -> Result<(bool, usize), TimedOut> {
+    let layout = Layout::new(frame, parts);
+    let total = layout.across * layout.down;
+    let (mut start, mut expected, mut at, mut seen) = (0, 0, place.at, false);
+    loop {
+        let end = if place.restart == 0 { total } else { total.min(start + place.restart) };
+        let mut bits = Bits::new(place.data, at);
+        parts.iter_mut().for_each(|part| part.last = 0);
+
+        let (mut row, mut column) = (start / layout.across, start % layout.across);
+        'interval: for _ in start..end {
+            if column == layout.across {
+                (row, column) = (row + 1, 0);
+                deadline.check()?;
+            }
+            for block in &layout.blocks {
+                let part = &mut parts[block.part];
+                let channel = &mut frame.channels[part.channel];
+                let x = column * block.span.0 + block.offset.0;
+                let y = row * block.span.1 + block.offset.1;
+                // Blocks beyond the edge only fill up the MCU.
+                let inside = x < channel.across && y < channel.down;
+                let place = inside.then_some(y * channel.across + x);
+                let mut block = place.map_or([0; N], |place| channel.blocks[place]);
+                if read(part, &mut bits, &mut block).is_none() || bits.exhausted() {
+                    break 'interval;
+                }
+                if let Some(place) = place {
+                    channel.blocks[place] = block;
+                }
+            }
+            seen = true;
+            column += 1;
+        }
+
+        at = bits.position();
+        if end == total {
+            return Ok((seen, at));
+        }
+        deadline.check()?;
+        let Some((lost, behind)) = next_restart(place.data, at, expected) else { return Ok((seen, at)) };
+        start = end + lost * place.restart;
+        expected = (expected + lost as u8 + 1) & 7;
+        at = behind;
+        if start >= total {
+            return Ok((seen, at));
+        }
+    }
+}
+
+/// The restart marker to go on at: how many intervals were lost before it, and where the data behind it begins. A
+/// marker one or two ahead means that those between are lost; one or two behind, that it is a stray; anything else is
+/// taken for the one expected (as libjpeg's `jpeg_resync_to_restart` has it). `None` where the scan ends first.
+fn next_restart(data: &[u8], mut at: usize, expected: u8) -> Option<(usize, usize)> {
+    loop {
+        let (marker, behind) = next_marker(data, at)?;
+        if !(0xd0..=0xd7).contains(&marker) {
+            return None;
+        }
+        at = behind;
+        match (marker.wrapping_sub(0xd0)).wrapping_sub(expected) & 7 {
+            lost @ 1..=2 => return Some((lost.into(), behind)),
+            6..=7 => {}
+            _ => return Some((0, behind)),
+        }
+    }
+}
+
+/// The next marker at or behind a place, past anything else; with where it ends.
+pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        // Whole runs first: a loop that the compiler makes vectors of.
+        while let Some(run) = data.get(at..).and_then(<[u8]>::first_chunk::<64>)
+            && !run.iter().fold(false, |found, &byte| found | (byte == 0xff))
+        {
+            at += 64;
+        }
+        at += data.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        match *data.get(at + 1)? {
+            0xff => at += 1,
+            0 => at += 2,
+            marker => return Some((marker, at + 2)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_are_found_past_stuffing_and_fill() {
+        let mut data = vec![7; 100];
+        data.extend([0xff, 0, 0xff, 0xff, 0xd3, 1, 0xff]);
+        assert_eq!(next_marker(&data, 0), Some((0xd3, 105)));
+        assert_eq!(next_marker(&data, 105), None);
+        assert_eq!(next_marker(&data, 999), None);
+    }
+
+    #[test]
+    fn lost_and_stray_restarts_are_told_apart() {
+        let data = [0, 0xff, 0xd1, 0, 0xff, 0xd2, 0xff, 0xd9];
+        assert_eq!(next_restart(&data, 0, 1), Some((0, 3)), "the one expected");
+        assert_eq!(next_restart(&data, 0, 7), Some((2, 3)), "two were lost");
+        assert_eq!(next_restart(&data, 0, 2), Some((0, 6)), "a stray one first");
+        assert_eq!(next_restart(&data, 6, 3), None, "the end");
+    }
+}

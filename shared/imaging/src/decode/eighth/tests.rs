@@ -1,0 +1,396 @@
+//! Held against libjpeg-turbo's own reduction, and against a small writer of JPEGs that knows what it wrote.
+
+use std::time::Duration;
+
+use proptest::{prelude::*, sample::Index};
+
+use super::*;
+
+macro_rules! samples {
+    ($($name:literal),*) => {
+        [$((
+            $name,
+            include_bytes!(concat!("../../../tests/promises/samples/eighth/", $name, ".jpg")).as_slice(),
+            include_bytes!(concat!("../../../tests/promises/samples/eighth/", $name, ".png")).as_slice(),
+        )),*]
+    };
+}
+
+/// JPEGs of 203 × 149, each with its luminance at an eighth; `make.py` makes them.
+const SAMPLES: [(&str, &[u8], &[u8]); 10] = samples![
+    "420",
+    "422-restart",
+    "444-best",
+    "coarse",
+    "wide-quantiser",
+    "progressive",
+    "progressive-restart",
+    "optimised",
+    "grey",
+    "grey-progressive"
+];
+const SIZE: (u32, u32) = (203, 149);
+
+fn planes(bytes: &[u8], size: (u32, u32)) -> Option<Vec<Plane>> {
+    decode::<1>(bytes, size, Deadline::none()).expect("no deadline")
+}
+
+#[test]
+fn luminance_is_what_libjpeg_turbo_makes_of_it() {
+    for (name, jpeg, expected) in SAMPLES {
+        let expected = image::load_from_memory(expected).expect("a PNG").to_luma8();
+        let luma = planes(jpeg, SIZE).expect("planes").swap_remove(0);
+        assert_eq!((luma.width, luma.height), expected.dimensions(), "{name}");
+        let off = luma.samples.iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert_eq!(off, Some(0), "{name}");
+    }
+}
+
+#[test]
+fn chroma_planes_have_their_own_resolution() {
+    for (name, size, scale) in [
+        ("444-best", (26, 19), (0.125, 0.125)),
+        ("422-restart", (13, 19), (0.0625, 0.125)),
+        ("420", (13, 10), (0.0625, 0.0625)),
+    ] {
+        let (_, jpeg, _) = SAMPLES.iter().find(|sample| sample.0 == name).expect("a sample");
+        for plane in &planes(jpeg, SIZE).expect("planes")[1..] {
+            assert_eq!(((plane.width, plane.height), plane.scale), (size, scale), "{name}");
+        }
+    }
+}
+
+/// The mean of each 2 × 2 samples of a quarter is the eighth, but for rounding and clipping.
+#[test]
+fn a_quarter_reduced_is_the_eighth() {
+    for (name, jpeg, _) in SAMPLES {
+        let quarter = decode::<4>(jpeg, SIZE, Deadline::none()).expect("no deadline");
+        assert_eq!(quarter.is_none(), name.contains("progressive"), "{name}");
+        let pairs = quarter.into_iter().flatten().zip(planes(jpeg, SIZE).expect("planes"));
+        for (quarter, eighth) in pairs {
+            assert_eq!(quarter.scale, (eighth.scale.0 * 2.0, eighth.scale.1 * 2.0), "{name}");
+            let (width, row) = (quarter.width as usize, eighth.width as usize);
+            for y in 0..quarter.height as usize / 2 {
+                for x in 0..width / 2 {
+                    let at = [y * 2 * width + x * 2, (y * 2 + 1) * width + x * 2];
+                    let four = [at[0], at[0] + 1, at[1], at[1] + 1].map(|at| u32::from(quarter.samples[at]));
+                    if four.iter().any(|sample| [0, 255].contains(sample)) {
+                        continue;
+                    }
+                    let mean = (four.iter().sum::<u32>() + 2) / 4;
+                    assert!(mean.abs_diff(eighth.samples[y * row + x].into()) <= 1, "{name} {x},{y}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_rare_is_left_to_the_plain_decoder() {
+    let (_, jpeg, _) = SAMPLES[0];
+    let frame = jpeg.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame");
+    for (at, value) in [(1, 0xc3), (1, 0xc9), (4, 12), (9, 4), (9, 2), (11, 0x51), (11, 0x01), (5, 1)] {
+        let mut odd = jpeg.to_vec();
+        odd[frame + at] = value;
+        assert_eq!(planes(&odd, SIZE), None, "{at}: {value}");
+    }
+    assert_eq!(planes(jpeg, (203, 150)), None, "another size than was checked");
+    let cmyk = include_bytes!("../../../tests/promises/samples/cmyk.jpg");
+    assert_eq!(planes(cmyk, (48, 32)), None);
+    assert_eq!(planes(b"", SIZE), None);
+}
+
+#[test]
+fn what_is_cut_short_is_shown_as_far_as_it_goes() {
+    for (name, jpeg, _) in SAMPLES {
+        let whole = planes(jpeg, SIZE).expect("planes").swap_remove(0);
+        let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
+        let mut shown = 0;
+        for cut in (scan + 14..jpeg.len()).step_by(jpeg.len() / 50) {
+            let Some(part) = planes(&jpeg[..cut], SIZE) else { continue };
+            let same =
+                part[0].samples.iter().zip(&whole.samples).take_while(|(a, b)| a.abs_diff(**b) <= 8).count();
+            assert!(same + 4 >= shown, "{name}: more data shows no less");
+            shown = same;
+            let rest = part[0].samples.get(same + 60..).unwrap_or_default();
+            let grey = rest.iter().filter(|&&sample| sample == 128).count();
+            assert!(name.contains("progressive") || name.contains("4") || grey == rest.len(), "{name}: grey");
+        }
+        assert!(shown > whole.samples.len() / 2, "{name}");
+        assert_eq!(planes(&jpeg[..scan], SIZE), None, "{name}: nothing to show");
+    }
+}
+
+#[test]
+fn damage_ends_at_the_next_restart_marker() {
+    let (_, jpeg, _) = SAMPLES[1];
+    let whole = planes(jpeg, SIZE).expect("planes");
+    let marker = |number: u8| jpeg.windows(2).position(|at| at == [0xff, 0xd0 + number]).expect("a marker");
+    // One interval gone, with its marker: what is behind it stays in its place.
+    let without = [&jpeg[..marker(2)], &jpeg[marker(3)..]].concat();
+    let part = planes(&without, SIZE).expect("planes");
+    // Five MCUs of two blocks of luminance each.
+    let lost = 30..40;
+    let across = whole[0].width as usize;
+    for (index, (a, b)) in part[0].samples.iter().zip(&whole[0].samples).enumerate() {
+        let mcu_order = index / across * 26 + index % across;
+        assert!(a == b || lost.contains(&mcu_order), "{index}");
+    }
+    assert!(part[0].samples[30..40].iter().all(|&sample| sample == 128), "mid-grey");
+}
+
+#[test]
+fn time_is_looked_at_while_it_decodes() {
+    for (name, jpeg, _) in SAMPLES {
+        let late = decode::<1>(jpeg, SIZE, Deadline::after(Duration::ZERO));
+        assert_eq!(late, Err(TimedOut), "{name}");
+    }
+}
+
+/// The bits of a scan.
+#[derive(Default)]
+struct Out {
+    bytes: Vec<u8>,
+    pending: u32,
+    count: u32,
+}
+
+impl Out {
+    fn put(&mut self, value: u32, count: u32) {
+        for bit in (0..count).rev() {
+            self.pending = self.pending << 1 | value >> bit & 1;
+            self.count += 1;
+            if self.count == 8 {
+                self.bytes.push(self.pending as u8);
+                if self.pending as u8 == 0xff {
+                    self.bytes.push(0);
+                }
+                (self.pending, self.count) = (0, 0);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        while self.count != 0 {
+            self.put(1, 1);
+        }
+    }
+
+    fn marker(&mut self, marker: u8, content: &[u8]) {
+        self.end();
+        self.bytes.extend([0xff, marker]);
+        if !content.is_empty() {
+            self.bytes.extend((content.len() as u16 + 2).to_be_bytes());
+            self.bytes.extend(content);
+        }
+    }
+
+    /// A code of four bits for the number of bits, and those.
+    fn difference(&mut self, value: i32) {
+        let size = 32 - value.unsigned_abs().leading_zeros();
+        self.put(size, 4);
+        self.put((if value < 0 { value - 1 } else { value }) as u32, size);
+    }
+
+    /// Sixty-three coefficients: the symbol's place among `AC` is its code, of three bits; the last needs no end.
+    fn rest(&mut self, noise: u64) {
+        let (mut next, mut noise) = (1, noise);
+        while next < 64 {
+            let symbol = (noise % 6) as usize;
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 1;
+            let Some(advance) = [None, Some(1), Some(16), Some(3), Some(1), Some(9)][symbol] else {
+                self.put(0, 3);
+                return;
+            };
+            if next + advance > 64 {
+                continue;
+            }
+            next += advance;
+            self.put(symbol as u32, 3);
+            self.put(noise as u32, u32::from(AC[symbol] & 15));
+        }
+    }
+}
+
+/// The AC symbols that the writer uses: the end of the block, then values behind 0, 15 (and no value), 2, 0, and 8 zeros.
+const AC: [u8; 6] = [0x00, 0x01, 0xf0, 0x23, 0x0a, 0x81];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Interleaved,
+    Apart,
+    /// Interleaved, but for two bits that come apart.
+    Progressive,
+}
+
+/// A JPEG whose channels have the given sampling, with its coefficients: row by row for each channel.
+fn written(
+    size: (u32, u32),
+    sampling: &[(u32, u32)],
+    kind: Kind,
+    restart: u16,
+    seed: u64,
+) -> (Vec<u8>, Vec<Vec<i16>>) {
+    let most = sampling.iter().fold((1, 1), |most, it| (most.0.max(it.0), most.1.max(it.1)));
+    let blocks = |&(h, v): &(u32, u32)| {
+        ((size.0 * h).div_ceil(most.0 * 8) as usize, (size.1 * v).div_ceil(most.1 * 8) as usize)
+    };
+    let mut state = seed;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let channels: Vec<Vec<i16>> = sampling
+        .iter()
+        .map(|it| (0..blocks(it).0 * blocks(it).1).map(|_| (random() % 2047) as i16 - 1023).collect())
+        .collect();
+
+    let mut out = Out::default();
+    out.marker(0xd8, &[]);
+    out.marker(0xdb, &[&[0][..], &[1; 64]].concat());
+    let progressive = matches!(kind, Kind::Progressive);
+    let mut frame = [&[8], &(size.1 as u16).to_be_bytes()[..], &(size.0 as u16).to_be_bytes()].concat();
+    frame.push(sampling.len() as u8);
+    for (id, &(h, v)) in (1..).zip(sampling) {
+        frame.extend([id, (h << 4 | v) as u8, 0]);
+    }
+    out.marker(if progressive { 0xc2 } else { 0xc0 }, &frame);
+    let counts = |length: usize, count: u8| {
+        let mut counts = [0; 16];
+        counts[length - 1] = count;
+        counts
+    };
+    let dc: Vec<u8> = (0..12).collect();
+    out.marker(0xc4, &[&[0x00][..], &counts(4, 12), &dc, &[0x10], &counts(3, 6), &AC].concat());
+    if restart > 0 {
+        out.marker(0xdd, &restart.to_be_bytes());
+    }
+
+    let all: Vec<usize> = (0..sampling.len()).collect();
+    let apart = || all.chunks(1).collect::<Vec<_>>();
+    let scans: Vec<(Vec<&[usize]>, u8)> = match kind {
+        Kind::Interleaved => vec![(vec![&all[..]], 0)],
+        Kind::Apart => vec![(apart(), 0)],
+        Kind::Progressive => vec![(vec![&all[..]], 0x02), (apart(), 0x21), (vec![&all[..]], 0x10)],
+    };
+    for (groups, bits) in scans {
+        for group in groups {
+            let mut header = vec![group.len() as u8];
+            group.iter().for_each(|&channel| header.extend([channel as u8 + 1, 0]));
+            header.extend([0, if progressive { 0 } else { 63 }, bits]);
+            out.marker(0xda, &header);
+            let (low, first) = (bits & 15, bits >> 4 == 0);
+            let single = group.len() == 1;
+            let mcus = if single {
+                blocks(&sampling[group[0]])
+            } else {
+                (size.0.div_ceil(most.0 * 8) as usize, size.1.div_ceil(most.1 * 8) as usize)
+            };
+            let mut last = vec![0; sampling.len()];
+            for mcu in 0..mcus.0 * mcus.1 {
+                if restart > 0 && mcu > 0 && mcu % usize::from(restart) == 0 {
+                    out.marker(0xd0 + ((mcu / usize::from(restart) - 1) % 8) as u8, &[]);
+                    last.fill(0);
+                }
+                for &channel in group {
+                    let (h, v) = if single { (1, 1) } else { sampling[channel] };
+                    for (y, x) in (0..v as usize).flat_map(|y| (0..h as usize).map(move |x| (y, x))) {
+                        let x = mcu % mcus.0 * h as usize + x;
+                        let y = mcu / mcus.0 * v as usize + y;
+                        let (across, down) = blocks(&sampling[channel]);
+                        let inside = x < across && y < down;
+                        let value =
+                            if inside { i32::from(channels[channel][y * across + x]) } else { 77 } >> low;
+                        if first {
+                            out.difference(value - last[channel]);
+                            last[channel] = value;
+                        } else {
+                            out.put(value as u32 & 1, 1);
+                        }
+                        if !progressive {
+                            out.rest(random());
+                        }
+                    }
+                }
+            }
+        }
+        if progressive {
+            // An AC scan that nobody reads.
+            out.marker(0xda, &[1, 1, 0, 1, 5, 0]);
+            out.bytes.extend([0xab, 0xff, 0x00, 0xff, 0xd0, 0x12]);
+        }
+    }
+    out.marker(0xd9, &[]);
+    (out.bytes, channels)
+}
+
+fn samplings() -> impl Strategy<Value = Vec<(u32, u32)>> {
+    let named = [
+        vec![(1, 1)],
+        vec![(2, 2)],
+        vec![(1, 1), (1, 1), (1, 1)],
+        vec![(2, 1), (1, 1), (1, 1)],
+        vec![(2, 2), (1, 1), (1, 1)],
+        vec![(1, 2), (1, 1), (1, 1)],
+        vec![(4, 1), (1, 1), (1, 1)],
+        vec![(4, 2), (1, 1), (1, 1)],
+        vec![(2, 2), (1, 2), (2, 1)],
+        vec![(1, 1), (2, 2), (1, 1)],
+        vec![(3, 1), (2, 1), (1, 1)],
+    ];
+    prop::sample::select(named.to_vec())
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Interleaved), Just(Kind::Apart), Just(Kind::Progressive)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_sampling_and_order_of_scans_gives_what_was_written(
+        size in (1..150_u32, 1..150_u32), sampling in samplings(), kind in kinds(), restart in 0..9_u16,
+        seed in any::<u64>(),
+    ) {
+        let (jpeg, channels) = written(size, &sampling, kind, restart, seed);
+        let planes = planes(&jpeg, size).expect("planes");
+        prop_assert_eq!(planes.len(), channels.len());
+        for (plane, channel) in planes.iter().zip(&channels) {
+            let expected: Vec<u8> = channel.iter().map(|&dc| (((dc + 4) >> 3) + 128).clamp(0, 255) as u8).collect();
+            prop_assert_eq!(&plane.samples, &expected);
+        }
+    }
+
+    #[test]
+    fn damaged_data_is_answered(
+        which in any::<Index>(), made in any::<bool>(), sampling in samplings(), kind in kinds(), restart in 0..4_u16,
+        flips in prop::collection::vec((any::<Index>(), any::<u8>()), 0..12), near_the_front in any::<bool>(),
+        cut in any::<Option<Index>>(),
+    ) {
+        let (mut jpeg, size) = if made {
+            (written((61, 47), &sampling, kind, restart, 1).0, (61, 47))
+        } else {
+            (which.get(&SAMPLES).1.to_vec(), SIZE)
+        };
+        let reach = if near_the_front { jpeg.len().min(700) } else { jpeg.len() };
+        for (at, mask) in flips {
+            jpeg[at.index(reach)] ^= mask;
+        }
+        if let Some(cut) = cut {
+            jpeg.truncate(cut.index(jpeg.len()));
+        }
+        let quarter = decode::<4>(&jpeg, size, Deadline::none()).expect("no deadline");
+        for plane in planes(&jpeg, size).into_iter().chain(quarter).flatten() {
+            prop_assert_eq!(plane.samples.len(), (plane.width * plane.height) as usize);
+        }
+    }
+
+    #[test]
+    fn random_data_is_answered(data in prop::collection::vec(any::<u8>(), 0..600), restart in 0..3_u16) {
+        let (jpeg, _) = written((40, 40), &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, restart, 1);
+        let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan") + 14;
+        planes(&[&jpeg[..scan], &data[..]].concat(), (40, 40));
+        planes(&data, (40, 40));
+    }
+}
