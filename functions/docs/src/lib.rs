@@ -11,7 +11,15 @@ use axum::{
     routing::get,
 };
 use http_api::{Links, Problem};
-use utoipa::{OpenApi, openapi};
+use jobs::algorithm::THUMBNAIL;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        self, ObjectBuilder, RefOr, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::SchemaType,
+    },
+};
 use utoipa_swagger_ui::Config;
 
 #[derive(OpenApi)]
@@ -38,7 +46,47 @@ pub fn description() -> openapi::OpenApi {
     let mut description = Service::openapi();
     description.merge(submit::Description::openapi());
     description.merge(status::Description::openapi());
+    for route in ["/jobs", "/run_task"] {
+        let submission = description.paths.paths.get_mut(route).and_then(|item| item.post.as_mut());
+        if let Some(submission) = submission {
+            submission
+                .parameters
+                .get_or_insert_default()
+                .extend(option_parameters().into_iter().map(RefOr::T));
+        }
+    }
     description
+}
+
+/// The options of a submission as they stand in a query: every parameter of every algorithm.
+fn option_parameters() -> Vec<Parameter> {
+    let query = |name: String, text: String| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .description(Some(text))
+            .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::String))))
+            .build()
+    };
+    let general = [
+        ("algorithms", "What to run: names, separated by commas. A parameter asks for its algorithm, too."),
+        ("callback_url", "Where to POST when the job ends."),
+        ("callback_token", "Signs and authorises that POST."),
+    ];
+    let mut options: Vec<_> =
+        general.into_iter().map(|(name, text)| query(name.to_owned(), text.to_owned())).collect();
+    for specification in detection::catalogue() {
+        for parameter in specification.parameters {
+            let name = if specification.name == THUMBNAIL {
+                parameter.name.to_owned()
+            } else {
+                format!("{}.{}", specification.name, parameter.name)
+            };
+            let unit = parameter.unit.map(|unit| format!(", in {unit}")).unwrap_or_default();
+            options.push(query(name, format!("{} {}{unit}.", parameter.summary, parameter.kind)));
+        }
+    }
+    options
 }
 
 /// The routes of this function.
@@ -56,7 +104,7 @@ async fn get_description(
     links: Links,
 ) -> Json<openapi::OpenApi> {
     let mut description = (*description).clone();
-    description.servers = Some(vec![openapi::Server::new(links.to("/"))]);
+    description.servers = Some(vec![openapi::Server::new(links.base())]);
     Json(description)
 }
 
@@ -113,9 +161,20 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let description: Value = serde_json::from_str(&body).expect("JSON");
         assert!(description["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
-        assert_eq!(description["servers"][0]["url"], "/v1/");
+        assert_eq!(description["servers"][0]["url"], "/v1");
         for path in ["/jobs", "/jobs/{id}/results/{algorithm}", "/job-submission", "/health"] {
             assert!(description["paths"][path].is_object(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_option_of_a_submission_is_described() {
+        let text = description().to_json().expect("serialises");
+        let description: Value = serde_json::from_str(&text).expect("JSON");
+        let parameters = description["paths"]["/jobs"]["post"]["parameters"].as_array().expect("parameters");
+        let names: Vec<_> = parameters.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
+        for name in ["algorithms", "callback_token", "width", "fit", "poi_detection.sigma"] {
+            assert!(names.contains(&name), "{name} in {names:?}");
         }
     }
 

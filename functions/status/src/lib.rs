@@ -208,7 +208,7 @@ async fn list_algorithms(State(app): State<Arc<App>>) -> Json<AlgorithmsView> {
     })
 }
 
-/// Get a job's status, in the first seed's words
+/// Get a job's status, in an older service's words
 #[utoipa::path(
     get, path = "/status/{id}", tag = "older names", operation_id = "legacy_status",
     params(("id" = String, Path, format = "uuid")),
@@ -228,7 +228,7 @@ async fn legacy_status(State(app): State<Arc<App>>, Path(text): Path<String>) ->
     }
 }
 
-/// Get a job and its results, by the second seed's name
+/// Get a job and its results, by an older name
 ///
 /// The same as `GET /jobs/{id}`.
 #[utoipa::path(

@@ -12,6 +12,7 @@ use http_api::{
     Problem,
     extract::JobPath,
     problem::{ProblemDetails, ServiceFailure},
+    view::Binary,
 };
 use jobs::{
     algorithm::THUMBNAIL,
@@ -41,7 +42,7 @@ const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
     get, path = "/jobs/{id}/thumbnail", tag = "results", operation_id = "get_thumbnail",
     params(("id" = String, Path, format = "uuid")),
     responses(
-        (status = 200, description = "The image.", body = Vec<u8>, content_type = "image/*", headers(
+        (status = 200, description = "The image.", body = Binary, content_type = "image/*", headers(
             ("ETag" = String, description = "Changes with the content."),
             ("Cache-Control" = String, description = "How long to keep it.")
         )),
@@ -80,7 +81,7 @@ pub(crate) struct ResultPath {
             (serde_json::Value = "application/json"),
             (serde_json::Value = "application/geo+json"),
             (String = "text/csv"),
-            (Vec<u8> = "image/png")
+            (Binary = "image/png")
         )),
         (status = 304, description = "Not modified: `If-None-Match` names the present `ETag`."),
         (status = 307, description = "Larger than an answer can be: at `Location` for 15 minutes."),

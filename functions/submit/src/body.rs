@@ -95,7 +95,7 @@ async fn read_raw(submitter: &Submitter, request: Request, texts: Texts) -> Resu
 }
 
 async fn read_json(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
-    let body = bytes_of(submitter, request).await?;
+    let extract::Body(body) = extract::Body::from_request(request, &()).await?;
     let Submission { image_url, algorithms, callback_url, callback_token } = extract::json(&body)?;
     let mut wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
     options::add_texts(&mut wishes, &submitter.catalogue, texts);
@@ -126,6 +126,10 @@ async fn read_form(submitter: &Submitter, request: Request, mut texts: Texts) ->
                 return Err(Refusal::invalid("duplicate_image", text).into());
             }
             "image" => image = Some(content),
+            "request" if request.is_some() => {
+                let text = "A job has one set of options: send the part `request` once.";
+                return Err(Refusal::invalid("duplicate_request", text).into());
+            }
             "request" => request = Some(content),
             _ => texts.push((name, String::from_utf8_lossy(&content).into_owned())),
         }

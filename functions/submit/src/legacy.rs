@@ -1,4 +1,4 @@
-//! The first seed's way to submit, with its own words and shapes.
+//! An older service's way to submit, with its own words and shapes.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use jobs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// A submission in the first seed's words.
+/// A submission in an older service's words.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct LegacySubmission {
     /// Where the image is.
@@ -31,7 +31,7 @@ pub(crate) struct LegacySubmission {
     algorithm_name: Option<String>,
 }
 
-/// Submit an image, in the first seed's words
+/// Submit an image, in an older service's words
 ///
 /// Runs the named algorithm, and the thumbnail as well.
 #[utoipa::path(

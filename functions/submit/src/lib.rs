@@ -1,4 +1,4 @@
-//! Accepting jobs: `POST /jobs`, `POST /uploads`, the seeds' own routes, and `DELETE /jobs/{id}`.
+//! Accepting jobs: `POST /jobs`, `POST /uploads`, the routes of two older services, and `DELETE /jobs/{id}`.
 
 mod body;
 mod legacy;
@@ -17,7 +17,7 @@ use http_api::{
     Links, Problem,
     extract::{self, JobPath},
     problem::{ProblemDetails, ServiceFailure, SubmissionRefusal},
-    view::JobView,
+    view::{Binary, JobView},
 };
 use imaging::{Format, ImageError};
 use jobs::{
@@ -51,7 +51,7 @@ pub fn router(submitter: Submitter) -> Router {
 #[derive(OpenApi)]
 #[openapi(
     paths(submit_job, grant_upload, delete_job, legacy::submit, run_task),
-    components(schemas(options::Options, options::AlgorithmChoice, body::Form))
+    components(schemas(options::Options, options::AlgorithmChoice, options::DetailedChoice, body::Form))
 )]
 pub struct Description;
 
@@ -77,17 +77,10 @@ fn refused_image(error: &ImageError) -> Refusal {
             the file itself, with the options in the query; JSON with `image_url`.",
         content(
             (body::Form = "multipart/form-data"),
-            (Vec<u8> = "image/*"),
-            (Vec<u8> = "application/octet-stream"),
+            (Binary = "image/*"),
+            (Binary = "application/octet-stream"),
             (Submission = "application/json")
         )
-    ),
-    params(
-        ("algorithms" = Option<String>, Query, description = "For a file in the body: names, separated by commas."),
-        ("callback_url" = Option<String>, Query, description = "For a file in the body: where to POST at the end."),
-        ("callback_token" = Option<String>, Query, description = "For a file in the body: signs that POST."),
-        ("width" = Option<u32>, Query, description = "For a file in the body: a parameter of `thumbnail`. Every \
-            parameter can be given as `{algorithm}.{parameter}`, those of `thumbnail` by their name alone.")
     ),
     responses(
         (status = 202, description = "Accepted.", body = JobView, headers(
@@ -106,14 +99,14 @@ async fn submit_job(
     accept(&submitter, &links, request).await
 }
 
-/// Submit an image, by the second seed's name
+/// Submit an image, by an older name
 ///
 /// The same as `POST /jobs`.
 #[utoipa::path(
     post, path = "/run_task", tag = "older names", operation_id = "run_task",
     request_body(content(
         (body::Form = "multipart/form-data"),
-        (Vec<u8> = "image/*"),
+        (Binary = "image/*"),
         (Submission = "application/json")
     )),
     responses(

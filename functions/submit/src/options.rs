@@ -29,14 +29,19 @@ pub(crate) enum AlgorithmChoice {
     /// With every default.
     Name(String),
     /// With some parameters.
-    Detailed {
-        /// Its name.
-        name: String,
-        /// Those that differ from the defaults.
-        #[serde(default)]
-        #[schema(value_type = Object)]
-        parameters: Parameters,
-    },
+    Detailed(DetailedChoice),
+}
+
+/// An algorithm to run, with some parameters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DetailedChoice {
+    /// Its name.
+    name: String,
+    /// Those that differ from the defaults.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Parameters,
 }
 
 impl Options {
@@ -46,7 +51,7 @@ impl Options {
             .into_iter()
             .map(|choice| match choice {
                 AlgorithmChoice::Name(name) => (name, Parameters::default()),
-                AlgorithmChoice::Detailed { name, parameters } => (name, parameters),
+                AlgorithmChoice::Detailed(DetailedChoice { name, parameters }) => (name, parameters),
             })
             .collect();
         Wishes { algorithms, callback_url: self.callback_url, callback_token: self.callback_token }
@@ -152,7 +157,10 @@ mod tests {
         let wishes = options.into_wishes();
         assert_eq!(wishes.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
         assert_eq!(json!(wishes.algorithms[1].1), json!({"width": 7}));
-        let error = serde_json::from_value::<Options>(json!({"algorithms": [3]})).expect_err("not a choice");
-        assert!(error.to_string().starts_with("an algorithm is a name"), "{error}");
+        for choice in [json!(3), json!({"name": "thumbnail", "params": {"width": 7}})] {
+            let options = json!({"algorithms": [choice]});
+            let error = serde_json::from_value::<Options>(options).expect_err("not a choice");
+            assert!(error.to_string().starts_with("an algorithm is a name"), "{error}");
+        }
     }
 }

@@ -69,6 +69,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 /// # Errors
 /// A problem that says where the JSON is not what it should be.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Serde would take a list for an object whose fields come in order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let text = "The JSON is not a request of this route: expected an object, not a list.";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", text));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let (code, what) = if error.is_data() {
             ("invalid_request", "The JSON is not a request of this route")
@@ -84,8 +89,22 @@ pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// What serde says of JSON that does not fit, without the value that it found: that may be a secret in the wrong place.
-fn without_values(text: &str) -> &str {
-    text.rfind(", expected ").map_or(text, |at| &text[at + 2..])
+/// Rust's names for things become JSON's.
+fn without_values(text: &str) -> String {
+    let expected = text.rfind(", expected ").map_or(text, |at| &text[at + 2..]);
+    let Some((what, place)) =
+        expected.strip_prefix("expected ").and_then(|rest| rest.split_once(" at line "))
+    else {
+        return expected.to_owned();
+    };
+    let what = match what {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        what if what.starts_with("struct ") => "an object",
+        what => what,
+    };
+    format!("expected {what} at line {place}")
 }
 
 #[cfg(test)]
@@ -113,9 +132,10 @@ mod tests {
             ),
             (r#"{}"#, "invalid_request", "missing field `width` at line 1 column 2."),
             (r#"{"token": 12345}"#, "invalid_request", "expected a string at line 1 column 15."),
-            (r#""hunter2, expected x""#, "invalid_request", "expected struct Request at line 1 column 21."),
+            (r#""hunter2, expected x""#, "invalid_request", "expected an object at line 1 column 21."),
+            (r#" [1, 2]"#, "invalid_request", "expected an object, not a list."),
             (r#"{"hunter2": 1}"#, "invalid_request", "expected `token` or `width` at line 1 column 10."),
-            (r#"{"width": 256}"#, "invalid_request", "expected u8 at line 1 column 13."),
+            (r#"{"width": 256}"#, "invalid_request", "expected a whole number at line 1 column 13."),
         ] {
             let problem = json::<Request>(body.as_bytes()).expect_err(body);
             assert_eq!(problem, Problem::new(StatusCode::BAD_REQUEST, code, problem.detail()));

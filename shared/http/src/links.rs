@@ -18,6 +18,12 @@ impl Links {
         Self { base: base.trim_end_matches('/').to_owned() }
     }
 
+    /// The base itself.
+    #[must_use]
+    pub fn base(&self) -> String {
+        if self.base.is_empty() { "/".to_owned() } else { self.base.clone() }
+    }
+
     /// A route of the API; it starts with a slash.
     #[must_use]
     pub fn to(&self, route: &str) -> String {

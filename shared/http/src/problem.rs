@@ -44,6 +44,9 @@ pub enum ServiceFailure {
     /// The service failed; `request_id` names the request in its logs.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemDetails),
+    /// There are too many requests at the moment; `Retry-After` says when to try again.
+    #[response(status = 429, content_type = "application/problem+json")]
+    Throttled(ProblemDetails),
     /// The service cannot answer at the moment; `Retry-After` says when to try again.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemDetails),

@@ -12,9 +12,9 @@ use jobs::{
     id::JobId,
     job::{Callback, CallbackState, Job, Origin, ResultSummary, Status},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 use utoipa::ToSchema;
 
 use crate::{Links, Problem};
@@ -30,23 +30,23 @@ pub struct JobView {
     #[schema(value_type = StatusView)]
     status: Status,
     /// When it was accepted.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "timestamp")]
     #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
     /// When it last changed.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "timestamp")]
     #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
     /// When a worker first took it.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(serialize_with = "optional_timestamp")]
     #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<OffsetDateTime>,
     /// When it ended.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(serialize_with = "optional_timestamp")]
     #[schema(value_type = Option<String>, format = DateTime)]
     finished_at: Option<OffsetDateTime>,
     /// When it and its objects are removed.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "timestamp")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: OffsetDateTime,
     /// How often a worker has taken it.
@@ -61,6 +61,24 @@ pub struct JobView {
     callback: Option<CallbackView>,
     /// Why it failed.
     error: Option<FailureView>,
+}
+
+/// RFC 3339 in UTC, always to the millisecond: as text, times sort as they pass.
+fn timestamp<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let text = time.to_offset(UtcOffset::UTC).format(FORMAT).map_err(S::Error::custom)?;
+    serializer.serialize_str(&text)
+}
+
+fn optional_timestamp<S: Serializer>(
+    time: &Option<OffsetDateTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => timestamp(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Where a job stands.
@@ -345,7 +363,12 @@ impl ParameterView {
     }
 }
 
-/// A job in the first seed's words.
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct Binary(#[expect(dead_code, reason = "describes a body")] Vec<u8>);
+
+/// A job in an older service's words.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LegacyJob)]
 pub struct LegacyJobView {
@@ -401,7 +424,7 @@ mod tests {
         let view = serde_json::to_value(JobView::new(&job, &Links::new("/v1/"))).expect("serialises");
         assert_eq!(view["job_id"], id.to_string());
         assert_eq!(view["status"], "succeeded");
-        assert_eq!(view["created_at"], "1970-01-01T00:00:00Z");
+        assert_eq!(view["created_at"], "1970-01-01T00:00:00.000Z");
         assert_eq!(view["source"]["kind"], "upload");
         assert_eq!(view["results"]["thumbnail"]["url"], format!("/v1/jobs/{id}/thumbnail"));
         assert_eq!(view["results"]["thumbnail"]["width"], 100);

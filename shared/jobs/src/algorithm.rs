@@ -101,7 +101,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// The algorithm has no parameter of that name.
-    #[error("{algorithm} has no parameter `{name}`; it takes {known}")]
+    #[error("the algorithm {algorithm} has no parameter `{name}`; it takes {known}")]
     Unknown {
         /// The algorithm asked for.
         algorithm: &'static str,
@@ -111,7 +111,7 @@ pub enum ParameterError {
         known: String,
     },
     /// The value's type or range is wrong.
-    #[error("{algorithm}.{name} must be {expected}")]
+    #[error("the parameter `{algorithm}.{name}` must be {expected}")]
     Invalid {
         /// The algorithm asked for.
         algorithm: &'static str,
@@ -194,7 +194,10 @@ impl Kind {
     pub fn read_text(&self, text: &str) -> Value {
         let number = match self {
             Self::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
-            Self::Number { .. } => text.parse::<f64>().ok().map(Value::from),
+            // JSON has no infinities and no NaN: those stay texts, too.
+            Self::Number { .. } => {
+                text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
+            }
             Self::Choice { .. } => None,
         };
         number.unwrap_or_else(|| Value::from(text))
@@ -266,12 +269,15 @@ mod tests {
     #[test]
     fn what_is_out_of_range_or_of_another_type_is_refused_with_the_range() {
         for (parameters, expected) in [
-            (json!({"radius": 0}), "blur.radius must be a whole number from 1 to 9"),
-            (json!({"radius": 2.5}), "blur.radius must be a whole number from 1 to 9"),
-            (json!({"radius": "2"}), "blur.radius must be a whole number from 1 to 9"),
-            (json!({"sigma": 4.5}), "blur.sigma must be a number from 0.5 to 4"),
-            (json!({"edge": "mirror"}), "blur.edge must be one of wrap, clamp"),
-            (json!({"blend": 1}), "blur has no parameter `blend`; it takes `radius`, `sigma`, `edge`"),
+            (json!({"radius": 0}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
+            (json!({"radius": 2.5}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
+            (json!({"radius": "2"}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
+            (json!({"sigma": 4.5}), "the parameter `blur.sigma` must be a number from 0.5 to 4"),
+            (json!({"edge": "mirror"}), "the parameter `blur.edge` must be one of wrap, clamp"),
+            (
+                json!({"blend": 1}),
+                "the algorithm blur has no parameter `blend`; it takes `radius`, `sigma`, `edge`",
+            ),
         ] {
             let error = BLUR.resolve(&given(parameters)).expect_err("must be refused");
             assert_eq!(error.to_string(), expected);
@@ -284,6 +290,9 @@ mod tests {
         assert_eq!(radius.kind.read_text("7"), json!(7));
         assert_eq!(radius.kind.read_text("seven"), json!("seven"));
         assert_eq!(sigma.kind.read_text("1.5"), json!(1.5));
+        for text in ["NaN", "inf", "-inf"] {
+            assert_eq!(sigma.kind.read_text(text), json!(text), "refused later, not taken for silence");
+        }
         assert_eq!(edge.kind.read_text("wrap"), json!("wrap"));
     }
 }

@@ -140,7 +140,8 @@ impl Submitter {
             )
             .into());
         }
-        if !is_image_type(content_type) {
+        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !is_image_type(&content_type) {
             return Err(Refusal::new(
                 Reason::UnsupportedType,
                 "unsupported_content_type",
@@ -149,12 +150,12 @@ impl Submitter {
             .into());
         }
         let facts =
-            Facts { content_type: Some(content_type.to_owned()), bytes: Some(bytes), ..Facts::default() };
+            Facts { content_type: Some(content_type.clone()), bytes: Some(bytes), ..Facts::default() };
         let draft = self.draft(Origin::PresignedUpload, facts, wishes).await?;
         let (id, now) = self.new_id();
         let validity = self.limits.upload_validity;
         let ticket =
-            self.presigner.presign_put(&ObjectKey::Upload(id), content_type, bytes, validity).await?;
+            self.presigner.presign_put(&ObjectKey::Upload(id), &content_type, bytes, validity).await?;
         let mut job = Job::awaiting_upload(id, draft, now, self.limits.retention);
         self.write_new(&mut job).await?;
         tracing::info!(job_id = %id, bytes, "upload granted");

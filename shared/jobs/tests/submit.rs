@@ -157,6 +157,9 @@ async fn an_upload_waits_without_a_message() {
     let granted = world.submitter.grant_upload("image/tiff", 100, Wishes::default()).await.expect("granted");
     assert_eq!(granted.job.status(), Status::AwaitingUpload);
     assert!(world.queue.sent().is_empty());
+    let granted = world.submitter.grant_upload("IMAGE/PNG; charset=x", 1, Wishes::default()).await;
+    let granted = granted.expect("the same type in other clothes");
+    assert_eq!(granted.job.facts().content_type.as_deref(), Some("image/png"));
     for (content_type, bytes, code) in [
         ("image/tiff", 101, "image_too_large"),
         ("image/tiff", 0, "empty_image"),
