@@ -1,6 +1,6 @@
 //! The JSON of the API's answers. Each is made of a domain value; what is not for clients does not come along.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU8};
 
 use axum::{
     Json,
@@ -14,7 +14,13 @@ use jobs::{
 };
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
+use time::{
+    OffsetDateTime, UtcOffset,
+    format_description::well_known::{
+        Iso8601,
+        iso8601::{Config, EncodedConfig, TimePrecision},
+    },
+};
 use utoipa::ToSchema;
 
 use crate::{Links, Problem};
@@ -65,9 +71,10 @@ pub struct JobView {
 
 /// RFC 3339 in UTC, always to the millisecond: as text, times sort as they pass.
 fn timestamp<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let text = time.to_offset(UtcOffset::UTC).format(FORMAT).map_err(S::Error::custom)?;
+    const MILLISECONDS: EncodedConfig = Config::DEFAULT
+        .set_time_precision(TimePrecision::Second { decimal_digits: NonZeroU8::new(3) })
+        .encode();
+    let text = time.to_offset(UtcOffset::UTC).format(&Iso8601::<MILLISECONDS>).map_err(S::Error::custom)?;
     serializer.serialize_str(&text)
 }
 

@@ -15,7 +15,7 @@ use crate::{
     id::JobId,
     job::{Callback, CallbackState, Job, Status},
     ports::{Answer, CallbackRequest, Clock, MAX_DEFERRAL, PostCallbacks, ReadJobs, WriteJobs},
-    process::{AFTER_FAULT, Outcome},
+    process::Outcome,
     secret::Secret,
 };
 
@@ -66,7 +66,7 @@ impl Notifier {
                     error = %Chain(&error),
                     "a service failed; the message will come again"
                 );
-                Outcome::Retry(Some(AFTER_FAULT))
+                Outcome::Retry(None)
             }
         }
     }

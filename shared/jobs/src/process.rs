@@ -24,12 +24,9 @@ use crate::{
 pub enum Outcome {
     /// It has had its effect, now or earlier, and is deleted.
     Done,
-    /// It comes again, after this long or else after the queue's visibility timeout.
+    /// It comes again: after this long, or else after a wait that grows with every delivery.
     Retry(Option<Duration>),
 }
-
-/// How long to wait after a service failed us.
-pub(crate) const AFTER_FAULT: Duration = Duration::from_secs(30);
 
 /// Works on jobs.
 #[derive(Clone)]
@@ -80,7 +77,7 @@ impl Processor {
                     error = %Chain(&error),
                     "a service failed; the message will come again"
                 );
-                Outcome::Retry(Some(AFTER_FAULT))
+                Outcome::Retry(None)
             }
         }
     }
@@ -136,15 +133,14 @@ impl Processor {
             }
             Err(Stopped::Unreachable(failure)) => {
                 tracing::warn!(code = %failure.code, "the source was not reached; trying again later");
-                let wait = Duration::from_secs(5 << job.attempts().min(6));
-                return self.give_back(job, claim, Attempt::Counts, wait).await;
+                return self.give_back(job, claim, Attempt::Counts).await;
             }
             Err(Stopped::Port(error)) => {
                 tracing::warn!(
                     error = %Chain(&error),
                     "a service failed; trying again later"
                 );
-                return self.give_back(job, claim, Attempt::Forgiven, AFTER_FAULT).await;
+                return self.give_back(job, claim, Attempt::Forgiven).await;
             }
         };
         if let Err(error) = changed {
@@ -172,13 +168,7 @@ impl Processor {
         Ok(Outcome::Retry(Some(Duration::from_secs(1))))
     }
 
-    async fn give_back(
-        &self,
-        mut job: Job,
-        claim: Claim,
-        attempt: Attempt,
-        wait: Duration,
-    ) -> Result<Outcome, PortError> {
+    async fn give_back(&self, mut job: Job, claim: Claim, attempt: Attempt) -> Result<Outcome, PortError> {
         if job.release(claim, attempt, self.clock.now()).is_ok() {
             match self.writer.write(&mut job).await {
                 Ok(()) => {}
@@ -186,7 +176,7 @@ impl Processor {
                 Err(WriteError::Port(error)) => return Err(error),
             }
         }
-        Ok(Outcome::Retry(Some(wait)))
+        Ok(Outcome::Retry(None))
     }
 
     /// Queues the callback that an ended job owes and that nobody has tried yet: a worker that dies before this line

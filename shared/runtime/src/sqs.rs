@@ -1,12 +1,20 @@
 //! SQS batches: each message by itself, and only those that must come again are reported as failed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use jobs::{error::Chain, ports::DeferMessages, process::Outcome};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::Instrument as _;
+
+/// How long a message waits that came for the n-th time and names no wait of its own: 10 s, doubled each time, at most
+/// ten minutes. Ten deliveries, after which a message of ours is a dead letter, last 40 minutes.
+fn backoff(receive_count: u32) -> Duration {
+    const FIRST: Duration = Duration::from_secs(10);
+    const MOST: Duration = Duration::from_secs(600);
+    FIRST.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(MOST)
+}
 
 /// Handles the messages of one queue.
 #[async_trait]
@@ -43,14 +51,16 @@ pub async fn batch(
     let mut response = SqsBatchResponse::default();
     for message in messages {
         let id = message.message_id.unwrap_or_default();
-        let span = tracing::info_span!(
-            "message",
-            message_id = id,
-            receive_count = message.attributes.get("ApproximateReceiveCount")
-        );
+        let receive_count = message
+            .attributes
+            .get("ApproximateReceiveCount")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(1);
+        let span = tracing::info_span!("message", message_id = id, receive_count);
         let outcome = consumer.consume(&message.body.unwrap_or_default()).instrument(span.clone()).await;
         if let Outcome::Retry(wait) = outcome {
-            if let (Some(wait), Some(receipt)) = (wait, message.receipt_handle) {
+            let wait = wait.unwrap_or_else(|| backoff(receive_count));
+            if let Some(receipt) = message.receipt_handle {
                 async {
                     if let Err(error) = queue.defer(&receipt, wait).await {
                         tracing::warn!(
@@ -76,7 +86,7 @@ fn failure(id: String) -> BatchItemFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::sync::Mutex;
 
     use jobs::error::PortError;
 
@@ -112,7 +122,8 @@ mod tests {
             r#"{"Records": [
                 {"messageId": "1", "receiptHandle": "r1", "body": "done", "attributes": {}},
                 {"messageId": "2", "receiptHandle": "r2", "body": "later", "attributes": {}},
-                {"messageId": "3", "receiptHandle": "r3", "body": "again", "attributes": {}},
+                {"messageId": "3", "receiptHandle": "r3", "body": "again",
+                 "attributes": {"ApproximateReceiveCount": "3"}},
                 {"messageId": "4", "receiptHandle": "r4"}
             ]}"#,
         )
@@ -123,6 +134,14 @@ mod tests {
             response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
         assert_eq!(failed, ["2", "3"]);
         let put_off = deferred.0.into_inner().expect("not poisoned");
-        assert_eq!(put_off, [("r2".to_owned(), Duration::from_secs(7))]);
+        let expected = [("r2", 7), ("r3", 40)];
+        assert_eq!(put_off, expected.map(|(receipt, wait)| (receipt.to_owned(), Duration::from_secs(wait))));
+    }
+
+    #[test]
+    fn waits_grow_to_ten_minutes() {
+        let waits: Vec<_> = (1..=9).map(|count| backoff(count).as_secs()).collect();
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(backoff(u32::MAX), Duration::from_secs(600));
     }
 }
