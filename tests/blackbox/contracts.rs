@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use aws::{API_PATIENCE, Clients};
+use aws::{API_PATIENCE, Clients, Queues};
 use jobs::{
     id::JobId,
     key::ObjectKey,
-    ports::{PresignUploads as _, Probe as _, ReadObjects as _, WriteObjects as _},
+    message::Message,
+    ports::{
+        DeferMessages as _, PresignUploads as _, Probe as _, ReadObjects as _, SendMessages as _,
+        WriteObjects as _,
+    },
 };
 use testing::contract;
 use time::OffsetDateTime;
 
-use crate::support::{Api, variable};
+use crate::support::{Api, sqs, variable};
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
@@ -70,4 +74,61 @@ async fn a_probe_tells_what_is_there_from_what_is_not() {
     assert!(!error.retryable, "a missing table is the deployment's fault: {error:?}");
     clients.bucket("no-such-bucket").probe().await.unwrap_err();
     clients.jobs_queue(format!("{}-not", variable("JOBS_QUEUE_URL"))).probe().await.unwrap_err();
+}
+
+/// A queue of the test's own, which no function reads.
+async fn own_queue(name: &str) -> String {
+    let name = format!("{name}-{}", JobId::new(OffsetDateTime::now_utc()));
+    let created = sqs().await.create_queue().queue_name(name).send().await.unwrap();
+    created.queue_url.unwrap()
+}
+
+/// What a queue gives out at the moment: bodies and receipts.
+async fn receive(url: &str) -> Vec<(String, String)> {
+    let received =
+        sqs().await.receive_message().queue_url(url).max_number_of_messages(10).send().await.unwrap();
+    let messages = received.messages.unwrap_or_default().into_iter();
+    messages.map(|message| (message.body.unwrap(), message.receipt_handle.unwrap())).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn messages_arrive_in_the_queue_for_their_kind() {
+    let clients = Clients::from_env(API_PATIENCE).await;
+    let (jobs, callbacks) = (own_queue("jobs").await, own_queue("callbacks").await);
+    let queues = Queues {
+        jobs: Some(clients.jobs_queue(&jobs)),
+        callbacks: Some(clients.callbacks_queue(&callbacks)),
+    };
+    let arrived = async |url: &str| -> Vec<Message> {
+        receive(url).await.iter().map(|(body, _)| serde_json::from_str(body).unwrap()).collect()
+    };
+    contract::messages_arrive_in_the_queue_for_their_kind(
+        &queues,
+        async || arrived(&jobs).await,
+        async || arrived(&callbacks).await,
+    )
+    .await;
+    for url in [jobs, callbacks] {
+        sqs().await.delete_queue().queue_url(url).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_message_that_was_put_off_comes_again_when_it_is_due() {
+    let clients = Clients::from_env(API_PATIENCE).await;
+    let url = own_queue("deferred").await;
+    let queue = clients.jobs_queue(&url);
+    let queues = Queues { jobs: Some(queue.clone()), callbacks: None };
+    let job_id = JobId::new(OffsetDateTime::now_utc());
+    queues.send(Message::ProcessJob { job_id }).await.unwrap();
+    let (_, receipt) = receive(&url).await.remove(0);
+    queue.defer(&receipt, Duration::from_secs(3_600)).await.unwrap();
+    assert!(receive(&url).await.is_empty(), "not before it is due");
+    queue.defer(&receipt, Duration::ZERO).await.unwrap();
+    assert_eq!(receive(&url).await.len(), 1);
+    let unknown = queues.send(Message::DeliverCallback { job_id }).await.unwrap_err();
+    assert!(!unknown.retryable, "a queue that was not given is the deployment's fault");
+    sqs().await.delete_queue().queue_url(url).send().await.unwrap();
 }

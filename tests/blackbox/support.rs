@@ -109,13 +109,18 @@ impl Api {
     }
 }
 
+/// A client of SQS itself, for what no port offers.
+pub(crate) async fn sqs() -> aws_sdk_sqs::Client {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    aws_sdk_sqs::Client::new(&config.http_client(aws::http_client()).load().await)
+}
+
 /// Waits until a queue has neither waiting nor hidden messages.
 pub(crate) async fn queue_is_empty(variable_of_url: &str) {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
     };
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
-    let client = aws_sdk_sqs::Client::new(&config.http_client(aws::http_client()).load().await);
+    let client = sqs().await;
     let started = Instant::now();
     loop {
         let attributes = client

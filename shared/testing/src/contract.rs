@@ -9,7 +9,8 @@ use jobs::{
     id::JobId,
     job::{Facts, Status},
     key::ObjectKey,
-    ports::{ListJobs, ListQuery, Read, ReadJobs, ReadObjects, WriteJobs, WriteObjects},
+    message::Message,
+    ports::{ListJobs, ListQuery, Read, ReadJobs, ReadObjects, SendMessages, WriteJobs, WriteObjects},
 };
 use time::OffsetDateTime;
 
@@ -167,4 +168,21 @@ pub async fn objects_are_kept_until_their_job_is_removed(store: &(impl ReadObjec
     assert!(store.head(&result(other, "json")).await.unwrap().is_some(), "another job's objects stay");
     store.delete_all(job).await.unwrap();
     store.delete_all(other).await.unwrap();
+}
+
+/// [`SendMessages`]: each message arrives, as it was sent, in the queue for its kind and in no other. `jobs` and
+/// `callbacks` give what has arrived so far in either queue.
+///
+/// # Panics
+/// Where the queues do otherwise.
+pub async fn messages_arrive_in_the_queue_for_their_kind(
+    sender: &impl SendMessages,
+    jobs: impl AsyncFn() -> Vec<Message>,
+    callbacks: impl AsyncFn() -> Vec<Message>,
+) {
+    let job_id = JobId::new(OffsetDateTime::now_utc());
+    sender.send(Message::ProcessJob { job_id }).await.unwrap();
+    sender.send(Message::DeliverCallback { job_id }).await.unwrap();
+    assert_eq!(jobs().await, [Message::ProcessJob { job_id }]);
+    assert_eq!(callbacks().await, [Message::DeliverCallback { job_id }]);
 }

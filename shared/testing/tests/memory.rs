@@ -1,8 +1,9 @@
 //! The in-memory ports keep the contracts that the real ones keep.
 
+use jobs::message::Message;
 use testing::{
     contract,
-    memory::{MemoryJobs, MemoryObjects},
+    memory::{MemoryJobs, MemoryObjects, MemoryQueue},
 };
 
 #[tokio::test]
@@ -18,4 +19,19 @@ async fn jobs_are_listed_newest_first() {
 #[tokio::test]
 async fn objects_are_kept_until_their_job_is_removed() {
     contract::objects_are_kept_until_their_job_is_removed(&MemoryObjects::default()).await;
+}
+
+#[tokio::test]
+async fn messages_arrive_in_the_queue_for_their_kind() {
+    let queue = MemoryQueue::default();
+    let of_kind = |is_job: bool| {
+        let sent = queue.sent().into_iter();
+        sent.filter(|message| matches!(message, Message::ProcessJob { .. }) == is_job).collect()
+    };
+    contract::messages_arrive_in_the_queue_for_their_kind(
+        &queue,
+        async || of_kind(true),
+        async || of_kind(false),
+    )
+    .await;
 }
