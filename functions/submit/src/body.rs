@@ -1,14 +1,15 @@
 //! The three ways in which a request can hold an image.
 
 use axum::{
+    RequestExt as _,
     body::Bytes,
-    extract::{FromRequest as _, Multipart, Query, Request, multipart::MultipartError},
+    extract::{FromRequest as _, Multipart, Request, multipart::MultipartError},
     http::{StatusCode, header},
 };
 use http_api::{Problem, extract};
 use jobs::{
     error::{Reason, Refusal},
-    submit::{Submitter, Wishes},
+    submit::{Submitter, Wishes, media_type},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -49,16 +50,14 @@ pub(crate) enum Image {
 }
 
 /// Reads a request by its content type.
-pub(crate) async fn read(submitter: &Submitter, request: Request) -> Result<Image, Problem> {
+pub(crate) async fn read(submitter: &Submitter, mut request: Request) -> Result<Image, Problem> {
     let content_type = request
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|kind| kind.trim().to_ascii_lowercase())
+        .map(media_type)
         .unwrap_or_default();
-    let Query(texts) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{error}.")))?;
+    let extract::ApiQuery(texts) = request.extract_parts::<extract::ApiQuery<Texts>>().await?;
     match content_type.as_str() {
         "multipart/form-data" => read_form(submitter, request, texts).await,
         "application/json" => read_json(submitter, request, texts).await,

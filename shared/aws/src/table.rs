@@ -34,8 +34,7 @@ type Row = HashMap<String, AttributeValue>;
 
 fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
     let shard = job.id().shard();
-    let text = AttributeValue::S;
-    let number = |number: String| AttributeValue::N(number);
+    let (text, number) = (AttributeValue::S, AttributeValue::N);
     Ok(Row::from([
         ("pk".to_owned(), text(primary_key(job.id()))),
         ("id".to_owned(), text(job.id().to_string())),

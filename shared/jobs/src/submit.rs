@@ -140,7 +140,7 @@ impl Submitter {
             )
             .into());
         }
-        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let content_type = media_type(content_type);
         if !is_image_type(&content_type) {
             return Err(Refusal::new(
                 Reason::UnsupportedType,
@@ -263,6 +263,12 @@ fn check_token(token: &Secret) -> Result<(), Refusal> {
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The media type of a `Content-Type`: without its parameters, in lower case.
+#[must_use]
+pub fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Whether a media type is `image/…` with a name of the characters that RFC 6838 allows.
