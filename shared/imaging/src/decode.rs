@@ -5,9 +5,13 @@
 //! not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what needs no more.
 
 pub(crate) mod eighth;
+pub(crate) mod gif;
 pub(crate) mod jpeg;
 pub(crate) mod other;
+pub(crate) mod png;
 mod samples;
+pub(crate) mod tiff;
+pub(crate) mod webp;
 
 use crate::{Deadline, Format, Image, ImageError, Limits, colour, header::Header};
 
@@ -34,9 +38,14 @@ pub(crate) fn decode(
     deadline: Deadline,
 ) -> Result<Image, ImageError> {
     deadline.check()?;
+    header.check_memory(limits)?;
     let decoded = match header.format {
         Format::Jpeg => jpeg::decode(bytes, deadline),
-        _ => other::decode(bytes, header, limits, deadline),
+        Format::Png => png::decode(bytes, header, limits, deadline),
+        Format::Gif => gif::decode(bytes, header, limits, deadline),
+        Format::WebP => webp::decode(bytes, header, limits, deadline),
+        Format::Tiff => tiff::decode(bytes, header, limits, deadline),
+        Format::Bmp => other::decode_any(bytes, header, limits, deadline),
     };
     deadline.check()?;
     let Decoded { mut rgba, may_have_alpha, profile } = decoded?;

@@ -26,8 +26,8 @@ impl Source {
     ///
     /// # Errors
     /// In this order: [`ImageError::Empty`], [`ImageError::TooLarge`], [`ImageError::UnknownFormat`] or
-    /// [`ImageError::Unsupported`], then [`ImageError::TooManyFrames`], [`ImageError::TooManyPixels`] and
-    /// [`ImageError::DecoderMemory`]; [`ImageError::Corrupt`] or [`ImageError::UnsupportedFeature`] where the headers
+    /// [`ImageError::Unsupported`], then [`ImageError::TooManyFrames`] and [`ImageError::TooManyPixels`];
+    /// [`ImageError::Corrupt`] or [`ImageError::UnsupportedFeature`] where the headers
     /// cannot be read; [`ImageError::TimeLimit`] at any point.
     pub fn open(bytes: Vec<u8>, limits: &Limits, deadline: Deadline) -> Result<Self, ImageError> {
         deadline.check()?;
@@ -90,7 +90,7 @@ impl Source {
         let view = View::of((self.width(), self.height()), options)?;
         self.deadline.check()?;
         // Whether the whole picture happens to be there already must not be told from the result.
-        let shown = match reduced::view(&self.bytes, &self.header, view, self.deadline)? {
+        let shown = match reduced::view(&self.bytes, &self.header, view, &self.limits, self.deadline)? {
             Some(shown) => shown,
             None => view.from(self.image()?)?,
         };

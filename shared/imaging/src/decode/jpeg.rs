@@ -4,7 +4,7 @@ use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
 use super::{Decoded, samples};
-use crate::{Deadline, Format, ImageError, deadline::TimedReader};
+use crate::{Deadline, Format, ImageError, deadline::TimedReader, exif, header::Header, orient::Orientation};
 
 /// A decoder whose headers have been read.
 pub(crate) type Decoder<'a> = JpegDecoder<TimedReader<'a>>;
@@ -28,14 +28,34 @@ pub(crate) fn open(bytes: &[u8], deadline: Deadline) -> Result<Decoder<'_>, Imag
     Ok(decoder)
 }
 
+/// Reads the headers.
+///
+/// # Errors
+/// As [`Header::read`].
+pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageError> {
+    let decoder = open(bytes, deadline)?;
+    Ok(Header {
+        format: Format::Jpeg,
+        stored: size(&decoder)?,
+        orientation: decoder
+            .exif()
+            .and_then(|block| exif::orientation(block))
+            .unwrap_or(Orientation::UPRIGHT),
+        frames: 1,
+        // A progressive or multi-scan JPEG keeps every coefficient, two bytes each, until the last scan.
+        beside: 2 * u64::from(components(&decoder)),
+        largest_frame: (0, 0),
+    })
+}
+
 /// Pixels across and down, as stored.
-pub(crate) fn size(decoder: &Decoder<'_>) -> Result<(u32, u32), ImageError> {
+fn size(decoder: &Decoder<'_>) -> Result<(u32, u32), ImageError> {
     let info = decoder.info().ok_or(ImageError::Corrupt { format: Format::Jpeg, source: None })?;
     Ok((info.width.into(), info.height.into()))
 }
 
 /// Channels in the file: 1, 3 or 4.
-pub(crate) fn components(decoder: &Decoder<'_>) -> u8 {
+fn components(decoder: &Decoder<'_>) -> u8 {
     decoder.info().map_or(4, |info| info.components)
 }
 

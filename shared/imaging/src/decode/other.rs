@@ -1,59 +1,93 @@
-//! PNG, GIF, WebP, TIFF and BMP, by the `image` crate.
+//! What goes through the `image` crate: kinds without a module of their own, and what those with one share.
 
-use image::{
-    ColorType, ImageDecoder, ImageResult, Limits as DecoderLimits,
-    codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder},
-};
+use image::{ColorType, ImageDecoder, ImageResult, Limits as DecoderLimits, codecs::bmp::BmpDecoder};
 
 use super::{Decoded, samples};
-use crate::{Deadline, Format, ImageError, Limits, deadline::TimedReader, header::Header, scan};
+use crate::{
+    Deadline, Format, ImageError, Limits, deadline::TimedReader, header::Header, orient::Orientation,
+};
 
-/// Reads the headers. `max_alloc` is what the decoder may take for itself, in bytes.
-pub(crate) fn open(
+/// Reads the headers of a kind that has no module of its own.
+///
+/// # Errors
+/// As [`Header::read`].
+pub(crate) fn header(
     bytes: &[u8],
     format: Format,
-    max_alloc: u64,
+    limits: &Limits,
     deadline: Deadline,
-) -> Result<Box<dyn ImageDecoder + '_>, ImageError> {
-    let mut limits = DecoderLimits::no_limits();
-    limits.max_alloc = Some(max_alloc);
-    let reader = TimedReader::new(bytes, deadline);
-    let opened = match format {
-        Format::Png => boxed(PngDecoder::with_limits(reader, limits.clone())),
-        Format::Gif => boxed(GifDecoder::new(reader)),
-        Format::WebP => boxed(WebPDecoder::new(reader)),
-        Format::Tiff => boxed(TiffDecoder::new(reader)),
-        Format::Bmp => boxed(BmpDecoder::new(reader)),
-        Format::Jpeg => boxed(image::codecs::jpeg::JpegDecoder::new(reader)),
-    };
-    let limited = opened.and_then(|mut decoder| decoder.set_limits(limits).map(|()| decoder));
-    limited.map_err(|error| refusal(error, format, max_alloc))
+) -> Result<Header, ImageError> {
+    let decoder = open(bytes, format, limits, deadline)?;
+    Ok(Header {
+        format,
+        stored: decoder.dimensions(),
+        orientation: Orientation::UPRIGHT,
+        frames: 1,
+        beside: beyond_rgba(&decoder),
+        largest_frame: (0, 0),
+    })
 }
 
-fn boxed<'a>(decoder: ImageResult<impl ImageDecoder + 'a>) -> ImageResult<Box<dyn ImageDecoder + 'a>> {
-    Ok(Box::new(decoder?))
-}
-
-/// Decodes the whole picture, or the first frame on its canvas.
-pub(super) fn decode(
+/// Decodes a kind that has no module of its own.
+pub(super) fn decode_any(
     bytes: &[u8],
     header: &Header,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
+    decode(open(bytes, header.format, limits, deadline)?, header, limits, None)
+}
+
+fn open<'a>(
+    bytes: &'a [u8],
+    format: Format,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
+    let reader = TimedReader::new(bytes, deadline);
+    match format {
+        Format::Bmp => Ok(Box::new(limited(BmpDecoder::new(reader), format, limits)?)),
+        _ => Err(ImageError::UnsupportedFeature { format, source: "no decoder".into() }),
+    }
+}
+
+/// Our limits in the decoders' words: what a decoder may take for itself, in bytes.
+pub(super) fn decoder_limits(limits: &Limits) -> DecoderLimits {
+    let mut own = DecoderLimits::no_limits();
+    own.max_alloc = Some(limits.max_decoder_bytes);
+    own
+}
+
+/// The decoder, held to the limits.
+pub(super) fn limited<D: ImageDecoder>(
+    decoder: ImageResult<D>,
+    format: Format,
+    limits: &Limits,
+) -> Result<D, ImageError> {
+    decoder
+        .and_then(|mut decoder| decoder.set_limits(decoder_limits(limits)).map(|()| decoder))
+        .map_err(|error| refusal(error, format, limits.max_decoder_bytes))
+}
+
+/// Bytes of one pixel as the decoder gives it, beyond those of RGBA.
+pub(super) fn beyond_rgba(decoder: &impl ImageDecoder) -> u64 {
+    u64::from(decoder.color_type().bytes_per_pixel()).saturating_sub(4)
+}
+
+/// Decodes the whole picture, or the first frame on its canvas.
+pub(super) fn decode(
+    decoder: impl ImageDecoder,
+    header: &Header,
+    limits: &Limits,
+    profile: Option<Vec<u8>>,
+) -> Result<Decoded, ImageError> {
     let format = header.format;
     let pixels = header.stored.0 as usize * header.stored.1 as usize;
-    let mut decoder = open(bytes, format, limits.max_decoder_bytes, deadline)?;
     let color = decoder.color_type();
     let size = usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX);
     if decoder.dimensions() != header.stored || size != pixels * usize::from(color.bytes_per_pixel()) {
         return Err(ImageError::Corrupt { format, source: None });
     }
-    let profile = match format {
-        // The WebP decoder would take memory for whatever length the chunk claims.
-        Format::WebP => scan::webp(bytes).profile.map(<[u8]>::to_vec),
-        _ => decoder.icc_profile().ok().flatten(),
-    };
     let mut buffer = vec![0; size.max(pixels * 4)];
     decoder
         .read_image(&mut buffer[..size])
