@@ -16,7 +16,7 @@ CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: up ## start everything, submit the sample photo, show what came of it
@@ -67,6 +67,27 @@ lint: tools .venv/cargo-tools ## check formatting, code, template and dependenci
 .PHONY: measure
 measure: up ## measure the release build: sizes, start-up, how long a job takes
 	infra/measure "$$(infra/stack url)"
+
+BENCH_TOOLS := .local/bench
+BENCH_EXAMPLE = $(or $(CARGO_TARGET_DIR),target)/release/examples/bench
+
+.PHONY: bench-imaging
+bench-imaging: $(BENCH_TOOLS)/installed $(BENCH_TOOLS)/sources/drawn ## measure thumbnails against sharp, libvips, Pillow, OpenCV (BENCH=--quick; needs Node.js)
+	cargo build --locked --release --package imaging --example bench
+	$(BENCH_TOOLS)/venv/bin/python infra/bench/measure.py $(BENCH_EXAMPLE) $(BENCH_TOOLS) $(BENCH)
+
+$(BENCH_TOOLS)/installed: infra/bench/requirements.txt infra/bench/package-lock.json
+	command -v npm > /dev/null || { echo "sharp needs Node.js with npm, version 20.9 or newer" >&2; exit 1; }
+	mkdir -p $(BENCH_TOOLS)
+	python3 -m venv $(BENCH_TOOLS)/venv
+	$(BENCH_TOOLS)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/bench/requirements.txt
+	cp infra/bench/package.json infra/bench/package-lock.json $(BENCH_TOOLS)
+	npm ci --prefix $(BENCH_TOOLS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(BENCH_TOOLS)/installed
+	$(BENCH_TOOLS)/venv/bin/python infra/bench/sources.py $(@D)
+	touch $@
 
 .PHONY: fmt
 fmt: ## format the code
