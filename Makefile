@@ -13,6 +13,8 @@ HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 TEST_PORT ?= 4577
 # The Rust tools that `make lint` needs, with their versions.
 CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
+# What `make fuzz` needs.
+CARGO_FUZZ := cargo-fuzz@0.13.2
 
 .PHONY: help
 help: ## list the targets
@@ -87,6 +89,23 @@ $(BENCH_TOOLS)/installed: infra/bench/requirements.txt infra/bench/package-lock.
 
 $(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(BENCH_TOOLS)/installed
 	$(BENCH_TOOLS)/venv/bin/python infra/bench/sources.py $(@D)
+	touch $@
+
+FUZZ := $(CURDIR)/.local/fuzz
+# cargo-fuzz needs features of a nightly compiler; the pinned one has them, too, when told so.
+FUZZ_RUN := RUSTC_BOOTSTRAP=1 $(FUZZ)/bin/cargo-fuzz fuzz run --fuzz-dir shared/imaging/fuzz --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ)/bin/cargo-fuzz ## fuzz the imaging (TARGET=decode or thumbnail, else both; FUZZ_SECONDS=600 each; crashes in .local/fuzz)
+	FUZZ_SEEDS=$(FUZZ)/seeds cargo test --locked --quiet --package imaging --test promises -- --ignored seeds
+	for target in $(or $(TARGET),decode thumbnail); do \
+	  mkdir -p $(FUZZ)/$$target; \
+	  $(FUZZ_RUN) $$target $(FUZZ)/$$target $(FUZZ)/seeds/$$target -- -max_total_time=$(or $(FUZZ_SECONDS),600) \
+	    -dict=shared/imaging/fuzz/formats.dict -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=256 -artifact_prefix=$(FUZZ)/$$target-; \
+	done
+
+$(FUZZ)/bin/cargo-fuzz: Makefile
+	CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/tools cargo install --quiet --locked --root $(FUZZ) $(CARGO_FUZZ)
 	touch $@
 
 .PHONY: fmt

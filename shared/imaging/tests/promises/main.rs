@@ -8,5 +8,6 @@ mod hostile;
 mod limits;
 mod orientation;
 mod reduced;
+mod seeds;
 mod support;
 mod thumbnails;

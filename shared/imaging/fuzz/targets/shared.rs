@@ -1,0 +1,21 @@
+//! What both targets hold every input to.
+
+use std::time::Duration;
+
+use imaging::{Deadline, ImageError, Limits, Source};
+
+/// Small enough that a lucky claim costs nothing, large enough that decoders get to work.
+fn limits() -> Limits {
+    Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_frames: 8, max_decoder_bytes: 64 << 20 }
+}
+
+pub fn open(bytes: &[u8]) -> Option<Source> {
+    let deadline = Deadline::after(Duration::from_secs(2));
+    Source::open(bytes.to_vec(), &limits(), deadline).inspect_err(check).ok()
+}
+
+/// A refusal has a code, and is never a fault of ours.
+pub fn check(error: &ImageError) {
+    assert!(!matches!(error, ImageError::Internal { .. }), "{error:?}");
+    assert!(!error.code().is_empty() && !error.to_string().is_empty());
+}
