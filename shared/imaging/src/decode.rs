@@ -4,6 +4,7 @@
 //! large enough for the RGBA result, and the samples are widened or narrowed where they lie: the peak is one picture,
 //! not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what needs no more.
 
+pub(crate) mod apng;
 pub(crate) mod eighth;
 pub(crate) mod gif;
 pub(crate) mod jpeg;

@@ -1,6 +1,8 @@
 //! Pixels as a file again. Nothing of the source's metadata is in it, so no place or camera is given away; without a
 //! profile its colours are sRGB by every format's default.
 
+pub(crate) mod gif;
+
 use image::{
     ExtendedColorType, ImageEncoder as _,
     codecs::{
@@ -26,6 +28,8 @@ pub enum OutputFormat {
     Jpeg,
     /// Lossless, with alpha.
     Webp,
+    /// 256 colours at most; a pixel is opaque or transparent.
+    Gif,
 }
 
 impl OutputFormat {
@@ -36,6 +40,7 @@ impl OutputFormat {
             Self::Png => Format::Png.content_type(),
             Self::Jpeg => Format::Jpeg.content_type(),
             Self::Webp => Format::WebP.content_type(),
+            Self::Gif => Format::Gif.content_type(),
         }
     }
 
@@ -46,6 +51,7 @@ impl OutputFormat {
             Self::Png => "png",
             Self::Jpeg => "jpg",
             Self::Webp => "webp",
+            Self::Gif => "gif",
         }
     }
 }
@@ -71,6 +77,7 @@ pub(crate) fn encode(image: &Image, format: OutputFormat, quality: u8) -> Result
         OutputFormat::Png => png(image, CompressionType::Default)?,
         OutputFormat::Jpeg => jpeg(image, quality)?,
         OutputFormat::Webp => webp(image)?,
+        OutputFormat::Gif => gif::still(image)?,
     };
     Ok(Encoded {
         bytes,

@@ -20,6 +20,7 @@
 //! No input makes this crate panic, and nothing is decoded before its limits were checked; what is refused is refused
 //! with an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
 
+mod animation;
 mod colour;
 mod deadline;
 mod decode;
@@ -31,6 +32,7 @@ mod header;
 mod limits;
 mod orient;
 mod pixels;
+mod preset;
 mod reduced;
 mod resize;
 mod scan;
@@ -43,5 +45,6 @@ pub use error::ImageError;
 pub use format::Format;
 pub use limits::Limits;
 pub use pixels::Image;
+pub use preset::Preset;
 pub use source::Source;
 pub use thumbnail::{Fit, MAX_SIDE, THUMBNAIL, ThumbnailOptions};

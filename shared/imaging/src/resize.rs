@@ -62,20 +62,46 @@ pub(crate) fn resample(image: &Image, crop: Crop, width: u32, height: u32) -> Re
     {
         return Ok(image.clone());
     }
-    let source = ImageRef::new(image.width(), image.height(), image.rgba(), PixelType::U8x4)
+    let size = (image.width(), image.height());
+    let rgba = convolved(image.rgba(), size, crop, (width, height), image.has_alpha())?;
+    let resized =
+        if image.has_alpha() { Image::new(width, height, rgba) } else { Image::opaque(width, height, rgba) };
+    resized.ok_or_else(|| ImageError::internal(STEP, "an empty result"))
+}
+
+/// A part of straight-alpha RGBA pixels, which are `of` this size, at another size.
+pub(crate) fn resample_rgba(
+    rgba: &[u8],
+    of: (u32, u32),
+    crop: Crop,
+    width: u32,
+    height: u32,
+) -> Result<Vec<u8>, ImageError> {
+    if crop == Crop::whole(of) && (width, height) == of {
+        return Ok(rgba.to_vec());
+    }
+    let has_alpha = rgba.as_chunks::<4>().0.iter().any(|pixel| pixel[3] != 255);
+    convolved(rgba, of, crop, (width, height), has_alpha)
+}
+
+fn convolved(
+    rgba: &[u8],
+    of: (u32, u32),
+    crop: Crop,
+    (width, height): (u32, u32),
+    has_alpha: bool,
+) -> Result<Vec<u8>, ImageError> {
+    let source = ImageRef::new(of.0, of.1, rgba, PixelType::U8x4)
         .map_err(|error| ImageError::internal(STEP, error))?;
     let mut target = Pixels::new(width, height, PixelType::U8x4);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
         .crop(crop.left, crop.top, crop.width, crop.height)
-        .use_alpha(image.has_alpha());
+        .use_alpha(has_alpha);
     Resizer::new()
         .resize(&source, &mut target, &options)
         .map_err(|error| ImageError::internal(STEP, error))?;
-    let rgba = target.into_vec();
-    let resized =
-        if image.has_alpha() { Image::new(width, height, rgba) } else { Image::opaque(width, height, rgba) };
-    resized.ok_or_else(|| ImageError::internal(STEP, "an empty result"))
+    Ok(target.into_vec())
 }
 
 /// A part of one channel at another size. The crop is in the channel's own samples; where rounding takes it beyond the

@@ -49,6 +49,23 @@ pub(super) fn decode(
     other::decode(open(bytes, limits, deadline)?, header, limits, None)
 }
 
+/// Calls `each` with the whole canvas and the milliseconds of every frame.
+pub(crate) fn frames(
+    bytes: &[u8],
+    _header: &Header,
+    limits: &Limits,
+    deadline: Deadline,
+    each: &mut dyn FnMut(&[u8], u32) -> Result<(), ImageError>,
+) -> Result<u32, ImageError> {
+    use image::AnimationDecoder as _;
+    for frame in open(bytes, limits, deadline)?.into_frames() {
+        let frame = frame.map_err(|error| ImageError::corrupt(Format::Gif, error))?;
+        let (numerator, denominator) = frame.delay().numer_denom_ms();
+        each(frame.buffer(), numerator / denominator.max(1))?;
+    }
+    Ok(0)
+}
+
 /// One frame for each image descriptor.
 fn scan(file: &[u8]) -> Scan<'_> {
     fn color_table(flags: u8) -> usize {
