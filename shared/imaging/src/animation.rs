@@ -60,7 +60,7 @@ pub(crate) fn animated(
         Ok(())
     };
     let plays = match header.format {
-        Format::Gif => gif::frames(bytes, header, limits, deadline, &mut each)?,
+        Format::Gif => gif::frames(bytes, header, deadline, &mut each)?,
         Format::Png => apng::frames(bytes, header, limits, deadline, &mut each)?,
         _ => return Ok(Animation::still(view.from(&decode::decode(bytes, header, limits, deadline)?)?)),
     };

@@ -5,6 +5,7 @@
 //! not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what needs no more.
 
 pub(crate) mod apng;
+mod canvas;
 pub(crate) mod eighth;
 pub(crate) mod gif;
 pub(crate) mod jpeg;
@@ -43,7 +44,7 @@ pub(crate) fn decode(
     let decoded = match header.format {
         Format::Jpeg => jpeg::decode(bytes, deadline),
         Format::Png => png::decode(bytes, header, limits, deadline),
-        Format::Gif => gif::decode(bytes, header, limits, deadline),
+        Format::Gif => gif::decode(bytes, header, deadline),
         Format::WebP => webp::decode(bytes, header, limits, deadline),
         Format::Tiff => tiff::decode(bytes, header, limits, deadline),
         Format::Bmp => other::decode_any(bytes, header, limits, deadline),

@@ -38,7 +38,7 @@ impl Header {
         let header = match format {
             Format::Jpeg => jpeg::header(bytes, deadline),
             Format::Png => png::header(bytes, limits, deadline),
-            Format::Gif => gif::header(bytes, limits, deadline),
+            Format::Gif => gif::header(bytes),
             Format::WebP => webp::header(bytes, limits, deadline),
             Format::Tiff => tiff::header(bytes, limits, deadline),
             Format::Bmp => other::header(bytes, format, limits, deadline),

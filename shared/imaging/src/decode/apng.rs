@@ -1,23 +1,150 @@
-//! Animated PNG.
+//! Animated PNG: its frames as the specification composes them (PNG, third edition, 11.3.2 and 13.7).
 
-use image::{AnimationDecoder as _, codecs::png::PngDecoder};
+use png::{AnimationControl, BlendOp, ColorType, DisposeOp, FrameControl, Reader, Transformations};
 
+use super::{
+    canvas::{Area, Canvas, Disposal},
+    samples::{from_u16, to_rgba},
+};
 use crate::{Deadline, Format, ImageError, Limits, deadline::TimedReader, header::Header};
 
-/// Calls `each` with the whole canvas and the milliseconds of every frame.
+/// Calls `each` with the whole canvas and the milliseconds of every frame, and gives how often they are shown (0 is
+/// for ever). The default image is left out where it is no frame, and so is what the end of the file cuts off.
+///
+/// # Errors
+/// [`ImageError::Corrupt`] where there is no frame, [`ImageError::TimeLimit`], and those of `each`.
 pub(crate) fn frames(
     bytes: &[u8],
-    _header: &Header,
-    _limits: &Limits,
+    header: &Header,
+    limits: &Limits,
     deadline: Deadline,
     each: &mut dyn FnMut(&[u8], u32) -> Result<(), ImageError>,
 ) -> Result<u32, ImageError> {
-    let corrupt = |error| ImageError::corrupt(Format::Png, error);
-    let decoder = PngDecoder::new(TimedReader::new(bytes, deadline)).map_err(corrupt)?;
-    for frame in decoder.apng().map_err(corrupt)?.into_frames() {
-        let frame = frame.map_err(corrupt)?;
-        let (numerator, denominator) = frame.delay().numer_denom_ms();
-        each(frame.buffer(), numerator / denominator.max(1))?;
+    let own = png::Limits { bytes: usize::try_from(limits.max_decoder_bytes).unwrap_or(usize::MAX) };
+    let mut decoder = png::Decoder::new_with_limits(TimedReader::new(bytes, deadline), own);
+    decoder.set_transformations(Transformations::EXPAND);
+    decoder.set_ignore_text_chunk(true);
+    let mut reader = decoder.read_info().map_err(|error| refusal(error, deadline))?;
+    let size = (reader.info().width, reader.info().height);
+    if size != header.stored {
+        return Err(ImageError::Corrupt { format: Format::Png, source: None });
     }
-    Ok(0)
+    let control = reader.info().animation_control;
+    let default_image_is_frame = control.is_none() || reader.info().frame_control.is_some();
+    let mut canvas = Canvas::new(size);
+    let mut samples = vec![0; canvas.rgba.len() * 2];
+    let mut shown = 0;
+    if !default_image_is_frame {
+        reader.next_frame(&mut samples).map_err(|error| refusal(error, deadline))?;
+    }
+    while shown < control.map_or(1, |control| control.num_frames) {
+        deadline.check()?;
+        if let Err(error) = reader.next_frame(&mut samples) {
+            let refused = refusal(error, deadline);
+            if shown == 0 || matches!(refused, ImageError::TimeLimit(_)) {
+                return Err(refused);
+            }
+            break;
+        }
+        let frame = reader.info().frame_control.unwrap_or(FrameControl {
+            width: size.0,
+            height: size.1,
+            ..FrameControl::default()
+        });
+        draw(&mut canvas, &mut samples, &reader, &frame, shown == 0)?;
+        each(&canvas.rgba, milliseconds(&frame))?;
+        shown += 1;
+    }
+    match control {
+        Some(AnimationControl { num_plays, .. }) if shown > 0 => Ok(num_plays),
+        None => Ok(1),
+        Some(_) => Err(ImageError::Corrupt { format: Format::Png, source: None }),
+    }
+}
+
+/// What the decoder says; a decoder that was stopped reports some failure of its own.
+fn refusal(error: png::DecodingError, deadline: Deadline) -> ImageError {
+    match deadline.check() {
+        Err(late) => late.into(),
+        Ok(()) => ImageError::corrupt(Format::Png, error),
+    }
+}
+
+/// A denominator of 0 is 100, says the specification.
+fn milliseconds(frame: &FrameControl) -> u32 {
+    let denominator = if frame.delay_den == 0 { 100 } else { u32::from(frame.delay_den) };
+    (u32::from(frame.delay_num) * 1000 + denominator / 2) / denominator
+}
+
+/// Puts a frame's samples on the canvas.
+fn draw(
+    canvas: &mut Canvas,
+    samples: &mut [u8],
+    reader: &Reader<TimedReader<'_>>,
+    frame: &FrameControl,
+    first: bool,
+) -> Result<(), ImageError> {
+    let area = Area { left: frame.x_offset, top: frame.y_offset, width: frame.width, height: frame.height };
+    let disposal = match frame.dispose_op {
+        DisposeOp::None => Disposal::Keep,
+        DisposeOp::Previous if !first => Disposal::Restore,
+        DisposeOp::Previous | DisposeOp::Background => Disposal::Clear,
+    };
+    if area.pixels() * 8 > samples.len() || !into_rgba(samples, area.pixels(), reader.output_color_type()) {
+        return Err(ImageError::Corrupt { format: Format::Png, source: None });
+    }
+    canvas.begin(area, disposal);
+    for (y, row) in
+        samples.as_chunks::<4>().0.chunks(area.width.max(1) as usize).take(area.height as usize).enumerate()
+    {
+        for (under, &over) in canvas.row(area, y).iter_mut().zip(row) {
+            *under = if frame.blend_op == BlendOp::Over { composited(over, *under) } else { over };
+        }
+    }
+    Ok(())
+}
+
+/// Samples of any kind as RGBA, in place; false where the kind is not known.
+fn into_rgba(samples: &mut [u8], pixels: usize, (color, depth): (ColorType, png::BitDepth)) -> bool {
+    fn wide<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
+        let mut native = [[0; 2]; 4];
+        for (native, raw) in native.iter_mut().zip(raw) {
+            *native = u16::from_be_bytes(*raw).to_ne_bytes();
+        }
+        from_u16(&native)
+    }
+    match (color, depth) {
+        (ColorType::Grayscale, png::BitDepth::Eight) => to_rgba(samples, pixels, |[y]| [y, y, y, 255]),
+        (ColorType::GrayscaleAlpha, png::BitDepth::Eight) => to_rgba(samples, pixels, |[y, a]| [y, y, y, a]),
+        (ColorType::Rgb, png::BitDepth::Eight) => to_rgba(samples, pixels, |[r, g, b]| [r, g, b, 255]),
+        (ColorType::Rgba, png::BitDepth::Eight) => {}
+        (ColorType::Grayscale, png::BitDepth::Sixteen) => to_rgba(samples, pixels, |raw: [u8; 2]| {
+            let [y] = wide(raw.as_chunks().0);
+            [y, y, y, 255]
+        }),
+        (ColorType::GrayscaleAlpha, png::BitDepth::Sixteen) => to_rgba(samples, pixels, |raw: [u8; 4]| {
+            let [y, a] = wide(raw.as_chunks().0);
+            [y, y, y, a]
+        }),
+        (ColorType::Rgb, png::BitDepth::Sixteen) => to_rgba(samples, pixels, |raw: [u8; 6]| {
+            let [r, g, b] = wide(raw.as_chunks().0);
+            [r, g, b, 255]
+        }),
+        (ColorType::Rgba, png::BitDepth::Sixteen) => {
+            to_rgba(samples, pixels, |raw: [u8; 8]| wide(raw.as_chunks().0))
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// One pixel over another, straight alpha.
+fn composited(over: [u8; 4], under: [u8; 4]) -> [u8; 4] {
+    let shares = (u32::from(over[3]) * 255, u32::from(under[3]) * (255 - u32::from(over[3])));
+    let alpha = shares.0 + shares.1;
+    if shares.1 == 0 || alpha == 0 {
+        return over;
+    }
+    let mix = |a: u8, b: u8| ((u32::from(a) * shares.0 + u32::from(b) * shares.1 + alpha / 2) / alpha) as u8;
+    [mix(over[0], under[0]), mix(over[1], under[1]), mix(over[2], under[2]), ((alpha + 127) / 255) as u8]
 }

@@ -1,0 +1,128 @@
+//! The canvas that an animation's frames are drawn on.
+
+/// A part of the canvas, which may lie beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) left: u32,
+    pub(super) top: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+impl Area {
+    pub(super) fn pixels(&self) -> usize {
+        self.width as usize * self.height as usize
+    }
+}
+
+/// What becomes of a frame before the next one is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Disposal {
+    #[default]
+    Keep,
+    /// Its place becomes transparent.
+    Clear,
+    /// Its place becomes what it was.
+    Restore,
+}
+
+/// What is shown, straight-alpha RGBA; transparent at first.
+pub(super) struct Canvas {
+    width: usize,
+    height: usize,
+    pub(super) rgba: Vec<u8>,
+    /// What was under the last frame that is to be undone.
+    kept: Vec<u8>,
+    last: Option<(Area, Disposal)>,
+}
+
+impl Canvas {
+    pub(super) fn new((width, height): (u32, u32)) -> Self {
+        let (width, height) = (width as usize, height as usize);
+        Self { width, height, rgba: vec![0; width * height * 4], kept: Vec::new(), last: None }
+    }
+
+    /// Takes the last frame away as it asked to be, and remembers what the next one asks for.
+    pub(super) fn begin(&mut self, area: Area, disposal: Disposal) {
+        if let Some((last, how)) = self.last {
+            self.dispose(last, how);
+        }
+        if disposal == Disposal::Restore {
+            self.keep(area);
+        }
+        self.last = Some((area, disposal));
+    }
+
+    /// The pixels of the area's row `y` that are on the canvas.
+    pub(super) fn row(&mut self, area: Area, y: usize) -> &mut [[u8; 4]] {
+        let (left, y) = (self.width.min(area.left as usize), y + area.top as usize);
+        if y >= self.height {
+            return &mut [];
+        }
+        let across = (self.width - left).min(area.width as usize);
+        &mut self.rgba.as_chunks_mut::<4>().0[y * self.width + left..][..across]
+    }
+
+    /// The area's rows on the canvas.
+    fn rows(&self, area: Area) -> std::ops::Range<usize> {
+        0..(area.height as usize).min(self.height.saturating_sub(area.top as usize))
+    }
+
+    fn keep(&mut self, area: Area) {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.clear();
+        for y in self.rows(area) {
+            kept.extend_from_slice(self.row(area, y).as_flattened());
+        }
+        self.kept = kept;
+    }
+
+    fn dispose(&mut self, area: Area, how: Disposal) {
+        match how {
+            Disposal::Keep => {}
+            Disposal::Clear => {
+                for y in self.rows(area) {
+                    self.row(area, y).fill([0; 4]);
+                }
+            }
+            Disposal::Restore => {
+                let kept = std::mem::take(&mut self.kept);
+                let mut rest = kept.as_chunks::<4>().0;
+                for y in self.rows(area) {
+                    let row = self.row(area, y);
+                    let (was, others) = rest.split_at(rest.len().min(row.len()));
+                    row[..was.len()].copy_from_slice(was);
+                    rest = others;
+                }
+                self.kept = kept;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(canvas: &Canvas) -> Vec<u8> {
+        canvas.rgba.iter().copied().step_by(4).collect()
+    }
+
+    #[test]
+    fn frames_are_kept_cleared_or_undone_within_the_canvas() {
+        let mut canvas = Canvas::new((3, 2));
+        let mut draw = |area: Area, disposal: Disposal, colour: u8| {
+            canvas.begin(area, disposal);
+            for y in 0..area.height as usize {
+                canvas.row(area, y).fill([colour; 4]);
+            }
+            shown(&canvas)
+        };
+        let area = |left, top, width, height| Area { left, top, width, height };
+        assert_eq!(draw(area(0, 0, 3, 2), Disposal::Keep, 1), [1, 1, 1, 1, 1, 1]);
+        assert_eq!(draw(area(1, 1, 9, 9), Disposal::Restore, 2), [1, 1, 1, 1, 2, 2]);
+        assert_eq!(draw(area(0, 0, 1, 1), Disposal::Clear, 3), [3, 1, 1, 1, 1, 1]);
+        assert_eq!(draw(area(7, 7, 1, 1), Disposal::Restore, 4), [0, 1, 1, 1, 1, 1]);
+        assert_eq!(draw(area(2, 0, u32::MAX, 1), Disposal::Keep, 5), [0, 1, 5, 1, 1, 1]);
+    }
+}
