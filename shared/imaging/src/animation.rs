@@ -1,7 +1,7 @@
 //! Animations: every frame at the thumbnail's size, with one canvas in memory at a time.
 
 use crate::{
-    Deadline, Format, Image, ImageError, Limits,
+    Deadline, Format, Image, ImageError, Limits, colour,
     decode::{self, apng, gif},
     header::Header,
     resize,
@@ -59,16 +59,29 @@ pub(crate) fn animated(
         animation.push(shown(canvas, header, view)?, as_played(delay));
         Ok(())
     };
-    let plays = match header.format {
-        Format::Gif => gif::frames(bytes, header, deadline, &mut each)?,
-        Format::Png => apng::frames(bytes, header, limits, deadline, &mut each)?,
+    let (plays, profile) = match header.format {
+        Format::Gif => (gif::frames(bytes, header, deadline, &mut each)?, gif::profile(bytes)),
+        Format::Png => {
+            (apng::frames(bytes, header, limits, deadline, &mut each)?, apng::profile(bytes, limits))
+        }
         _ => return Ok(Animation::still(view.from(&decode::decode(bytes, header, limits, deadline)?)?)),
     };
     animation.plays = plays;
-    if animation.frames.is_empty() {
-        return Err(ImageError::Corrupt { format: header.format, source: None });
+    if let Some(profile) = profile {
+        animation.frames = animation
+            .frames
+            .into_iter()
+            .map(|Frame { image, delay }| Ok(Frame { image: in_srgb(image, &profile, deadline)?, delay }))
+            .collect::<Result<_, ImageError>>()?;
     }
     Ok(animation)
+}
+
+fn in_srgb(image: Image, profile: &[u8], deadline: Deadline) -> Result<Image, ImageError> {
+    let (width, height) = (image.width(), image.height());
+    let mut rgba = image.into_rgba();
+    colour::to_srgb(&mut rgba, profile, deadline)?;
+    Image::new(width, height, rgba).ok_or_else(|| ImageError::internal("colour", "an empty result"))
 }
 
 /// A canvas, what it was before, a frame in the decoder's own samples, and every thumbnail.
@@ -80,7 +93,8 @@ fn check_memory(header: &Header, view: View, limits: &Limits) -> Result<(), Imag
     limits.check_memory(canvas.saturating_add(thumbnails))
 }
 
-/// How long browsers show a frame: Chromium, Firefox and WebKit take 10 ms and less for a slip, and make it 100 ms.
+/// How long browsers show a frame, whatever the format: 10 ms and less are taken for a slip and become 100 ms (Chromium's
+/// `DeferredImageDecoder::FrameDurationAtIndex`, Firefox's `FrameTimeout::Normalized`, WebKit's `ImageSource`).
 fn as_played(delay: u32) -> u32 {
     if delay <= 10 { 100 } else { delay }
 }
@@ -93,4 +107,157 @@ fn shown(canvas: &[u8], header: &Header, view: View) -> Result<Image, ImageError
     let rgba = resize::resample_rgba(canvas, header.stored, crop, w, h)?;
     Image::new(view.width, view.height, header.orientation.apply(rgba, w, h))
         .ok_or_else(|| ImageError::internal("resize", "an empty result"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resize::Crop;
+
+    /// An animation, and every frame of it as Pillow shows it, one below the other.
+    macro_rules! sample {
+        ($name:literal) => {
+            (
+                $name,
+                include_bytes!(concat!("../tests/promises/samples/animations/", $name)).as_slice(),
+                include_bytes!(concat!("../tests/promises/samples/animations/", $name, ".strip.png"))
+                    .as_slice(),
+            )
+        };
+    }
+
+    const DEFAULT_IMAGE: &[u8] = include_bytes!("../tests/promises/samples/animations/default-image.png");
+
+    fn opened(bytes: &[u8]) -> Header {
+        let format = Format::identify(bytes).expect("a known kind");
+        Header::read(bytes, format, &Limits::default(), Deadline::none()).expect("good headers")
+    }
+
+    fn at_size(bytes: &[u8], size: Option<(u32, u32)>) -> Result<Animation, ImageError> {
+        let header = opened(bytes);
+        let (width, height) = size.unwrap_or(header.stored);
+        let view = View { crop: Crop::whole(header.stored), width, height };
+        animated(bytes, &header, view, &Limits::default(), Deadline::none())
+    }
+
+    fn still(bytes: &[u8]) -> Image {
+        decode::decode(bytes, &opened(bytes), &Limits::default(), Deadline::none()).expect("a good file")
+    }
+
+    #[test]
+    fn frames_are_composed_as_another_decoder_composes_them() {
+        for (name, bytes, strip) in [
+            sample!("disposal-0.gif"),
+            sample!("disposal-1.gif"),
+            sample!("disposal-2.gif"),
+            sample!("disposal-3.gif"),
+            sample!("interlaced.gif"),
+            sample!("blend-0-dispose-0.png"),
+            sample!("blend-0-dispose-1.png"),
+            sample!("blend-0-dispose-2.png"),
+            sample!("blend-1-dispose-0.png"),
+            sample!("blend-1-dispose-1.png"),
+            sample!("blend-1-dispose-2.png"),
+            sample!("grey.png"),
+        ] {
+            let animation = at_size(bytes, None).expect("a good file");
+            let strip = still(strip);
+            let frame = animation.frames[0].image.rgba().len();
+            let wanted: Vec<&[u8]> = strip.rgba().chunks(frame).collect();
+            assert_eq!(animation.frames.len(), wanted.len(), "{name}");
+            for (nth, (shown, wanted)) in animation.frames.iter().zip(wanted).enumerate() {
+                for (shown, wanted) in
+                    shown.image.rgba().as_chunks::<4>().0.iter().zip(wanted.as_chunks::<4>().0)
+                {
+                    let close = shown.iter().zip(wanted).all(|(a, b)| a.abs_diff(*b) <= 1);
+                    assert!(
+                        close || (shown[3], wanted[3]) == (0, 0),
+                        "{name}, frame {nth}: {shown:?} {wanted:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn times_and_plays_are_the_files() {
+        for (name, bytes, plays) in [
+            // GIF counts the times after the first.
+            ("GIF", sample!("disposal-2.gif").1, 4),
+            ("PNG", sample!("blend-1-dispose-1.png").1, 3),
+        ] {
+            let animation = at_size(bytes, None).expect("a good file");
+            let delays: Vec<u32> = animation.frames.iter().map(|frame| frame.delay).collect();
+            assert_eq!((delays, animation.plays), (vec![40, 50, 60, 70, 80], plays), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_default_image_that_is_no_frame_is_left_out() {
+        let animation = at_size(DEFAULT_IMAGE, None).expect("a good file");
+        assert_eq!(animation.frames.len(), 4);
+        let first = still(DEFAULT_IMAGE);
+        assert!(animation.frames.iter().all(|frame| frame.image != first));
+    }
+
+    #[test]
+    fn what_browsers_take_for_a_slip_is_a_tenth_of_a_second() {
+        assert_eq!([0, 10, 11, 20, 5000].map(as_played), [100, 100, 11, 20, 5000]);
+    }
+
+    #[test]
+    fn equal_thumbnails_in_a_row_are_one_that_is_shown_for_longer() {
+        let (_, bytes, _) = sample!("disposal-2.gif");
+        let dots = at_size(bytes, Some((1, 1))).expect("a good file");
+        let all = at_size(bytes, None).expect("a good file");
+        let duration = |animation: &Animation| animation.frames.iter().map(|frame| frame.delay).sum::<u32>();
+        assert_eq!(duration(&dots), duration(&all));
+        assert!(dots.frames.windows(2).all(|pair| pair[0].image != pair[1].image));
+    }
+
+    #[test]
+    fn a_file_cut_short_anywhere_shows_its_first_frames_or_is_refused() {
+        for (name, bytes, _) in [sample!("disposal-3.gif"), sample!("blend-1-dispose-2.png")] {
+            let whole = at_size(bytes, None).expect("a good file");
+            let mut most = 0;
+            for end in 60..bytes.len() {
+                let cut = &bytes[..end];
+                let Ok(format) = Format::identify(cut) else { continue };
+                let limits = Limits::default();
+                let Ok(header) = Header::read(cut, format, &limits, Deadline::none()) else { continue };
+                let (width, height) = header.stored;
+                let view = View { crop: Crop::whole(header.stored), width, height };
+                match animated(cut, &header, view, &limits, Deadline::none()) {
+                    Ok(shown) => {
+                        let same =
+                            shown.frames.iter().zip(&whole.frames).skip(1).all(|(a, b)| a.image == b.image);
+                        assert!(same, "{name}, {end} bytes");
+                        most = most.max(shown.frames.len());
+                    }
+                    Err(error) => {
+                        assert!(matches!(error, ImageError::Corrupt { .. }), "{name}, {end} bytes: {error}")
+                    }
+                }
+            }
+            assert!(most >= whole.frames.len() - 1, "{name}: {most}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_before_memory_is_taken() {
+        let (_, bytes, _) = sample!("disposal-2.gif");
+        let header = opened(bytes);
+        let view = View { crop: Crop::whole(header.stored), width: 4096, height: 4096 };
+        let refused = animated(
+            bytes,
+            &header,
+            view,
+            &Limits { max_decoder_bytes: 1 << 20, ..Limits::default() },
+            Deadline::none(),
+        );
+        assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })));
+        let late =
+            animated(bytes, &header, view, &Limits::default(), Deadline::after(std::time::Duration::ZERO));
+        assert!(matches!(late, Err(ImageError::TimeLimit(_))));
+    }
 }

@@ -1,8 +1,9 @@
 //! From a file's bytes to upright RGBA pixels.
 //!
-//! JPEG goes to `zune-jpeg` directly, everything else through the `image` crate. Both decode into one buffer that is
-//! large enough for the RGBA result, and the samples are widened or narrowed where they lie: the peak is one picture,
-//! not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what needs no more.
+//! JPEG goes to `zune-jpeg` directly, GIF is read here, everything else goes through the `image` crate. All decode into
+//! one buffer that is large enough for the RGBA result, and the samples are widened or narrowed where they lie: the
+//! peak is one picture, not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what
+//! needs no more.
 
 pub(crate) mod apng;
 mod canvas;

@@ -15,7 +15,9 @@
 //! | another size, resampled with premultiplied alpha | `resize` | |
 //! | the last four at once, where an eighth or a quarter of a JPEG is enough | `reduced` | |
 //! | the size that was asked for | `thumbnail` | [`ThumbnailOptions`], [`Fit`] |
+//! | every frame of what moves, at that size | `animation` | |
 //! | a file again, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
+//! | within a chat service's budget | `preset` | [`Preset`] |
 //!
 //! No input makes this crate panic, and nothing is decoded before its limits were checked; what is refused is refused
 //! with an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.

@@ -20,10 +20,8 @@ pub(crate) fn frames(
     deadline: Deadline,
     each: &mut dyn FnMut(&[u8], u32) -> Result<(), ImageError>,
 ) -> Result<u32, ImageError> {
-    let own = png::Limits { bytes: usize::try_from(limits.max_decoder_bytes).unwrap_or(usize::MAX) };
-    let mut decoder = png::Decoder::new_with_limits(TimedReader::new(bytes, deadline), own);
+    let mut decoder = open(bytes, limits, deadline);
     decoder.set_transformations(Transformations::EXPAND);
-    decoder.set_ignore_text_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| refusal(error, deadline))?;
     let size = (reader.info().width, reader.info().height);
     if size != header.stored {
@@ -60,6 +58,19 @@ pub(crate) fn frames(
         None => Ok(1),
         Some(_) => Err(ImageError::Corrupt { format: Format::Png, source: None }),
     }
+}
+
+fn open<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> png::Decoder<TimedReader<'a>> {
+    let own = png::Limits { bytes: usize::try_from(limits.max_decoder_bytes).unwrap_or(usize::MAX) };
+    let mut decoder = png::Decoder::new_with_limits(TimedReader::new(bytes, deadline), own);
+    decoder.set_ignore_text_chunk(true);
+    decoder
+}
+
+/// The embedded ICC profile.
+pub(crate) fn profile(bytes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
+    let reader = open(bytes, limits, Deadline::none()).read_info().ok()?;
+    reader.info().icc_profile.as_deref().map(<[u8]>::to_vec)
 }
 
 /// What the decoder says; a decoder that was stopped reports some failure of its own.

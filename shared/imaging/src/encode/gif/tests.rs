@@ -111,7 +111,7 @@ fn a_photo_keeps_its_look_and_fewer_colours_take_fewer_bytes() {
         plays: 0,
     };
     let mut last = usize::MAX;
-    for (colours, most) in [(256, 80.0), (64, 250.0), (16, 900.0), (2, 9000.0)] {
+    for (colours, most) in [(256, 80.0), (64, 250.0), (16, 900.0), (4, 4000.0)] {
         let file = animated(&animation, colours, Deadline::none()).expect("a GIF");
         assert!(file.len() < last, "{colours} colours take {} bytes", file.len());
         last = file.len();

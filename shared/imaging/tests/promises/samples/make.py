@@ -1,10 +1,12 @@
 """Makes the samples that Rust has no encoder for. Needs Pillow 13.0.0; run it here: `python make.py`.
 
 What lies in `eighth/` are JPEGs of a picture with something in every block, each beside its luminance as libjpeg-turbo
-reduces it to an eighth. Every other is the test suite's asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
+reduces it to an eighth; in `animations/`, each beside its frames as Pillow composes them. Every other is the test suite's asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
 """
 
-from PIL import Image
+import os
+
+from PIL import Image, ImageDraw, ImageSequence
 
 WIDTH, HEIGHT = 48, 32
 QUARTERS = [(200, 40, 40), (40, 160, 40), (40, 40, 200), (240, 240, 240)]
@@ -62,7 +64,54 @@ def eighth(name, image, **options):
         reduced.save(f"eighth/{name}.png", optimize=True)
 
 
+def composed(name):
+    """Every frame of an animation as Pillow shows it, one below the other, for a decoder to be held against."""
+    with Image.open(f"animations/{name}") as animation:
+        frames = [frame.convert("RGBA") for frame in ImageSequence.Iterator(animation)]
+    strip = Image.new("RGBA", (frames[0].width, sum(frame.height for frame in frames)))
+    for nth, frame in enumerate(frames):
+        strip.paste(frame, (0, nth * frame.height))
+    strip.save(f"animations/{name}.strip.png", optimize=True)
+
+
+def moving(count=5, size=40):
+    """A disc and a square that cross a transparent ground."""
+    frames = []
+    for nth in range(count):
+        frame = Image.new("RGBA", (size, size))
+        draw = ImageDraw.Draw(frame)
+        draw.ellipse((nth * 5, 4, nth * 5 + 16, 20), fill=(220, 60, 20, 255))
+        draw.rectangle((30 - nth * 4, 22, 38 - nth * 4, 34), fill=(20, 90, 200, 255 if nth % 2 else 128))
+        frames.append(frame)
+    return frames
+
+
+def animations():
+    frames = moving()
+    opaque = [Image.alpha_composite(Image.new("RGBA", frame.size, "white"), frame).convert("RGB") for frame in frames]
+    for disposal in (0, 1, 2, 3):
+        shown = opaque if disposal < 2 else frames
+        shown[0].save(f"animations/disposal-{disposal}.gif", save_all=True, append_images=shown[1:],
+                      duration=[40, 50, 60, 70, 80], loop=3, disposal=disposal)
+        composed(f"disposal-{disposal}.gif")
+    busy(60, 45).save("animations/interlaced.gif", interlace=1)
+    composed("interlaced.gif")
+    for blend in (0, 1):
+        for disposal in (0, 1, 2):
+            name = f"blend-{blend}-dispose-{disposal}.png"
+            frames[0].save(f"animations/{name}", save_all=True, append_images=frames[1:], duration=[40, 50, 60, 70, 80],
+                           loop=3, disposal=disposal, blend=blend)
+            composed(name)
+    frames[0].save("animations/default-image.png", save_all=True, append_images=frames[1:], default_image=True,
+                   duration=30)
+    opaque[0].convert("L").save("animations/grey.png", save_all=True, duration=20, loop=0,
+                                append_images=[frame.convert("L") for frame in opaque[1:]])
+    composed("grey.png")
+
+
 if __name__ == "__main__":
+    os.makedirs("animations", exist_ok=True)
+    animations()
     picture().save("progressive.jpg", quality=95, progressive=True, subsampling=0)
     picture().save("subsampled.jpg", quality=95, subsampling=2)
     picture("CMYK").save("cmyk.jpg", quality=95)
