@@ -56,7 +56,7 @@ pub(crate) fn animated(
     let mut animation = Animation { frames: Vec::new(), plays: 1 };
     let mut each = |canvas: &[u8], delay: u32| {
         deadline.check()?;
-        animation.push(shown(canvas, header, view)?, as_played(delay));
+        animation.push(shown(canvas, header, view, deadline)?, as_played(delay));
         Ok(())
     };
     let (plays, profile) = match header.format {
@@ -64,7 +64,7 @@ pub(crate) fn animated(
         Format::Png => {
             (apng::frames(bytes, header, limits, deadline, &mut each)?, apng::profile(bytes, limits))
         }
-        _ => return Ok(Animation::still(view.from(&decode::decode(bytes, header, limits, deadline)?)?)),
+        _ => return Ok(Animation::still(view.from(&decode::decode(bytes, header, limits, deadline)?, deadline)?)),
     };
     animation.plays = plays;
     if let Some(profile) = profile {
@@ -100,11 +100,12 @@ fn as_played(delay: u32) -> u32 {
 }
 
 /// What the view shows of a canvas.
-fn shown(canvas: &[u8], header: &Header, view: View) -> Result<Image, ImageError> {
+fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Result<Image, ImageError> {
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (w, h) = header.orientation.upright_size(view.width, view.height);
-    let rgba = resize::resample_rgba(canvas, header.stored, crop, w, h)?;
+    let has_alpha = canvas.as_chunks::<4>().0.iter().any(|pixel| pixel[3] != 255);
+    let rgba = resize::resample_rgba(canvas, header.stored, crop, (w, h), has_alpha, deadline)?;
     Image::new(view.width, view.height, header.orientation.apply(rgba, w, h))
         .ok_or_else(|| ImageError::internal("resize", "an empty result"))
 }

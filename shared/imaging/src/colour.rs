@@ -1,8 +1,14 @@
-//! What the numbers mean: an embedded ICC profile is converted to sRGB, by `moxcms`.
+//! What the numbers mean: an embedded ICC profile is converted to sRGB, by `moxcms`; what a file says of its colours
+//! in another way is a [`Conversion`] as well.
+
+mod conversion;
+mod linear;
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use crate::{Deadline, ImageError};
+
+pub(crate) use conversion::Conversion;
 
 /// Larger profiles than this are printers' tables that say nothing of an RGB picture.
 const MAX_PROFILE: usize = 4 << 20;
@@ -77,9 +83,10 @@ fn convert_grey(rgba: &mut [u8], profile: &ColorProfile) {
     if !transform.is_ok_and(|transform| transform.transform(&values, &mut table).is_ok()) {
         return;
     }
-    let table = table.as_chunks::<3>().0;
-    for [r, g, b, _] in rgba.as_chunks_mut::<4>().0 {
-        if r == g && g == b {
+    let (table, pixels) = (table.as_chunks::<3>().0, rgba.as_chunks_mut::<4>().0);
+    // Of a picture with colours, such a profile says nothing.
+    if pixels.iter().all(|[r, g, b, _]| r == g && g == b) {
+        for [r, g, b, _] in pixels {
             [*r, *g, *b] = table[usize::from(*r)];
         }
     }

@@ -98,9 +98,55 @@ impl Seek for TimedReader<'_> {
     }
 }
 
+/// What is written, kept; writing fails once the deadline has passed, which is how an encoder is stopped.
+pub(crate) struct TimedWriter {
+    bytes: Vec<u8>,
+    deadline: Deadline,
+    checked: usize,
+}
+
+impl TimedWriter {
+    pub(crate) fn new(deadline: Deadline) -> Self {
+        Self { bytes: Vec::new(), deadline, checked: 0 }
+    }
+
+    pub(crate) fn into_inner(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl io::Write for TimedWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// Bytes between two looks at the clock.
+        const PER_CHECK: usize = 4 << 10;
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() - self.checked >= PER_CHECK {
+            self.checked = self.bytes.len();
+            self.deadline.check().map_err(|late| io::Error::new(io::ErrorKind::TimedOut, late))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn a_writer_stops_soon_after_the_deadline() {
+        let mut late = TimedWriter::new(Deadline::after(Duration::ZERO));
+        let error = (0..100).find_map(|_| late.write(&[0; 100]).err()).expect("must stop");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut timely = TimedWriter::new(Deadline::none());
+        timely.write_all(&[7; 10_000]).expect("time enough");
+        assert_eq!(timely.into_inner(), [7; 10_000]);
+    }
 
     #[test]
     fn no_deadline_never_passes_and_a_spent_one_has() {

@@ -12,7 +12,7 @@ pub(crate) mod gif;
 pub(crate) mod jpeg;
 pub(crate) mod other;
 pub(crate) mod png;
-mod samples;
+pub(crate) mod samples;
 pub(crate) mod tiff;
 pub(crate) mod webp;
 

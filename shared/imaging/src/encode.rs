@@ -3,17 +3,16 @@
 
 pub(crate) mod gif;
 
+use std::io::Write as _;
+
 use image::{
     ExtendedColorType, ImageEncoder as _,
-    codecs::{
-        jpeg::JpegEncoder,
-        png::{CompressionType, FilterType, PngEncoder},
-        webp::WebPEncoder,
-    },
+    codecs::{jpeg::JpegEncoder, webp::WebPEncoder},
 };
+use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 use serde::Deserialize;
 
-use crate::{Format, Image, ImageError};
+use crate::{Deadline, Format, Image, ImageError, deadline::TimedWriter};
 
 const STEP: &str = "encode";
 
@@ -72,10 +71,15 @@ pub struct Encoded {
 }
 
 /// Encodes an image. `quality`, 1–100, is JPEG's alone.
-pub(crate) fn encode(image: &Image, format: OutputFormat, quality: u8) -> Result<Encoded, ImageError> {
+pub(crate) fn encode(
+    image: &Image,
+    format: OutputFormat,
+    quality: u8,
+    deadline: Deadline,
+) -> Result<Encoded, ImageError> {
     let bytes = match format {
-        OutputFormat::Png => png(image, CompressionType::Default)?,
-        OutputFormat::Jpeg => jpeg(image, quality)?,
+        OutputFormat::Png => png(image, Compression::Balanced, deadline)?,
+        OutputFormat::Jpeg => jpeg(image, quality, deadline)?,
         OutputFormat::Webp => webp(image)?,
         OutputFormat::Gif => gif::still(image)?,
     };
@@ -89,30 +93,51 @@ pub(crate) fn encode(image: &Image, format: OutputFormat, quality: u8) -> Result
 }
 
 /// PNG of a picture that is large and looked at once or twice: time counts for more than bytes.
-pub(crate) fn quick_png(image: &Image) -> Result<Vec<u8>, ImageError> {
-    png(image, CompressionType::Fast)
+pub(crate) fn quick_png(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+    png(image, Compression::Fast, deadline)
 }
 
-/// PNG: RGB where every pixel is opaque, else RGBA.
-fn png(image: &Image, compression: CompressionType) -> Result<Vec<u8>, ImageError> {
+/// PNG: RGB where every pixel is opaque, else RGBA. In pieces, because the encoder knows no clock.
+fn png(image: &Image, compression: Compression, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+    const PIXELS: usize = 16 << 10;
+    let fault = |error: EncodingError| ImageError::internal(STEP, error);
     let mut out = Vec::new();
-    let encoder = PngEncoder::new_with_quality(&mut out, compression, FilterType::Adaptive);
-    let written = if image.has_alpha() {
-        encoder.write_image(image.rgba(), image.width(), image.height(), ExtendedColorType::Rgba8)
-    } else {
-        encoder.write_image(&rgb(image), image.width(), image.height(), ExtendedColorType::Rgb8)
-    };
-    written.map_err(|error| ImageError::internal(STEP, error))?;
+    let mut encoder = Encoder::new(&mut out, image.width(), image.height());
+    encoder.set_color(if image.has_alpha() { ColorType::Rgba } else { ColorType::Rgb });
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(compression);
+    encoder.set_filter(Filter::Adaptive);
+    let mut writer = encoder.write_header().map_err(fault)?;
+    let mut pixels = writer.stream_writer().map_err(fault)?;
+    for piece in image.rgba().chunks(PIXELS * 4) {
+        deadline.check()?;
+        let written = if image.has_alpha() {
+            pixels.write_all(piece)
+        } else {
+            let opaque: Vec<u8> =
+                piece.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+            pixels.write_all(&opaque)
+        };
+        written.map_err(|error| ImageError::internal(STEP, error))?;
+    }
+    pixels.finish().map_err(fault)?;
+    writer.finish().map_err(fault)?;
     Ok(out)
 }
 
 /// JPEG, composited over white.
-fn jpeg(image: &Image, quality: u8) -> Result<Vec<u8>, ImageError> {
-    let mut out = Vec::new();
-    JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100))
-        .write_image(&rgb(image), image.width(), image.height(), ExtendedColorType::Rgb8)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    Ok(out)
+fn jpeg(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+    let mut out = TimedWriter::new(deadline);
+    let written = JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100)).write_image(
+        &rgb(image),
+        image.width(),
+        image.height(),
+        ExtendedColorType::Rgb8,
+    );
+    // A writer that was stopped is some failure of the encoder's own: the deadline is the reason.
+    deadline.check()?;
+    written.map_err(|error| ImageError::internal(STEP, error))?;
+    Ok(out.into_inner())
 }
 
 /// WebP, lossless.

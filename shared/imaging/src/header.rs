@@ -37,7 +37,7 @@ impl Header {
     ) -> Result<Self, ImageError> {
         let header = match format {
             Format::Jpeg => jpeg::header(bytes, deadline),
-            Format::Png => png::header(bytes, limits, deadline),
+            Format::Png => png::header(bytes, limits),
             Format::Gif => gif::header(bytes),
             Format::WebP => webp::header(bytes, limits, deadline),
             Format::Tiff => tiff::header(bytes, limits, deadline),

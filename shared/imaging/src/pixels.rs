@@ -1,6 +1,6 @@
 //! The decoded image that everything after decoding works on.
 
-use crate::{ImageError, encode, resize};
+use crate::{Deadline, ImageError, encode, resize};
 
 /// An upright image: RGBA, 8 bits a channel, straight (not premultiplied) alpha, sRGB, row by row from the top left.
 /// Neither side is zero.
@@ -65,7 +65,8 @@ impl Image {
         let size = (self.width, self.height);
         let (width, height) = resize::inside(size, (max_side.max(1), max_side.max(1)));
         // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
-        resize::resample(self, resize::Crop::whole(size), width, height).unwrap_or_else(|_| self.clone())
+        resize::resample(self, resize::Crop::whole(size), width, height, Deadline::none())
+            .unwrap_or_else(|_| self.clone())
     }
 
     /// The image as PNG, without metadata.
@@ -73,7 +74,7 @@ impl Image {
     /// # Errors
     /// [`ImageError::Internal`], which valid pixels do not bring about.
     pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
-        encode::quick_png(self)
+        encode::quick_png(self, Deadline::none())
     }
 }
 

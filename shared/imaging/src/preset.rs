@@ -126,7 +126,7 @@ pub(crate) fn within_budget(
             extension: OutputFormat::Gif.extension(),
         });
     }
-    let still = encode::encode(&first.image, OutputFormat::Png, 100)?;
+    let still = encode::encode(&first.image, OutputFormat::Png, 100, deadline)?;
     if still.bytes.len() > preset.max_bytes() {
         return Err(ImageError::internal("preset", "a still beyond the budget"));
     }

@@ -1,6 +1,8 @@
 //! What a thumbnail shows, without the whole picture: only as much of the file is decoded as the thumbnail needs.
 
+mod boxed;
 mod jpeg;
+mod png;
 
 use crate::{Deadline, Format, Image, ImageError, Limits, header::Header, thumbnail::View};
 
@@ -12,11 +14,12 @@ pub(crate) fn view(
     bytes: &[u8],
     header: &Header,
     view: View,
-    _limits: &Limits,
+    limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
     match header.format {
         Format::Jpeg => jpeg::view(bytes, header, view, deadline),
+        Format::Png => png::view(bytes, header, view, limits, deadline),
         _ => Ok(None),
     }
 }

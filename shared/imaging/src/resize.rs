@@ -1,13 +1,17 @@
 //! One good resample: Lanczos3, each output pixel weighing every source pixel under its kernel (so nothing is skipped
 //! when a large image becomes a small one), on premultiplied samples (so the colour of transparent pixels, which
 //! nobody sees, does not bleed into the edges).
+//!
+//! Large pictures are resampled in bands of the target's rows, with a look at the clock before each; a band is the
+//! very same as those rows of the whole. Of a picture with alpha, only the rows and columns that a band needs are premultiplied,
+//! into a buffer of the band's size.
 
 use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
     images::{Image as Pixels, ImageRef},
 };
 
-use crate::{Image, ImageError, decode::eighth::Plane};
+use crate::{Deadline, Image, ImageError, decode::eighth::Plane};
 
 const STEP: &str = "resize";
 
@@ -55,53 +59,264 @@ pub(crate) fn inside(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
     if size.0 <= within.0 && size.1 <= within.1 { size } else { contain(size, within) }
 }
 
+/// How far Lanczos3 reaches, in pixels of the target, or of the source where that is enlarged.
+const REACH: f64 = 3.0;
+
+/// Bytes of source rows that a band may need; few enough to stay small, and enough that the weights, which are
+/// reckoned anew for each band, do not count.
+const BAND: u64 = 4 << 20;
+
+/// The least target rows of a band.
+const LEAST: u32 = 32;
+
+/// How one axis is resampled.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    /// Samples that there are.
+    source: u32,
+    start: f64,
+    /// Samples for each of the target's.
+    scale: f64,
+}
+
+impl Axis {
+    /// The first sample that the target's samples from `from` to `to` (exclusive) need, and the one after the last.
+    fn needed(self, from: u32, to: u32) -> (u32, u32) {
+        let reach = REACH * self.scale.max(1.0) + 1.0;
+        let first = (self.start + f64::from(from) * self.scale - reach).floor().max(0.0);
+        let last = (self.start + f64::from(to) * self.scale + reach).ceil().max(1.0);
+        let last = (last as u32).min(self.source);
+        ((first as u32).min(last.saturating_sub(1)), last)
+    }
+}
+
+/// A crop of a source resampled to a target, in bands of the target's rows.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    across: Axis,
+    down: Axis,
+    width: u32,
+    height: u32,
+    pixel: PixelType,
+    /// Target rows of a band.
+    band: u32,
+}
+
+impl Plan {
+    fn new(source: (u32, u32), crop: Crop, (width, height): (u32, u32), pixel: PixelType) -> Self {
+        let axis =
+            |source, start, length: f64, target| Axis { source, start, scale: length / f64::from(target) };
+        let across = axis(source.0, crop.left, crop.width, width);
+        let down = axis(source.1, crop.top, crop.height, height);
+        let rows = BAND as f64 / (f64::from(source.0) * pixel.size() as f64);
+        let band = (rows / down.scale.max(f64::MIN_POSITIVE) - 2.0 * REACH)
+            .clamp(LEAST.into(), height.max(LEAST).into());
+        Self { across, down, width, height, pixel, band: band as u32 }
+    }
+
+    /// The target's rows from `from` to `to`, of source rows that begin with `first` (and source columns with `left`).
+    fn resample(
+        &self,
+        resizer: &mut Resizer,
+        source: &impl fast_image_resize::IntoImageView,
+        (left, first): (u32, u32),
+        (from, to): (u32, u32),
+    ) -> Result<Vec<u8>, ImageError> {
+        let mut target = Pixels::new(self.width, to - from, self.pixel);
+        let (width, height) = (f64::from(source.width()), f64::from(source.height()));
+        let start = (self.across.start - f64::from(left)).clamp(0.0, width);
+        let top = (self.down.start + f64::from(from) * self.down.scale - f64::from(first)).clamp(0.0, height);
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+            .crop(
+                start,
+                top,
+                (f64::from(self.width) * self.across.scale).min(width - start),
+                (f64::from(to - from) * self.down.scale).min(height - top),
+            )
+            .use_alpha(false);
+        resizer.resize(source, &mut target, &options).map_err(|error| ImageError::internal(STEP, error))?;
+        Ok(target.into_vec())
+    }
+}
+
 /// A part of the image at another size.
-pub(crate) fn resample(image: &Image, crop: Crop, width: u32, height: u32) -> Result<Image, ImageError> {
-    if crop == Crop::whole((image.width(), image.height()))
-        && (width, height) == (image.width(), image.height())
-    {
+///
+/// # Errors
+/// [`ImageError::TimeLimit`].
+pub(crate) fn resample(
+    image: &Image,
+    crop: Crop,
+    width: u32,
+    height: u32,
+    deadline: Deadline,
+) -> Result<Image, ImageError> {
+    let size = (image.width(), image.height());
+    if crop == Crop::whole(size) && (width, height) == size {
         return Ok(image.clone());
     }
-    let size = (image.width(), image.height());
-    let rgba = convolved(image.rgba(), size, crop, (width, height), image.has_alpha())?;
+    let rgba = resample_rgba(image.rgba(), size, crop, (width, height), image.has_alpha(), deadline)?;
     let resized =
         if image.has_alpha() { Image::new(width, height, rgba) } else { Image::opaque(width, height, rgba) };
     resized.ok_or_else(|| ImageError::internal(STEP, "an empty result"))
 }
 
-/// A part of straight-alpha RGBA pixels, which are `of` this size, at another size.
+/// A part of straight-alpha RGBA pixels, which are `size` across and down, at another size. Where they are said to have
+/// no alpha, it is not looked at.
+///
+/// # Errors
+/// [`ImageError::TimeLimit`].
 pub(crate) fn resample_rgba(
     rgba: &[u8],
-    of: (u32, u32),
+    size: (u32, u32),
     crop: Crop,
-    width: u32,
-    height: u32,
+    target: (u32, u32),
+    has_alpha: bool,
+    deadline: Deadline,
 ) -> Result<Vec<u8>, ImageError> {
-    if crop == Crop::whole(of) && (width, height) == of {
+    let (width, height) = target;
+    if crop == Crop::whole(size) && target == size {
         return Ok(rgba.to_vec());
     }
-    let has_alpha = rgba.as_chunks::<4>().0.iter().any(|pixel| pixel[3] != 255);
-    convolved(rgba, of, crop, (width, height), has_alpha)
+    let plan = Plan::new(size, crop, (width, height), PixelType::U8x4);
+    let (mut resizer, mut out) = (Resizer::new(), Vec::with_capacity(width as usize * height as usize * 4));
+    let columns = plan.across.needed(0, width);
+    let mut premultiplied = Vec::new();
+    for from in (0..height).step_by(plan.band as usize) {
+        deadline.check()?;
+        let to = (from + plan.band).min(height);
+        let (first, last) = plan.down.needed(from, to);
+        let row = size.0 as usize * 4;
+        let rows = &rgba[first as usize * row..last as usize * row];
+        let (source, left) = if has_alpha {
+            premultiplied.clear();
+            for row in rows.as_chunks::<4>().0.chunks_exact(size.0 as usize) {
+                let part = &row[columns.0 as usize..columns.1 as usize];
+                premultiplied.extend(part.iter().flat_map(|&pixel| premultiply(pixel)));
+            }
+            (ImageRef::new(columns.1 - columns.0, last - first, &premultiplied, PixelType::U8x4), columns.0)
+        } else {
+            (ImageRef::new(size.0, last - first, rows, PixelType::U8x4), 0)
+        };
+        let source = source.map_err(|error| ImageError::internal(STEP, error))?;
+        out.extend(plan.resample(&mut resizer, &source, (left, first), (from, to))?);
+    }
+    if has_alpha {
+        out.as_chunks_mut().0.iter_mut().for_each(unpremultiply);
+    }
+    Ok(out)
 }
 
-fn convolved(
-    rgba: &[u8],
-    of: (u32, u32),
-    crop: Crop,
-    (width, height): (u32, u32),
-    has_alpha: bool,
-) -> Result<Vec<u8>, ImageError> {
-    let source = ImageRef::new(of.0, of.1, rgba, PixelType::U8x4)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    let mut target = Pixels::new(width, height, PixelType::U8x4);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-        .crop(crop.left, crop.top, crop.width, crop.height)
-        .use_alpha(has_alpha);
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    Ok(target.into_vec())
+fn premultiply([r, g, b, a]: [u8; 4]) -> [u8; 4] {
+    let by = |value: u8| ((u32::from(value) * u32::from(a) + 127) / 255) as u8;
+    [by(r), by(g), by(b), a]
+}
+
+fn unpremultiply(pixel: &mut [u8; 4]) {
+    let alpha = u32::from(pixel[3]);
+    for value in &mut pixel[..3] {
+        *value = ((u32::from(*value) * 255 + alpha / 2).checked_div(alpha).unwrap_or(0)).min(255) as u8;
+    }
+}
+
+/// Resamples rows as they come, holding no more of them than a band needs.
+pub(crate) struct Stream {
+    plan: Plan,
+    /// The rows that are held, the first of which is the source's row `first`.
+    held: Pixels<'static>,
+    first: u32,
+    count: u32,
+    done: u32,
+    resizer: Resizer,
+    out: Vec<u8>,
+    deadline: Deadline,
+}
+
+impl Stream {
+    /// For a source of that size, with that many channels (premultiplied) of 8 or, where they are `wide`, 16 bits in
+    /// native order. The crop is in the source's samples and lies within it.
+    pub(crate) fn new(
+        source: (u32, u32),
+        crop: Crop,
+        target: (u32, u32),
+        (channels, wide): (usize, bool),
+        deadline: Deadline,
+    ) -> Self {
+        let pixel = match (channels, wide) {
+            (1, false) => PixelType::U8,
+            (2, false) => PixelType::U8x2,
+            (3, false) => PixelType::U8x3,
+            (_, false) => PixelType::U8x4,
+            (1, true) => PixelType::U16,
+            (2, true) => PixelType::U16x2,
+            (3, true) => PixelType::U16x3,
+            (_, true) => PixelType::U16x4,
+        };
+        let plan = Plan::new(source, crop, target, pixel);
+        let bands = (0..target.1).step_by(plan.band as usize);
+        let rows = bands.map(|from| {
+            let (first, last) = plan.down.needed(from, (from + plan.band).min(target.1));
+            last - first
+        });
+        let held = Pixels::new(source.0, rows.max().unwrap_or(1), pixel);
+        let (first, _) = plan.down.needed(0, plan.band.min(target.1));
+        let out = Vec::with_capacity(target.0 as usize * target.1 as usize * pixel.size());
+        Self { plan, held, first, count: 0, done: 0, resizer: Resizer::new(), out, deadline }
+    }
+
+    /// Bytes that such a stream holds at most.
+    pub(crate) fn bytes(source: (u32, u32), crop: Crop, target: (u32, u32), pixel: usize) -> u64 {
+        let scale = crop.height / f64::from(target.1);
+        let least = (f64::from(LEAST) + 2.0 * REACH) * scale.max(1.0) + 4.0;
+        let row = u64::from(source.0) * pixel as u64;
+        BAND.max((least as u64).min(source.1.into()) * row)
+            + row
+            + u64::from(target.0) * u64::from(target.1) * 4
+    }
+
+    /// Takes the source's row `y`: all rows from the first that is needed on, in order. True once there is no need for
+    /// more.
+    pub(crate) fn push(&mut self, y: u32, row: &[u8]) -> Result<bool, ImageError> {
+        if self.done == self.plan.height {
+            return Ok(true);
+        }
+        if y < self.first {
+            return Ok(false);
+        }
+        let at = self.count as usize * row.len();
+        let place = self.held.buffer_mut().get_mut(at..at + row.len());
+        place.ok_or_else(|| ImageError::internal(STEP, "a row too many"))?.copy_from_slice(row);
+        self.count += 1;
+        while self.done < self.plan.height {
+            let to = (self.done + self.plan.band).min(self.plan.height);
+            let (_, last) = self.plan.down.needed(self.done, to);
+            if self.first + self.count < last {
+                break;
+            }
+            self.deadline.check()?;
+            let rows = self.held.buffer().get(..self.count as usize * row.len()).unwrap_or_default();
+            let source = ImageRef::new(self.held.width(), self.count, rows, self.plan.pixel)
+                .map_err(|error| ImageError::internal(STEP, error))?;
+            let band = self.plan.resample(&mut self.resizer, &source, (0, self.first), (self.done, to))?;
+            self.out.extend(band);
+            self.done = to;
+            if to < self.plan.height {
+                // What the next band needs as well stays.
+                let (next, _) = self.plan.down.needed(to, (to + self.plan.band).min(self.plan.height));
+                let gone = next.saturating_sub(self.first).min(self.count);
+                let kept = gone as usize * row.len()..self.count as usize * row.len();
+                self.held.buffer_mut().copy_within(kept, 0);
+                self.first = next;
+                self.count -= gone;
+            }
+        }
+        Ok(self.done == self.plan.height)
+    }
+
+    /// The target's samples, all of them once [`push`](Self::push) said so.
+    pub(crate) fn into_samples(self) -> Vec<u8> {
+        self.out
+    }
 }
 
 /// A part of one channel at another size. The crop is in the channel's own samples; where rounding takes it beyond the

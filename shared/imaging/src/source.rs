@@ -92,7 +92,7 @@ impl Source {
         // Whether the whole picture happens to be there already must not be told from the result.
         let shown = match reduced::view(&self.bytes, &self.header, view, &self.limits, self.deadline)? {
             Some(shown) => shown,
-            None => view.from(self.image()?)?,
+            None => view.from(self.image()?, self.deadline)?,
         };
         self.deadline.check()?;
         thumbnail::finish(shown, options, self.deadline)

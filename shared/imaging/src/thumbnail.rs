@@ -130,8 +130,8 @@ impl View {
     }
 
     /// That, from the whole upright picture.
-    pub(crate) fn from(self, image: &Image) -> Result<Image, ImageError> {
-        resize::resample(image, self.crop, self.width, self.height)
+    pub(crate) fn from(self, image: &Image, deadline: Deadline) -> Result<Image, ImageError> {
+        resize::resample(image, self.crop, self.width, self.height, deadline)
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn finish(
         shown
     };
     deadline.check()?;
-    encode::encode(&fitted, options.format, options.quality)
+    encode::encode(&fitted, options.format, options.quality, deadline)
 }
 
 /// The image in the middle of a transparent canvas that is at least as large.

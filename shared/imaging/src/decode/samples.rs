@@ -1,4 +1,53 @@
-//! Samples of other widths and counts, made RGBA where they lie.
+//! Samples of other widths and counts, made RGBA.
+
+/// What a row's samples are: of grey, grey and alpha, RGB, or RGBA (straight), with 8 or 16 bits each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// 1–4.
+    pub(crate) channels: usize,
+    /// Whether samples have 16 bits.
+    pub(crate) wide: bool,
+}
+
+impl Layout {
+    pub(crate) fn has_alpha(self) -> bool {
+        matches!(self.channels, 2 | 4)
+    }
+
+    pub(crate) fn is_grey(self) -> bool {
+        self.channels <= 2
+    }
+}
+
+/// Pixels side by side, as their [`Layout`] says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Samples<'a> {
+    /// 8 bits each.
+    Narrow(&'a [u8]),
+    /// 16 bits each.
+    Wide(&'a [u16]),
+}
+
+/// A row of any number of channels as RGBA, of which `out` has one for each pixel.
+pub(crate) fn spread<T: Copy>(samples: &[T], channels: usize, opaque: T, out: &mut [[T; 4]]) {
+    match channels {
+        1 => out.iter_mut().zip(samples).for_each(|(out, &y)| *out = [y, y, y, opaque]),
+        2 => {
+            let pixels = samples.as_chunks::<2>().0;
+            out.iter_mut().zip(pixels).for_each(|(out, &[y, a])| *out = [y, y, y, a]);
+        }
+        3 => {
+            let pixels = samples.as_chunks::<3>().0;
+            out.iter_mut().zip(pixels).for_each(|(out, &[r, g, b])| *out = [r, g, b, opaque]);
+        }
+        _ => out.iter_mut().zip(samples.as_chunks::<4>().0).for_each(|(out, pixel)| *out = *pixel),
+    }
+}
+
+/// 16 bits to the nearest 8.
+pub(crate) fn narrow(value: u16) -> u8 {
+    ((u32::from(value) * 255 + 32_767) / 65_535) as u8
+}
 
 /// Turns the first `pixels` groups of `N` bytes into as many RGBA groups, in place. Where the result is the longer
 /// one it goes backwards, and so never overwrites what it has yet to read. The buffer must hold either form.
@@ -25,8 +74,7 @@ pub(super) fn to_rgba<const N: usize>(
 pub(super) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
     let mut out = [0; N];
     for (out, &raw) in out.iter_mut().zip(raw) {
-        let value = u32::from(u16::from_ne_bytes(raw));
-        *out = ((value * 255 + 32_767) / 65_535) as u8;
+        *out = narrow(u16::from_ne_bytes(raw));
     }
     out
 }

@@ -7,6 +7,7 @@ mod formats;
 mod hostile;
 mod limits;
 mod orientation;
+mod png;
 mod reduced;
 mod seeds;
 mod support;

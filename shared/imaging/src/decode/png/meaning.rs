@@ -1,0 +1,48 @@
+//! What a PNG's numbers mean, by the first of cICP, iCCP, sRGB, and gAMA with cHRM that is there and makes sense (PNG,
+//! third edition, 4.3 and 13.13). What says nothing is sRGB.
+
+use fdeflate::decompress_to_vec_bounded;
+
+use super::chunks::Info;
+use crate::{colour::Conversion, decode::samples::Layout, scan::be32};
+
+/// The most that a profile is decompressed to; larger ones are not read.
+const MAX_PROFILE: usize = 4 << 20;
+
+pub(super) fn conversion(info: &Info<'_>, layout: Layout) -> Conversion {
+    by_code_points(info, layout)
+        .or_else(|| by_profile(info, layout))
+        .or_else(|| info.srgb.filter(|intent| matches!(intent, [0..=3])).map(|_| Conversion::None))
+        .or_else(|| by_gamma(info, layout))
+        .unwrap_or(Conversion::None)
+}
+
+fn by_code_points(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
+    /// cLLI counts in ten-thousandths of a candela.
+    const UNIT: f64 = 10_000.0;
+    let points = info.cicp?.as_array()?;
+    let brightest = info.light.and_then(|light| be32(light, 0)).map(|most| f64::from(most) / UNIT);
+    Conversion::cicp(*points, brightest, layout)
+}
+
+/// iCCP: a name of up to 79 bytes, a zero, the method (0 is deflate), the profile.
+fn by_profile(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
+    let chunk = info.profile?;
+    let name = chunk.iter().take(80).position(|&byte| byte == 0)?;
+    let [0, packed @ ..] = chunk.get(name + 1..)? else { return None };
+    let profile = decompress_to_vec_bounded(packed, MAX_PROFILE).ok()?;
+    Conversion::icc(&profile, layout)
+}
+
+/// gAMA and cHRM count in hundred-thousandths.
+fn by_gamma(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
+    const UNIT: f64 = 100_000.0;
+    let value = |chunk: &[u8], at: usize| be32(chunk, at).map(|value| f64::from(value) / UNIT);
+    let gamma = info.gamma.and_then(|chunk| value(chunk, 0)).filter(|gamma| *gamma > 0.0);
+    let points = info.chromaticities.filter(|chunk| chunk.len() == 32);
+    let points = points.map(|chunk| std::array::from_fn(|index| value(chunk, index * 4).unwrap_or_default()));
+    if gamma.is_none() && points.is_none() {
+        return None;
+    }
+    Conversion::gamma(gamma, points, layout).or_else(|| Conversion::gamma(gamma, None, layout))
+}

@@ -1,0 +1,190 @@
+//! A PNG's packed rows as plain samples: bits spread, palettes looked up, the transparent colour made alpha.
+
+use super::{
+    chunks::{Colour, Info, Shape},
+    rows::Row,
+};
+use crate::decode::samples::{Layout, Samples};
+
+/// Turns rows of one picture into samples.
+pub(crate) struct Unpack {
+    shape: Shape,
+    layout: Layout,
+    /// RGBA of each index; what the palette lacks is black.
+    palette: [[u8; 4]; 256],
+    /// The colour that tRNS makes transparent, as stored.
+    key: Option<[u16; 3]>,
+    /// Samples of few bits, one in each byte.
+    values: Vec<u8>,
+    narrow: Vec<u8>,
+    wide: Vec<u16>,
+}
+
+impl Unpack {
+    pub(super) fn new(shape: Shape, info: &Info<'_>) -> Self {
+        let transparency = info.transparency;
+        let key = transparency.and_then(|key| transparent(&shape, key));
+        let channels = match shape.colour {
+            Colour::Grey => 1 + usize::from(key.is_some()),
+            Colour::GreyAlpha => 2,
+            Colour::Rgb => 3 + usize::from(key.is_some()),
+            Colour::Indexed => 3 + usize::from(transparency.is_some_and(|alpha| !alpha.is_empty())),
+            Colour::Rgba => 4,
+        };
+        let mut palette = [[0, 0, 0, 255]; 256];
+        for (entry, &[r, g, b]) in palette.iter_mut().zip(info.palette.unwrap_or_default().as_chunks().0) {
+            *entry = [r, g, b, 255];
+        }
+        if shape.colour == Colour::Indexed {
+            for (entry, &alpha) in palette.iter_mut().zip(transparency.unwrap_or_default()) {
+                entry[3] = alpha;
+            }
+        }
+        let layout = Layout { channels, wide: shape.depth == 16 };
+        Self { shape, layout, palette, key, values: Vec::new(), narrow: Vec::new(), wide: Vec::new() }
+    }
+
+    /// What the samples are.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The samples of a row.
+    pub(crate) fn samples<'a>(&'a mut self, row: &Row<'a>) -> Samples<'a> {
+        self.row(row.data, row.width)
+    }
+
+    /// The samples of `width` pixels.
+    fn row<'a>(&'a mut self, data: &'a [u8], width: u32) -> Samples<'a> {
+        let Self { shape, layout, palette, key, values, narrow, wide } = self;
+        let depth = shape.depth;
+        if depth == 16 {
+            wide.clear();
+            let samples = data.as_chunks().0.iter().map(|&sample| u16::from_be_bytes(sample));
+            match key {
+                None => wide.extend(samples),
+                Some(key) => keyed(samples, shape.colour, *key, |value| value, u16::MAX, wide),
+            }
+            return Samples::Wide(wide);
+        }
+        let values = if depth < 8 {
+            spread_bits(data, depth, width as usize, values);
+            &*values
+        } else {
+            data
+        };
+        let scale = 255 / (u8::MAX >> (8 - depth));
+        match (shape.colour, key) {
+            (Colour::Indexed, _) if layout.has_alpha() => {
+                look_up(values, narrow, |index| palette[usize::from(index)]);
+            }
+            (Colour::Indexed, _) => look_up(values, narrow, |index| {
+                let [r, g, b, _] = palette[usize::from(index)];
+                [r, g, b]
+            }),
+            (_, None) if depth == 8 => return Samples::Narrow(values),
+            (_, None) => look_up(values, narrow, |value| [value * scale]),
+            (colour, Some(key)) => {
+                narrow.clear();
+                keyed(values.iter().copied(), colour, *key, |value| value * scale, u8::MAX, narrow);
+            }
+        }
+        Samples::Narrow(narrow)
+    }
+}
+
+/// As many samples for each value as there are channels.
+fn look_up<const N: usize>(values: &[u8], out: &mut Vec<u8>, of: impl Fn(u8) -> [u8; N]) {
+    out.resize(values.len() * N, 0);
+    for (out, &value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+        *out = of(value);
+    }
+}
+
+/// Samples of fewer than 8 bits, from the most significant on, each in a byte of its own.
+fn spread_bits(data: &[u8], depth: u8, width: usize, out: &mut Vec<u8>) {
+    let (each, mask) = (8 / depth, u8::MAX >> (8 - depth));
+    out.clear();
+    for byte in data {
+        out.extend((1..=each).map(|index| (byte >> (8 - index * depth)) & mask));
+    }
+    out.truncate(width);
+}
+
+/// The colour that tRNS makes transparent. Of samples with fewer than 16 bits, only so many count.
+fn transparent(shape: &Shape, chunk: &[u8]) -> Option<[u16; 3]> {
+    let mask = u16::MAX >> (16 - shape.depth);
+    let samples = chunk.as_chunks::<2>().0;
+    match (shape.colour, samples) {
+        (Colour::Grey, &[y, ..]) => Some([u16::from_be_bytes(y) & mask; 3]),
+        (Colour::Rgb, &[r, g, b, ..]) => Some([r, g, b].map(|sample| u16::from_be_bytes(sample) & mask)),
+        _ => None,
+    }
+}
+
+/// Grey or RGB with an alpha that is zero where the colour is the key, else full.
+fn keyed<T: Copy + Default + Into<u16>>(
+    mut samples: impl Iterator<Item = T>,
+    colour: Colour,
+    key: [u16; 3],
+    scale: impl Fn(T) -> T,
+    full: T,
+    out: &mut Vec<T>,
+) {
+    let alpha = |is_key: bool| if is_key { T::default() } else { full };
+    if colour == Colour::Grey {
+        out.extend(samples.flat_map(|value| [scale(value), alpha(value.into() == key[0])]));
+    } else {
+        while let (Some(r), Some(g), Some(b)) = (samples.next(), samples.next(), samples.next()) {
+            out.extend([r, g, b, alpha([r, g, b].map(Into::into) == key)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(colour: Colour, depth: u8, info: &Info<'_>, data: &[u8], width: u32) -> (usize, Vec<u16>) {
+        let shape = Shape { width, height: 1, colour, depth, interlaced: false };
+        let mut unpack = Unpack::new(shape, info);
+        let channels = unpack.layout().channels;
+        let samples = match unpack.row(data, width) {
+            Samples::Narrow(samples) => samples.iter().copied().map(u16::from).collect(),
+            Samples::Wide(samples) => samples.to_vec(),
+        };
+        (channels, samples)
+    }
+
+    #[test]
+    fn few_bits_are_spread_over_all_of_grey() {
+        let info = Info::default();
+        assert_eq!(unpacked(Colour::Grey, 1, &info, &[0b1010_0000], 3), (1, vec![255, 0, 255]));
+        assert_eq!(
+            unpacked(Colour::Grey, 2, &info, &[0b0001_1011, 0xff], 5),
+            (1, vec![0, 85, 170, 255, 255])
+        );
+        assert_eq!(unpacked(Colour::Grey, 4, &info, &[0x0f, 0x70], 3), (1, vec![0, 255, 119]));
+    }
+
+    #[test]
+    fn an_index_beyond_the_palette_is_black_and_alpha_beyond_its_table_full() {
+        let info = Info { palette: Some(&[1, 2, 3, 4, 5, 6]), transparency: Some(&[7]), ..Info::default() };
+        let pixels = vec![1, 2, 3, 7, 4, 5, 6, 255, 0, 0, 0, 255];
+        assert_eq!(unpacked(Colour::Indexed, 4, &info, &[0x01, 0x90], 3), (4, pixels));
+        let opaque = Info { palette: Some(&[1, 2, 3]), ..Info::default() };
+        assert_eq!(unpacked(Colour::Indexed, 8, &opaque, &[0, 200], 2), (3, vec![1, 2, 3, 0, 0, 0]));
+    }
+
+    #[test]
+    fn the_transparent_colour_is_compared_as_it_is_stored() {
+        let grey = Info { transparency: Some(&[0xff, 0xf2]), ..Info::default() };
+        assert_eq!(unpacked(Colour::Grey, 4, &grey, &[0x12], 2), (2, vec![17, 255, 34, 0]));
+        let rgb = Info { transparency: Some(&[0, 1, 0, 2, 0, 3]), ..Info::default() };
+        let pixels = vec![1, 2, 3, 0, 1, 2, 4, 255];
+        assert_eq!(unpacked(Colour::Rgb, 8, &rgb, &[1, 2, 3, 1, 2, 4], 2), (4, pixels));
+        let wide = [0, 1, 0, 2, 0, 3, 1, 1, 0, 2, 0, 3];
+        let pixels = vec![1, 2, 3, 0, 257, 2, 3, 65_535];
+        assert_eq!(unpacked(Colour::Rgb, 16, &rgb, &wide, 2), (4, pixels));
+    }
+}

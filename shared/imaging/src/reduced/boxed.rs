@@ -1,0 +1,476 @@
+//! Rows of the stored picture, averaged over boxes of whole pixels as they come, and the few samples that leaves resampled by
+//! Lanczos3: what a thumbnail needs of a picture that is never held.
+//!
+//! Sums are exact and rounded once. Where there is alpha, colours weigh by it. Only what the view needs is averaged, and the
+//! boxes lie where the pixels lie: the crop is kept in fractions of a box, so nothing shifts. The last box of a row or
+//! column may be cut off by the picture's edge, and is the mean of what it has.
+//!
+//! The boxes leave at least four samples for each pixel of a small thumbnail and three of a large one, across and
+//! down, but two where that would mean no boxes at all. Peak signal to noise against the whole picture reduced by Lanczos3 in floating point,
+//! in decibels, beside libvips 8.18 (`thumbnail`) and Pillow 13 (`thumbnail`, `reducing_gap` 2):
+//!
+//! | picture | wide | samples | boxes | libvips | Pillow |
+//! |---|---|---|---|---|---|
+//! | photograph-like, 12 MP | 100 | 4.0 | 58.1 | 50.8 | 50.8 |
+//! | | 200 | 4.0 | 58.6 | 52.1 | 52.2 |
+//! | | 400 | 3.3 | 57.7 | 51.1 | 52.8 |
+//! | | 800 | 2.5 | 56.5 | 51.8 | 54.7 |
+//! | the same, 2 MP | 100 | 4.1 | 58.6 | 51.1 | 51.3 |
+//! | | 400 | 2.0 | 54.2 | 51.2 | 53.2 |
+//! | text, 9 MP | 100 | 4.1 | 47.0 | 38.9 | 39.7 |
+//! | | 400 | 3.1 | 48.0 | 38.5 | 39.7 |
+
+use crate::{
+    Deadline, ImageError, Limits,
+    colour::Conversion,
+    decode::samples::{self, Layout, Samples},
+    resize::{Crop, Stream},
+};
+
+/// Samples for each pixel of the thumbnail that boxes leave, across and down.
+const SMALL: f64 = 4.0;
+/// The same for a thumbnail of more than [`LARGE_PIXELS`], where resampling begins to count.
+const LARGE: f64 = 3.0;
+const LARGE_PIXELS: u64 = 1 << 17;
+/// What is better than no boxes.
+const LEAST: f64 = 2.0;
+
+/// The largest box: 256 × 256 samples of 16 bits are what a sum of 32 holds.
+const MOST: u32 = 256;
+
+/// How far Lanczos3 reaches beyond a crop, in pixels of the target.
+const REACH: f64 = 3.0;
+
+/// Pixels of one axis that go into one box, and where the boxes lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Axis {
+    /// Pixels of a box.
+    size: u32,
+    /// The first pixel, and the one after the last.
+    first: u32,
+    end: u32,
+    /// Boxes.
+    count: u32,
+    /// The crop in boxes.
+    start: f64,
+    length: f64,
+}
+
+impl Axis {
+    fn new(pixels: u32, start: f64, length: f64, target: u32, samples: f64) -> Self {
+        let scale = length / f64::from(target);
+        let fitting = (scale / samples).floor().max((scale / LEAST).floor().min(2.0));
+        let size = fitting.clamp(1.0, MOST.into()) as u32;
+        let margin = REACH * scale.max(1.0) + f64::from(size);
+        let first = ((start - margin).floor().max(0.0) as u32).min(pixels.saturating_sub(1));
+        let end = ((start + length + margin).ceil() as u32).clamp(first + 1, pixels.max(first + 1));
+        let count = (end - first).div_ceil(size);
+        let start = ((start - f64::from(first)) / f64::from(size)).clamp(0.0, f64::from(count));
+        let length = (length / f64::from(size)).min(f64::from(count) - start);
+        Self { size, first, end, count, start, length }
+    }
+
+    /// Pixels of that box.
+    fn pixels(&self, index: u32) -> u32 {
+        (self.end - self.first - index * self.size).min(self.size)
+    }
+}
+
+/// What is averaged, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Plan {
+    across: Axis,
+    down: Axis,
+    /// The target, before it is turned upright.
+    target: (u32, u32),
+    /// The crop's height and top in pixels of the picture.
+    top: f64,
+    height: f64,
+}
+
+impl Plan {
+    /// For a crop of a picture of that size, and the target's size: all as stored.
+    pub(super) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
+        let small = u64::from(target.0) * u64::from(target.1) <= LARGE_PIXELS;
+        let samples = if small { SMALL } else { LARGE };
+        Self {
+            across: Axis::new(stored.0, crop.left, crop.width, target.0, samples),
+            down: Axis::new(stored.1, crop.top, crop.height, target.1, samples),
+            target,
+            top: crop.top,
+            height: crop.height,
+        }
+    }
+
+    fn crop(&self) -> Crop {
+        let (across, down) = (self.across, self.down);
+        Crop { left: across.start, top: down.start, width: across.length, height: down.length }
+    }
+
+    fn boxes(&self) -> (u32, u32) {
+        (self.across.count, self.down.count)
+    }
+}
+
+/// Sums of samples (premultiplied, where there is alpha): of one row of boxes, column by column, or of the whole plane,
+/// box by box.
+enum Sums {
+    /// 8-bit samples without alpha.
+    Short(Vec<u16>),
+    Long(Vec<u32>),
+}
+
+/// Takes a picture's rows and makes a view of them.
+pub(super) struct Reducer {
+    plan: Plan,
+    layout: Layout,
+    /// Whether the rows come in any order, and sums are kept for every box.
+    scattered: bool,
+    sums: Sums,
+    /// Rows in the sums; boxes' rows that were passed on.
+    rows: u32,
+    passed: u32,
+    /// One row of boxes, in native order.
+    line: Vec<u8>,
+    stream: Stream,
+    full: bool,
+}
+
+impl Reducer {
+    /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom.
+    ///
+    /// # Errors
+    /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
+    pub(super) fn new(
+        plan: Plan,
+        layout: Layout,
+        scattered: bool,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Self, ImageError> {
+        let samples = Self::sum_count(&plan, layout, scattered);
+        let bytes = plan.across.count as usize * layout.channels * if layout.wide { 2 } else { 1 };
+        let pixel = layout.channels * if layout.wide { 2 } else { 1 };
+        let held = Stream::bytes(plan.boxes(), plan.crop(), plan.target, pixel);
+        limits.check_memory(samples * 4 + bytes as u64 + held)?;
+        let samples = samples as usize;
+        let short = !layout.wide && !layout.has_alpha() && !scattered;
+        let sums = if short { Sums::Short(vec![0; samples]) } else { Sums::Long(vec![0; samples]) };
+        let kind = (layout.channels, layout.wide);
+        let stream = Stream::new(plan.boxes(), plan.crop(), plan.target, kind, deadline);
+        let line = vec![0; bytes];
+        Ok(Self { plan, layout, scattered, sums, rows: 0, passed: 0, line, stream, full: false })
+    }
+
+    fn sum_count(plan: &Plan, layout: Layout, scattered: bool) -> u64 {
+        let (across, down) = (plan.across, plan.down);
+        let pixels = if scattered {
+            u64::from(across.count) * u64::from(down.count)
+        } else {
+            u64::from(across.end - across.first)
+        };
+        pixels * layout.channels as u64
+    }
+
+    /// Bytes of the sums that rows in any order take.
+    pub(super) fn scattered_bytes(plan: &Plan, layout: Layout) -> u64 {
+        Self::sum_count(plan, layout, true) * 4
+    }
+
+    /// Whether the view needs the picture's row `y`.
+    pub(super) fn wants(&self, y: u32) -> bool {
+        !self.full && (self.plan.down.first..self.plan.down.end).contains(&y)
+    }
+
+    /// Whether no more rows are needed.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Takes a whole row; they come in order.
+    pub(super) fn push(&mut self, y: u32, samples: Samples<'_>) -> Result<(), ImageError> {
+        if !self.wants(y) {
+            return Ok(());
+        }
+        let Axis { first, end, .. } = self.plan.across;
+        let part = first as usize * self.layout.channels..end as usize * self.layout.channels;
+        match (&mut self.sums, samples, self.layout.channels) {
+            (Sums::Short(sums), Samples::Narrow(row), _) => {
+                let row = row.get(part).unwrap_or_default();
+                sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u16::from(value));
+            }
+            (Sums::Long(sums), Samples::Narrow(row), 2) => {
+                add_narrow::<2>(sums, row.get(part).unwrap_or_default());
+            }
+            (Sums::Long(sums), Samples::Narrow(row), _) => {
+                add_narrow::<4>(sums, row.get(part).unwrap_or_default());
+            }
+            (Sums::Long(sums), Samples::Wide(row), channels) => {
+                let row = row.get(part).unwrap_or_default();
+                match channels {
+                    2 => add_wide::<2>(sums, row),
+                    4 => add_wide::<4>(sums, row),
+                    _ => sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u32::from(value)),
+                }
+            }
+            (Sums::Short(_), Samples::Wide(_), _) => {}
+        }
+        self.rows += 1;
+        if self.rows == self.plan.down.pixels(self.passed) {
+            self.pass_on()?;
+        }
+        Ok(())
+    }
+
+    /// Takes pixels of a row that lie `step` apart, the first at `left`.
+    pub(super) fn scatter(&mut self, y: u32, (left, step): (u32, u32), samples: Samples<'_>) {
+        let (across, down, channels) = (self.plan.across, self.plan.down, self.layout.channels);
+        let Sums::Long(sums) = &mut self.sums else { return };
+        if !(down.first..down.end).contains(&y) {
+            return;
+        }
+        let row = ((y - down.first) / down.size) as usize * across.count as usize;
+        let mut add = |index: usize, pixel: [u32; 4]| {
+            let x = left + index as u32 * step;
+            if (across.first..across.end).contains(&x) {
+                let at = (row + ((x - across.first) / across.size) as usize) * channels;
+                let place = sums.get_mut(at..at + channels).unwrap_or_default();
+                place.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+            }
+        };
+        match samples {
+            Samples::Narrow(samples) => {
+                for (index, pixel) in samples.chunks_exact(channels).enumerate() {
+                    add(index, weighed_narrow(pixel, self.layout));
+                }
+            }
+            Samples::Wide(samples) => {
+                for (index, pixel) in samples.chunks_exact(channels).enumerate() {
+                    add(index, weighed_wide(pixel, self.layout));
+                }
+            }
+        }
+    }
+
+    /// Rounds the sums of one row of boxes and hands it on.
+    fn pass_on(&mut self) -> Result<(), ImageError> {
+        let (layout, across) = (self.layout, self.plan.across);
+        match &mut self.sums {
+            Sums::Short(sums) => {
+                fold(sums, layout, across, self.rows, &mut self.line);
+                sums.fill(0);
+            }
+            Sums::Long(sums) => {
+                fold(sums, layout, across, self.rows, &mut self.line);
+                sums.fill(0);
+            }
+        }
+        self.full = self.stream.push(self.passed, &self.line)?;
+        self.passed += 1;
+        self.rows = 0;
+        Ok(())
+    }
+
+    /// Hands on what scattered rows were summed to.
+    fn gather(&mut self) -> Result<(), ImageError> {
+        let (layout, plan) = (self.layout, self.plan);
+        let Sums::Long(sums) = &self.sums else { return Ok(()) };
+        let one = Axis { size: 1, end: plan.across.first + plan.across.count, ..plan.across };
+        let last = plan.across.pixels(plan.across.count - 1);
+        let row = plan.across.count as usize * layout.channels;
+        for (index, sums) in (0..).zip(sums.chunks_exact(row)) {
+            let down = plan.down.pixels(index);
+            fold(sums, layout, one, plan.across.size * down, &mut self.line);
+            // The last box may have fewer pixels than the others.
+            let (sums, size) = (&sums[row - layout.channels..], if layout.wide { 2 } else { 1 });
+            let edge = self.line.len() - layout.channels * size;
+            let one = Axis { end: one.first + 1, count: 1, ..one };
+            fold(sums, layout, one, last * down, &mut self.line[edge..]);
+            self.full = self.stream.push(index, &self.line)?;
+        }
+        Ok(())
+    }
+
+    /// The view, in sRGB, as stored: straight RGBA and whether all of it came. What did not come is transparent.
+    pub(super) fn finish(mut self, conversion: &Conversion) -> Result<(Vec<u8>, bool), ImageError> {
+        let came = self.plan.down.first + self.passed * self.plan.down.size + self.rows;
+        if self.scattered {
+            self.gather()?;
+        }
+        let complete = self.full;
+        if !complete && self.rows > 0 {
+            self.pass_on()?;
+        }
+        while !self.full && self.passed < self.plan.down.count {
+            // The last row stands for what is missing, so that the edge stays as bright as it is.
+            self.full = self.stream.push(self.passed, &self.line)?;
+            self.passed += 1;
+        }
+        let mut rgba = to_rgba(&self.stream.into_samples(), self.layout, self.plan.target, conversion);
+        if !complete {
+            let scale = self.plan.height / f64::from(self.plan.target.1);
+            let edge = (f64::from(came) - self.plan.top) / scale;
+            for (y, row) in rgba.chunks_exact_mut(self.plan.target.0 as usize * 4).enumerate() {
+                let covered = (edge - y as f64).clamp(0.0, 1.0);
+                for pixel in row.as_chunks_mut::<4>().0 {
+                    pixel[3] = (f64::from(pixel[3]) * covered).round() as u8;
+                    if pixel[3] == 0 {
+                        *pixel = [0; 4];
+                    }
+                }
+            }
+        }
+        Ok((rgba, complete))
+    }
+}
+
+/// Colours by their alpha, and the alpha by its own most: all in units of 1/255 of a value.
+fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
+    let mut out = [0; 4];
+    out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
+    if layout.has_alpha() {
+        let alpha = out[layout.channels - 1];
+        out[layout.channels - 1] = 255;
+        out.iter_mut().for_each(|value| *value *= alpha);
+    }
+    out
+}
+
+/// Colours by their alpha, rounded to 16 bits, so that the sums hold.
+fn weighed_wide(pixel: &[u16], layout: Layout) -> [u32; 4] {
+    let mut out = [0; 4];
+    out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
+    if layout.has_alpha() {
+        let alpha = out[layout.channels - 1];
+        for value in &mut out[..layout.channels - 1] {
+            *value = by_alpha(*value, alpha);
+        }
+    }
+    out
+}
+
+/// The product of two parts of 65535, as one; exact to the nearest.
+fn by_alpha(value: u32, alpha: u32) -> u32 {
+    let product = value * alpha + 32_768;
+    (product + (product >> 16)) >> 16
+}
+
+fn add_narrow<const N: usize>(sums: &mut [u32], row: &[u8]) {
+    for (sums, pixel) in sums.as_chunks_mut::<N>().0.iter_mut().zip(row.as_chunks::<N>().0) {
+        let alpha = u32::from(pixel[N - 1]);
+        for channel in 0..N - 1 {
+            sums[channel] += u32::from(pixel[channel]) * alpha;
+        }
+        sums[N - 1] += 255 * alpha;
+    }
+}
+
+fn add_wide<const N: usize>(sums: &mut [u32], row: &[u16]) {
+    for (sums, pixel) in sums.as_chunks_mut::<N>().0.iter_mut().zip(row.as_chunks::<N>().0) {
+        let alpha = u32::from(pixel[N - 1]);
+        for channel in 0..N - 1 {
+            sums[channel] += by_alpha(pixel[channel].into(), alpha);
+        }
+        sums[N - 1] += alpha;
+    }
+}
+
+/// Sums over the columns of each box, rounded to the mean; `rows` went into each sum.
+fn fold<T: Copy + Into<u32>>(sums: &[T], layout: Layout, across: Axis, rows: u32, out: &mut [u8]) {
+    match layout.channels {
+        1 => fold_channels::<T, 1>(sums, layout, across, rows, out),
+        2 => fold_channels::<T, 2>(sums, layout, across, rows, out),
+        3 => fold_channels::<T, 3>(sums, layout, across, rows, out),
+        _ => fold_channels::<T, 4>(sums, layout, across, rows, out),
+    }
+}
+
+fn fold_channels<T: Copy + Into<u32>, const N: usize>(
+    sums: &[T],
+    layout: Layout,
+    across: Axis,
+    rows: u32,
+    out: &mut [u8],
+) {
+    let unit = if layout.has_alpha() && !layout.wide { 255 } else { 1 };
+    let boxes = sums.as_chunks::<N>().0.chunks(across.size as usize);
+    let mean = |columns: &[[T; N]], reciprocal: Reciprocal| {
+        let mut total = [0_u32; N];
+        for column in columns {
+            for channel in 0..N {
+                total[channel] += column[channel].into();
+            }
+        }
+        total.map(|total| reciprocal.of(total))
+    };
+    let whole = Reciprocal::new(across.size * rows * unit);
+    let reciprocal = |columns: &[[T; N]]| match columns.len() as u32 {
+        size if size == across.size => whole,
+        size => Reciprocal::new(size * rows * unit),
+    };
+    if layout.wide {
+        for (out, columns) in out.chunks_exact_mut(2 * N).zip(boxes) {
+            let means = mean(columns, reciprocal(columns));
+            for (out, mean) in out.as_chunks_mut::<2>().0.iter_mut().zip(means) {
+                *out = (mean.min(65_535) as u16).to_ne_bytes();
+            }
+        }
+    } else {
+        for (out, columns) in out.as_chunks_mut::<N>().0.iter_mut().zip(boxes) {
+            *out = mean(columns, reciprocal(columns)).map(|mean| mean.min(255) as u8);
+        }
+    }
+}
+
+/// Division by a count, rounded, without dividing.
+#[derive(Clone, Copy)]
+struct Reciprocal {
+    half: u64,
+    factor: u64,
+}
+
+impl Reciprocal {
+    fn new(count: u32) -> Self {
+        let count = u64::from(count.max(1));
+        Self { half: count / 2, factor: (1_u64 << 32).div_ceil(count) }
+    }
+
+    fn of(self, total: u32) -> u32 {
+        // No mean exceeds 65535, so the product has 48 bits.
+        (((u64::from(total) + self.half).wrapping_mul(self.factor)) >> 32) as u32
+    }
+}
+
+/// What the resampler made, as straight RGBA in sRGB.
+fn to_rgba(samples: &[u8], layout: Layout, target: (u32, u32), conversion: &Conversion) -> Vec<u8> {
+    let mut rgba = vec![[0_u8; 4]; target.0 as usize * target.1 as usize];
+    if layout.wide {
+        let samples: Vec<u16> =
+            samples.as_chunks().0.iter().map(|&sample| u16::from_ne_bytes(sample)).collect();
+        let mut wide = vec![[0_u16; 4]; rgba.len()];
+        samples::spread(&samples, layout.channels, u16::MAX, &mut wide);
+        if layout.has_alpha() {
+            for pixel in &mut wide {
+                let alpha = u32::from(pixel[3]);
+                for value in &mut pixel[..3] {
+                    let straight = (u32::from(*value) * 65_535 + alpha / 2).checked_div(alpha);
+                    *value = straight.unwrap_or(0).min(65_535) as u16;
+                }
+            }
+        }
+        conversion.wide(&wide, &mut rgba);
+    } else {
+        samples::spread(samples, layout.channels, u8::MAX, &mut rgba);
+        if layout.has_alpha() {
+            for pixel in &mut rgba {
+                let alpha = u32::from(pixel[3]);
+                for value in &mut pixel[..3] {
+                    let straight = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
+                    *value = straight.unwrap_or(0).min(255) as u8;
+                }
+            }
+        }
+        conversion.narrow(rgba.as_flattened_mut());
+    }
+    rgba.into_flattened()
+}
