@@ -72,6 +72,9 @@ async fn every_format_goes_in_and_the_thumbnail_is_what_was_asked_for() {
         (ImageFormat::WebP, "webp"),
         (ImageFormat::Tiff, "tiff"),
         (ImageFormat::Bmp, "bmp"),
+        (ImageFormat::Qoi, "qoi"),
+        (ImageFormat::Pnm, "x-portable-anymap"),
+        (ImageFormat::Tga, "x-tga"),
     ] {
         for (fit, out, expected) in [
             ("cover", "jpeg", (120, 50)),

@@ -4,11 +4,14 @@
 mod conversion;
 mod linear;
 
+mod cmyk;
+
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use crate::{Deadline, ImageError};
 
 pub(crate) use conversion::Conversion;
+pub(crate) use cmyk::cmyk_to_srgb;
 
 /// Larger profiles than this are printers' tables that say nothing of an RGB picture.
 const MAX_PROFILE: usize = 4 << 20;

@@ -1,18 +1,24 @@
 //! From a file's bytes to upright RGBA pixels.
 //!
-//! JPEG goes to `zune-jpeg` directly, GIF is read here, everything else goes through the `image` crate. All decode into
-//! one buffer that is large enough for the RGBA result, and the samples are widened or narrowed where they lie: the
-//! peak is one picture, not two. `eighth` is apart: a JPEG's channels at an eighth or a quarter of its size, for what
-//! needs no more.
+//! JPEG goes to `zune-jpeg` directly and WebP through the `image` crate; the others are read here, because the libraries
+//! for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
+//! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `eighth` is apart: a JPEG's
+//! channels at an eighth or a quarter of its size, for what needs no more.
 
 pub(crate) mod apng;
+pub(crate) mod bmp;
 mod canvas;
 pub(crate) mod eighth;
 pub(crate) mod gif;
+pub(crate) mod ico;
 pub(crate) mod jpeg;
-pub(crate) mod other;
+mod other;
+mod pixelwise;
 pub(crate) mod png;
+pub(crate) mod pnm;
+pub(crate) mod qoi;
 pub(crate) mod samples;
+pub(crate) mod tga;
 pub(crate) mod tiff;
 pub(crate) mod webp;
 
@@ -48,7 +54,11 @@ pub(crate) fn decode(
         Format::Gif => gif::decode(bytes, header, deadline),
         Format::WebP => webp::decode(bytes, header, limits, deadline),
         Format::Tiff => tiff::decode(bytes, header, limits, deadline),
-        Format::Bmp => other::decode_any(bytes, header, limits, deadline),
+        Format::Bmp => bmp::decode(bytes, header, deadline),
+        Format::Ico => ico::decode(bytes, header, limits, deadline),
+        Format::Qoi => qoi::decode(bytes, header, deadline),
+        Format::Pnm => pnm::decode(bytes, header, deadline),
+        Format::Tga => tga::decode(bytes, header, deadline),
     };
     deadline.check()?;
     let Decoded { mut rgba, may_have_alpha, profile } = decoded?;

@@ -15,7 +15,9 @@ pub enum ImageError {
     #[error("the image is empty: it has no bytes or no pixels; send the whole file")]
     Empty,
     /// The first bytes belong to no kind of image that is known.
-    #[error("this is not an image of a known kind; send JPEG, PNG, GIF, WebP, TIFF or BMP")]
+    #[error(
+        "this is not an image of a known kind; send JPEG, PNG, GIF, WebP, TIFF, BMP, ICO, QOI, PNM or TGA"
+    )]
     UnknownFormat,
     /// A kind that is recognised and refused.
     #[error("{kind} is not supported: {advice}")]

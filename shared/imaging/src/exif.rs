@@ -7,18 +7,11 @@ use crate::orient::Orientation;
 
 /// TIFF tag 274, `Orientation`; the same in EXIF.
 const ORIENTATION: u16 = 0x0112;
-/// TIFF tag 259, `Compression`.
-const COMPRESSION: u16 = 0x0103;
 
 /// The orientation that an EXIF block (or a whole TIFF file) states in its first directory.
 pub(crate) fn orientation(block: &[u8]) -> Option<Orientation> {
     let tiff = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     Orientation::from_exif(first_directory_value(tiff, ORIENTATION)?)
-}
-
-/// The compression that a classic TIFF file states in its first directory.
-pub(crate) fn tiff_compression(file: &[u8]) -> Option<u32> {
-    first_directory_value(file, COMPRESSION)
 }
 
 /// The first value of a tag in the first directory, where it is a whole number that the entry itself holds.

@@ -2,7 +2,7 @@
 
 use crate::{
     Deadline, Format, ImageError, Limits,
-    decode::{gif, jpeg, other, png, tiff, webp},
+    decode::{bmp, gif, ico, jpeg, png, pnm, qoi, tga, tiff, webp},
     orient::Orientation,
 };
 
@@ -40,8 +40,12 @@ impl Header {
             Format::Png => png::header(bytes, limits),
             Format::Gif => gif::header(bytes),
             Format::WebP => webp::header(bytes, limits, deadline),
-            Format::Tiff => tiff::header(bytes, limits, deadline),
-            Format::Bmp => other::header(bytes, format, limits, deadline),
+            Format::Tiff => tiff::header(bytes, limits),
+            Format::Bmp => bmp::header(bytes),
+            Format::Ico => ico::header(bytes, limits, deadline),
+            Format::Qoi => qoi::header(bytes),
+            Format::Pnm => pnm::header(bytes),
+            Format::Tga => tga::header(bytes),
         };
         // A decoder that was stopped reports some failure of its own: the deadline is the reason.
         deadline.check()?;

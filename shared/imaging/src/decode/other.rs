@@ -1,55 +1,9 @@
-//! What goes through the `image` crate: kinds without a module of their own, and what those with one share.
+//! What the kinds that go through the `image` crate share.
 
-use image::{ColorType, ImageDecoder, ImageResult, Limits as DecoderLimits, codecs::bmp::BmpDecoder};
+use image::{ColorType, ImageDecoder, ImageResult, Limits as DecoderLimits};
 
 use super::{Decoded, samples};
-use crate::{
-    Deadline, Format, ImageError, Limits, deadline::TimedReader, header::Header, orient::Orientation,
-};
-
-/// Reads the headers of a kind that has no module of its own.
-///
-/// # Errors
-/// As [`Header::read`].
-pub(crate) fn header(
-    bytes: &[u8],
-    format: Format,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Header, ImageError> {
-    let decoder = open(bytes, format, limits, deadline)?;
-    Ok(Header {
-        format,
-        stored: decoder.dimensions(),
-        orientation: Orientation::UPRIGHT,
-        frames: 1,
-        beside: beyond_rgba(&decoder),
-        largest_frame: (0, 0),
-    })
-}
-
-/// Decodes a kind that has no module of its own.
-pub(super) fn decode_any(
-    bytes: &[u8],
-    header: &Header,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Decoded, ImageError> {
-    decode(open(bytes, header.format, limits, deadline)?, header, limits, None)
-}
-
-fn open<'a>(
-    bytes: &'a [u8],
-    format: Format,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
-    let reader = TimedReader::new(bytes, deadline);
-    match format {
-        Format::Bmp => Ok(Box::new(limited(BmpDecoder::new(reader), format, limits)?)),
-        _ => Err(ImageError::UnsupportedFeature { format, source: "no decoder".into() }),
-    }
-}
+use crate::{Format, ImageError, Limits, header::Header};
 
 /// Our limits in the decoders' words: what a decoder may take for itself, in bytes.
 pub(super) fn decoder_limits(limits: &Limits) -> DecoderLimits {

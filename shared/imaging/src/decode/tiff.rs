@@ -1,66 +1,230 @@
-//! TIFF and BigTIFF, the first page.
+//! TIFF and BigTIFF, by the TIFF 6.0 specification, Adobe's technical notes and libtiff's habits.
+//!
+//! Read here and not by the `tiff` crate: that gives a chunk whole or not at all, and nothing of chroma shared by pixels,
+//! of palettes, of depths other than 8, 16 and 32 bits, of fax before group 4, nor of files that break a rule without
+//! harm. A chunk's rows go straight to their place in the picture; beside it there is one row at a time, or one chunk
+//! where those are JPEGs.
 
-use image::{ImageDecoder as _, codecs::tiff::TiffDecoder};
+mod directory;
+mod fax;
+mod jpeg;
+mod meaning;
+mod packed;
+mod page;
+mod samples;
 
-use super::{Decoded, other};
-use crate::{
-    Deadline, Format, ImageError, Limits, deadline::TimedReader, exif, header::Header, orient::Orientation,
-    scan::Scan,
-};
+use directory::{Directory, File, tag};
+use packed::Unpacked;
+use page::{Colour, Compression, Page};
+use samples::Samples;
+
+use super::{Decoded, pixelwise};
+use crate::{Deadline, Format, ImageError, Limits, header::Header, orient::Orientation};
+
+/// Pages that are looked at to find one that is no thumbnail and no mask.
+const MAX_PAGES: usize = 256;
+
+/// The brightest light that a picture in floats is believed to have, where white is 1.
+const BRIGHT: f64 = 64.0;
+
+/// Rows between two looks at the clock.
+const ROWS: u32 = 64;
 
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`].
-pub(crate) fn header(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Header, ImageError> {
-    const JPEG: u32 = 7;
-    let mut decoder = open(bytes, limits, deadline)?;
-    let orientation = decoder.orientation().ok().and_then(|it| Orientation::from_exif(it.to_exif().into()));
-    let depth = u64::from(decoder.color_type().bytes_per_pixel());
+/// As [`Header::read`]; [`ImageError::Unsupported`] for a camera's raw file.
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
+    let page = Page::read(first_page(bytes)?, limits)?;
+    let orientation = page.directory.number(tag::ORIENTATION).and_then(|value| u32::try_from(value).ok());
+    let cmyk = if page.colour == Colour::Cmyk { 4 } else { 0 };
+    let jpeg = if page.compression == Compression::Jpeg { page.samples_in_chunk() as u64 } else { 0 };
     Ok(Header {
         format: Format::Tiff,
-        stored: decoder.dimensions(),
-        orientation: orientation.unwrap_or(Orientation::UPRIGHT),
+        stored: (page.width, page.height),
+        orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
-        // The decoder's own buffer, with CMYK's fourth channel.
-        beside: other::beyond_rgba(&decoder) + depth * 4 / 3 + 1,
-        // BigTIFF's directory is not read here, so it is always looked through.
-        largest_frame: match exif::tiff_compression(bytes) {
-            None | Some(JPEG) => largest_jpeg(bytes),
-            Some(_) => (0, 0),
-        },
+        // CMYK is converted from one buffer to another, and a JPEG may hold all of the picture.
+        beside: cmyk.max(jpeg),
+        largest_frame: (0, 0),
     })
 }
 
-fn open<'a>(
-    bytes: &'a [u8],
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<TiffDecoder<TimedReader<'a>>, ImageError> {
-    other::limited(TiffDecoder::new(TimedReader::new(bytes, deadline)), Format::Tiff, limits)
+/// The directory of the first page that is neither a thumbnail of another nor a mask; of the first page at all, where
+/// every one is.
+fn first_page(bytes: &[u8]) -> Result<Directory<'_>, ImageError> {
+    let unreadable = || pixelwise::unreadable(Format::Tiff);
+    let (file, first) = File::open(bytes).ok_or_else(unreadable)?;
+    let mut page = file.directory(first);
+    let mut fallback = None;
+    for _ in 0..MAX_PAGES {
+        let Some(directory) = page else { break };
+        if directory.entry(tag::WIDTH).is_some() {
+            if is_camera_raw(file, &directory) {
+                let advice = "export it as JPEG and send that";
+                return Err(ImageError::Unsupported { kind: "camera raw", advice });
+            }
+            let reduced_or_mask = directory.number_or(tag::NEW_SUBFILE_TYPE, 0) & 5 != 0
+                || directory.number_or(tag::SUBFILE_TYPE, 1) == 2;
+            if !reduced_or_mask {
+                return Ok(directory);
+            }
+            fallback = fallback.or(Some(directory));
+        }
+        page = directory.next().and_then(|at| file.directory(at));
+    }
+    fallback.ok_or_else(unreadable)
 }
 
-/// Decodes the first page.
+/// Cameras write TIFF files in which the page is a small preview, and the picture proper is not for showing.
+fn is_camera_raw(file: File<'_>, directory: &Directory<'_>) -> bool {
+    /// A mosaic of colours, or light that is not developed.
+    const RAW: [u64; 2] = [32_803, 34_892];
+    let raw = |directory: &Directory<'_>| RAW.contains(&directory.number_or(tag::PHOTOMETRIC, 0));
+    let subs = directory.entry(tag::SUB_DIRECTORIES);
+    let mut subs = (0..subs.map_or(0, |subs| subs.count.min(MAX_PAGES)))
+        .filter_map(|index| usize::try_from(subs?.number(index)?).ok())
+        .filter_map(|at| file.directory(at));
+    file.bytes.get(8..10) == Some(b"CR")
+        || directory.entry(tag::DNG_VERSION).is_some()
+        || raw(directory)
+        || subs.any(|sub| raw(&sub))
+}
+
+/// Decodes the first page, all chunks of it that can be read.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
-    let mut decoder = open(bytes, limits, deadline)?;
-    let profile = decoder.icc_profile().ok().flatten();
-    other::decode(decoder, header, limits, profile)
+    let page = Page::read(first_page(bytes)?, limits)?;
+    let mut samples = Samples::of(&page);
+    let mut rgba = vec![0; page.width as usize * page.height as usize * 4];
+    let mut rows =
+        Chunks { page: &page, samples: &samples, limits, deadline }.read(rgba.as_chunks_mut().0)?;
+    // Floats so far above white that they are on another scale; a little above is only bright.
+    let greatest = samples.greatest.get();
+    if greatest > BRIGHT {
+        samples.white = greatest.max(255.0);
+        rows = Chunks { page: &page, samples: &samples, limits, deadline }.read(rgba.as_chunks_mut().0)?;
+    }
+    if rows == 0 {
+        return Err(ImageError::corrupt(Format::Tiff, "no strip and no tile can be read"));
+    }
+    let profile = page.directory.entry(tag::ICC_PROFILE).map(|entry| entry.raw());
+    let rgba = meaning::to_rgba(&page, &samples, rgba, profile, deadline)?;
+    let may_have_alpha = page.colour != Colour::Cmyk;
+    let own = matches!(page.colour, Colour::Cmyk | Colour::Lab { .. });
+    let mut decoded = pixelwise::shown(header, rgba, may_have_alpha, 1, 1)?;
+    decoded.profile = profile.filter(|_| !own).map(<[u8]>::to_vec);
+    Ok(decoded)
 }
 
-/// The largest size that a JPEG inside claims. The TIFF decoder allocates what such a strip says of itself,
-/// whatever the TIFF's own tags say.
-fn largest_jpeg(file: &[u8]) -> (u32, u32) {
-    let mut scan = Scan::default();
-    for at in file.windows(9) {
-        // Start of frame (baseline, extended, progressive), two bytes of length, 8 bits, height, width.
-        if let [0xff, 0xc0..=0xc2, 0, 11..=20, 8, h0, h1, w0, w1] = *at {
-            scan.saw_frame(u32::from_be_bytes([0, 0, w0, w1]), u32::from_be_bytes([0, 0, h0, h1]));
+/// The chunks of a page, on their way into the picture.
+struct Chunks<'a> {
+    page: &'a Page<'a>,
+    samples: &'a Samples<'a>,
+    limits: &'a Limits,
+    deadline: Deadline,
+}
+
+/// Where a chunk lies in the picture, in pixels, less what lies beyond it.
+#[derive(Clone, Copy)]
+struct Place {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Chunks<'_> {
+    /// Reads them all; gives how many rows of chunks could be read.
+    fn read(&self, out: &mut [[u8; 4]]) -> Result<usize, ImageError> {
+        let (across, down) = self.page.grid();
+        let (width, height) = (self.page.chunk.0 as usize, self.page.chunk.1 as usize);
+        let row_bytes = self.page.row_bytes().unwrap_or(usize::MAX);
+        if self.page.compression != Compression::Jpeg {
+            self.limits.check_memory(row_bytes as u64)?;
         }
+        let mut rows = 0;
+        for plane in 0..if self.page.planar { self.page.samples } else { 1 } {
+            for index in 0..across * down {
+                self.deadline.check()?;
+                let (left, top) = (index % across * width, index / across * height);
+                let place = Place {
+                    left,
+                    top,
+                    width: width.min(self.page.width as usize - left),
+                    height: height.min(self.page.height as usize - top),
+                };
+                let Some(packed) = self.page.packed(plane * across * down + index) else { continue };
+                rows += match Unpacked::new(self.page, packed) {
+                    Some(unpacked) => self.rows(unpacked, row_bytes, plane, place, out)?,
+                    None => self.jpeg(packed, plane, place, out)?,
+                };
+            }
+        }
+        Ok(rows)
     }
-    scan.largest_frame
+
+    /// One row of a chunk's place in the picture.
+    fn row<'o>(&self, out: &'o mut [[u8; 4]], place: Place, row: usize) -> &'o mut [[u8; 4]] {
+        let start = (place.top + row) * self.page.width as usize + place.left;
+        &mut out[start..start + place.width]
+    }
+
+    /// A chunk that is unpacked row by row.
+    fn rows(
+        &self,
+        mut unpacked: Unpacked<'_>,
+        row_bytes: usize,
+        plane: usize,
+        place: Place,
+        out: &mut [[u8; 4]],
+    ) -> Result<usize, ImageError> {
+        let (mut row, mut scratch) = (vec![0; row_bytes], Vec::new());
+        let (across, down) = (self.page.subsampling.0 as usize, self.page.subsampling.1 as usize);
+        for (done, first) in (0..place.height).step_by(down).enumerate() {
+            if (done as u32).is_multiple_of(ROWS) {
+                self.deadline.check()?;
+            }
+            if !unpacked.fill(&mut row) {
+                return Ok(done);
+            }
+            if (across, down) == (1, 1) {
+                self.samples.unpredict(&mut row, &mut scratch);
+                self.samples.put(&row, plane, self.row(out, place, first));
+            } else {
+                let group = across * down + 2;
+                for line in 0..down.min(place.height - first) {
+                    let pixels = self.row(out, place, first + line).chunks_mut(across);
+                    for (pixels, group) in pixels.zip(row.chunks_exact(group)) {
+                        let (luma, chroma) = group.split_at(across * down);
+                        for (pixel, luma) in pixels.iter_mut().zip(&luma[line * across..]) {
+                            *pixel = [*luma, chroma[0], chroma[1], 255];
+                        }
+                    }
+                }
+            }
+        }
+        Ok(place.height)
+    }
+
+    /// A chunk that is a JPEG.
+    fn jpeg(
+        &self,
+        packed: &[u8],
+        plane: usize,
+        place: Place,
+        out: &mut [[u8; 4]],
+    ) -> Result<usize, ImageError> {
+        let Some(chunk) = jpeg::decode(self.page, packed, self.limits, self.deadline)? else { return Ok(0) };
+        let rows = chunk.samples.chunks_exact(chunk.width * chunk.count).take(place.height);
+        let shown = rows.len();
+        for (row, samples) in rows.enumerate() {
+            self.samples.put(samples, plane, self.row(out, place, row));
+        }
+        Ok(shown)
+    }
 }

@@ -33,7 +33,9 @@ fn the_picture_is_the_same_whatever_the_file() {
         SAMPLES
             .into_iter()
             // Black and white only, faded, or converted by CMYK's naive formula.
-            .filter(|(name, _)| !["bilevel.tif", "lossy-alpha.webp", "cmyk.jpg", "cmyk.tif"].contains(name))
+            .filter(|(name, _)| {
+                !["bilevel.tif", "group3.tif", "lossy-alpha.webp", "cmyk.jpg", "cmyk.tif"].contains(name)
+            })
             .map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
     ) {
         let image = decode(bytes);
@@ -144,10 +146,51 @@ fn a_truncated_jpeg_is_shown_as_far_as_it_goes() {
 }
 
 #[test]
+fn what_is_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
+    // Those that begin with the first row, those that begin with the last, and one in strips.
+    for (name, bytes, [there, not_there]) in [
+        ("QOI", file(ImageFormat::Qoi), [0, 3]),
+        ("PNM", file(ImageFormat::Pnm), [0, 3]),
+        ("TGA", file(ImageFormat::Tga), [0, 3]),
+        ("a TGA of indices", sample("palette.tga"), [2, 1]),
+        ("BMP", file(ImageFormat::Bmp), [2, 1]),
+        ("a BMP of indices", sample("palette.bmp"), [2, 1]),
+        ("TIFF", sample("ycbcr.tif"), [0, 3]),
+    ] {
+        let whole = decode(bytes.clone());
+        let cut = decode(bytes[..bytes.len() * 3 / 5].to_vec());
+        let corner = |image: &imaging::Image, quarter: usize| {
+            at(image, [0.05, 0.95][quarter % 2], [0.02, 0.98][quarter / 2])
+        };
+        assert_eq!(corner(&cut, there), corner(&whole, there), "{name}");
+        assert_eq!(corner(&cut, not_there), [0; 4], "{name}");
+        assert!(cut.has_alpha() && !whole.has_alpha(), "{name}");
+    }
+}
+
+#[test]
+fn the_largest_picture_of_an_icon_is_shown() {
+    let icon = decode(sample("bitmap.ico"));
+    assert_eq!((icon.width(), icon.height()), (WIDTH, HEIGHT), "the other is 16 pixels wide");
+    let mut cursor = sample("bitmap.ico");
+    cursor[2] = 2;
+    assert_eq!(open(cursor).expect("a cursor").format(), Format::Ico);
+}
+
+#[test]
 fn what_shows_nothing_is_corrupt() {
     for format in ENCODABLE {
         let whole = file(format);
-        let cut = whole[..whole.len() / 8].to_vec();
+        // The headers of those that show every row there is, and of the others some of what is packed.
+        let headers = match format {
+            ImageFormat::Bmp => 54,
+            ImageFormat::Qoi => 14,
+            ImageFormat::Pnm => 13,
+            // Without a pixel behind it, nothing tells such a header from anything else.
+            ImageFormat::Tga => continue,
+            _ => whole.len() / 8,
+        };
+        let cut = whole[..headers].to_vec();
         let result = open(cut).and_then(|source| source.image().cloned());
         assert!(matches!(result, Err(ImageError::Corrupt { .. })), "{format:?}: {result:?}");
     }

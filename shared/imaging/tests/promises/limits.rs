@@ -56,17 +56,30 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
         }
     }
 
+    let icon = |png: &[u8]| {
+        let entry =
+            [&[0, 0, 0, 0, 1, 0, 32, 0][..], &(png.len() as u32).to_le_bytes(), &[22, 0, 0, 0]].concat();
+        [&[0, 0, 1, 0, 1, 0][..], &entry, png].concat()
+    };
+    let mut qoi = file(ImageFormat::Qoi);
+    qoi[4..12].copy_from_slice(&[side.to_be_bytes(); 2].concat());
+    let mut tga = file(ImageFormat::Tga);
+    tga[12..16].copy_from_slice(&shorts);
+
     vec![
         ("BMP", bmp),
         ("GIF", gif),
         ("a GIF frame", gif_frame),
         ("JPEG", jpeg_frame(file(ImageFormat::Jpeg))),
-        ("PNG", png),
+        ("PNG", png.clone()),
         ("lossless WebP", lossless),
         ("lossy WebP", lossy),
         ("a WebP frame", hidden),
         ("TIFF", tiff),
-        ("a TIFF strip", jpeg_frame(sample("jpeg.tif"))),
+        ("ICO", icon(&png)),
+        ("QOI", qoi),
+        ("PNM", format!("P6 {side} {side} 255 abc").into_bytes()),
+        ("TGA", tga),
     ]
 }
 
@@ -77,6 +90,15 @@ fn a_small_file_that_claims_to_be_huge_is_refused_in_every_format() {
         let error = open(bytes).expect_err(name);
         assert_eq!(error.code(), "too_many_pixels", "{name}: {error}");
     }
+}
+
+#[test]
+fn a_strip_that_claims_to_be_larger_than_its_page_is_not_decoded() {
+    let mut file = sample("jpeg.tif");
+    let frame = file.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame header");
+    file[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
+    let result = open(file).and_then(|source| source.image().cloned());
+    assert_eq!(result.expect_err("must be refused").code(), "corrupt_image");
 }
 
 #[test]

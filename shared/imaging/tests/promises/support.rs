@@ -38,30 +38,41 @@ pub(crate) fn file(format: ImageFormat) -> Vec<u8> {
     encoded(&picture, format)
 }
 
-pub(crate) const ENCODABLE: [ImageFormat; 6] = [
+pub(crate) const ENCODABLE: [ImageFormat; 10] = [
     ImageFormat::Jpeg,
     ImageFormat::Png,
     ImageFormat::Gif,
     ImageFormat::WebP,
     ImageFormat::Tiff,
     ImageFormat::Bmp,
+    ImageFormat::Ico,
+    ImageFormat::Qoi,
+    ImageFormat::Pnm,
+    ImageFormat::Tga,
 ];
 
 /// Files of kinds that there is no Rust encoder for here; `make.py` makes them.
-pub(crate) const SAMPLES: [(&str, &[u8]); 13] = [
+pub(crate) const SAMPLES: [(&str, &[u8]); 20] = [
     ("animated.gif", include_bytes!("samples/animated.gif")),
     ("animated.png", include_bytes!("samples/animated.png")),
     ("animated.webp", include_bytes!("samples/animated.webp")),
+    ("big.tif", include_bytes!("samples/big.tif")),
     ("bilevel.tif", include_bytes!("samples/bilevel.tif")),
+    ("bitmap.ico", include_bytes!("samples/bitmap.ico")),
     ("cmyk.jpg", include_bytes!("samples/cmyk.jpg")),
     ("cmyk.tif", include_bytes!("samples/cmyk.tif")),
+    ("group3.tif", include_bytes!("samples/group3.tif")),
     ("jpeg.tif", include_bytes!("samples/jpeg.tif")),
     ("lossy-alpha.webp", include_bytes!("samples/lossy-alpha.webp")),
     ("lossy.webp", include_bytes!("samples/lossy.webp")),
+    ("packbits.tif", include_bytes!("samples/packbits.tif")),
     ("palette.bmp", include_bytes!("samples/palette.bmp")),
     ("palette.png", include_bytes!("samples/palette.png")),
+    ("palette.tga", include_bytes!("samples/palette.tga")),
+    ("palette.tif", include_bytes!("samples/palette.tif")),
     ("progressive.jpg", include_bytes!("samples/progressive.jpg")),
     ("subsampled.jpg", include_bytes!("samples/subsampled.jpg")),
+    ("ycbcr.tif", include_bytes!("samples/ycbcr.tif")),
 ];
 
 pub(crate) fn sample(name: &str) -> Vec<u8> {

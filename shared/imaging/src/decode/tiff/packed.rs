@@ -1,0 +1,171 @@
+//! Bytes unpacked: not packed at all, PackBits, LZW and deflate. Each gives what it can before an error or the end.
+
+use std::borrow::Cow;
+
+use flate2::{Decompress, FlushDecompress, Status};
+use weezl::{BitOrder, LzwStatus, decode::Configuration};
+
+use super::{
+    fax::Fax,
+    page::{Compression, Page},
+};
+
+/// A chunk being unpacked.
+pub(super) struct Unpacked<'a> {
+    packed: Cow<'a, [u8]>,
+    /// How much of it was read.
+    read: usize,
+    state: State,
+}
+
+enum State {
+    Plain,
+    PackBits {
+        /// Bytes of the run or of the literals that are left.
+        left: usize,
+        /// The byte of a run.
+        run: Option<u8>,
+    },
+    Lzw(Box<weezl::decode::Decoder>),
+    Deflate(Box<Decompress>),
+    Fax(Box<Fax>),
+}
+
+impl<'a> Unpacked<'a> {
+    /// Begins to unpack a chunk; `None` where it is a JPEG, which is not unpacked by rows.
+    pub(super) fn new(page: &Page<'_>, packed: &'a [u8]) -> Option<Self> {
+        let state = match page.compression {
+            Compression::None => State::Plain,
+            Compression::PackBits => State::PackBits { left: 0, run: None },
+            Compression::Lzw => State::Lzw(Box::new(lzw(packed).build())),
+            Compression::Deflate => State::Deflate(Box::new(Decompress::new(true))),
+            Compression::Fax(kind) => State::Fax(Box::new(Fax::new(kind, page.chunk.0))),
+            Compression::Jpeg => return None,
+        };
+        let packed = if page.reversed {
+            Cow::Owned(packed.iter().map(|byte| byte.reverse_bits()).collect())
+        } else {
+            Cow::Borrowed(packed)
+        };
+        Some(Self { packed, read: 0, state })
+    }
+
+    /// Unpacks into all of `out`; false where it ends before that.
+    pub(super) fn fill(&mut self, out: &mut [u8]) -> bool {
+        let packed = self.packed.get(self.read..).unwrap_or_default();
+        match &mut self.state {
+            State::Plain => {
+                let Some((now, _)) = packed.split_at_checked(out.len()) else { return false };
+                out.copy_from_slice(now);
+                self.read += out.len();
+                true
+            }
+            State::PackBits { left, run } => {
+                let (read, filled) = unpack_bits(packed, left, run, out);
+                self.read += read;
+                filled
+            }
+            State::Lzw(decoder) => {
+                let mut filled = 0;
+                while filled < out.len() {
+                    let packed = self.packed.get(self.read..).unwrap_or_default();
+                    let step = decoder.decode_bytes(packed, &mut out[filled..]);
+                    self.read += step.consumed_in;
+                    filled += step.consumed_out;
+                    if !matches!(step.status, Ok(LzwStatus::Ok)) || step.consumed_in + step.consumed_out == 0
+                    {
+                        break;
+                    }
+                }
+                filled == out.len()
+            }
+            State::Deflate(decoder) => {
+                let mut filled = 0;
+                while filled < out.len() {
+                    let packed = self.packed.get(self.read..).unwrap_or_default();
+                    let (before_in, before_out) = (decoder.total_in(), decoder.total_out());
+                    let status = decoder.decompress(packed, &mut out[filled..], FlushDecompress::None);
+                    let read = (decoder.total_in() - before_in) as usize;
+                    let written = (decoder.total_out() - before_out) as usize;
+                    self.read += read;
+                    filled += written;
+                    if !matches!(status, Ok(Status::Ok)) || read + written == 0 {
+                        break;
+                    }
+                }
+                filled == out.len()
+            }
+            State::Fax(fax) => fax.row(&self.packed, out),
+        }
+    }
+}
+
+/// Before TIFF 5.0 some writers put the lowest bit of a code first, which the first code, always 256, gives away.
+fn lzw(packed: &[u8]) -> Configuration {
+    let configuration = match packed {
+        [0, second, ..] if second & 1 == 1 => Configuration::new(BitOrder::Lsb, 8),
+        _ => Configuration::with_tiff_size_switch(BitOrder::Msb, 8),
+    };
+    configuration.with_yield_on_full_buffer(true)
+}
+
+/// Apple's PackBits. Gives how much was read, and whether `out` is full.
+fn unpack_bits(packed: &[u8], left: &mut usize, run: &mut Option<u8>, out: &mut [u8]) -> (usize, bool) {
+    let (mut read, mut filled) = (0, 0);
+    while filled < out.len() {
+        if *left == 0 {
+            let Some(&head) = packed.get(read) else { break };
+            read += 1;
+            match head.cast_signed() {
+                -128 => continue,
+                literals @ 0.. => (*left, *run) = (literals as usize + 1, None),
+                negative => {
+                    let Some(&byte) = packed.get(read) else { break };
+                    read += 1;
+                    (*left, *run) = (usize::from(negative.unsigned_abs()) + 1, Some(byte));
+                }
+            }
+        }
+        let now = (*left).min(out.len() - filled);
+        let to = &mut out[filled..filled + now];
+        if let Some(byte) = *run {
+            to.fill(byte);
+        } else if let Some(literals) = packed.get(read..read + now) {
+            to.copy_from_slice(literals);
+            read += now;
+        } else {
+            break;
+        }
+        *left -= now;
+        filled += now;
+    }
+    (read, filled == out.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pack_bits_go_on_where_they_were_left() {
+        // Apple's own example.
+        let packed =
+            [0xfe, 0xaa, 0x02, 0x80, 0x00, 0x2a, 0xfd, 0xaa, 0x03, 0x80, 0x00, 0x2a, 0x22, 0xf7, 0xaa];
+        let expected = [
+            0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0x22, 0xaa, 0xaa,
+            0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+        ];
+        for step in 1..=expected.len() {
+            let (mut read, mut left, mut run, mut all) = (0, 0, None, Vec::new());
+            while all.len() < expected.len() {
+                let mut out = vec![0; step.min(expected.len() - all.len())];
+                let (now, full) = unpack_bits(&packed[read..], &mut left, &mut run, &mut out);
+                assert!(full, "{step}");
+                read += now;
+                all.extend(out);
+            }
+            assert_eq!(all, expected, "{step} at a time");
+            assert!(!unpack_bits(&packed[read..], &mut left, &mut run, &mut [0]).1, "and no more");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Unpacked rows as samples of 8 bits: each goes to its place in the four bytes of its pixel, from where `meaning` takes
+//! them. Alpha, and the black ink of CMYK, is the last of the four.
+
+use std::cell::Cell;
+
+use super::page::{Colour, Kind, Page, Predictor};
+use crate::decode::pixelwise::to_eight_bits;
+
+/// How the rows of a page become samples.
+pub(super) struct Samples<'a> {
+    page: &'a Page<'a>,
+    /// Whether the lower bytes of a sample come first.
+    little: bool,
+    /// Whether a pixel's four bytes are to be one float, for what is black and what is white is not known yet.
+    pub(super) open_range: bool,
+    /// What is white among floats that are colours.
+    pub(super) white: f64,
+    /// The greatest of those that were seen.
+    pub(super) greatest: Cell<f64>,
+}
+
+impl<'a> Samples<'a> {
+    pub(super) fn of(page: &'a Page<'a>) -> Self {
+        Self {
+            page,
+            // Floats that were predicted have their highest byte first.
+            little: page.directory.file().little() && page.predictor != Predictor::Float,
+            open_range: matches!(page.colour, Colour::Grey { .. })
+                && match page.kind {
+                    Kind::Unsigned => page.bits >= 32,
+                    Kind::Signed => page.bits > 8,
+                    Kind::Float => true,
+                },
+            white: 1.0,
+            greatest: Cell::new(0.0),
+        }
+    }
+
+    /// Where in the four bytes a sample goes, if it goes anywhere.
+    fn place(&self, sample: usize) -> Option<usize> {
+        match (self.page.colour, self.page.alpha) {
+            _ if self.open_range => (sample == 0).then_some(0),
+            (_, Some((alpha, _))) if sample == alpha => Some(3),
+            (Colour::Grey { .. } | Colour::Palette, _) => (sample == 0).then_some(0),
+            (Colour::Cmyk, _) => (sample < 4).then_some(sample),
+            _ => (sample < 3).then_some(sample),
+        }
+    }
+
+    /// Undoes the predictor, in place. A row of floats has its highest bytes first after that.
+    pub(super) fn unpredict(&self, row: &mut [u8], scratch: &mut Vec<u8>) {
+        let samples = self.page.samples_in_chunk();
+        match (self.page.predictor, self.page.bits) {
+            (Predictor::None, _) => {}
+            (Predictor::Horizontal, 8) => {
+                for at in samples..row.len() {
+                    row[at] = row[at].wrapping_add(row[at - samples]);
+                }
+            }
+            (Predictor::Horizontal, 16) => self.sum::<2>(row, samples, |one, other, little| {
+                let read = if little { u16::from_le_bytes } else { u16::from_be_bytes };
+                let sum = read(one).wrapping_add(read(other));
+                if little { sum.to_le_bytes() } else { sum.to_be_bytes() }
+            }),
+            (Predictor::Horizontal, 32) => self.sum::<4>(row, samples, |one, other, little| {
+                let read = if little { u32::from_le_bytes } else { u32::from_be_bytes };
+                let sum = read(one).wrapping_add(read(other));
+                if little { sum.to_le_bytes() } else { sum.to_be_bytes() }
+            }),
+            (Predictor::Horizontal, _) => self.sum::<8>(row, samples, |one, other, little| {
+                let read = if little { u64::from_le_bytes } else { u64::from_be_bytes };
+                let sum = read(one).wrapping_add(read(other));
+                if little { sum.to_le_bytes() } else { sum.to_be_bytes() }
+            }),
+            (Predictor::Float, bits) => {
+                for at in samples..row.len() {
+                    row[at] = row[at].wrapping_add(row[at - samples]);
+                }
+                scratch.clear();
+                scratch.extend_from_slice(row);
+                let bytes = bits as usize / 8;
+                let values = row.len() / bytes;
+                for (value, out) in row.chunks_exact_mut(bytes).enumerate() {
+                    for (byte, out) in out.iter_mut().enumerate() {
+                        *out = scratch[byte * values + value];
+                    }
+                }
+            }
+        }
+    }
+
+    fn sum<const N: usize>(
+        &self,
+        row: &mut [u8],
+        samples: usize,
+        add: impl Fn([u8; N], [u8; N], bool) -> [u8; N],
+    ) {
+        let values = row.as_chunks_mut::<N>().0;
+        for at in samples..values.len() {
+            values[at] = add(values[at], values[at - samples], self.little);
+        }
+    }
+
+    /// Puts a row's samples to their places; `first` is the sample that the row's chunk begins with.
+    pub(super) fn put(&self, row: &[u8], first: usize, out: &mut [[u8; 4]]) {
+        if first == 0 && !self.open_range && self.page.colour != Colour::Cmyk {
+            // Opaque, until a sample says otherwise.
+            out.iter_mut().for_each(|pixel| pixel[3] = 255);
+        }
+        let count = self.page.samples_in_chunk();
+        for sample in 0..count {
+            if let Some(place) = self.place(first + sample) {
+                self.put_one(row, sample, count, place, out);
+            }
+        }
+    }
+
+    fn put_one(&self, row: &[u8], sample: usize, count: usize, place: usize, out: &mut [[u8; 4]]) {
+        let indices = (0..out.len()).map(|pixel| pixel * count + sample);
+        let pixels = out.iter_mut().zip(indices);
+        let page = self.page;
+        match (page.kind, page.bits) {
+            _ if self.open_range => {
+                pixels.for_each(|(pixel, at)| *pixel = (self.number(row, at) as f32).to_ne_bytes());
+            }
+            (Kind::Float, _) => {
+                let mut greatest = self.greatest.get();
+                for (pixel, at) in pixels {
+                    let value = self.number(row, at);
+                    greatest = greatest.max(value);
+                    pixel[place] = (value / self.white * 255.0).round() as u8;
+                }
+                self.greatest.set(greatest);
+            }
+            // Bytes are bytes, even where they are called signed: many writers do so that mean no such thing.
+            (_, 8) => pixels.for_each(|(pixel, at)| pixel[place] = row.get(at).copied().unwrap_or(0)),
+            (_, bits) if page.colour == Colour::Palette => {
+                pixels.for_each(|(pixel, at)| pixel[place] = self.whole(row, at, bits) as u8);
+            }
+            (_, 16) if matches!(page.colour, Colour::Lab { .. }) => {
+                pixels.for_each(|(pixel, at)| pixel[place] = (self.whole(row, at, 16) >> 8) as u8);
+            }
+            (Kind::Unsigned, bits) => {
+                let max = if bits >= 32 { u32::MAX } else { (1 << bits) - 1 };
+                let spare = bits.saturating_sub(32);
+                pixels.for_each(|(pixel, at)| {
+                    pixel[place] = to_eight_bits((self.whole(row, at, bits) >> spare) as u32, max);
+                });
+            }
+            // Zero is black: what is below is no blacker.
+            (Kind::Signed, bits) => {
+                let max = (1_u64 << (bits - 1)) - 1;
+                let spare = bits.saturating_sub(33);
+                pixels.for_each(|(pixel, at)| {
+                    let value = self.whole(row, at, bits);
+                    let value = if value > max { 0 } else { value };
+                    pixel[place] = to_eight_bits((value >> spare) as u32, (max >> spare).max(1) as u32);
+                });
+            }
+        }
+    }
+
+    /// One sample as a whole number; behind the end of the row it is zero.
+    #[inline]
+    fn whole(&self, row: &[u8], at: usize, bits: u32) -> u64 {
+        match bits {
+            16 => {
+                let raw = bytes(row, at);
+                u64::from(if self.little { u16::from_le_bytes(raw) } else { u16::from_be_bytes(raw) })
+            }
+            32 => {
+                let raw = bytes(row, at);
+                u64::from(if self.little { u32::from_le_bytes(raw) } else { u32::from_be_bytes(raw) })
+            }
+            64 => {
+                let raw = bytes(row, at);
+                if self.little { u64::from_le_bytes(raw) } else { u64::from_be_bytes(raw) }
+            }
+            24 => {
+                let [a, b, c] = bytes(row, at);
+                u64::from(if self.little {
+                    u32::from_le_bytes([a, b, c, 0])
+                } else {
+                    u32::from_be_bytes([0, a, b, c])
+                })
+            }
+            // Other depths are packed, the highest bit first whatever the byte order.
+            _ => {
+                let (start, bits) = (at * bits as usize, bits as usize);
+                let byte = |at: usize| row.get(at).copied().map_or(0, u128::from);
+                let word = (0..9).fold(0, |word, next| word << 8 | byte(start / 8 + next));
+                (word >> (72 - bits - start % 8) & ((1 << bits) - 1)) as u64
+            }
+        }
+    }
+
+    /// One sample as the number that it stands for; what is none is zero.
+    fn number(&self, row: &[u8], at: usize) -> f64 {
+        let bits = self.page.bits;
+        let whole = self.whole(row, at, bits);
+        let value = match (self.page.kind, bits) {
+            (Kind::Unsigned, _) => whole as f64,
+            // The sign is the highest of the bits that there are.
+            (Kind::Signed, _) => {
+                (whole << (64 - bits)).cast_signed() as f64 / 2_f64.powi(64 - bits.cast_signed())
+            }
+            (Kind::Float, 16) => half(whole as u16),
+            (Kind::Float, 24) => small(whole as u32),
+            (Kind::Float, 32) => f32::from_bits(whole as u32).into(),
+            (Kind::Float, _) => f64::from_bits(whole),
+        };
+        if value.is_finite() { value } else { 0.0 }
+    }
+}
+
+fn bytes<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
+    row.get(at * N..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
+}
+
+/// A float of 16 bits: 5 of exponent, 10 of fraction.
+fn half(raw: u16) -> f64 {
+    parts(raw >> 15 != 0, (raw >> 10 & 31).into(), f64::from(raw & 0x3ff) / 1024.0, 15, 31)
+}
+
+/// A float of 24 bits, as Photoshop writes it: 7 of exponent, 16 of fraction.
+fn small(raw: u32) -> f64 {
+    parts(raw >> 23 != 0, (raw >> 16 & 127).cast_signed(), f64::from(raw & 0xffff) / 65_536.0, 63, 127)
+}
+
+fn parts(negative: bool, exponent: i32, fraction: f64, bias: i32, infinite: i32) -> f64 {
+    let size = match exponent {
+        0 => fraction * 2_f64.powi(1 - bias),
+        _ if exponent == infinite => f64::INFINITY,
+        _ => (1.0 + fraction) * 2_f64.powi(exponent - bias),
+    };
+    if negative { -size } else { size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_floats_are_what_their_bits_say() {
+        assert_eq!([0x3c00, 0x3800, 0xc000, 0x0001, 0].map(half), [1.0, 0.5, -2.0, 2_f64.powi(-24), 0.0]);
+        assert!(half(0x7c00).is_infinite());
+        assert_eq!([0x3f_0000, 0x3e_8000, 0xbf_0000].map(small), [1.0, 0.75, -1.0]);
+    }
+}
