@@ -32,6 +32,9 @@ pub enum Format {
     Tga,
 }
 
+/// Whether these are the first bytes of a file of some kind.
+type Recognise = fn(&[u8]) -> bool;
+
 impl Format {
     /// The kind of these bytes, which are the whole file or its beginning; `None` where it is none of ours. The first
     /// 256 bytes suffice for every kind but TGA, which has no mark at its beginning and some files have one at the end.
@@ -44,7 +47,7 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
             _ => {
-                let kinds: [(fn(&[u8]) -> bool, Self); 5] = [
+                let kinds: [(Recognise, Self); 5] = [
                     (bmp::is_one, Self::Bmp),
                     (ico::is_one, Self::Ico),
                     (qoi::is_one, Self::Qoi),

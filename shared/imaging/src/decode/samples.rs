@@ -91,10 +91,9 @@ pub(super) fn from_f32<const N: usize>(raw: &[[u8; 4]]) -> [u8; N] {
 /// A pixel whose colours were multiplied by its alpha, without that.
 pub(super) fn unpremultiply(pixel: &mut [u8; 4]) {
     let alpha = u32::from(pixel[3]);
-    if alpha > 0 {
-        for value in &mut pixel[..3] {
-            *value = ((u32::from(*value) * 255 + alpha / 2) / alpha).min(255) as u8;
-        }
+    for value in &mut pixel[..3] {
+        let whole = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
+        *value = whole.unwrap_or(0).min(255) as u8;
     }
 }
 

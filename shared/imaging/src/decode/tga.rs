@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(decoded(&grey_alpha).0, [[1, 1, 1, 9], [2, 2, 2, 9], [3, 3, 3, 9], [4, 4, 4, 0]]);
         let fifteen = [head(2, [0; 5], 16, 0x21), vec![0, 0x80, 31, 0x80, 0xe0, 0x83, 0, 0x7c]].concat();
         assert_eq!(decoded(&fifteen).0, [[0, 0, 0, 255], [0, 0, 255, 255], [0, 255, 0, 255], [255, 0, 0, 0]]);
-        let colour = [head(2, [0; 5], 24, 0x20), vec![3, 2, 1].repeat(4)].concat();
+        let colour = [head(2, [0; 5], 24, 0x20), [3, 2, 1].repeat(4)].concat();
         assert_eq!(decoded(&colour).0, [[1, 2, 3, 255]; 4]);
         let mapped = [head(1, [5, 0, 2, 0, 24], 8, 0x20), vec![3, 2, 1, 6, 5, 4], vec![5, 6, 5, 9]].concat();
         let (one, two) = ([1, 2, 3, 255], [4, 5, 6, 255]);

@@ -31,14 +31,14 @@ pub(super) fn to_rgba(
                 *pixel = opaque(if white_is_zero { 255 - grey } else { grey });
             })?;
         }
-        Colour::Grey { white_is_zero } => each(&mut rgba, deadline, |pixel| {
+        Colour::Grey { white_is_zero } => each_seen(&mut rgba, deadline, |pixel| {
             let [grey, _, _, alpha] = *pixel;
             let grey = if white_is_zero { 255 - grey } else { grey };
             *pixel = [grey, grey, grey, alpha];
         })?,
         Colour::Palette => {
             let palette = palette(page);
-            each(&mut rgba, deadline, |pixel| {
+            each_seen(&mut rgba, deadline, |pixel| {
                 let [r, g, b] = palette.get(usize::from(pixel[0])).copied().unwrap_or(BLACK);
                 *pixel = [r, g, b, pixel[3]];
             })?;
@@ -47,10 +47,10 @@ pub(super) fn to_rgba(
         Colour::Cmyk => return colour::cmyk_to_srgb(&rgba, profile, deadline),
         Colour::YCbCr => {
             let convert = YCbCr::of(page);
-            each(&mut rgba, deadline, |pixel| *pixel = convert.rgba(*pixel))?;
+            each_seen(&mut rgba, deadline, |pixel| *pixel = convert.rgba(*pixel))?;
         }
         Colour::Lab { signed } => {
-            each(&mut rgba, deadline, |pixel| {
+            each_seen(&mut rgba, deadline, |pixel| {
                 let [lightness, a, b, alpha] = *pixel;
                 let sign = |value: u8| {
                     if signed { f32::from(value.cast_signed()) } else { f32::from(value) - 128.0 }
@@ -73,6 +73,15 @@ fn each(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Resu
         band.iter_mut().for_each(&act);
     }
     Ok(())
+}
+
+/// The same, less the pixels that no chunk has brought: they stay transparent.
+fn each_seen(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Result<(), ImageError> {
+    each(rgba, deadline, |pixel| {
+        if *pixel != [0; 4] {
+            act(pixel);
+        }
+    })
 }
 
 fn opaque(grey: u8) -> [u8; 4] {
