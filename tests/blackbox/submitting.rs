@@ -6,7 +6,7 @@ use jobs::{message::Message, ports::SendMessages as _};
 use reqwest::{Method, StatusCode, header, multipart};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Receiver, encode, id, picture, png, queue_is_empty, serve, variable};
+use crate::support::{Api, Receiver, encode, id, picture, png, problem, queue_is_empty, serve, variable};
 
 async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
     let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
@@ -90,6 +90,92 @@ async fn every_format_goes_in_and_the_thumbnail_is_what_was_asked_for() {
             assert_eq!(job["results"]["thumbnail"]["content_type"], format!("image/{out}"));
             assert_eq!(thumbnail_of(&api, &job).await.dimensions(), expected, "{extension} {fit}");
         }
+    }
+}
+
+/// A GIF of two frames, 40 × 30: red, then blue.
+fn moving() -> Vec<u8> {
+    let mut file = Vec::new();
+    {
+        let mut encoder = image::codecs::gif::GifEncoder::new(&mut file);
+        let frames = [[200, 30, 30, 255], [30, 30, 200, 255]].map(|color| {
+            let delay = image::Delay::from_numer_denom_ms(120, 1);
+            image::Frame::from_parts(image::RgbaImage::from_pixel(40, 30, image::Rgba(color)), 0, 0, delay)
+        });
+        encoder.encode_frames(frames).unwrap();
+    }
+    file
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn one_job_makes_an_emoji_for_each_preset() {
+    let api = Api::new();
+    let job =
+        api.ended(&api.submit("preset=slack,discord&fit=contain&background=00ff00", moving()).await).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["algorithms"][0]["parameters"]["preset"], json!(["slack", "discord"]));
+    assert_eq!(job["algorithms"][0]["parameters"]["background"], "#00ff00");
+    let result = &job["results"]["thumbnail"];
+    assert!(result["forms"].is_null(), "{result}");
+    for (preset, most) in [("slack", 128_000), ("discord", 256_000)] {
+        let summary = &result["presets"][preset];
+        assert_eq!((&summary["width"], &summary["height"]), (&json!(128), &json!(128)));
+        assert_eq!((&summary["content_type"], &summary["frames"]), (&json!("image/gif"), &json!(2)));
+        let response = api.follow(&summary["url"]).send().await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "image/gif");
+        assert!(response.headers().contains_key(header::ETAG));
+        let bytes = response.bytes().await.unwrap();
+        assert_eq!(summary["bytes"], bytes.len());
+        assert!(bytes.len() <= most);
+        assert_eq!(image::load_from_memory(&bytes).unwrap().get_pixel(64, 5).0, [0, 255, 0, 255]);
+    }
+    assert_eq!(result["bytes"], result["presets"]["slack"]["bytes"], "the first stands at the top");
+    assert_eq!(thumbnail_of(&api, &job).await.dimensions(), (128, 128));
+    let route = format!("/jobs/{}/thumbnail?preset=", id(&job));
+    for preset in ["teams", "nonsense"] {
+        let response = api.get(&format!("{route}{preset}")).send().await.unwrap();
+        problem(response, 404, "result_not_found").await;
+    }
+    let page = crate::support::json(api.get("/thumbnails?limit=100").send().await.unwrap()).await;
+    let listed = page["thumbnails"].as_array().unwrap().iter().filter(|one| one["job_id"] == job["job_id"]);
+    let presets: Vec<_> = listed.map(|one| one["preset"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(presets, ["slack", "discord"]);
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_thumbnail_has_what_stands_in_for_it() {
+    let api = Api::new();
+    let job = api.ended(&api.submit("format=auto&enlarge=false&gravity=smart", png(320, 200)).await).await;
+    let result = &job["results"]["thumbnail"];
+    assert_eq!((&result["content_type"], &result["frames"]), (&json!("image/jpeg"), &json!(1)), "{job}");
+    assert_eq!(result["blurhash"].as_str().unwrap().len(), 28);
+    assert!(result["thumbhash"].as_str().unwrap().len() > 10);
+    let colours = result["colours"].as_array().unwrap();
+    assert!((1..=5).contains(&colours.len()));
+    assert!(colours[0]["colour"].as_str().unwrap().starts_with('#') && colours[0]["share"].is_number());
+    assert!(result["presets"].is_null());
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn an_animation_stays_one_where_its_format_can() {
+    let api = Api::new();
+    for (format, content_type, frames) in [
+        ("auto", "image/gif", 2),
+        ("gif", "image/gif", 2),
+        ("webp", "image/webp", 2),
+        ("png", "image/png", 1),
+    ] {
+        let query = format!("width=20&height=20&format={format}");
+        let job = api.ended(&api.submit(&query, moving()).await).await;
+        let result = &job["results"]["thumbnail"];
+        assert_eq!(
+            (&result["content_type"], &result["frames"]),
+            (&json!(content_type), &json!(frames)),
+            "{job}"
+        );
     }
 }
 

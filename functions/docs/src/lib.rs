@@ -173,7 +173,7 @@ mod tests {
         let description: Value = serde_json::from_str(&text).expect("JSON");
         let parameters = description["paths"]["/jobs"]["post"]["parameters"].as_array().expect("parameters");
         let names: Vec<_> = parameters.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
-        for name in ["algorithms", "callback_token", "width", "fit", "poi_detection.sigma"] {
+        for name in ["algorithms", "callback_token", "width", "fit", "preset", "poi_detection.sigma"] {
             assert!(names.contains(&name), "{name} in {names:?}");
         }
     }

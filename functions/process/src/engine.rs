@@ -1,11 +1,11 @@
 //! The algorithms on the image: decoded once, then each in its turn.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use detection::{Context, DetectError, Form};
-use imaging::{Deadline, ImageError, Source, ThumbnailOptions};
+use imaging::{Deadline, ImageError, Source, Thumbnail, ThumbnailOptions};
 use jobs::{
     algorithm::Run,
     error::{Chain, Failure, sentence},
@@ -81,15 +81,23 @@ fn thumbnail(source: &Source, run: &Run) -> Result<Output, Failure> {
         tracing::error!(error = %Chain(&error), "stored parameters do not parse");
         internal_error()
     })?;
-    let made = source.thumbnail(&options).map_err(|error| image_failure(&error))?;
-    let mut details = Map::new();
-    details.insert("width".to_owned(), made.width.into());
-    details.insert("height".to_owned(), made.height.into());
-    details.insert("bytes".to_owned(), made.bytes.len().into());
-    details.insert("content_type".to_owned(), made.content_type.into());
-    let artifact =
-        Artifact { extension: made.extension, content_type: made.content_type, body: made.bytes.into() };
-    Ok(Output { algorithm: run.name.clone(), artifacts: vec![artifact], details })
+    let made = source.thumbnails(&options, &detection::interest).map_err(|error| image_failure(&error))?;
+    let details = match serde_json::to_value(made.summary()) {
+        Ok(Value::Object(details)) => details,
+        other => {
+            tracing::error!(?other, "a summary is no JSON object");
+            return Err(internal_error());
+        }
+    };
+    let artifacts = made.into_all().map(artifact).collect();
+    Ok(Output { algorithm: run.name.clone(), artifacts, details })
+}
+
+fn artifact(Thumbnail { preset, file }: Thumbnail) -> Artifact {
+    let extension = preset.map_or(Cow::Borrowed(file.extension), |preset| {
+        Cow::Owned(format!("{}.{}", preset.name(), file.extension))
+    });
+    Artifact { extension, content_type: file.content_type, body: file.bytes.into() }
 }
 
 fn detect(source: &Source, sha256: &str, run: &Run, deadline: Deadline) -> Result<Output, Failure> {
@@ -104,7 +112,11 @@ fn detect(source: &Source, sha256: &str, run: &Run, deadline: Deadline) -> Resul
         .into_iter()
         .map(|form| {
             let body = found.render(form, &context, image).map_err(|error| detection_failure(&error))?;
-            Ok(Artifact { extension: form.extension(), content_type: form.content_type(), body: body.into() })
+            Ok(Artifact {
+                extension: form.extension().into(),
+                content_type: form.content_type(),
+                body: body.into(),
+            })
         })
         .collect::<Result<_, Failure>>()?;
     let details = Map::from_iter([("count".to_owned(), Value::from(found.len()))]);

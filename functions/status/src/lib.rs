@@ -171,7 +171,7 @@ fn show(job: &Job, links: &Links) -> Response {
 
 /// List thumbnails
 ///
-/// Every finished thumbnail, newest job first.
+/// Every finished thumbnail, newest job first; of a job with presets, one for each.
 #[utoipa::path(
     get, path = "/thumbnails", tag = "results", operation_id = "list_thumbnails",
     params(PageQuery),
@@ -188,9 +188,10 @@ async fn list_thumbnails(
     ApiQuery(page): ApiQuery<PageQuery>,
 ) -> Result<Json<ThumbnailPageView>, Problem> {
     let (limit, cursor) = page.read()?;
-    let page = app.browser.page_with_result(THUMBNAIL, cursor, limit).await?;
+    let page = app.browser.page_of_results(THUMBNAIL, cursor, limit).await?;
+    let views = page.items.iter().filter_map(|(job, form)| ThumbnailView::new(job, *form, &links));
     Ok(Json(ThumbnailPageView {
-        thumbnails: page.items.iter().filter_map(|job| ThumbnailView::new(job, &links)).collect(),
+        thumbnails: views.collect(),
         next_cursor: page.next_cursor.map(Cursor::encode),
     }))
 }

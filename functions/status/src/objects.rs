@@ -10,7 +10,7 @@ use axum::{
 };
 use http_api::{
     Problem,
-    extract::JobPath,
+    extract::{ApiQuery, JobPath},
     problem::{ProblemDetails, ServiceFailure},
     view::Binary,
 };
@@ -23,6 +23,7 @@ use jobs::{
     ports::{ObjectInfo, Read},
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::App;
 
@@ -35,12 +36,19 @@ const DOWNLOAD: Duration = Duration::from_secs(900);
 /// A result never changes, but its job can be deleted: caches keep it for a day and for its reader only.
 const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ThumbnailQuery {
+    /// The thumbnail that was made for this preset; otherwise the first.
+    preset: Option<String>,
+}
+
 /// Get a thumbnail
 ///
 /// The image itself.
 #[utoipa::path(
     get, path = "/jobs/{id}/thumbnail", tag = "results", operation_id = "get_thumbnail",
-    params(("id" = String, Path, format = "uuid")),
+    params(("id" = String, Path, format = "uuid"), ThumbnailQuery),
     responses(
         (status = 200, description = "The image.", body = Binary, content_type = "image/*", headers(
             ("ETag" = String, description = "Changes with the content."),
@@ -56,9 +64,13 @@ const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
 pub(crate) async fn get_thumbnail(
     State(app): State<Arc<App>>,
     JobPath(id): JobPath,
+    ApiQuery(ThumbnailQuery { preset }): ApiQuery<ThumbnailQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let form = |summary: &ResultSummary| summary.forms.first().cloned();
+    let form = |summary: &ResultSummary| match &preset {
+        None => summary.forms.first().cloned(),
+        Some(preset) => summary.form_of(preset).map(str::to_owned),
+    };
     send(&app, id, THUMBNAIL, form, &headers).await
 }
 
@@ -121,7 +133,8 @@ async fn send(
     let job = app.browser.job(id).await?;
     let Some(extension) = job.results().get(algorithm).and_then(form) else {
         let text = if job.status().is_final() {
-            "The job has no such result; its `results` say what it has."
+            "The job has no such result; its `results` say what it has, and their `presets` for which there are \
+             thumbnails."
         } else {
             "The job has not ended yet; its results are there when its status is succeeded."
         };

@@ -33,13 +33,21 @@ struct World {
 impl World {
     /// A succeeded job whose thumbnail has so many bytes.
     async fn with_thumbnail(bytes: usize) -> Self {
+        Self::with_thumbnails(&[("png", "image/png", bytes)]).await
+    }
+
+    /// A succeeded job with thumbnails of these extensions, types and sizes.
+    async fn with_thumbnails(files: &[(&str, &str, usize)]) -> Self {
         let faults = Faults::default();
         let (jobs, objects) = (MemoryJobs::new(faults.clone()), MemoryObjects::default());
-        let mut job = build::succeeded(OffsetDateTime::now_utc());
+        let forms: Vec<_> = files.iter().map(|(extension, ..)| *extension).collect();
+        let mut job = build::succeeded_with_thumbnails(OffsetDateTime::now_utc(), &forms);
         jobs.write(&mut job).await.expect("written");
-        let (algorithm, extension) = ("thumbnail".to_owned(), "png".to_owned());
-        let key = ObjectKey::Result { job: job.id(), algorithm, extension };
-        objects.put(&key, Bytes::from(vec![7; bytes]), "image/png").await.expect("stored");
+        for &(extension, content_type, bytes) in files {
+            let (algorithm, extension) = ("thumbnail".to_owned(), extension.to_owned());
+            let key = ObjectKey::Result { job: job.id(), algorithm, extension };
+            objects.put(&key, Bytes::from(vec![7; bytes]), content_type).await.expect("stored");
+        }
         let app = App {
             browser: Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs.clone()) },
             objects: Arc::new(objects),
@@ -72,6 +80,50 @@ async fn the_same_content_is_not_sent_twice() {
     }
     let other = world.get("/jobs/{id}/thumbnail", Some("\"other\"")).await;
     assert_eq!(other.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn each_preset_has_its_own_thumbnail() {
+    let files = [("slack.gif", "image/gif", 10), ("discord.png", "image/png", 20)];
+    let world = World::with_thumbnails(&files).await;
+    let mut etags = Vec::new();
+    for (query, content_type, bytes) in
+        [("", "image/gif", 10), ("?preset=slack", "image/gif", 10), ("?preset=discord", "image/png", 20)]
+    {
+        let response = world.get(&format!("/jobs/{{id}}/thumbnail{query}"), None).await;
+        assert_eq!(response.status(), StatusCode::OK, "{query}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
+        etags.push(response.headers()[header::ETAG].clone());
+        assert_eq!(to_bytes(response.into_body(), 100).await.expect("a body").len(), bytes);
+    }
+    assert_ne!(etags[1], etags[2]);
+    let etag = etags[2].to_str().expect("text");
+    let again = world.get("/jobs/{id}/thumbnail?preset=discord", Some(etag)).await;
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+
+    for preset in ["teams", "nonsense", "", "slack.gif", "../source"] {
+        let response = world.get(&format!("/jobs/{{id}}/thumbnail?preset={preset}"), None).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{preset}");
+        let body = to_bytes(response.into_body(), 10_000).await.expect("a body");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert!(text.contains("result_not_found") && text.contains("presets"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn thumbnails_of_presets_are_listed_one_by_one() {
+    let files = [("slack.gif", "image/gif", 10), ("discord.png", "image/png", 20)];
+    let world = World::with_thumbnails(&files).await;
+    let response = world.get("/thumbnails", None).await;
+    let body = to_bytes(response.into_body(), 10_000).await.expect("a body");
+    let page: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    for (index, preset) in ["slack", "discord"].into_iter().enumerate() {
+        let listed = &page["thumbnails"][index];
+        assert_eq!(listed["preset"], preset, "{page}");
+        let url = format!("/v1/jobs/{}/thumbnail?preset={preset}", world.job.id());
+        assert_eq!((&listed["url"], &listed["width"]), (&url.into(), &100.into()));
+    }
+    assert_eq!(page["thumbnails"].as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]

@@ -133,6 +133,27 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_option_can_be_a_text() {
+        let wishes = read(&[
+            ("preset", "slack,discord"),
+            ("background", "FF8800"),
+            ("enlarge", "false"),
+            ("gravity", "smart"),
+        ]);
+        let (name, parameters) = &wishes.algorithms[0];
+        let thumbnail = detection::catalogue().into_iter().find(|known| known.name == name).expect("known");
+        let resolved = thumbnail.resolve(parameters).expect("valid").parameters;
+        for (name, value) in [
+            ("preset", json!(["slack", "discord"])),
+            ("background", json!("#ff8800")),
+            ("enlarge", json!(false)),
+            ("gravity", json!("smart")),
+        ] {
+            assert_eq!(resolved.0[name], value);
+        }
+    }
+
+    #[test]
     fn the_order_of_texts_makes_no_difference() {
         let one = read(&[("width", "50"), ("algorithms", "poi_detection"), ("height", "9")]);
         let other = read(&[("height", "9"), ("width", "50"), ("algorithms", "poi_detection")]);

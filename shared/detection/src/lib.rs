@@ -11,6 +11,7 @@
 mod findings;
 mod forms;
 mod grey;
+mod interest;
 mod kernels;
 mod overlay;
 mod peaks;
@@ -22,6 +23,7 @@ use jobs::algorithm::{ParameterError, Parameters, Specification};
 
 pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
 pub use forms::{Context, Form};
+pub use interest::interest;
 pub use registry::{catalogue, detector, detectors};
 
 /// One algorithm. Implementations hold no state: everything that varies comes in as an argument.

@@ -45,6 +45,12 @@ impl Links {
             format!("{}/results/{algorithm}", self.job(id))
         }
     }
+
+    /// The thumbnail that a job made for a preset.
+    #[must_use]
+    pub fn preset(&self, id: JobId, preset: &str) -> String {
+        format!("{}?preset={preset}", self.result(id, THUMBNAIL))
+    }
 }
 
 /// The links of the request's own API, as [`crate::service`] found its base.

@@ -8,6 +8,7 @@ use axum::{
 };
 use jobs::{
     algorithm::{Kind, Parameter, Specification, THUMBNAIL},
+    colour::Colour,
     error::Failure,
     id::JobId,
     job::{Callback, CallbackState, Job, Origin, ResultSummary, Status},
@@ -139,9 +140,59 @@ struct ResultView {
     /// Where to GET its other forms, by extension.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     forms: BTreeMap<String, String>,
-    /// `count` for a list; `width`, `height`, `bytes` and `content_type` for an image.
+    /// Where presets were asked for, the thumbnail of each, by its name; what stands beside them is of the first.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    presets: BTreeMap<String, PresetView>,
     #[serde(flatten)]
+    #[schema(value_type = DetailsView)]
     details: Map<String, Value>,
+}
+
+/// The thumbnail that was made for a preset.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = PresetThumbnail)]
+struct PresetView {
+    /// Where to GET it.
+    url: String,
+    #[serde(flatten)]
+    #[schema(value_type = DetailsView)]
+    details: Map<String, Value>,
+}
+
+/// What there is to say of a result: `count` of a list, the rest of an image.
+#[derive(ToSchema)]
+#[schema(as = ResultDetails)]
+#[expect(dead_code, reason = "describes what algorithms write")]
+struct DetailsView {
+    /// Entries of the list.
+    count: Option<u64>,
+    /// Pixels across.
+    width: Option<u32>,
+    /// Pixels down.
+    height: Option<u32>,
+    /// The size of the file.
+    bytes: Option<u64>,
+    /// Its media type.
+    content_type: Option<String>,
+    /// How many frames it shows; 1 for a picture that does not move.
+    frames: Option<u32>,
+    /// The ThumbHash of the (first) picture, in Base64.
+    thumbhash: Option<String>,
+    /// The BlurHash of the (first) picture.
+    blurhash: Option<String>,
+    /// The colours that it mostly consists of, at most five, most frequent first.
+    colours: Option<Vec<ColourView>>,
+}
+
+/// A colour of a picture.
+#[derive(ToSchema)]
+#[schema(as = Colour)]
+#[expect(dead_code, reason = "describes what algorithms write")]
+struct ColourView {
+    /// `#rrggbb`, in sRGB.
+    colour: String,
+    /// How much of what is visible has it or one like it, 0–1.
+    share: f64,
 }
 
 /// How far the callback has got.
@@ -217,13 +268,28 @@ impl JobView {
 impl ResultView {
     fn new(id: JobId, algorithm: &str, summary: &ResultSummary, links: &Links) -> Self {
         let url = links.result(id, algorithm);
-        let forms = summary
-            .forms
-            .iter()
-            .skip(1)
-            .map(|extension| (extension.clone(), format!("{url}.{extension}")))
+        let forms = summary.forms.iter().skip(1).filter(|form| ResultSummary::variant(form).is_none());
+        let forms = forms.map(|extension| (extension.clone(), format!("{url}.{extension}"))).collect();
+        let presets = summary.forms.iter().filter_map(|form| ResultSummary::variant(form));
+        let presets = presets
+            .map(|preset| {
+                let details = details_of(summary, Some(preset));
+                (preset.to_owned(), PresetView { url: links.preset(id, preset), details })
+            })
             .collect();
-        Self { url, forms, details: summary.details.clone() }
+        Self { url, forms, presets, details: details_of(summary, None) }
+    }
+}
+
+/// What there is to say of a result, or of the thumbnail that was made for a preset.
+fn details_of(summary: &ResultSummary, preset: Option<&str>) -> Map<String, Value> {
+    let mut details = summary.details.clone();
+    let presets = details.remove("presets");
+    match preset {
+        None => details,
+        Some(preset) => {
+            presets.and_then(|presets| presets.get(preset)?.as_object().cloned()).unwrap_or_default()
+        }
     }
 }
 
@@ -262,21 +328,24 @@ pub struct ThumbnailView {
     job_id: JobId,
     /// Where to GET it.
     url: String,
-    /// `width`, `height`, `bytes` and `content_type`.
+    /// The preset that it was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<String>,
     #[serde(flatten)]
+    #[schema(value_type = DetailsView)]
     details: Map<String, Value>,
 }
 
 impl ThumbnailView {
-    /// The job's thumbnail, where it has one.
+    /// The job's thumbnail of that place among its forms, where it has one.
     #[must_use]
-    pub fn new(job: &Job, links: &Links) -> Option<Self> {
+    pub fn new(job: &Job, form: usize, links: &Links) -> Option<Self> {
         let summary = job.results().get(THUMBNAIL)?;
-        Some(Self {
-            job_id: job.id(),
-            url: links.result(job.id(), THUMBNAIL),
-            details: summary.details.clone(),
-        })
+        let preset = ResultSummary::variant(summary.forms.get(form)?);
+        let url =
+            preset.map_or_else(|| links.result(job.id(), THUMBNAIL), |preset| links.preset(job.id(), preset));
+        let details = details_of(summary, preset);
+        Some(Self { job_id: job.id(), url, preset: preset.map(str::to_owned), details })
     }
 }
 
@@ -322,16 +391,19 @@ struct ParameterView {
     summary: &'static str,
     /// `px`, …; null for a pure number or a choice.
     unit: Option<&'static str>,
-    /// `integer`, `number` or `string`.
+    /// `integer`, `number`, `boolean`, `string`, or `array` (in a query: words separated by commas).
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     minimum: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     maximum: Option<Value>,
-    /// The words accepted.
+    /// The words accepted; of an array, those that it may hold.
     #[serde(rename = "enum", skip_serializing_if = "Option::is_none")]
     values: Option<&'static [&'static str]>,
+    /// The form of a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'static str>,
     default: Option<Value>,
 }
 
@@ -356,7 +428,11 @@ impl ParameterView {
             Kind::Integer { min, max, .. } => ("integer", Some(min.into()), Some(max.into()), None),
             Kind::Number { min, max, .. } => ("number", Some(min.into()), Some(max.into()), None),
             Kind::Choice { values, .. } => ("string", None, None, Some(values)),
+            Kind::Choices { values } => ("array", None, None, Some(values)),
+            Kind::Colour => ("string", None, None, None),
+            Kind::Flag { .. } => ("boolean", None, None, None),
         };
+        let pattern = matches!(parameter.kind, Kind::Colour).then_some(Colour::PATTERN);
         Self {
             name: parameter.name,
             summary: parameter.summary,
@@ -365,6 +441,7 @@ impl ParameterView {
             minimum,
             maximum,
             values,
+            pattern,
             default: parameter.kind.default_value(),
         }
     }
@@ -419,6 +496,7 @@ impl LegacyJobView {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use testing::build;
 
     use super::*;
@@ -442,5 +520,62 @@ mod tests {
             })
         );
         assert!(!view.to_string().contains("token"));
+    }
+
+    #[test]
+    fn a_thumbnail_of_each_preset_is_linked_and_listed() {
+        let job = build::succeeded_with_thumbnails(OffsetDateTime::UNIX_EPOCH, &["slack.gif", "discord.png"]);
+        let (id, links) = (job.id(), Links::new("/v1"));
+        let view = serde_json::to_value(JobView::new(&job, &links)).expect("serialises");
+        let thumbnail = &view["results"]["thumbnail"];
+        assert_eq!(thumbnail["url"], format!("/v1/jobs/{id}/thumbnail"));
+        assert_eq!((&thumbnail["width"], thumbnail.get("forms")), (&json!(100), None));
+        for preset in ["slack", "discord"] {
+            let one = &thumbnail["presets"][preset];
+            assert_eq!(one["url"], format!("/v1/jobs/{id}/thumbnail?preset={preset}"));
+            assert_eq!((&one["bytes"], &one["content_type"]), (&json!(3), &json!("image/png")));
+        }
+        let listed = ThumbnailView::new(&job, 1, &links).expect("the second");
+        let listed = serde_json::to_value(listed).expect("serialises");
+        assert_eq!((&listed["preset"], &listed["width"]), (&json!("discord"), &json!(100)));
+        assert_eq!(listed["url"], thumbnail["presets"]["discord"]["url"]);
+        assert!(ThumbnailView::new(&job, 2, &links).is_none());
+        let plain = build::succeeded(OffsetDateTime::UNIX_EPOCH);
+        let listed = ThumbnailView::new(&plain, 0, &links).expect("one");
+        let listed = serde_json::to_value(listed).expect("serialises");
+        assert_eq!((listed.get("preset"), listed.get("presets")), (None, None));
+        assert_eq!(listed["url"], format!("/v1/jobs/{}/thumbnail", plain.id()));
+    }
+
+    #[test]
+    fn every_kind_of_parameter_says_what_it_takes() {
+        static SPECIFICATION: Specification = Specification {
+            name: "paint",
+            version: "1",
+            summary: "Paints.",
+            references: &[],
+            list: None,
+            parameters: &[
+                Parameter { name: "colour", summary: "Which.", unit: None, kind: Kind::Colour },
+                Parameter {
+                    name: "walls",
+                    summary: "Where.",
+                    unit: None,
+                    kind: Kind::Choices { values: &["north", "south"] },
+                },
+                Parameter {
+                    name: "twice",
+                    summary: "Or once.",
+                    unit: None,
+                    kind: Kind::Flag { default: Some(false) },
+                },
+            ],
+        };
+        let view = serde_json::to_value(AlgorithmView::new(&SPECIFICATION)).expect("serialises");
+        let [colour, walls, twice] = [0, 1, 2].map(|index| &view["parameters"][index]);
+        assert_eq!((&colour["type"], &colour["default"]), (&json!("string"), &Value::Null));
+        assert!(colour["pattern"].as_str().is_some_and(|pattern| pattern.contains("transparent")));
+        assert_eq!((&walls["type"], &walls["enum"]), (&json!("array"), &json!(["north", "south"])));
+        assert_eq!((&twice["type"], &twice["default"]), (&json!("boolean"), &json!(false)));
     }
 }

@@ -2,17 +2,28 @@
 //!
 //! ```text
 //! cargo run --release -p imaging --example thumbnail -- IN OUT
-//!     [--width W] [--height H] [--fit cover|contain|fill|inside] [--format png|jpeg|webp] [--quality Q] [--repeat N]
+//!     [--width W] [--height H] [--fit cover|contain|fill|inside]
+//!     [--gravity centre|north|northeast|east|southeast|south|southwest|west|northwest|smart]
+//!     [--background transparent|RRGGBB|RRGGBBAA] [--enlarge true|false]
+//!     [--format auto|png|jpeg|webp|gif] [--quality Q] [--preset slack,discord,teams] [--repeat N]
 //! ```
 //!
-//! Prints the result as JSON; with `--repeat`, the median milliseconds of N runs from bytes to bytes. Where the image
-//! or an option is refused it prints the error as JSON and exits with 2.
+//! Writes the thumbnail to OUT; with several presets, each to a file of its own, whose name is OUT with the preset's name
+//! and the format behind it: `OUT.slack.gif`. Prints the result as JSON, the same that a job shows of it, with
+//! the `file` of each of several presets. With `--repeat`, adds the medians of N runs from bytes to bytes: `median_ms`
+//! on the clock and, where the system tells, `cpu_ms` of this thread. Where the image or an option is refused it
+//! prints the error as JSON and exits with 2.
 
-use std::{env, fs, process::ExitCode, time::Instant};
+use std::{
+    env, fs,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
 
-use imaging::{Deadline, Encoded, ImageError, Limits, Source, THUMBNAIL, ThumbnailOptions};
+use imaging::{Deadline, ImageError, Limits, Source, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails};
 use jobs::algorithm::Parameters;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 struct Refused {
     code: &'static str,
@@ -42,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut arguments: impl Iterator<Item = String>) -> Result<serde_json::Value, Refused> {
+fn run(mut arguments: impl Iterator<Item = String>) -> Result<Value, Refused> {
     let (mut files, mut given, mut repeat) = (Vec::new(), Map::new(), 1_usize);
     while let Some(argument) = arguments.next() {
         let Some(name) = argument.strip_prefix("--") else {
@@ -64,24 +75,53 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<serde_json::Value,
     let options: ThumbnailOptions = run.parameters.parse().map_err(|error| usage(error.to_string()))?;
     let bytes = fs::read(input).map_err(|error| usage(format!("{input}: {error}")))?;
 
-    let mut milliseconds = Vec::new();
+    let (mut clock, mut cpu) = (Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..repeat.max(1) {
         let bytes = bytes.clone();
-        let start = Instant::now();
-        last = Some(Source::open(bytes, &Limits::default(), Deadline::none())?.thumbnail(&options)?);
-        milliseconds.push(start.elapsed().as_secs_f64() * 1000.0);
+        let (start, cpu_before) = (Instant::now(), cpu_time());
+        let source = Source::open(bytes, &Limits::default(), Deadline::none())?;
+        last = Some(source.thumbnails(&options, &detection::interest)?);
+        clock.push(start.elapsed());
+        cpu.extend(cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before)));
     }
-    let Some(Encoded { bytes, width, height, content_type, .. }) = last else {
-        return Err(usage("nothing to do"));
-    };
-    fs::write(output, &bytes).map_err(|error| usage(format!("{output}: {error}")))?;
-
-    let mut report =
-        json!({"width": width, "height": height, "bytes": bytes.len(), "content_type": content_type});
+    let Some(made) = last else { return Err(usage("nothing to do")) };
+    let mut report = write(&made, output)?;
     if repeat > 1 {
-        milliseconds.sort_by(f64::total_cmp);
-        report["median_ms"] = json!((milliseconds[milliseconds.len() / 2] * 100.0).round() / 100.0);
+        report["median_ms"] = median_ms(clock);
+        if !cpu.is_empty() {
+            report["cpu_ms"] = median_ms(cpu);
+        }
     }
     Ok(report)
+}
+
+/// Writes the thumbnails to their files, and what there is to say of them.
+fn write(made: &Thumbnails, output: &str) -> Result<Value, Refused> {
+    let mut report = serde_json::to_value(made.summary()).map_err(|error| usage(error.to_string()))?;
+    for Thumbnail { preset, file } in made.iter() {
+        let mut name = output.to_owned();
+        if let Some(preset) = preset
+            && !made.others.is_empty()
+        {
+            name = format!("{output}.{}.{}", preset.name(), file.extension);
+            report["presets"][preset.name()]["file"] = json!(name);
+        }
+        fs::write(&name, &file.bytes).map_err(|error| usage(format!("{name}: {error}")))?;
+    }
+    Ok(report)
+}
+
+/// How long this thread has computed so far.
+fn cpu_time() -> Option<Duration> {
+    // The kernel counts up to the last switch between threads: this is one.
+    thread::yield_now();
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+fn median_ms(mut times: Vec<Duration>) -> Value {
+    times.sort();
+    let milliseconds = times[times.len() / 2].as_secs_f64() * 1000.0;
+    json!((milliseconds * 1000.0).round() / 1000.0)
 }

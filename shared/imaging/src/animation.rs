@@ -30,6 +30,12 @@ impl Animation {
         Self { frames: vec![Frame { image, delay: 0 }], plays: 1 }
     }
 
+    /// The first frame.
+    pub(crate) fn first(&self) -> Result<&Image, ImageError> {
+        let first = self.frames.first().ok_or_else(|| ImageError::internal("animation", "no frames"))?;
+        Ok(&first.image)
+    }
+
     /// Appends a frame; one like the last is the last one shown for longer.
     fn push(&mut self, image: Image, delay: u32) {
         match self.frames.last_mut() {

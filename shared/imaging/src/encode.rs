@@ -10,18 +10,15 @@ use image::{
     codecs::{jpeg::JpegEncoder, webp::WebPEncoder},
 };
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
-use serde::Deserialize;
 
-use crate::{Deadline, Format, Image, ImageError, deadline::TimedWriter};
+use crate::{Deadline, Format, Image, ImageError, animation::Animation, deadline::TimedWriter};
 
 const STEP: &str = "encode";
 
-/// The format of a thumbnail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputFormat {
+/// What a thumbnail is encoded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
     /// Lossless, with alpha.
-    #[default]
     Png,
     /// Lossy, over white.
     Jpeg,
@@ -31,10 +28,9 @@ pub enum OutputFormat {
     Gif,
 }
 
-impl OutputFormat {
+impl Codec {
     /// Its media type.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Png => Format::Png.content_type(),
             Self::Jpeg => Format::Jpeg.content_type(),
@@ -44,8 +40,7 @@ impl OutputFormat {
     }
 
     /// Its file name extension, without a dot.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Png => "png",
             Self::Jpeg => "jpg",
@@ -68,28 +63,55 @@ pub struct Encoded {
     pub content_type: &'static str,
     /// Its file name extension, without a dot.
     pub extension: &'static str,
+    /// How many frames it shows; 1 for a picture that does not move.
+    pub frames: u32,
+}
+
+impl Encoded {
+    /// A file of that codec, which shows so many frames of a size.
+    pub(crate) fn new(bytes: Vec<u8>, codec: Codec, (width, height): (u32, u32), frames: usize) -> Self {
+        let (content_type, extension) = (codec.content_type(), codec.extension());
+        Self {
+            bytes,
+            width,
+            height,
+            content_type,
+            extension,
+            frames: u32::try_from(frames).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Encodes an image. `quality`, 1–100, is JPEG's alone.
 pub(crate) fn encode(
     image: &Image,
-    format: OutputFormat,
+    codec: Codec,
     quality: u8,
     deadline: Deadline,
 ) -> Result<Encoded, ImageError> {
-    let bytes = match format {
-        OutputFormat::Png => png(image, Compression::Balanced, deadline)?,
-        OutputFormat::Jpeg => jpeg(image, quality, deadline)?,
-        OutputFormat::Webp => webp(image)?,
-        OutputFormat::Gif => gif::still(image)?,
+    let bytes = match codec {
+        Codec::Png => png(image, Compression::Balanced, deadline)?,
+        Codec::Jpeg => jpeg(image, quality, deadline)?,
+        Codec::Webp => webp(image)?,
+        Codec::Gif => gif::still(image)?,
     };
-    Ok(Encoded {
-        bytes,
-        width: image.width(),
-        height: image.height(),
-        content_type: format.content_type(),
-        extension: format.extension(),
-    })
+    Ok(Encoded::new(bytes, codec, (image.width(), image.height()), 1))
+}
+
+/// Encodes every frame where the codec can hold them, else the first.
+pub(crate) fn encode_all(
+    animation: &Animation,
+    codec: Codec,
+    quality: u8,
+    deadline: Deadline,
+) -> Result<Encoded, ImageError> {
+    let first = animation.first()?;
+    let bytes = match codec {
+        Codec::Gif if animation.frames.len() > 1 => gif::animated(animation, gif::MAX_COLOURS, deadline)?,
+        _ => return encode(first, codec, quality, deadline),
+    };
+    let size = (first.width(), first.height());
+    Ok(Encoded::new(bytes, codec, size, animation.frames.len()))
 }
 
 /// PNG of a picture that is large and looked at once or twice: time counts for more than bytes.

@@ -86,6 +86,20 @@ pub enum ImageError {
     /// The time limit passed while the image was worked on.
     #[error("the image took longer than its time limit: send a smaller one")]
     TimeLimit(#[from] TimedOut),
+    /// An animated thumbnail whose frames take more memory than allowed.
+    #[error(
+        "an animated thumbnail of {width}×{height} pixels in {frames} frames would take more than the {max} bytes of memory allowed: ask for a smaller one, or for png or jpeg"
+    )]
+    ThumbnailTooLarge {
+        /// Its pixels across.
+        width: u32,
+        /// Its pixels down.
+        height: u32,
+        /// Its frames.
+        frames: u32,
+        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes).
+        max: u64,
+    },
     /// A thumbnail option outside its range.
     #[error("{name} must be from {min} to {max}")]
     Option {
@@ -120,6 +134,7 @@ impl ImageError {
             Self::DecoderMemory { .. } => "decoder_memory",
             Self::Corrupt { .. } => "corrupt_image",
             Self::TimeLimit(_) => "time_limit",
+            Self::ThumbnailTooLarge { .. } => "thumbnail_too_large",
             Self::Option { .. } => "invalid_parameter",
             Self::Internal { .. } => "internal_error",
         }

@@ -42,7 +42,7 @@ impl Header {
             Format::WebP => webp::header(bytes, limits, deadline),
             Format::Tiff => tiff::header(bytes, limits),
             Format::Bmp => bmp::header(bytes),
-            Format::Ico => ico::header(bytes, limits, deadline),
+            Format::Ico => ico::header(bytes, limits),
             Format::Qoi => qoi::header(bytes),
             Format::Pnm => pnm::header(bytes),
             Format::Tga => tga::header(bytes),

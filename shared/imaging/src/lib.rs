@@ -14,15 +14,19 @@
 //! | straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
 //! | another size, resampled with premultiplied alpha | `resize` | |
 //! | the last four at once, where an eighth or a quarter of a JPEG is enough | `reduced` | |
-//! | the size that was asked for | `thumbnail` | [`ThumbnailOptions`], [`Fit`] |
+//! | what was asked for | `thumbnail` | [`ThumbnailOptions`] |
+//! | which part of the picture that is, how large, and where | `layout`, `interest` | [`Fit`], [`Gravity`], [`Interest`] |
 //! | every frame of what moves, at that size | `animation` | |
+//! | padding and ground | `canvas` | |
 //! | a file again, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
 //! | within a chat service's budget | `preset` | [`Preset`] |
+//! | what stands in for it until it is loaded | `placeholder` | [`Placeholder`] |
 //!
 //! No input makes this crate panic, and nothing is decoded before its limits were checked; what is refused is refused
 //! with an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
 
 mod animation;
+mod canvas;
 mod colour;
 mod deadline;
 mod decode;
@@ -31,9 +35,12 @@ mod error;
 mod exif;
 mod format;
 mod header;
+mod interest;
+mod layout;
 mod limits;
 mod orient;
 mod pixels;
+mod placeholder;
 mod preset;
 mod reduced;
 mod resize;
@@ -42,11 +49,15 @@ mod source;
 mod thumbnail;
 
 pub use deadline::{Deadline, TimedOut};
-pub use encode::{Encoded, OutputFormat};
+pub use encode::Encoded;
 pub use error::ImageError;
 pub use format::Format;
+pub use interest::{Interest, PointOfInterest};
 pub use limits::Limits;
 pub use pixels::Image;
+pub use placeholder::{DominantColour, Placeholder};
 pub use preset::Preset;
 pub use source::Source;
-pub use thumbnail::{Fit, MAX_SIDE, THUMBNAIL, ThumbnailOptions};
+pub use thumbnail::{
+    Fit, Gravity, MAX_SIDE, OutputFormat, Presets, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails,
+};

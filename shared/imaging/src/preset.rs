@@ -11,10 +11,10 @@
 use serde::Deserialize;
 
 use crate::{
-    Deadline, Encoded, ImageError, OutputFormat,
+    Deadline, Encoded, ImageError,
     animation::{Animation, Frame},
     encode::{
-        self,
+        self, Codec,
         gif::{self, Look},
     },
 };
@@ -116,17 +116,12 @@ pub(crate) fn within_budget(
     deadline.check()?;
     let first = animation.frames.first().ok_or_else(|| ImageError::internal("preset", "no frames"))?;
     if animation.frames.len() > 1
-        && let Some(bytes) = moving(animation, preset, deadline)?
+        && let Some((bytes, frames)) = moving(animation, preset, deadline)?
     {
-        return Ok(Encoded {
-            bytes,
-            width: first.image.width(),
-            height: first.image.height(),
-            content_type: OutputFormat::Gif.content_type(),
-            extension: OutputFormat::Gif.extension(),
-        });
+        let size = (first.image.width(), first.image.height());
+        return Ok(Encoded::new(bytes, Codec::Gif, size, frames));
     }
-    let still = encode::encode(&first.image, OutputFormat::Png, 100, deadline)?;
+    let still = encode::encode(&first.image, Codec::Png, 100, deadline)?;
     if still.bytes.len() > preset.max_bytes() {
         return Err(ImageError::internal("preset", "a still beyond the budget"));
     }
@@ -134,24 +129,28 @@ pub(crate) fn within_budget(
 }
 
 /// The first of the steps that fits; `None` where not even the last does.
-fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Option<Vec<u8>>, ImageError> {
-    let attempt = |step: &Step| -> Result<Vec<u8>, ImageError> {
+fn moving(
+    animation: &Animation,
+    preset: Preset,
+    deadline: Deadline,
+) -> Result<Option<(Vec<u8>, usize)>, ImageError> {
+    let attempt = |step: &Step| -> Result<(Vec<u8>, usize), ImageError> {
         let count = (animation.frames.len() * step.frames).div_ceil(100);
         let kept = thinned(animation, count.clamp(2, preset.max_frames()));
-        gif::looking(&kept, &step.look, deadline)
+        Ok((gif::looking(&kept, &step.look, deadline)?, kept.frames.len()))
     };
     let budget = preset.max_bytes();
     let best = attempt(&STEPS[0])?;
-    if best.len() <= budget {
+    if best.0.len() <= budget {
         return Ok(Some(best));
     }
     // The steps that may still fit are from `low` on; the one at `high` does, or is past the end.
     let (mut low, mut high, mut fits) = (1, STEPS.len(), None);
-    let hoped = STEPS.iter().position(|step| step.bytes * (best.len() / 1000 + 1) <= budget);
+    let hoped = STEPS.iter().position(|step| step.bytes * (best.0.len() / 1000 + 1) <= budget);
     let mut tried = hoped.unwrap_or(STEPS.len() - 1).max(1);
     while low < high {
         let file = attempt(&STEPS[tried])?;
-        if file.len() <= budget {
+        if file.0.len() <= budget {
             (high, fits) = (tried, Some(file));
         } else {
             low = tried + 1;

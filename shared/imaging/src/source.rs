@@ -2,11 +2,20 @@
 
 use std::sync::OnceLock;
 
+use jobs::colour::Colour;
+
 use crate::{
-    Deadline, Encoded, Format, Image, ImageError, Limits, ThumbnailOptions, decode,
+    Deadline, Encoded, Format, Gravity, Image, ImageError, Interest, Limits, OutputFormat, Preset, Thumbnail,
+    ThumbnailOptions, Thumbnails,
+    animation::{self, Animation},
+    canvas, decode,
+    encode::{self, Codec},
     header::Header,
-    reduced,
-    thumbnail::{self, View},
+    interest,
+    layout::Layout,
+    placeholder::Placeholder,
+    preset, reduced,
+    thumbnail::View,
 };
 
 /// An image file that has been identified and measured, and that is within its limits. Its pixels are decoded when
@@ -81,22 +90,147 @@ impl Source {
         Ok(self.image.get_or_init(|| image))
     }
 
-    /// A thumbnail. The same bytes and options give the same thumbnail, to the byte. Where it needs no more, only a
-    /// reduced picture is decoded; it is not that of [`image`](Self::image), so asking for both costs both.
+    /// The thumbnail, or one for each preset. The same bytes, options and points of interest give the same thumbnails,
+    /// to the byte. Where they need no more, only a reduced picture is decoded; it is not that of
+    /// [`image`](Self::image), so asking for both costs both. `interest` is asked for [`Gravity::Smart`] alone, and only
+    /// where something is cut off; that costs a reduced picture more.
     ///
     /// # Errors
-    /// Those of [`image`](Self::image), and [`ImageError::Option`] for an option outside its range.
+    /// Those of [`image`](Self::image), [`ImageError::Option`] for an option outside its range, and
+    /// [`ImageError::ThumbnailTooLarge`].
+    pub fn thumbnails(
+        &self,
+        options: &ThumbnailOptions,
+        interest: Interest<'_>,
+    ) -> Result<Thumbnails, ImageError> {
+        options.check()?;
+        let mut presets = options.preset.iter();
+        let first = presets.next();
+        let mut size = target(first, options);
+        let mut picture = self.picture(size, first, options, interest)?;
+        let placeholder = Placeholder::of(picture.first()?);
+        let first = Thumbnail { preset: first, file: self.encode(&picture, first, options)? };
+        let mut others = Vec::new();
+        for preset in presets {
+            let preset = Some(preset);
+            if target(preset, options) != size {
+                size = target(preset, options);
+                picture = self.picture(size, preset, options, interest)?;
+            }
+            others.push(Thumbnail { preset, file: self.encode(&picture, preset, options)? });
+        }
+        Ok(Thumbnails { first, others, placeholder })
+    }
+
+    /// The first of these alone, where nothing is of interest: [`Gravity::Smart`] is the centre then.
+    ///
+    /// # Errors
+    /// As [`thumbnails`](Self::thumbnails).
     pub fn thumbnail(&self, options: &ThumbnailOptions) -> Result<Encoded, ImageError> {
-        let view = View::of((self.width(), self.height()), options)?;
-        self.deadline.check()?;
-        // Whether the whole picture happens to be there already must not be told from the result.
-        let shown = match reduced::view(&self.bytes, &self.header, view, &self.limits, self.deadline)? {
-            Some(shown) => shown,
-            None => view.from(self.image()?, self.deadline)?,
+        options.check()?;
+        let preset = options.preset.iter().next();
+        let picture = self.picture(target(preset, options), preset, options, &|_, _| Ok(Vec::new()))?;
+        self.encode(&picture, preset, options)
+    }
+
+    /// The picture of that size, on its ground: every frame where they are wanted, else the first.
+    fn picture(
+        &self,
+        target: (u32, u32),
+        preset: Option<Preset>,
+        options: &ThumbnailOptions,
+        interest: Interest<'_>,
+    ) -> Result<Animation, ImageError> {
+        let size = (self.width(), self.height());
+        let focus = self.focus(target, options, interest)?;
+        let layout = Layout::of(size, target, options, focus);
+        let still = matches!(options.format, OutputFormat::Png | OutputFormat::Jpeg) && preset.is_none();
+        let mut picture = if still || self.frames() == 1 {
+            Animation::still(self.shown(layout.view)?)
+        } else {
+            self.check_frames(layout.canvas)?;
+            animation::animated(&self.bytes, &self.header, layout.view, &self.limits, self.deadline)?
         };
         self.deadline.check()?;
-        thumbnail::finish(shown, options, self.deadline)
+        let ground = match (options.background.unwrap_or(Colour::TRANSPARENT), options.format, preset) {
+            (ground, OutputFormat::Jpeg, None) => {
+                Colour::new(canvas::over(ground.rgba(), Colour::WHITE.rgba()))
+            }
+            (ground, ..) => ground,
+        };
+        for frame in &mut picture.frames {
+            canvas::place(&mut frame.image, &layout, ground, self.deadline)?;
+        }
+        Ok(picture)
     }
+
+    /// Where the part that is shown lies in what there is.
+    fn focus(
+        &self,
+        target: (u32, u32),
+        options: &ThumbnailOptions,
+        interest: Interest<'_>,
+    ) -> Result<(f64, f64), ImageError> {
+        let size = (self.width(), self.height());
+        let share = Layout::share(size, target, options);
+        if options.gravity != Gravity::Smart || share == (1.0, 1.0) {
+            return Ok(options.gravity.anchor());
+        }
+        let small = self.shown(View::within(size, interest::PICTURE))?;
+        let points = interest(&small, self.deadline)?;
+        Ok(interest::focus(&points, (small.width(), small.height()), share))
+    }
+
+    /// What the view shows of the picture; of an animation, of its first frame.
+    fn shown(&self, view: View) -> Result<Image, ImageError> {
+        self.deadline.check()?;
+        // Whether the whole picture happens to be there already must not be told from the result.
+        match reduced::view(&self.bytes, &self.header, view, &self.limits, self.deadline)? {
+            Some(shown) => Ok(shown),
+            None => view.from(self.image()?, self.deadline),
+        }
+    }
+
+    /// Holds the frames of an animated thumbnail against the limit on memory.
+    fn check_frames(&self, (width, height): (u32, u32)) -> Result<(), ImageError> {
+        const RGBA: u64 = 4;
+        let (frames, max) = (self.frames(), self.limits.max_decoder_bytes);
+        let each = u64::from(width) * u64::from(height) * RGBA;
+        if each.saturating_mul(frames.into()) > max {
+            return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });
+        }
+        Ok(())
+    }
+
+    fn encode(
+        &self,
+        picture: &Animation,
+        preset: Option<Preset>,
+        options: &ThumbnailOptions,
+    ) -> Result<Encoded, ImageError> {
+        self.deadline.check()?;
+        if let Some(preset) = preset {
+            return preset::within_budget(picture, preset, self.deadline);
+        }
+        let codec = match options.format {
+            OutputFormat::Png => Codec::Png,
+            OutputFormat::Jpeg => Codec::Jpeg,
+            OutputFormat::Webp => Codec::Webp,
+            OutputFormat::Gif => Codec::Gif,
+            OutputFormat::Auto if picture.frames.len() > 1 => match self.format() {
+                Format::Gif => Codec::Gif,
+                _ => Codec::Webp,
+            },
+            OutputFormat::Auto if picture.first()?.has_alpha() => Codec::Png,
+            OutputFormat::Auto => Codec::Jpeg,
+        };
+        encode::encode_all(picture, codec, options.quality, self.deadline)
+    }
+}
+
+/// The size of the thumbnail that is made for a preset, or without one.
+fn target(preset: Option<Preset>, options: &ThumbnailOptions) -> (u32, u32) {
+    preset.map_or((options.width, options.height), Preset::size)
 }
 
 #[cfg(test)]

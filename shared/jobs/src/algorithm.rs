@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use crate::colour::Colour;
+
 /// The algorithm that runs when a submission names none, and whose result is an image at a route of its own.
 pub const THUMBNAIL: &str = "thumbnail";
 
@@ -67,6 +69,18 @@ pub enum Kind {
         values: &'static [&'static str],
         /// Used when the submission is silent; `None` leaves the parameter out.
         default: Option<&'static str>,
+    },
+    /// Some of a few words, each at most once: one word, or a list of them. Left out when the submission is silent.
+    Choices {
+        /// The words accepted.
+        values: &'static [&'static str],
+    },
+    /// A [`Colour`]. Left out when the submission is silent.
+    Colour,
+    /// Yes or no.
+    Flag {
+        /// Used when the submission is silent; `None` leaves the parameter out.
+        default: Option<bool>,
     },
 }
 
@@ -172,6 +186,8 @@ impl Kind {
             Self::Integer { default, .. } => default.map(Value::from),
             Self::Number { default, .. } => default.map(Value::from),
             Self::Choice { default, .. } => default.map(Value::from),
+            Self::Choices { .. } | Self::Colour => None,
+            Self::Flag { default } => default.map(Value::from),
         }
     }
 
@@ -185,6 +201,9 @@ impl Kind {
                 value.as_f64().filter(|v| (min..=max).contains(v)).map(Value::from)
             }
             Self::Choice { values, .. } => value.as_str().filter(|v| values.contains(v)).map(Value::from),
+            Self::Choices { values } => chosen(value, values).map(Value::from),
+            Self::Colour => value.as_str()?.parse::<Colour>().ok().map(|colour| colour.to_string().into()),
+            Self::Flag { .. } => value.as_bool().map(Value::from),
         }
     }
 
@@ -192,16 +211,32 @@ impl Kind {
     /// refuses with the range.
     #[must_use]
     pub fn read_text(&self, text: &str) -> Value {
-        let number = match self {
+        let read = match self {
             Self::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
             // JSON has no infinities and no NaN: those stay texts, too.
             Self::Number { .. } => {
                 text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
             }
             Self::Choice { .. } => None,
+            Self::Choices { .. } => Some(text.split(',').map(str::trim).collect()),
+            // In an address, `#` has to be written as `%23` and is easily lost.
+            Self::Colour => format!("#{text}").parse::<Colour>().ok().map(|colour| colour.to_string().into()),
+            Self::Flag { .. } => text.parse::<bool>().ok().map(Value::from),
         };
-        number.unwrap_or_else(|| Value::from(text))
+        read.unwrap_or_else(|| Value::from(text))
     }
+}
+
+/// A word or a list of words as a list, where each is one of `values` and none comes twice.
+fn chosen(value: &Value, values: &[&str]) -> Option<Vec<Value>> {
+    let given = match value {
+        Value::Array(given) if !given.is_empty() => given.as_slice(),
+        Value::String(_) => std::slice::from_ref(value),
+        _ => return None,
+    };
+    let known = |word: &Value| word.as_str().is_some_and(|word| values.contains(&word));
+    let fresh = |index: usize| !given[..index].contains(&given[index]);
+    (given.iter().all(known) && (0..given.len()).all(fresh)).then(|| given.to_vec())
 }
 
 impl fmt::Display for Kind {
@@ -210,6 +245,9 @@ impl fmt::Display for Kind {
             Self::Integer { min, max, .. } => write!(f, "a whole number from {min} to {max}"),
             Self::Number { min, max, .. } => write!(f, "a number from {min} to {max}"),
             Self::Choice { values, .. } => write!(f, "one of {}", values.join(", ")),
+            Self::Choices { values } => write!(f, "one or several of {}, each once", values.join(", ")),
+            Self::Colour => f.write_str("transparent, #rrggbb or #rrggbbaa"),
+            Self::Flag { .. } => f.write_str("true or false"),
         }
     }
 }
@@ -245,6 +283,19 @@ mod tests {
                 unit: None,
                 kind: Kind::Choice { values: &["wrap", "clamp"], default: Some("clamp") },
             },
+            Parameter {
+                name: "channels",
+                summary: "What is blurred.",
+                unit: None,
+                kind: Kind::Choices { values: &["red", "green", "blue"] },
+            },
+            Parameter { name: "tint", summary: "What is added.", unit: None, kind: Kind::Colour },
+            Parameter {
+                name: "fast",
+                summary: "Whether it may be rough.",
+                unit: None,
+                kind: Kind::Flag { default: None },
+            },
         ],
     };
 
@@ -267,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn words_colours_and_flags_get_their_canonical_form() {
+        for (given_as, resolved) in [
+            (json!({"channels": "red"}), json!({"channels": ["red"]})),
+            (json!({"channels": ["blue", "red"]}), json!({"channels": ["blue", "red"]})),
+            (json!({"tint": "#F80"}), json!({"tint": "#ff8800"})),
+            (json!({"tint": "#ff880000"}), json!({"tint": "transparent"})),
+            (json!({"fast": false}), json!({"fast": false})),
+            (json!({"fast": null, "tint": null, "channels": null}), json!({})),
+        ] {
+            let mut run = BLUR.resolve(&given(given_as)).expect("valid");
+            run.parameters.0.retain(|name, _| !["radius", "edge"].contains(&name.as_str()));
+            assert_eq!(run.parameters, given(resolved));
+        }
+    }
+
+    #[test]
     fn what_is_out_of_range_or_of_another_type_is_refused_with_the_range() {
         for (parameters, expected) in [
             (json!({"radius": 0}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
@@ -274,19 +341,30 @@ mod tests {
             (json!({"radius": "2"}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
             (json!({"sigma": 4.5}), "the parameter `blur.sigma` must be a number from 0.5 to 4"),
             (json!({"edge": "mirror"}), "the parameter `blur.edge` must be one of wrap, clamp"),
+            (json!({"tint": "red"}), "the parameter `blur.tint` must be transparent, #rrggbb or #rrggbbaa"),
+            (json!({"fast": "true"}), "the parameter `blur.fast` must be true or false"),
+            (
+                json!({"channels": []}),
+                "the parameter `blur.channels` must be one or several of red, green, blue, each once",
+            ),
             (
                 json!({"blend": 1}),
-                "the algorithm blur has no parameter `blend`; it takes `radius`, `sigma`, `edge`",
+                "the algorithm blur has no parameter `blend`; \
+                 it takes `radius`, `sigma`, `edge`, `channels`, `tint`, `fast`",
             ),
         ] {
             let error = BLUR.resolve(&given(parameters)).expect_err("must be refused");
             assert_eq!(error.to_string(), expected);
         }
+        for channels in [json!(["red", "red"]), json!(["pink"]), json!([1]), json!(""), json!(["red", null])]
+        {
+            BLUR.resolve(&given(json!({ "channels": channels }))).expect_err("must be refused");
+        }
     }
 
     #[test]
     fn text_of_a_query_string_is_read_by_kind() {
-        let [radius, sigma, edge] = BLUR.parameters else { panic!("three parameters") };
+        let [radius, sigma, edge, channels, tint, fast] = BLUR.parameters else { panic!("six parameters") };
         assert_eq!(radius.kind.read_text("7"), json!(7));
         assert_eq!(radius.kind.read_text("seven"), json!("seven"));
         assert_eq!(sigma.kind.read_text("1.5"), json!(1.5));
@@ -294,5 +372,14 @@ mod tests {
             assert_eq!(sigma.kind.read_text(text), json!(text), "refused later, not taken for silence");
         }
         assert_eq!(edge.kind.read_text("wrap"), json!("wrap"));
+        assert_eq!(channels.kind.read_text("red, blue"), json!(["red", "blue"]));
+        assert_eq!(channels.kind.read_text(""), json!([""]), "refused later");
+        for text in ["ff8800", "#ff8800", "f80"] {
+            let read = BLUR.resolve(&given(json!({"tint": tint.kind.read_text(text)}))).expect("a colour");
+            assert_eq!(read.parameters.0["tint"], "#ff8800", "{text}");
+        }
+        assert_eq!(tint.kind.read_text("transparent"), json!("transparent"));
+        assert_eq!(fast.kind.read_text("true"), json!(true));
+        assert_eq!(fast.kind.read_text("yes"), json!("yes"), "refused later");
     }
 }

@@ -34,13 +34,20 @@ pub struct Page<T> {
 
 /// Where a page starts. Opaque to clients: its text form may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor(JobId);
+pub struct Cursor {
+    /// Jobs made before this one.
+    job: JobId,
+    /// In a list of results, of which a job can have several: before them, all but so many of this job's; 0 when the
+    /// job is done with.
+    shown: usize,
+}
 
 impl Cursor {
     /// The text form.
     #[must_use]
     pub fn encode(self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(self.0.to_string())
+        let Self { job, shown } = self;
+        BASE64_URL_SAFE_NO_PAD.encode(if shown == 0 { job.to_string() } else { format!("{job}/{shown}") })
     }
 
     /// Reads a text form.
@@ -48,15 +55,15 @@ impl Cursor {
     /// # Errors
     /// [`Refusal`] for a text that no page gave out.
     pub fn decode(text: &str) -> Result<Self, Refusal> {
-        BASE64_URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .and_then(|id| id.parse().ok())
-            .map(Self)
-            .ok_or_else(|| {
-                Refusal::invalid("invalid_cursor", "`cursor` must be the `next_cursor` of an earlier page.")
-            })
+        Self::read(text).ok_or_else(|| {
+            Refusal::invalid("invalid_cursor", "`cursor` must be the `next_cursor` of an earlier page.")
+        })
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (job, shown) = text.split_once('/').unwrap_or((&text, "0"));
+        Some(Self { job: job.parse().ok()?, shown: shown.parse().ok()? })
     }
 }
 
@@ -89,7 +96,7 @@ impl Browser {
         limit: usize,
     ) -> Result<Page<Job>, PortError> {
         // One more than asked for tells whether there is a next page.
-        let before = cursor.map(|Cursor(id)| id);
+        let before = cursor.map(|cursor| cursor.job);
         let mut items = self.lists.list(ListQuery { status, before, limit: limit + 1 }).await?;
         let more = items.len() > limit;
         items.truncate(limit);
@@ -97,27 +104,30 @@ impl Browser {
         Ok(Page { items, next_cursor })
     }
 
-    /// One page of the succeeded jobs that have a result of `algorithm`. A page may be short and yet have a next
-    /// one, when few of many jobs fit.
+    /// One page of what the succeeded jobs have of `algorithm`: for each form of a job's result, the job and the
+    /// form's place in [`ResultSummary::forms`](crate::job::ResultSummary::forms). A page may be short and yet have a next one, when few of many jobs fit.
     ///
     /// # Errors
     /// [`PortError`].
-    pub async fn page_with_result(
+    pub async fn page_of_results(
         &self,
         algorithm: &str,
         cursor: Option<Cursor>,
         limit: usize,
-    ) -> Result<Page<Job>, PortError> {
+    ) -> Result<Page<(Job, usize)>, PortError> {
         let mut items = Vec::new();
         let mut cursor = cursor;
+        if let Some(Cursor { job, shown: shown @ 1.. }) = cursor
+            && let Some(job) = self.jobs.get(job).await?
+            && let Some(next_cursor) = take(&mut items, &job, algorithm, shown, limit)
+        {
+            return Ok(Page { items, next_cursor: Some(next_cursor) });
+        }
         for _ in 0..MAX_BATCHES {
             let page = self.page(Some(Status::Succeeded), cursor, BATCH).await?;
-            for job in page.items {
-                if job.results().contains_key(algorithm) {
-                    if items.len() == limit {
-                        return Ok(Page { next_cursor: items.last().map(cursor_at), items });
-                    }
-                    items.push(job);
+            for job in &page.items {
+                if let Some(next_cursor) = take(&mut items, job, algorithm, 0, limit) {
+                    return Ok(Page { items, next_cursor: Some(next_cursor) });
                 }
             }
             cursor = page.next_cursor;
@@ -129,6 +139,28 @@ impl Browser {
     }
 }
 
+/// Adds a job's results of an algorithm but for the first `shown`, until there are `limit` items; where the page ends,
+/// if it has no room for all.
+fn take(
+    items: &mut Vec<(Job, usize)>,
+    job: &Job,
+    algorithm: &str,
+    shown: usize,
+    limit: usize,
+) -> Option<Cursor> {
+    let forms = job.results().get(algorithm).map_or(0, |summary| summary.forms.len());
+    for index in shown..forms {
+        if items.len() == limit {
+            return Some(match (index, items.last()) {
+                (0, Some((last, _))) => cursor_at(last),
+                _ => Cursor { job: job.id(), shown: index },
+            });
+        }
+        items.push((job.clone(), index));
+    }
+    None
+}
+
 fn cursor_at(job: &Job) -> Cursor {
-    Cursor(job.id())
+    Cursor { job: job.id(), shown: 0 }
 }

@@ -19,7 +19,8 @@ pub enum ObjectKey {
         job: JobId,
         /// The algorithm's name.
         algorithm: String,
-        /// `json`, `geojson`, `csv`, `png`, …
+        /// `json`, `geojson`, `csv`, `png`, `slack.gif`, …: all that follows the first dot, for no algorithm has one in
+        /// its name.
         extension: String,
     },
 }
@@ -69,7 +70,7 @@ impl FromStr for ObjectKey {
             result => {
                 let (algorithm, extension) = result
                     .strip_prefix("results/")
-                    .and_then(|name| name.rsplit_once('.'))
+                    .and_then(|name| name.split_once('.'))
                     .ok_or(NotAnObjectKey)?;
                 Self::Result { job, algorithm: algorithm.to_owned(), extension: extension.to_owned() }
             }
@@ -93,7 +94,13 @@ mod tests {
             algorithm: "poi_detection".to_owned(),
             extension: "csv".to_owned(),
         };
+        let emoji = ObjectKey::Result {
+            job: job(),
+            algorithm: "thumbnail".to_owned(),
+            extension: "slack.gif".to_owned(),
+        };
         for (key, text) in [
+            (emoji, "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/thumbnail.slack.gif"),
             (ObjectKey::Source(job()), "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/source"),
             (ObjectKey::Upload(job()), "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/upload"),
             (result, "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/poi_detection.csv"),
@@ -111,6 +118,7 @@ mod tests {
             "a7/fake/source",
             "00/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/source",
             "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/other",
+            "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/thumbnail",
             "a7/01990C2F-7C1E-7D3B-8A51-3F2F6F1D2AA7/source",
         ] {
             assert_eq!(text.parse::<ObjectKey>(), Err(NotAnObjectKey), "{text}");

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`job`] | [`Job`](job::Job) and its states; a state changes only by a named method |
 //! | [`algorithm`] | how an algorithm is described, and a submission's parameters checked against that |
+//! | [`colour`] | a colour as clients write it |
 //! | [`key`], [`message`] | every object key and every queue message, each in one enum |
 //! | [`ports`] | one small trait per capability that the world outside must provide |
 //! | [`submit`], [`process`], [`notify`], [`browse`] | the use cases, one for each function |
@@ -12,6 +13,7 @@
 
 pub mod algorithm;
 pub mod browse;
+pub mod colour;
 pub mod error;
 pub mod id;
 pub mod job;

@@ -1,7 +1,7 @@
 //! What the world outside must provide, one small trait a capability: a function is given only those it uses.
 //! `testing` has in-memory ones, `aws` the real ones, and both pass the same contract suites.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -252,8 +252,8 @@ pub trait PostCallbacks: Send + Sync {
 /// A file that a job leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// `json`, `png`, …
-    pub extension: &'static str,
+    /// `json`, `png`, `slack.gif`, …
+    pub extension: Cow<'static, str>,
     /// Its media type.
     pub content_type: &'static str,
     /// Its content.

@@ -216,10 +216,10 @@ impl Processor {
             let key = ObjectKey::Result {
                 job,
                 algorithm: output.algorithm.clone(),
-                extension: artifact.extension.to_owned(),
+                extension: artifact.extension.to_string(),
             };
             self.objects.put(&key, artifact.body.clone(), artifact.content_type).await?;
-            forms.push(artifact.extension.to_owned());
+            forms.push(artifact.extension.to_string());
         }
         Ok(ResultSummary { forms, details: output.details.clone() })
     }

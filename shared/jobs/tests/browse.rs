@@ -49,25 +49,49 @@ async fn pages_join_and_the_last_one_says_so() {
 async fn pages_of_results_join_whatever_lies_between() {
     let (browser, expected) = browser(400).await;
     for limit in [1, 7, 100] {
-        let (mut found, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = browser.page_with_result("thumbnail", cursor, limit).await.expect("a page");
-            assert!(page.items.len() <= limit);
-            found.extend(page.items.iter().map(jobs::job::Job::id));
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
+        let found: Vec<_> = results(&browser, limit).await.into_iter().map(|(id, _)| id).collect();
         assert_eq!(found, expected, "by {limit}");
     }
-    let none = browser.page_with_result("nothing", None, 5).await.expect("a page");
+    let none = browser.page_of_results("nothing", None, 5).await.expect("a page");
     assert!(none.items.is_empty() && none.next_cursor.is_none());
+}
+
+/// Every thumbnail of every page: its job, and its place among that job's.
+async fn results(browser: &Browser, limit: usize) -> Vec<(JobId, usize)> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = browser.page_of_results("thumbnail", cursor, limit).await.expect("a page");
+        assert!(page.items.len() <= limit);
+        found.extend(page.items.iter().map(|(job, form)| (job.id(), *form)));
+        // A client gives it back as text.
+        cursor = page.next_cursor.map(|cursor| Cursor::decode(&cursor.encode()).expect("a cursor"));
+        if cursor.is_none() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_end_between_two_results_of_one_job() {
+    let jobs = MemoryJobs::default();
+    let mut expected = Vec::new();
+    for (second, count) in [3, 1, 0, 2, 3, 3].into_iter().enumerate() {
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second as u64);
+        let mut job =
+            build::succeeded_with_thumbnails(now, &["slack.gif", "discord.gif", "teams.gif"][..count]);
+        expected.splice(0..0, (0..count).map(|form| (job.id(), form)));
+        jobs.write(&mut job).await.expect("written");
+    }
+    let browser = Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs) };
+    for limit in 1..=13 {
+        assert_eq!(results(&browser, limit).await, expected, "by {limit}");
+    }
 }
 
 #[test]
 fn a_cursor_is_text_and_other_text_is_refused() {
-    for text in ["", "x", "!!!", "MDE5OTBjMmY"] {
+    // The last one is a job's id, then `/x`.
+    for text in ["", "x", "!!!", "MDE5OTBjMmY", "MDE5OTBjMmYtN2MxZS03ZDNiLThhNTEtM2YyZjZmMWQyYWE3L3g"] {
         assert_eq!(Cursor::decode(text).expect_err(text).code, "invalid_cursor");
     }
 }

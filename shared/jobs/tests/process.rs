@@ -37,7 +37,7 @@ impl Engine for Echo {
             .map(|run| Output {
                 algorithm: run.name.clone(),
                 artifacts: vec![Artifact {
-                    extension: "json",
+                    extension: "json".into(),
                     content_type: "application/json",
                     body: image.clone(),
                 }],

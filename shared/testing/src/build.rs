@@ -7,7 +7,7 @@ use jobs::{
     job::{Callback, Draft, Facts, Job, Origin, ResultSummary},
     secret::Secret,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -35,11 +35,25 @@ pub fn queued(now: OffsetDateTime) -> Job {
 /// A job that has succeeded with a thumbnail, made at `now`.
 #[must_use]
 pub fn succeeded(now: OffsetDateTime) -> Job {
+    succeeded_with_thumbnails(now, &["png"])
+}
+
+/// A job that has succeeded, made at `now`, with thumbnails of these extensions: `png`, or `slack.gif` of a preset.
+#[must_use]
+pub fn succeeded_with_thumbnails(now: OffsetDateTime, forms: &[&str]) -> Job {
     let mut job = queued(now);
     let claim = job.claim(now, RETENTION).expect("a new job is free");
-    let details = json!({"width": 100, "height": 100, "bytes": 3, "content_type": "image/png"});
-    let Value::Object(details) = details else { panic!("an object") };
-    let thumbnail = ResultSummary { forms: vec!["png".to_owned()], details };
+    let one = json!({"width": 100, "height": 100, "bytes": 3, "content_type": "image/png"});
+    let presets: Map<_, _> = forms
+        .iter()
+        .filter_map(|form| form.split_once('.'))
+        .map(|(preset, _)| (preset.to_owned(), one.clone()))
+        .collect();
+    let Value::Object(mut details) = one else { panic!("an object") };
+    if !presets.is_empty() {
+        details.insert("presets".to_owned(), presets.into());
+    }
+    let thumbnail = ResultSummary { forms: forms.iter().map(|form| (*form).to_owned()).collect(), details };
     let facts = Facts {
         content_type: Some("image/png".to_owned()),
         bytes: Some(3),

@@ -28,8 +28,8 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// Those of that picture, as [`Header::read`]; [`ImageError::Corrupt`] where there is none.
-pub(crate) fn header(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Header, ImageError> {
-    best(bytes, limits, deadline).map(|(_, header)| header)
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
+    best(bytes, limits).map(|(_, header)| header)
 }
 
 /// Decodes the largest picture.
@@ -39,7 +39,7 @@ pub(super) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
-    let (picture, _) = best(bytes, limits, deadline)?;
+    let (picture, _) = best(bytes, limits)?;
     if is_png(picture) {
         let inner = Header { format: Format::Png, ..header.clone() };
         return png::decode(picture, &inner, limits, deadline).map_err(of_icon);
@@ -64,7 +64,7 @@ pub(super) fn decode(
 }
 
 /// The bytes of the picture to show, and its header: the largest that can be read, by what it says of itself.
-fn best<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> Result<(&'a [u8], Header), ImageError> {
+fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), ImageError> {
     let count = le16(bytes, 4).unwrap_or(0).min(MAX_ENTRIES) as usize;
     let mut best: Option<((u64, u16), &[u8], Header)> = None;
     let mut refusal = pixelwise::unreadable(Format::Ico);
@@ -74,7 +74,7 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> Result<(&'a
         let length = le32(entry, 8).unwrap_or(0) as usize;
         // Lengths that lie are common enough, and the pictures know their own.
         let Some(picture) = bytes.get(at..).filter(|rest| !rest.is_empty() && length > 0) else { continue };
-        match inner_header(picture, limits, deadline) {
+        match inner_header(picture, limits) {
             Ok((header, bits)) => {
                 let rank = (u64::from(header.stored.0) * u64::from(header.stored.1), bits);
                 if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
@@ -88,9 +88,9 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> Result<(&'a
 }
 
 /// The header of one picture, and its bits a pixel.
-fn inner_header(picture: &[u8], limits: &Limits, deadline: Deadline) -> Result<(Header, u16), ImageError> {
+fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageError> {
     if is_png(picture) {
-        let header = png::header(picture, limits, deadline).map_err(of_icon)?;
+        let header = png::header(picture, limits).map_err(of_icon)?;
         return Ok((Header { format: Format::Ico, frames: 1, ..header }, 32));
     }
     let bitmap = Bitmap::read(picture, Format::Ico)?;

@@ -1,6 +1,7 @@
 //! No input makes it panic: whatever the bytes, the answer is a picture or a typed refusal.
 
-use imaging::{Deadline, Fit, Format, Limits, OutputFormat, Source, ThumbnailOptions};
+use imaging::{Deadline, Fit, Format, Gravity, Limits, OutputFormat, Source, ThumbnailOptions};
+use jobs::colour::Colour;
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::every_file;
@@ -34,10 +35,29 @@ fn exercise(bytes: Vec<u8>, options: &ThumbnailOptions) {
 
 fn options() -> impl Strategy<Value = ThumbnailOptions> {
     let fit = prop_oneof![Just(Fit::Cover), Just(Fit::Contain), Just(Fit::Fill), Just(Fit::Inside)];
-    let format = prop_oneof![Just(OutputFormat::Png), Just(OutputFormat::Jpeg), Just(OutputFormat::Webp)];
-    (1..64_u32, 1..64_u32, fit, format, 1..=100_u8).prop_map(|(width, height, fit, format, quality)| {
-        ThumbnailOptions { width, height, fit, format, quality }
-    })
+    let format = prop_oneof![
+        Just(OutputFormat::Auto),
+        Just(OutputFormat::Png),
+        Just(OutputFormat::Jpeg),
+        Just(OutputFormat::Webp),
+        Just(OutputFormat::Gif),
+    ];
+    let gravity = prop::sample::select(Gravity::ALL);
+    let background = prop::option::of(any::<[u8; 4]>().prop_map(Colour::new));
+    let enlarge = prop::option::of(any::<bool>());
+    (1..64_u32, 1..64_u32, fit, gravity, background, enlarge, format, 1..=100_u8).prop_map(
+        |(width, height, fit, gravity, background, enlarge, format, quality)| ThumbnailOptions {
+            width,
+            height,
+            fit,
+            gravity,
+            background,
+            enlarge,
+            format,
+            quality,
+            ..ThumbnailOptions::default()
+        },
+    )
 }
 
 fn real_file() -> impl Strategy<Value = Vec<u8>> {

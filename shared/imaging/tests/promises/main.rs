@@ -6,6 +6,7 @@
 mod formats;
 mod hostile;
 mod limits;
+mod options;
 mod orientation;
 mod png;
 mod reduced;

@@ -1,0 +1,126 @@
+//! Which part of a picture is worth keeping. What is interesting somebody else says ([`Interest`]); here the window is
+//! slid to where most of it is.
+
+use crate::{Deadline, Image, TimedOut};
+
+/// A place in a picture that draws the eye.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PointOfInterest {
+    /// Pixels from the left edge.
+    pub x: f64,
+    /// Pixels from the top edge.
+    pub y: f64,
+    /// How much it draws it, against the others; what is not above 0 counts for nothing.
+    pub weight: f64,
+}
+
+/// Finds what is interesting in a picture; the same picture gives the same points.
+pub type Interest<'a> = &'a dyn Fn(&Image, Deadline) -> Result<Vec<PointOfInterest>, TimedOut>;
+
+/// The longest side, in pixels, of the reduced picture in which the points are looked for.
+pub(crate) const PICTURE: u32 = 256;
+
+/// Places of the window that are tried along each side, beside the first.
+const STEPS: u32 = 128;
+
+/// How much less what lies at the window's border counts than what lies in its middle: something to look at should not
+/// be cut in two where there is room around it.
+const FALL: f64 = 0.5;
+
+/// How much more there must be to see at the very end of the picture than in its middle for the window to go there.
+const PULL: f64 = 0.1;
+
+/// Where in a picture of that size a window that shows `share` of its width and height has most to show: 0 is as far left
+/// or up as it can be, 1 as far right or down. The sides do not know of each other; in practice one of them is
+/// shown whole.
+pub(crate) fn focus(points: &[PointOfInterest], size: (u32, u32), share: (f64, f64)) -> (f64, f64) {
+    let along = |length: u32, place: fn(&PointOfInterest) -> f64| {
+        let length = f64::from(length);
+        let known = points.iter().filter(|point| point.weight.is_finite() && point.weight > 0.0);
+        known.map(|point| (place(point) / length, point.weight)).collect::<Vec<_>>()
+    };
+    (slide(&along(size.0, |point| point.x), share.0), slide(&along(size.1, |point| point.y), share.1))
+}
+
+/// The same along one side, for points at these parts of its length.
+fn slide(points: &[(f64, f64)], share: f64) -> f64 {
+    if share >= 1.0 {
+        return 0.5;
+    }
+    let worth = |place: f64| {
+        let centre = (1.0 - share) * place + share / 2.0;
+        let seen: f64 = points
+            .iter()
+            .map(|&(at, weight)| {
+                let from_centre = (at - centre).abs() / (share / 2.0);
+                if from_centre <= 1.0 { weight * (1.0 - FALL * from_centre * from_centre) } else { 0.0 }
+            })
+            .sum();
+        seen * (1.0 - PULL * (2.0 * place - 1.0).powi(2))
+    };
+    // From the middle outwards: of places that are worth the same, the most central one stays.
+    let mut best = (worth(0.5), 0.5);
+    for step in 1..=STEPS / 2 {
+        for place in [STEPS / 2 - step, STEPS / 2 + step] {
+            let place = f64::from(place) / f64::from(STEPS);
+            let worth = worth(place);
+            if worth > best.0 {
+                best = (worth, place);
+            }
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn point(x: f64, weight: f64) -> PointOfInterest {
+        PointOfInterest { x, y: 0.0, weight }
+    }
+
+    #[test]
+    fn nothing_found_is_the_middle() {
+        assert_eq!(focus(&[], (256, 100), (0.4, 1.0)), (0.5, 0.5));
+        let nothing = [point(0.0, 0.0), point(0.0, f64::NAN), point(0.0, -1.0), point(f64::NAN, 1.0)];
+        assert_eq!(focus(&nothing, (256, 100), (0.4, 1.0)), (0.5, 0.5));
+    }
+
+    #[test]
+    fn the_same_everywhere_is_about_the_middle() {
+        let points: Vec<_> = (0..256).map(|x| point(f64::from(x) + 0.5, 1.0)).collect();
+        let (place, _) = focus(&points, (256, 100), (0.4, 1.0));
+        assert!((place - 0.5).abs() < 0.05, "{place}");
+    }
+
+    #[test]
+    fn the_window_goes_to_the_heavier_side() {
+        let points = [point(20.0, 1.0), point(230.0, 1.5), point(236.0, 1.5)];
+        assert_eq!(focus(&points, (256, 100), (0.4, 1.0)).0, 1.0);
+        assert_eq!(focus(&points[..1], (256, 100), (0.4, 1.0)).0, 0.0);
+    }
+
+    #[test]
+    fn what_is_found_lies_well_inside_the_window() {
+        // The window is 64 wide and shows what lies at 96: in its middle it starts at 64, a third of the way.
+        let (place, _) = focus(&[point(96.0, 1.0)], (256, 100), (0.25, 1.0));
+        assert!((place - 1.0 / 3.0).abs() < 0.05, "{place}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_found_the_window_stays_in_the_picture(
+            points in proptest::collection::vec((-10.0..300.0, -10.0..300.0, -1.0..1e9), 0..40),
+            share in (0.001..=1.0, 0.001..=1.0),
+        ) {
+            let points: Vec<_> =
+                points.into_iter().map(|(x, y, weight)| PointOfInterest { x, y, weight }).collect();
+            let (x, y) = focus(&points, (256, 256), share);
+            prop_assert!((0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y));
+            prop_assert_eq!(focus(&points, (256, 256), share), (x, y));
+        }
+    }
+}
