@@ -5,7 +5,7 @@
 use super::boxed::{Plan, Reducer};
 use crate::{
     Deadline, Image, ImageError, Limits, colour::Conversion, decode::png::Picture, header::Header,
-    thumbnail::View,
+    resize::Crop, thumbnail::View,
 };
 
 /// The most bytes that the sums of an interlaced picture may take; the whole picture is decoded otherwise.
@@ -28,6 +28,10 @@ pub(super) fn view(
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
+    if crop == Crop::whole(header.stored) && (across, down) == header.stored {
+        // Nothing is resampled, so nothing shall be premultiplied and rounded.
+        return Ok(None);
+    }
     let plan = Plan::new(header.stored, crop, (across, down));
     let mut unpack = picture.unpack();
     let (layout, interlaced) = (unpack.layout(), picture.is_interlaced());

@@ -127,6 +127,13 @@ fn boxes_show_what_the_whole_picture_shows() {
 }
 
 #[test]
+fn a_picture_at_its_own_size_is_itself() {
+    let file = made((60, 40), ColorType::Rgba, BitDepth::Eight, |_| ());
+    let image = open(file.clone()).expect("a file").image().expect("a picture").clone();
+    assert_eq!(thumbnail(file, &options(60, 40, Fit::Fill)), image);
+}
+
+#[test]
 fn a_reduction_does_not_shift_the_picture() {
     let file = rgb(1201, 899);
     let asked = options(97, 61, Fit::Cover);
