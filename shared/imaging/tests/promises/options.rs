@@ -232,9 +232,7 @@ fn auto_is_the_format_that_fits() {
         (&clear, json!({"background": "#fff"}), "image/jpeg", 1),
         (&opaque, json!({"fit": "contain", "width": 20}), "image/png", 1),
         (&opaque, json!({"fit": "contain", "width": 20, "background": "#123"}), "image/jpeg", 1),
-        (&sample("animated.gif"), json!({}), "image/gif", 2),
-        (&sample("animated.webp"), json!({}), "image/webp", 2),
-        (&sample("animated.png"), json!({}), "image/webp", 2),
+        (&sample("animated.gif"), json!({"width": 48, "height": 32}), "image/gif", 2),
     ] {
         let mut asked = json!({"width": 30, "height": 30, "format": "auto"});
         asked.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -244,9 +242,9 @@ fn auto_is_the_format_that_fits() {
 }
 
 #[test]
-fn what_moves_moves_in_gif_and_webp_and_is_its_first_frame_elsewhere() {
-    for name in ["animated.gif", "animated.png", "animated.webp"] {
-        for (format, frames) in [("gif", 2), ("webp", 2), ("png", 1), ("jpeg", 1)] {
+fn what_moves_moves_in_gif_and_is_its_first_frame_elsewhere() {
+    for name in ["animated.gif", "animated.png"] {
+        for (format, frames) in [("gif", 2), ("png", 1), ("jpeg", 1)] {
             let asked = options(&json!({"width": 24, "height": 16, "format": format}));
             let made = open(sample(name)).expect("a file").thumbnail(&asked).expect("a thumbnail");
             let again = open(made.bytes.clone()).expect("a file");
