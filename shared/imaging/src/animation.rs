@@ -70,7 +70,11 @@ pub(crate) fn animated(
         Format::Png => {
             (apng::frames(bytes, header, limits, deadline, &mut each)?, apng::profile(bytes, limits))
         }
-        _ => return Ok(Animation::still(view.from(&decode::decode(bytes, header, limits, deadline)?, deadline)?)),
+        _ => {
+            return Ok(Animation::still(
+                view.from(&decode::decode(bytes, header, limits, deadline)?, deadline)?,
+            ));
+        }
     };
     animation.plays = plays;
     if let Some(profile) = profile {

@@ -1,17 +1,14 @@
 //! What the numbers mean: an embedded ICC profile is converted to sRGB, by `moxcms`; what a file says of its colours
 //! in another way is a [`Conversion`] as well.
 
+mod cmyk;
 mod conversion;
 mod linear;
 
-mod cmyk;
-
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
+pub(crate) use self::{cmyk::cmyk_to_srgb, conversion::Conversion};
 use crate::{Deadline, ImageError};
-
-pub(crate) use conversion::Conversion;
-pub(crate) use cmyk::cmyk_to_srgb;
 
 /// Larger profiles than this are printers' tables that say nothing of an RGB picture.
 const MAX_PROFILE: usize = 4 << 20;

@@ -2,13 +2,12 @@
 //!
 //! JPEG goes to `zune-jpeg` directly and WebP through the `image` crate; the others are read here, because the libraries
 //! for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
-//! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `eighth` is apart: a JPEG's
-//! channels at an eighth or a quarter of its size, for what needs no more.
+//! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `scaled` is apart: a JPEG's
+//! channels at a half, a quarter or an eighth of its size, for what needs no more.
 
 pub(crate) mod apng;
 pub(crate) mod bmp;
 mod canvas;
-pub(crate) mod eighth;
 pub(crate) mod gif;
 pub(crate) mod ico;
 pub(crate) mod jpeg;
@@ -18,6 +17,7 @@ pub(crate) mod png;
 pub(crate) mod pnm;
 pub(crate) mod qoi;
 pub(crate) mod samples;
+pub(crate) mod scaled;
 pub(crate) mod tga;
 pub(crate) mod tiff;
 pub(crate) mod webp;

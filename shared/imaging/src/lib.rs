@@ -13,7 +13,7 @@
 //! | the right way up | `orient` | |
 //! | straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
 //! | another size, resampled with premultiplied alpha | `resize` | |
-//! | the last four at once, where an eighth or a quarter of a JPEG is enough | `reduced` | |
+//! | the last four at once, where less than the whole picture is enough | `reduced` | |
 //! | what was asked for | `thumbnail` | [`ThumbnailOptions`] |
 //! | which part of the picture that is, how large, and where | `layout`, `interest` | [`Fit`], [`Gravity`], [`Interest`] |
 //! | every frame of what moves, at that size | `animation` | |

@@ -18,7 +18,7 @@ pub(crate) fn view(
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
     match header.format {
-        Format::Jpeg => jpeg::view(bytes, header, view, deadline),
+        Format::Jpeg => jpeg::view(bytes, header, view, limits, deadline),
         Format::Png => png::view(bytes, header, view, limits, deadline),
         _ => Ok(None),
     }

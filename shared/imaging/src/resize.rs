@@ -11,7 +11,7 @@ use fast_image_resize::{
     images::{Image as Pixels, ImageRef},
 };
 
-use crate::{Deadline, Image, ImageError, decode::eighth::Plane};
+use crate::{Deadline, Image, ImageError};
 
 const STEP: &str = "resize";
 
@@ -317,31 +317,6 @@ impl Stream {
     pub(crate) fn into_samples(self) -> Vec<u8> {
         self.out
     }
-}
-
-/// A part of one channel at another size. The crop is in the channel's own samples; where rounding takes it beyond the
-/// last, it ends there.
-pub(crate) fn resample_plane(
-    plane: &Plane,
-    crop: Crop,
-    width: u32,
-    height: u32,
-) -> Result<Vec<u8>, ImageError> {
-    let source = ImageRef::new(plane.width, plane.height, &plane.samples, PixelType::U8)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    let mut target = Pixels::new(width, height, PixelType::U8);
-    let (across, down) = (f64::from(plane.width), f64::from(plane.height));
-    let (left, top) = (crop.left.clamp(0.0, across), crop.top.clamp(0.0, down));
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(
-        left,
-        top,
-        crop.width.min(across - left),
-        crop.height.min(down - top),
-    );
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    Ok(target.into_vec())
 }
 
 #[cfg(test)]

@@ -1,10 +1,15 @@
 //! JPEG, by `zune-jpeg`.
+//!
+//! Four channels are inks, stored inverted whether an Adobe marker says so or not: so browsers, libvips and Pillow have
+//! it. They become sRGB by the embedded profile, and without one by (1 − ink) × (1 − black).
 
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
 use super::{Decoded, samples};
-use crate::{Deadline, Format, ImageError, deadline::TimedReader, exif, header::Header, orient::Orientation};
+use crate::{
+    Deadline, Format, ImageError, colour, deadline::TimedReader, exif, header::Header, orient::Orientation,
+};
 
 /// A decoder whose headers have been read.
 pub(crate) type Decoder<'a> = JpegDecoder<TimedReader<'a>>;
@@ -20,8 +25,10 @@ pub(crate) fn open(bytes: &[u8], deadline: Deadline) -> Result<Decoder<'_>, Imag
         .set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(TimedReader::new(bytes, deadline), options);
     decoder.decode_headers().map_err(refusal)?;
+    // Four channels come as they are stored: what they mean is settled here, not there.
     let output = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => ColorSpace::Luma,
+        Some(four) if components(&decoder) == 4 => four,
         _ => ColorSpace::RGB,
     };
     decoder.set_options(options.jpeg_set_out_colorspace(output));
@@ -42,8 +49,9 @@ pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageEr
             .and_then(|block| exif::orientation(block))
             .unwrap_or(Orientation::UPRIGHT),
         frames: 1,
-        // A progressive or multi-scan JPEG keeps every coefficient, two bytes each, until the last scan.
-        beside: 2 * u64::from(components(&decoder)),
+        // A progressive or multi-scan JPEG keeps every coefficient, two bytes each, until the last scan. Inks are
+        // converted into a second picture.
+        beside: 2 * u64::from(components(&decoder)) + if components(&decoder) == 4 { 4 } else { 0 },
         largest_frame: (0, 0),
     })
 }
@@ -65,15 +73,21 @@ pub(crate) enum Channels {
     Grey,
     YCbCr,
     Rgb,
+    /// Four inks, all of them inverted: 255 is none of it.
+    Cmyk,
+    /// The same, of which the first three are JFIF's.
+    Ycck,
 }
 
-/// What the samples mean, and the embedded profile; `None` for four channels.
+/// What the samples mean, and the embedded profile; `None` for a number of channels that means nothing.
 pub(crate) fn meaning(decoder: &Decoder<'_>) -> Option<(Channels, Option<Vec<u8>>)> {
     let channels = match (components(decoder), decoder.input_colorspace()?) {
         (1, _) => Channels::Grey,
         (3, ColorSpace::YCbCr | ColorSpace::YCCK) => Channels::YCbCr,
         // An Adobe marker that says "untransformed" means CMYK or RGB, by the number of channels.
         (3, ColorSpace::RGB | ColorSpace::CMYK) => Channels::Rgb,
+        (4, ColorSpace::YCCK) => Channels::Ycck,
+        (4, _) => Channels::Cmyk,
         _ => return None,
     };
     Some((channels, decoder.icc_profile()))
@@ -86,8 +100,14 @@ pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageE
     let (width, height) = size(&decoder)?;
     let pixels = width as usize * height as usize;
     let profile = decoder.icc_profile();
+    let inks = components(&decoder) == 4;
     let grey = decoder.output_colorspace() == Some(ColorSpace::Luma);
-    let channels = if grey { 1 } else { 3 };
+    let transformed = decoder.output_colorspace() == Some(ColorSpace::YCCK);
+    let channels = match (inks, grey) {
+        (true, _) => 4,
+        (_, true) => 1,
+        _ => 3,
+    };
 
     let mut buffer = vec![UNSEEN; pixels * 4];
     let samples = &mut buffer[..pixels * channels];
@@ -103,12 +123,33 @@ pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageE
     if let Err(error @ DecodeErrors::Unsupported(_)) = result {
         return Err(refusal(error));
     }
+    if inks {
+        inks_from(&mut buffer, transformed);
+        let rgba = colour::cmyk_to_srgb(&buffer, profile.as_deref(), deadline)?;
+        return Ok(Decoded { rgba, may_have_alpha: false, profile: None });
+    }
     if grey {
         samples::to_rgba(&mut buffer, pixels, |[y]| [y, y, y, 255]);
     } else {
         samples::to_rgba(&mut buffer, pixels, |[r, g, b]| [r, g, b, 255]);
     }
     Ok(Decoded { rgba: buffer, may_have_alpha: false, profile })
+}
+
+/// Turns inverted inks, transformed or not, into inks, where they lie.
+pub(crate) fn inks_from(pixels: &mut [u8], transformed: bool) {
+    for pixel in pixels.as_chunks_mut::<4>().0 {
+        let [y, cb, cr, black] = *pixel;
+        let light = if transformed { from_ycbcr([y, cb, cr].map(f32::from)) } else { [y, cb, cr] };
+        *pixel = [light[0], light[1], light[2], black].map(|light| 255 - light);
+    }
+}
+
+/// JFIF's conversion (ITU T.871, 7), rounded and clipped.
+pub(crate) fn from_ycbcr([y, cb, cr]: [f32; 3]) -> [u8; 3] {
+    let (cb, cr) = (cb - 128.0, cr - 128.0);
+    let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+    rgb.map(|value| (value + 0.5) as u8)
 }
 
 fn refusal(error: DecodeErrors) -> ImageError {

@@ -101,6 +101,14 @@ impl<'a> Bits<'a> {
         self.left = self.left.saturating_sub(count);
     }
 
+    /// Takes `count` bits, at most 16.
+    #[inline(always)]
+    pub(super) fn take(&mut self, count: u32) -> u32 {
+        let value = (self.word >> 1 >> (63 - count)) as u32;
+        self.skip(count);
+        value
+    }
+
     /// Takes `count` bits, at most 16, as the signed number that JPEG means by them (ITU T.81, F.2.2.1, EXTEND).
     #[inline(always)]
     pub(super) fn signed(&mut self, count: u32) -> i32 {

@@ -1,6 +1,6 @@
 //! Huffman codes (ITU T.81, annex C), as tables that answer most questions in one look.
 
-use super::bits::Bits;
+use super::{bits::Bits, places};
 
 /// Bits looked up at once for one code.
 const ONE: u32 = 9;
@@ -87,9 +87,6 @@ struct Step {
     coefficients: u8,
 }
 
-/// Where in a block of four the first coefficients go, in the order of the file; the fourth is of no use there.
-const PLACES: [u8; 5] = [0, 1, 2, u8::MAX, 3];
-
 /// Added to a step's coefficients where the block ends behind them; also what there is in all.
 const END: u8 = 128;
 /// The code is longer than what was looked at.
@@ -110,8 +107,8 @@ impl Skipper {
         Self { codes, steps }
     }
 
-    /// As many whole symbols, each with its extra bits, as can be told from `seen`; the first one's extra bits may lie
-    /// beyond it.
+    /// As many whole symbols as can be told from `seen`, each with its extra bits, of which the last one's may lie beyond
+    /// it.
     fn step(codes: &Codes, seen: usize) -> Step {
         let (mut used, mut coefficients) = (0_u32, 0_u8);
         while used < MANY {
@@ -127,7 +124,7 @@ impl Skipper {
             };
             let total = length + u32::from(symbol & 15);
             // More coefficients than a block has would look like its end.
-            if used > 0 && (used + total > MANY || coefficients + advance > 63) {
+            if used > 0 && coefficients + advance > 63 {
                 break;
             }
             used += total;
@@ -136,19 +133,21 @@ impl Skipper {
         if used == 0 { UNKNOWN } else { Step { bits: used as u8, coefficients } }
     }
 
-    /// Takes the coefficients of the lowest frequencies and passes over the others: in a block of four, the first
-    /// across, the first down, and the first of both. `None` where no code fits.
+    /// Takes the coefficients of the lowest frequencies and passes over the others. `None` where no code fits.
     #[inline(always)]
     pub(super) fn low_block<const N: usize>(&self, bits: &mut Bits<'_>, block: &mut [i16; N]) -> Option<()> {
+        // The last one that is kept.
+        let last = [0, 4, 24][N.ilog2() as usize / 2];
         let mut next = 1_u32;
-        while N > 1 && next <= 4 {
+        while next <= last {
             bits.refill();
             let symbol = self.codes.symbol(bits)?;
             let Some(advance) = advance(symbol) else { return Some(()) };
             next += u32::from(advance);
             let value = bits.signed((symbol & 15).into());
-            if let Some(place) =
-                PLACES.get(next as usize - 1).and_then(|&place| block.get_mut(usize::from(place)))
+            if let Some(place) = const { places::<N>() }
+                .get(next as usize - 1)
+                .and_then(|&place| block.get_mut(usize::from(place)))
             {
                 *place = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
             }

@@ -1,29 +1,33 @@
-//! A JPEG at an eighth or a quarter of its size, without decoding it.
+//! A JPEG at a half, a quarter or an eighth of its size, without decoding it.
 //!
 //! The DC coefficient of a block of 8 × 8 pixels is their mean (times eight), so the DC coefficients are the picture at an
-//! eighth, reduced by a box filter. With the three lowest AC coefficients beside it, a block has four samples: the picture
-//! at a quarter, all of whose frequencies are still there.
+//! eighth, reduced by a box filter. With the three lowest AC coefficients beside it a block has four samples, with the
+//! fifteen lowest sixteen: the picture at a quarter and at a half, all of whose frequencies are still there.
 //!
 //! Baseline data must be read through to find where each block begins, but the other AC coefficients are only passed
-//! over, several at one look into a table. Of progressive data only the DC scans are read, for an eighth; the others are
-//! skipped by a search for the next marker. There is no full-size picture: memory is two bytes for each coefficient kept.
+//! over, several at one look into a table. Of progressive data, only those scans are read that hold a coefficient which is kept,
+//! or on which the reading of one depends (a refinement needs to know which coefficients were not zero before: one
+//! bit for each is remembered); the others are skipped by a search for the next marker. There is no full-size picture: memory is two bytes for each
+//! coefficient kept, and eight for each block of a progressive picture of which more than the DC is read.
 //!
-//! Every channel comes as its own plane at its own resolution. What is rare (arithmetic and lossless coding, 12 bits, four
-//! channels, tables that make no sense) is left to the plain decoder: [`decode`] then gives nothing.
+//! Every channel comes as its own plane at its own resolution. What is rare (arithmetic and lossless coding, 12 bits,
+//! tables that make no sense) is left to the plain decoder: [`decode`] then gives nothing.
 //!
 //! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128.
 
 mod bits;
 mod huffman;
+mod progressive;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 use self::{
     huffman::Codes,
-    scan::{Coding, Part},
+    scan::{Band, Coding, Part},
 };
-use crate::{Deadline, TimedOut};
+use crate::{Deadline, ImageError, Limits, TimedOut};
 
 /// The side of a block.
 pub(crate) const BLOCK: u32 = 8;
@@ -44,27 +48,29 @@ pub(crate) struct Plane {
 enum Stop {
     /// Not for this decoder.
     Odd,
-    Late(TimedOut),
+    /// Too late, or too much.
+    Refused(ImageError),
 }
 
 impl From<TimedOut> for Stop {
     fn from(late: TimedOut) -> Self {
-        Self::Late(late)
+        Self::Refused(late.into())
     }
 }
 
-/// The channels of a JPEG of the given size, one or three, from `N` coefficients of each block: 1 gives an eighth, 4 a
-/// quarter, which progressive files do not have. `None` where it is a matter for the plain
+/// The channels of a JPEG of the given size, one, three or four, from `N` coefficients of each block: 1 gives an eighth, 4 a
+/// quarter, 16 a half. `None` where it is a matter for the plain
 /// decoder, which is also who says what is wrong with a file that shows nothing. Of data that is cut short or damaged,
 /// what there is, the rest mid-grey.
 ///
 /// # Errors
-/// [`TimedOut`].
+/// [`ImageError::DecoderMemory`], before the memory is taken, or [`ImageError::TimeLimit`].
 pub(crate) fn decode<const N: usize>(
     bytes: &[u8],
     size: (u32, u32),
+    limits: &Limits,
     deadline: Deadline,
-) -> Result<Option<Vec<Plane>>, TimedOut> {
+) -> Result<Option<Vec<Plane>>, ImageError> {
     let mut decoder = Decoder::<'_, N> {
         data: bytes,
         at: 0,
@@ -73,13 +79,15 @@ pub(crate) fn decode<const N: usize>(
         ac: [const { None }; 4],
         restart: 0,
         frame: None,
+        plan: None,
         seen: false,
+        limits,
         deadline,
     };
     match decoder.run(size) {
         Ok(()) if decoder.seen => Ok(decoder.frame.map(Frame::into_planes)),
         Ok(()) | Err(Stop::Odd) => Ok(None),
-        Err(Stop::Late(late)) => Err(late),
+        Err(Stop::Refused(error)) => Err(error),
     }
 }
 
@@ -97,7 +105,7 @@ struct Channel<const N: usize> {
     id: u8,
     /// Sampling factors, across and down.
     sampling: (u32, u32),
-    /// The table that its quantiser is in.
+    /// The table that its quantisers are in.
     table: usize,
     /// The quantisers as they were when the first scan began.
     quantisers: Option<Quantisers>,
@@ -108,10 +116,13 @@ struct Channel<const N: usize> {
     down: usize,
     /// Of each block, the coefficients that are kept.
     blocks: Vec<[i16; N]>,
+    /// Of each block of a progressive picture, which coefficients are known not to be zero, kept or not, in the order of the file; empty where only
+    /// the DC is read.
+    nonzero: Vec<u64>,
 }
 
-/// The quantisers of the coefficients that may be kept: none, the first across, the first down, the first of both.
-type Quantisers = [u16; 4];
+/// The quantisers in the order of the file.
+type Quantisers = [u16; 64];
 
 struct Decoder<'a, const N: usize> {
     data: &'a [u8],
@@ -122,8 +133,11 @@ struct Decoder<'a, const N: usize> {
     /// MCUs between restart markers, or none.
     restart: usize,
     frame: Option<Frame<N>>,
+    /// Of the scans to come, the last one first, whether each is read.
+    plan: Option<Vec<bool>>,
     /// Whether anything of the picture has been decoded.
     seen: bool,
+    limits: &'a Limits,
     deadline: Deadline,
 }
 
@@ -145,8 +159,7 @@ impl<'a, const N: usize> Decoder<'a, N> {
                 0xc3 | 0xc5..=0xcf | 0xdc => return Err(Stop::Odd),
                 0xda => {
                     self.start_scan(segment)?;
-                    let whole = |channel: &Channel<N>| channel.precision == Some(0);
-                    if self.frame.as_ref().is_some_and(|frame| frame.channels.iter().all(whole)) {
+                    if self.frame.as_ref().is_some_and(Frame::is_whole) {
                         break;
                     }
                 }
@@ -173,9 +186,11 @@ impl<'a, const N: usize> Decoder<'a, N> {
             let at = |place: usize| {
                 if wide { be16(table, place * 2) } else { table.get(place).map(|&value| value.into()) }
             };
-            // The order of the file is a zigzag.
-            let kept = [at(0)?, at(1)?, at(2)?, at(4)?];
-            *self.quantisers.get_mut(usize::from(which & 15))? = Some(kept);
+            let mut quantisers = [0; 64];
+            for (place, quantiser) in quantisers.iter_mut().enumerate() {
+                *quantiser = at(place)?;
+            }
+            *self.quantisers.get_mut(usize::from(which & 15))? = Some(quantisers);
             segment = rest;
         }
         Some(())
@@ -192,11 +207,13 @@ impl<'a, const N: usize> Decoder<'a, N> {
     }
 
     fn start_frame(&mut self, segment: &[u8], progressive: bool, size: (u32, u32)) -> Result<(), Stop> {
-        let frame = Frame::parse(segment, progressive).ok_or(Stop::Odd)?;
+        let mut frame = Frame::parse(segment, progressive).ok_or(Stop::Odd)?;
         // A second frame, or another than the one whose limits were checked.
-        if self.frame.is_some() || (frame.width, frame.height) != size || (N > 1 && progressive) {
+        if self.frame.is_some() || (frame.width, frame.height) != size {
             return Err(Stop::Odd);
         }
+        self.limits.check_memory(frame.memory()).map_err(Stop::Refused)?;
+        frame.make_room();
         self.frame = Some(frame);
         Ok(())
     }
@@ -204,14 +221,24 @@ impl<'a, const N: usize> Decoder<'a, N> {
     /// Reads a scan's header, and its data if there are DC coefficients in it.
     fn start_scan(&mut self, segment: &[u8]) -> Result<(), Stop> {
         let frame = self.frame.as_mut().ok_or(Stop::Odd)?;
+        if frame.progressive && N > 1 {
+            let (data, at) = (self.data, self.at);
+            let plan = self.plan.get_or_insert_with(|| progressive::plan(data, at, segment, kept::<N>()));
+            if plan.pop() != Some(true) {
+                return Ok(());
+            }
+        }
         let (&count, rest) = segment.split_first().ok_or(Stop::Odd)?;
         let (named, rest) = rest.split_at_checked(usize::from(count) * 2).ok_or(Stop::Odd)?;
         let &[first, last, bits, ..] = rest else { return Err(Stop::Odd) };
         let (high, low) = (bits >> 4, bits & 15);
         let coding = match (frame.progressive, first, last, high) {
             (false, ..) => Coding::Baseline,
-            (true, 1.., ..) => return Ok(()),
-            (true, 0, 1.., _) => return Err(Stop::Odd),
+            (true, 1.., ..) if N == 1 => return Ok(()),
+            (true, 1..=63, ..) if first <= last && last < 64 && count == 1 && low < 14 => {
+                let band = Band { first: first.into(), last: last.into(), low };
+                if high == 0 { Coding::Band(band) } else { Coding::BandRefinement(band) }
+            }
             (true, 0, 0, 0) if low < 14 => Coding::First(low),
             (true, 0, 0, _) if low < 14 => Coding::Refinement(low),
             _ => return Err(Stop::Odd),
@@ -238,9 +265,13 @@ impl<'a, const N: usize> Decoder<'a, N> {
         let (seen, at) = scan::decode(frame, &mut parts, coding, place, self.deadline)?;
         self.seen |= seen;
         self.at = at;
-        let low = if let Coding::Baseline = coding { 0 } else { low };
+        let precision = match coding {
+            Coding::Baseline => 0,
+            Coding::First(low) | Coding::Refinement(low) => low,
+            Coding::Band(_) | Coding::BandRefinement(_) => return Ok(()),
+        };
         for part in &parts {
-            frame.channels[part.channel].precision = Some(low);
+            frame.channels[part.channel].precision = Some(precision);
         }
         Ok(())
     }
@@ -256,7 +287,11 @@ impl<const N: usize> Frame<N> {
             let (h, v) = factors(both);
             (1..=4).contains(&h) && (1..=4).contains(&v)
         };
-        if precision != 8 || width == 0 || height == 0 || !matches!(count, 1 | 3) || !named.iter().all(valid)
+        if precision != 8
+            || width == 0
+            || height == 0
+            || !matches!(count, 1 | 3 | 4)
+            || !named.iter().all(valid)
         {
             return None;
         }
@@ -276,48 +311,106 @@ impl<const N: usize> Frame<N> {
                 precision: None,
                 across,
                 down,
-                blocks: vec![[0; N]; across * down],
+                blocks: Vec::new(),
+                nonzero: Vec::new(),
             }
         });
         Some(Self { progressive, width, height, most, channels: channels.collect() })
     }
 
+    /// Whether no scan to come can add anything.
+    fn is_whole(&self) -> bool {
+        (N == 1 || !self.progressive) && self.channels.iter().all(|channel| channel.precision == Some(0))
+    }
+
+    /// Bytes that the coefficients, what is remembered of them and the planes take.
+    fn memory(&self) -> u64 {
+        let blocks: u64 = self.channels.iter().map(|it| it.across as u64 * it.down as u64).sum();
+        blocks * (N as u64 * 3 + if self.remembers() { 8 } else { 0 })
+    }
+
+    fn remembers(&self) -> bool {
+        self.progressive && N > 1
+    }
+
+    fn make_room(&mut self) {
+        let remembers = self.remembers();
+        for channel in &mut self.channels {
+            let blocks = channel.across * channel.down;
+            channel.blocks = vec![[0; N]; blocks];
+            channel.nonzero = vec![0; if remembers { blocks } else { 0 }];
+        }
+    }
+
     fn into_planes(self) -> Vec<Plane> {
-        let (side, most) = (if N > 1 { 2 } else { 1 }, self.most);
+        let (side, most) = (side::<N>() as u32, self.most);
         let scale = |factor: u32, most: u32| f64::from(factor * side) / f64::from(most * BLOCK);
         let planes = self.channels.into_iter().map(|channel| {
             let (h, v) = channel.sampling;
             let width = (self.width * h * side).div_ceil(most.0 * BLOCK);
             let height = (self.height * v * side).div_ceil(most.1 * BLOCK);
-            let quantisers = channel.quantisers.unwrap_or_default();
-            let mut samples = Vec::with_capacity(width as usize * height as usize);
-            let rows = channel.blocks.chunks_exact(channel.across);
-            for (row, y) in
-                rows.flat_map(|row| (0..side as usize).map(move |y| (row, y))).take(height as usize)
-            {
-                let row = row.iter().flat_map(|block| {
-                    let reduced = reduced(block, quantisers);
-                    (0..side as usize).map(move |x| reduced[y * 2 + x])
-                });
-                samples.extend(row.take(width as usize));
-            }
+            let quantisers = channel.quantisers.unwrap_or([0; 64]);
+            let samples = transform::plane(&channel.blocks, channel.across, &quantisers, (width, height));
             Plane { samples, width, height, scale: (scale(h, most.0), scale(v, most.1)) }
         });
         planes.collect()
     }
 }
 
-/// The samples of a block, two rows of two: the inverse transform of its four lowest coefficients, which at that size is
-/// sums and differences. Where there is only one coefficient, all four are the mean.
-fn reduced<const N: usize>(block: &[i16; N], quantisers: Quantisers) -> [u8; 4] {
-    let mut values = [0_i64; 4];
-    for (value, (&coefficient, quantiser)) in values.iter_mut().zip(block.iter().zip(quantisers)) {
-        *value = i64::from(coefficient) * i64::from(quantiser);
+/// Samples of a block, across or down.
+const fn side<const N: usize>() -> usize {
+    match N {
+        1 => 1,
+        4 => 2,
+        _ => 4,
     }
-    let [mean, across, down, both] = values;
-    let (left, right) = (down + both, down - both);
-    [mean + across + left, mean - across + right, mean + across - left, mean - across - right]
-        .map(|sum| (((sum + 4) >> 3) + 128).clamp(0, 255) as u8)
+}
+
+/// By a coefficient's place in the file: its column and row in the block (ITU T.81, figure A.6).
+const ZIGZAG: [(u8, u8); 64] = {
+    let mut order = [(0, 0); 64];
+    let (mut x, mut y, mut place) = (0_u8, 0_u8, 0);
+    while place < 64 {
+        order[place] = (x, y);
+        if (x + y).is_multiple_of(2) {
+            if x == 7 {
+                y += 1;
+            } else if y == 0 {
+                x += 1;
+            } else {
+                x += 1;
+                y -= 1;
+            }
+        } else if y == 7 {
+            x += 1;
+        } else if x == 0 {
+            y += 1;
+        } else {
+            x -= 1;
+            y += 1;
+        }
+        place += 1;
+    }
+    order
+};
+
+/// Where in a block of `N` the coefficients go, by their place in the file; `u8::MAX` for those that are not kept.
+const fn places<const N: usize>() -> [u8; 64] {
+    let mut places = [u8::MAX; 64];
+    let mut at = 0;
+    while at < 64 {
+        let (x, y) = ZIGZAG[at];
+        if (x as usize) < side::<N>() && (y as usize) < side::<N>() {
+            places[at] = y * side::<N>() as u8 + x;
+        }
+        at += 1;
+    }
+    places
+}
+
+/// Which coefficients are kept: a bit for each, in the order of the file.
+fn kept<const N: usize>() -> u64 {
+    (0..64).filter(|&at| const { places::<N>() }[at] != u8::MAX).fold(0, |kept, at| kept | 1 << at)
 }
 
 fn be16(bytes: &[u8], at: usize) -> Option<u16> {

@@ -4,18 +4,31 @@ use super::{
     BLOCK, Channel, Frame,
     bits::Bits,
     huffman::{Codes, Skipper},
+    progressive,
 };
 use crate::{Deadline, TimedOut};
 
-/// How the DC coefficients are coded in a scan.
-#[derive(Clone, Copy, PartialEq)]
+/// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
+#[derive(Clone, Copy)]
+pub(super) struct Band {
+    pub(super) first: usize,
+    pub(super) last: usize,
+    pub(super) low: u8,
+}
+
+/// How the coefficients are coded in a scan.
+#[derive(Clone, Copy)]
 pub(super) enum Coding {
-    /// Whole, with the AC coefficients behind them.
+    /// The DC whole, with the AC coefficients behind it.
     Baseline,
-    /// All bits but so many of the lowest.
+    /// All bits of the DC but so many of the lowest.
     First(u8),
-    /// This one bit.
+    /// This one bit of the DC.
     Refinement(u8),
+    /// AC coefficients, the first time.
+    Band(Band),
+    /// One more bit of AC coefficients.
+    BandRefinement(Band),
 }
 
 /// What a scan needs to know of one of its channels.
@@ -24,6 +37,10 @@ pub(super) struct Part {
     pub(super) channel: usize,
     dc: Option<Codes>,
     ac: Option<Skipper>,
+    /// The codes of a band.
+    pub(super) bands: Option<Codes>,
+    /// Blocks to come that have nothing more in this band.
+    pub(super) run: u32,
     /// The last coefficient, which the next one is the difference to.
     last: i32,
 }
@@ -31,10 +48,14 @@ pub(super) struct Part {
 impl Part {
     /// `None` where the codes that this coding takes are not defined.
     pub(super) fn new(channel: usize, coding: Coding, dc: Option<Codes>, ac: Option<Codes>) -> Option<Self> {
-        let needs_dc = !matches!(coding, Coding::Refinement(_));
-        let needs_ac = matches!(coding, Coding::Baseline);
-        let ac = ac.filter(|_| needs_ac).map(Skipper::new);
-        (dc.is_some() >= needs_dc && ac.is_some() >= needs_ac).then_some(Self { channel, dc, ac, last: 0 })
+        let mut part = Self { channel, dc: None, ac: None, bands: None, run: 0, last: 0 };
+        match coding {
+            Coding::Baseline => (part.dc, part.ac) = (Some(dc?), Some(Skipper::new(ac?))),
+            Coding::First(_) => part.dc = Some(dc?),
+            Coding::Refinement(_) => {}
+            Coding::Band(_) | Coding::BandRefinement(_) => part.bands = Some(ac?),
+        }
+        Some(part)
     }
 
     #[inline(always)]
@@ -61,20 +82,26 @@ pub(super) fn decode<const N: usize>(
     deadline: Deadline,
 ) -> Result<(bool, usize), TimedOut> {
     match coding {
-        Coding::Baseline => walk(frame, parts, place, deadline, |part, bits, block| {
+        Coding::Baseline => walk(frame, parts, place, deadline, |part, bits, block, _| {
             *block = [0; N];
             block[0] = coefficient(part.difference(bits)?);
             part.ac.as_ref()?.low_block(bits, block)
         }),
-        Coding::First(low) => walk(frame, parts, place, deadline, |part, bits, block| {
+        Coding::First(low) => walk(frame, parts, place, deadline, |part, bits, block, _| {
             block[0] = coefficient(part.difference(bits)?.wrapping_shl(low.into()));
             Some(())
         }),
-        Coding::Refinement(low) => walk(frame, parts, place, deadline, |_, bits, block| {
+        Coding::Refinement(low) => walk(frame, parts, place, deadline, |_, bits, block, _| {
             bits.refill();
             block[0] |= (bits.peek::<1>() as i16) << low;
             bits.skip(1);
             Some(())
+        }),
+        Coding::Band(band) => walk(frame, parts, place, deadline, |part, bits, block, nonzero| {
+            progressive::first(part, band, bits, block, nonzero)
+        }),
+        Coding::BandRefinement(band) => walk(frame, parts, place, deadline, |part, bits, block, nonzero| {
+            progressive::refine(part, band, bits, block, nonzero)
         }),
     }
 }
@@ -128,7 +155,7 @@ fn walk<const N: usize>(
     parts: &mut [Part],
     place: Place<'_>,
     deadline: Deadline,
-    read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16; N]) -> Option<()>,
+    read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16; N], &mut u64) -> Option<()>,
 ) -> Result<(bool, usize), TimedOut> {
     let layout = Layout::new(frame, parts);
     let total = layout.across * layout.down;
@@ -136,7 +163,7 @@ fn walk<const N: usize>(
     loop {
         let end = if place.restart == 0 { total } else { total.min(start + place.restart) };
         let mut bits = Bits::new(place.data, at);
-        parts.iter_mut().for_each(|part| part.last = 0);
+        parts.iter_mut().for_each(|part| (part.last, part.run) = (0, 0));
 
         let (mut row, mut column) = (start / layout.across, start % layout.across);
         'interval: for _ in start..end {
@@ -153,8 +180,13 @@ fn walk<const N: usize>(
                 let inside = x < channel.across && y < channel.down;
                 let place = inside.then_some(y * channel.across + x);
                 let mut block = place.map_or([0; N], |place| channel.blocks[place]);
-                if read(part, &mut bits, &mut block).is_none() || bits.exhausted() {
+                let known = place.and_then(|place| channel.nonzero.get_mut(place));
+                let mut nonzero = known.as_deref().copied().unwrap_or_default();
+                if read(part, &mut bits, &mut block, &mut nonzero).is_none() || bits.exhausted() {
                     break 'interval;
+                }
+                if let Some(known) = known {
+                    *known = nonzero;
                 }
                 if let Some(place) = place {
                     channel.blocks[place] = block;
