@@ -2,7 +2,7 @@
 
 use crate::{
     Deadline, Format, Image, ImageError, Limits, colour,
-    decode::{self, apng, gif},
+    decode::{self, apng, gif, webp},
     header::Header,
     resize,
     thumbnail::View,
@@ -69,6 +69,9 @@ pub(crate) fn animated(
         Format::Gif => (gif::frames(bytes, header, deadline, &mut each)?, gif::profile(bytes)),
         Format::Png => {
             (apng::frames(bytes, header, limits, deadline, &mut each)?, apng::profile(bytes, limits))
+        }
+        Format::WebP => {
+            (webp::frames(bytes, header, limits, deadline, &mut each)?, webp::profile(bytes))
         }
         _ => {
             return Ok(Animation::still(

@@ -11,7 +11,6 @@ mod canvas;
 pub(crate) mod gif;
 pub(crate) mod ico;
 pub(crate) mod jpeg;
-mod other;
 mod pixelwise;
 pub(crate) mod png;
 pub(crate) mod pnm;

@@ -2,13 +2,11 @@
 //! profile its colours are sRGB by every format's default.
 
 pub(crate) mod gif;
+pub(crate) mod webp;
 
 use std::io::Write as _;
 
-use image::{
-    ExtendedColorType, ImageEncoder as _,
-    codecs::{jpeg::JpegEncoder, webp::WebPEncoder},
-};
+use image::{ExtendedColorType, ImageEncoder as _, codecs::jpeg::JpegEncoder};
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
 use crate::{Deadline, Format, Image, ImageError, animation::Animation, deadline::TimedWriter};
@@ -22,7 +20,7 @@ pub(crate) enum Codec {
     Png,
     /// Lossy, over white.
     Jpeg,
-    /// Lossless, with alpha.
+    /// Lossy, or lossless at quality 100; with alpha.
     Webp,
     /// 256 colours at most; a pixel is opaque or transparent.
     Gif,
@@ -82,7 +80,7 @@ impl Encoded {
     }
 }
 
-/// Encodes an image. `quality`, 1–100, is JPEG's alone.
+/// Encodes an image. `quality`, 1–100, is that of JPEG and of WebP, where 100 is lossless.
 pub(crate) fn encode(
     image: &Image,
     codec: Codec,
@@ -92,7 +90,7 @@ pub(crate) fn encode(
     let bytes = match codec {
         Codec::Png => png(image, Compression::Balanced, deadline)?,
         Codec::Jpeg => jpeg(image, quality, deadline)?,
-        Codec::Webp => webp(image)?,
+        Codec::Webp => webp::still(image, quality)?,
         Codec::Gif => gif::still(image)?,
     };
     Ok(Encoded::new(bytes, codec, (image.width(), image.height()), 1))
@@ -108,6 +106,7 @@ pub(crate) fn encode_all(
     let first = animation.first()?;
     let bytes = match codec {
         Codec::Gif if animation.frames.len() > 1 => gif::animated(animation, gif::MAX_COLOURS, deadline)?,
+        Codec::Webp if animation.frames.len() > 1 => webp::animated(animation, quality)?,
         _ => return encode(first, codec, quality, deadline),
     };
     let size = (first.width(), first.height());
@@ -160,19 +159,6 @@ fn jpeg(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, Image
     deadline.check()?;
     written.map_err(|error| ImageError::internal(STEP, error))?;
     Ok(out.into_inner())
-}
-
-/// WebP, lossless.
-fn webp(image: &Image) -> Result<Vec<u8>, ImageError> {
-    let mut out = Vec::new();
-    let encoder = WebPEncoder::new_lossless(&mut out);
-    let written = if image.has_alpha() {
-        encoder.write_image(image.rgba(), image.width(), image.height(), ExtendedColorType::Rgba8)
-    } else {
-        encoder.write_image(&rgb(image), image.width(), image.height(), ExtendedColorType::Rgb8)
-    };
-    written.map_err(|error| ImageError::internal(STEP, error))?;
-    Ok(out)
 }
 
 /// The colours over white; for an opaque image, the colours.

@@ -39,7 +39,7 @@ impl Header {
             Format::Jpeg => jpeg::header(bytes, deadline),
             Format::Png => png::header(bytes, limits),
             Format::Gif => gif::header(bytes),
-            Format::WebP => webp::header(bytes, limits, deadline),
+            Format::WebP => webp::header(bytes),
             Format::Tiff => tiff::header(bytes, limits),
             Format::Bmp => bmp::header(bytes),
             Format::Ico => ico::header(bytes, limits),

@@ -41,6 +41,7 @@ mod limits;
 mod orient;
 mod pixels;
 mod placeholder;
+mod plane;
 mod preset;
 mod reduced;
 mod resize;

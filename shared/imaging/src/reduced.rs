@@ -3,6 +3,7 @@
 mod boxed;
 mod jpeg;
 mod png;
+mod webp;
 
 use crate::{Deadline, Format, Image, ImageError, Limits, header::Header, thumbnail::View};
 
@@ -20,6 +21,7 @@ pub(crate) fn view(
     match header.format {
         Format::Jpeg => jpeg::view(bytes, header, view, limits, deadline),
         Format::Png => png::view(bytes, header, view, limits, deadline),
+        Format::WebP => webp::view(bytes, header, view, limits, deadline),
         _ => Ok(None),
     }
 }

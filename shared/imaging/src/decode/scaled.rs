@@ -27,22 +27,10 @@ use self::{
     huffman::Codes,
     scan::{Band, Coding, Part},
 };
-use crate::{Deadline, ImageError, Limits, TimedOut};
+use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 
 /// The side of a block.
 pub(crate) const BLOCK: u32 = 8;
-
-/// One channel of the picture.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Plane {
-    /// Row by row, without gaps.
-    pub(crate) samples: Vec<u8>,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    /// Samples for one pixel of the picture, across and down. The last sample of a row or column may reach beyond the
-    /// picture: `width` is the picture's times this, rounded up.
-    pub(crate) scale: (f64, f64),
-}
 
 /// Why there are no planes.
 enum Stop {

@@ -1,114 +1,129 @@
-//! WebP, still and animated.
+//! WebP, still and animated: the container is read here, its pictures are decoded by libwebp (`webp-codec`).
 
-use image::{ImageDecoder as _, codecs::webp::WebPDecoder};
+mod container;
+mod frames;
 
-use super::{Decoded, other};
-use crate::{
-    Deadline, Format, ImageError, Limits,
-    deadline::TimedReader,
-    exif,
-    header::Header,
-    orient::Orientation,
-    scan::{Scan, le16, le24, le32},
+use webp_codec::{End, Error, Outcome};
+
+pub(crate) use self::{
+    container::{Container, Picture},
+    frames::frames,
 };
+use super::Decoded;
+use crate::{Deadline, Format, ImageError, Limits, exif, header::Header, orient::Orientation};
+
+/// Bytes for each pixel: of a frame that goes on its canvas, of a lossless picture inside the decoder, and of an alpha channel
+/// there, which is a picture of that kind as well.
+const FRAME: u64 = 4;
+const LOSSLESS: u64 = 4;
+const ALPHA: u64 = 1 + LOSSLESS;
+
+/// What is shown of an opaque picture where its data ends early: mid-grey, as browsers do.
+const UNSEEN: [u8; 4] = [128, 128, 128, 255];
 
 /// Reads the headers.
 ///
 /// # Errors
 /// As [`Header::read`].
-pub(crate) fn header(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Header, ImageError> {
-    const RGBA: u64 = 4;
-    let scan = scan(bytes);
-    let decoder = open(bytes, limits, deadline)?;
-    // Canvas and frame of an animation, or the planes of a lossy and the RGBA of a lossless picture.
-    let beside = if scan.animated { 2 * RGBA } else { RGBA };
+pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
+    let file = Container::read(bytes);
+    let (size, beside) = if file.scan.animated {
+        (None, FRAME + ALPHA)
+    } else {
+        let picture = file.picture.ok_or_else(corrupt)?;
+        (Some(picture.size), picture.memory())
+    };
     Ok(Header {
         format: Format::WebP,
-        stored: decoder.dimensions(),
-        orientation: scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
-        frames: scan.frames,
-        beside: other::beyond_rgba(&decoder) + beside,
-        largest_frame: scan.largest_frame,
+        stored: file.canvas.or(size).ok_or_else(corrupt)?,
+        orientation: file.scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
+        frames: file.scan.frames.max(1),
+        beside,
+        largest_frame: file.scan.largest_frame,
     })
 }
 
-fn open<'a>(
-    bytes: &'a [u8],
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<WebPDecoder<TimedReader<'a>>, ImageError> {
-    other::limited(WebPDecoder::new(TimedReader::new(bytes, deadline)), Format::WebP, limits)
-}
-
-/// Decodes the picture, or the first frame on its canvas.
+/// Decodes the picture as far as it goes, or as much of the first frame, on its canvas. What cannot be shown is transparent
+/// where the picture has an alpha channel, and grey otherwise; only where nothing can be shown is the file corrupt.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
-    // The decoder would take memory for whatever length the chunk claims.
-    let profile = scan(bytes).profile.map(<[u8]>::to_vec);
-    other::decode(open(bytes, limits, deadline)?, header, limits, profile)
+    let file = Container::read(bytes);
+    let (rgba, may_have_alpha) = if file.scan.animated {
+        (frames::first(&file, header.stored, limits, deadline)?, true)
+    } else {
+        let picture = still(&file, header).ok_or_else(corrupt)?;
+        (pixels(&picture, limits, deadline)?.0, picture.has_alpha)
+    };
+    Ok(Decoded { rgba, may_have_alpha, profile: file.scan.profile.map(<[u8]>::to_vec) })
 }
 
-/// One frame for each `ANMF`, or one picture; EXIF and ICC only where they lie wholly inside the file, because
-/// the decoder would allocate what a chunk merely claims.
-fn scan(file: &[u8]) -> Scan<'_> {
-    fn chunks<'a>(body: &'a [u8], mut visit: impl FnMut(&[u8], &'a [u8], bool)) {
-        let mut at = 0_usize;
-        while let (Some(kind), Some(length)) = (body.get(at..at + 4), le32(body, at + 4)) {
-            let (start, length) = (at + 8, length as usize);
-            let end = start.saturating_add(length);
-            let whole = end <= body.len();
-            visit(kind, body.get(start..end.min(body.len())).unwrap_or_default(), whole);
-            at = end.saturating_add(length & 1);
-        }
-    }
-    fn picture_size(kind: &[u8], data: &[u8]) -> Option<(u32, u32)> {
-        match kind {
-            b"VP8 " if data.get(3..6)? == [0x9d, 0x01, 0x2a] => {
-                Some((le16(data, 6)? & 0x3fff, le16(data, 8)? & 0x3fff))
-            }
-            b"VP8L" if *data.first()? == 0x2f => {
-                let bits = le32(data, 1)?;
-                Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
-            }
-            b"ANMF" => Some((le24(data, 6)? + 1, le24(data, 9)? + 1)),
-            _ => None,
-        }
-    }
-    let mut scan = Scan::default();
-    chunks(file.get(12..).unwrap_or_default(), |kind, data, whole| {
-        if let Some((width, height)) = picture_size(kind, data) {
-            scan.saw_frame(width, height);
-        }
-        match kind {
-            b"EXIF" if whole => scan.exif = scan.exif.or(Some(data)),
-            b"ICCP" if whole => scan.profile = scan.profile.or(Some(data)),
-            b"ANMF" => {
-                scan.animated = true;
-                scan.frames = scan.frames.saturating_add(1);
-                chunks(data.get(16..).unwrap_or_default(), |kind, data, _| {
-                    if let Some((width, height)) = picture_size(kind, data) {
-                        scan.saw_frame(width, height);
-                    }
-                });
-            }
-            _ => {}
-        }
-    });
-    scan.frames = scan.frames.max(1);
-    scan
+/// The embedded ICC profile.
+pub(crate) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    Container::read(bytes).scan.profile.map(<[u8]>::to_vec)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The picture of a file that is no animation; `None` where its size is not what the file says.
+pub(crate) fn still<'a>(file: &Container<'a>, header: &Header) -> Option<Picture<'a>> {
+    file.picture.filter(|picture| !file.scan.animated && picture.size == header.stored)
+}
 
-    #[test]
-    fn a_length_that_lies_ends_the_walk() {
-        assert_eq!(scan(b"RIFF\0\0\0\0WEBPICCP\xff\xff\xff\xffabc").profile, None);
-        assert_eq!(scan(b"RIFF").frames, 1);
+impl Picture<'_> {
+    /// Bytes for each pixel that libwebp takes for itself.
+    pub(crate) fn memory(&self) -> u64 {
+        match (self.lossless, self.has_alpha) {
+            (true, _) => LOSSLESS,
+            (false, true) => ALPHA,
+            (false, false) => 0,
+        }
     }
+}
+
+/// The pixels of a picture as far as they can be shown, which is some way at least, and whether that is all of it.
+fn pixels(picture: &Picture<'_>, limits: &Limits, deadline: Deadline) -> Result<(Vec<u8>, bool), ImageError> {
+    let (width, height) = picture.size;
+    let mut rgba = vec![0; width as usize * height as usize * 4];
+    let go_on = &mut || deadline.check().is_ok();
+    let decoded = webp_codec::decode_rgba(picture.data, picture.size, &mut rgba, go_on);
+    let Outcome { rows, end } = shown(decoded, limits, deadline)?;
+    if !picture.has_alpha {
+        unseen(&mut rgba, width, rows);
+    }
+    Ok((rgba, end == End::Whole))
+}
+
+/// Greys what comes after so many rows.
+pub(crate) fn unseen(rgba: &mut [u8], width: u32, rows: u32) {
+    let rest = rgba.as_chunks_mut::<4>().0.iter_mut().skip(rows as usize * width as usize);
+    rest.for_each(|pixel| *pixel = UNSEEN);
+}
+
+/// How far a picture could be decoded, which is some way at least.
+///
+/// # Errors
+/// [`ImageError::Corrupt`], [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
+pub(crate) fn shown(
+    decoded: Result<Outcome, Error>,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Outcome, ImageError> {
+    deadline.check()?;
+    match decoded {
+        Ok(Outcome { end: End::OutOfMemory, .. }) | Err(Error::OutOfMemory) => {
+            Err(ImageError::DecoderMemory {
+                max: limits.max_decoder_bytes,
+                source: Some(Error::OutOfMemory.into()),
+            })
+        }
+        Ok(Outcome { rows: 0, .. }) => Err(corrupt()),
+        Ok(outcome) => Ok(outcome),
+        Err(error) => Err(ImageError::corrupt(Format::WebP, error)),
+    }
+}
+
+fn corrupt() -> ImageError {
+    ImageError::Corrupt { format: Format::WebP, source: None }
 }

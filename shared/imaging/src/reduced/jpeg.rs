@@ -22,24 +22,16 @@
 //! one (46.4, 46.3): hence the bounds below, which send the one to a half and the other too. The luminance of the 12 MP
 //! photograph at an eighth, alone, has 55 dB at three samples for a pixel and 48 at two.
 
-use fast_image_resize::{
-    FilterType, ResizeAlg, ResizeOptions, Resizer,
-    images::{TypedImage, TypedImageRef},
-    pixels::F32,
-};
-
 use crate::{
     Deadline, Image, ImageError, Limits, colour,
     decode::{
         jpeg::{self, Channels},
-        scaled::{self, BLOCK, Plane},
+        scaled::{self, BLOCK},
     },
     header::Header,
-    resize::Crop,
+    plane::{self, Plane},
     thumbnail::View,
 };
-
-const STEP: &str = "resize";
 
 /// Samples of luminance and of chroma (of which the eye sees less) that there must be for each pixel of the thumbnail,
 /// across and down, at an eighth: with fewer, the box filter that the reduction is would show.
@@ -90,8 +82,12 @@ pub(super) fn view(
 
     let resampled = planes.into_iter().map(|plane| {
         deadline.check()?;
-        let crop = within(&plane, crop);
-        resample(plane, means, crop, across, down)
+        let (size, crop) = ((plane.width, plane.height), plane.within(crop));
+        let mut samples: Vec<f32> = plane.samples.into_iter().map(f32::from).collect();
+        if means {
+            points(&mut samples, size.0 as usize);
+        }
+        plane::resample(samples.into_iter(), size, crop, (across, down))
     });
     let resampled = resampled.collect::<Result<Vec<_>, ImageError>>()?;
     let Some(mut pixels) = pixels(channels, &resampled) else { return Ok(None) };
@@ -103,39 +99,6 @@ pub(super) fn view(
     }
     let rgba = header.orientation.apply(pixels, across, down);
     Ok(Image::opaque(view.width, view.height, rgba))
-}
-
-/// A part of one channel at another size, not yet rounded. The crop is in the channel's own samples; where rounding takes
-/// it beyond the last, it ends there.
-fn resample(
-    plane: Plane,
-    means: bool,
-    crop: Crop,
-    width: u32,
-    height: u32,
-) -> Result<TypedImage<'static, F32>, ImageError> {
-    let (across, down) = (plane.width, plane.height);
-    let mut samples: Vec<f32> = plane.samples.iter().map(|&sample| sample.into()).collect();
-    drop(plane.samples);
-    if means {
-        points(&mut samples, across as usize);
-    }
-    let samples: Vec<F32> = samples.into_iter().map(F32::new).collect();
-    let source =
-        TypedImageRef::new(across, down, &samples).map_err(|error| ImageError::internal(STEP, error))?;
-    let mut target = TypedImage::new(width, height);
-    let (across, down) = (f64::from(across), f64::from(down));
-    let (left, top) = (crop.left.clamp(0.0, across), crop.top.clamp(0.0, down));
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(
-        left,
-        top,
-        crop.width.min(across - left),
-        crop.height.min(down - top),
-    );
-    Resizer::new()
-        .resize_typed(&source, &mut target, &options)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    Ok(target)
 }
 
 /// Turns the means of blocks into the values at their middles: a mean is a twenty-fourth of the second difference more
@@ -165,36 +128,29 @@ fn points(means: &mut [f32], across: usize) {
     }
 }
 
-/// A part of the picture in a channel's own samples.
-fn within(plane: &Plane, crop: Crop) -> Crop {
-    let (x, y) = plane.scale;
-    Crop { left: crop.left * x, top: crop.top * y, width: crop.width * x, height: crop.height * y }
-}
-
 /// The channels as opaque RGBA, or as inverted inks; `None` unless there are as many as that meaning takes.
-fn pixels(channels: Channels, planes: &[TypedImage<'_, F32>]) -> Option<Vec<u8>> {
-    let planes: Vec<&[F32]> = planes.iter().map(TypedImage::pixels).collect();
-    let pixels = match (channels, planes.as_slice()) {
+fn pixels(channels: Channels, planes: &[Vec<f32>]) -> Option<Vec<u8>> {
+    let pixels = match (channels, planes) {
         (Channels::Grey, [grey]) => {
-            let grey = grey.iter().map(|y| rounded(y.0));
+            let grey = grey.iter().map(|y| rounded(*y));
             grey.flat_map(|y| [y, y, y, 255]).collect()
         }
         (Channels::Rgb, [red, green, blue]) => {
-            let pixels = red.iter().zip(*green).zip(*blue);
-            pixels.flat_map(|((r, g), b)| [rounded(r.0), rounded(g.0), rounded(b.0), 255]).collect()
+            let pixels = red.iter().zip(green).zip(blue);
+            pixels.flat_map(|((r, g), b)| [rounded(*r), rounded(*g), rounded(*b), 255]).collect()
         }
         (Channels::YCbCr, [luma, blue, red]) => {
-            let pixels = luma.iter().zip(*blue).zip(*red);
-            let rgb = pixels.map(|((y, cb), cr)| jpeg::from_ycbcr([y.0, cb.0, cr.0]));
+            let pixels = luma.iter().zip(blue).zip(red);
+            let rgb = pixels.map(|((y, cb), cr)| jpeg::from_ycbcr([*y, *cb, *cr]));
             rgb.flat_map(|[r, g, b]| [r, g, b, 255]).collect()
         }
         (Channels::Cmyk | Channels::Ycck, [first, second, third, black]) => {
-            let pixels = first.iter().zip(*second).zip(*third).zip(*black);
+            let pixels = first.iter().zip(second).zip(third).zip(black);
             let four = pixels.map(|(((a, b), c), k)| {
-                let three = [a.0, b.0, c.0];
+                let three = [*a, *b, *c];
                 let [a, b, c] =
                     if channels == Channels::Ycck { jpeg::from_ycbcr(three) } else { three.map(rounded) };
-                [a, b, c, rounded(k.0)]
+                [a, b, c, rounded(*k)]
             });
             four.flatten().collect()
         }

@@ -1,0 +1,56 @@
+//! One channel of a picture, at its own resolution.
+
+use fast_image_resize::{
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::F32,
+};
+
+use crate::{ImageError, resize::Crop};
+
+/// The samples of a channel.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Plane {
+    /// Row by row, without gaps.
+    pub(crate) samples: Vec<u8>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Samples for one pixel of the picture, across and down. The last sample of a row or column may reach beyond the
+    /// picture: `width` is the picture's times this, rounded up.
+    pub(crate) scale: (f64, f64),
+}
+
+impl Plane {
+    /// A part of the picture, in this channel's samples.
+    pub(crate) fn within(&self, crop: Crop) -> Crop {
+        let (x, y) = self.scale;
+        Crop { left: crop.left * x, top: crop.top * y, width: crop.width * x, height: crop.height * y }
+    }
+}
+
+/// A part of one channel at another size, by Lanczos3, not rounded. The crop is in the channel's own samples; where
+/// rounding takes it beyond the last, it ends there.
+pub(crate) fn resample(
+    samples: impl Iterator<Item = f32>,
+    (width, height): (u32, u32),
+    crop: Crop,
+    target: (u32, u32),
+) -> Result<Vec<f32>, ImageError> {
+    const STEP: &str = "resize";
+    let samples: Vec<F32> = samples.map(F32::new).collect();
+    let source =
+        TypedImageRef::new(width, height, &samples).map_err(|error| ImageError::internal(STEP, error))?;
+    let mut resampled = TypedImage::new(target.0, target.1);
+    let (across, down) = (f64::from(width), f64::from(height));
+    let (left, top) = (crop.left.clamp(0.0, across), crop.top.clamp(0.0, down));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(
+        left,
+        top,
+        crop.width.min(across - left),
+        crop.height.min(down - top),
+    );
+    Resizer::new()
+        .resize_typed(&source, &mut resampled, &options)
+        .map_err(|error| ImageError::internal(STEP, error))?;
+    Ok(resampled.pixels().iter().map(|sample| sample.0).collect())
+}

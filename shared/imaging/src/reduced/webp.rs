@@ -1,0 +1,190 @@
+//! DOC
+
+mod colours;
+mod planes;
+mod weighted;
+
+use webp_codec::{Outcome, Part};
+
+use self::{
+    planes::{LARGEST, Planes},
+    weighted::Weighted,
+};
+use crate::{
+    Deadline, Image, ImageError, Limits, colour,
+    decode::webp::{self, Container, Picture},
+    header::Header,
+    plane::{self, Plane},
+    resize::{self, Crop},
+    thumbnail::View,
+};
+
+/// Samples that a reduction leaves for each pixel of the thumbnail, across and down: with fewer, the box filter that it is would
+/// show.
+const MARGIN: f64 = 4.0;
+
+/// Samples for each pixel of the thumbnail from which on the filter that smooths the edges of blocks is not missed.
+const UNFILTERED: f64 = 8.0;
+
+/// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
+///
+/// # Errors
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to say.
+pub(super) fn view(
+    bytes: &[u8],
+    header: &Header,
+    view: View,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Image>, ImageError> {
+    let file = Container::read(bytes);
+    let Some(picture) = webp::still(&file, header) else { return Ok(None) };
+    let (width, height) = header.stored;
+    let wanted = Wanted {
+        crop: header.orientation.stored_crop(view.crop, width, height),
+        size: header.orientation.upright_size(view.width, view.height),
+    };
+    limits.check_memory(u64::from(width) * u64::from(height) * picture.memory())?;
+    let rgba = match (picture.lossless, picture.has_alpha) {
+        (true, _) => lossless(&picture, wanted, limits, deadline),
+        (false, true) => translucent(&picture, wanted, limits, deadline),
+        (false, false) => opaque(&picture, wanted, limits, deadline),
+    };
+    let mut rgba = match rgba {
+        Ok(Some(rgba)) => rgba,
+        Ok(None) | Err(ImageError::Corrupt { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if let Some(profile) = file.scan.profile {
+        colour::to_srgb(&mut rgba, profile, deadline)?;
+    }
+    let rgba = header.orientation.apply(rgba, wanted.size.0, wanted.size.1);
+    let make = if picture.has_alpha { Image::new } else { Image::opaque };
+    Ok(make(view.width, view.height, rgba))
+}
+
+/// A part of the stored picture, and the pixels to make of it.
+#[derive(Clone, Copy)]
+struct Wanted {
+    crop: Crop,
+    size: (u32, u32),
+}
+
+impl Wanted {
+    /// Pixels of the picture for each that is wanted, across and down.
+    fn samples(self) -> (f64, f64) {
+        (self.crop.width / f64::from(self.size.0), self.crop.height / f64::from(self.size.1))
+    }
+
+    /// By how much the picture can be reduced so that so many samples are left for each pixel, across and down; 1 is not at all.
+    fn reduction(self, left: f64) -> (usize, usize) {
+        let (across, down) = self.samples();
+        let side = |samples: f64| ((samples / left) as usize).clamp(1, LARGEST);
+        (side(across), side(down))
+    }
+
+    /// What is to be decoded of a picture of this size: the crop with what the filter sees around it, from an even place on.
+    fn part(self, size: (u32, u32)) -> Part {
+        const LANCZOS: f64 = 3.0;
+        let range = |start: f64, length: f64, samples: f64, side: u32| {
+            let from = (start - LANCZOS * samples).max(0.0) as u32 & !1;
+            let to = ((start + length + LANCZOS * samples).ceil() as u32).min(side);
+            (from, to - from)
+        };
+        let (across, down) = self.samples();
+        let (left, width) = range(self.crop.left, self.crop.width, across, size.0);
+        let (top, height) = range(self.crop.top, self.crop.height, down, size.1);
+        Part { left, top, width, height }
+    }
+
+    /// The crop in that part, of which `x` and `y` samples are left for a pixel.
+    fn within(self, part: Part, (x, y): (f64, f64)) -> Crop {
+        let Crop { left, top, width, height } = self.crop;
+        let (left, top) = (left - f64::from(part.left), top - f64::from(part.top));
+        Crop { left: left * x, top: top * y, width: width * x, height: height * y }
+    }
+}
+
+/// A lossy picture without alpha, channel by channel; not where a side is to be enlarged or stay as it is.
+fn opaque(
+    picture: &Picture<'_>,
+    wanted: Wanted,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, ImageError> {
+    let (across, down) = wanted.samples();
+    if across.min(down) <= 1.0 {
+        return Ok(None);
+    }
+    let part = wanted.part(picture.size);
+    let (luma, chroma) = (wanted.reduction(MARGIN), wanted.reduction(MARGIN * 2.0));
+    let mut planes = Planes::new((part.width as usize, part.height as usize), luma, chroma);
+    let filtered = across.min(down) < UNFILTERED;
+    let decoded = webp_codec::decode_rows(picture.data, part, filtered, &mut |rows| {
+        planes.push(&rows);
+        deadline.check().is_ok()
+    });
+    webp::shown(decoded, limits, deadline)?;
+    let [luma, blue, red] = planes.finish();
+    let resampled = |plane: &Plane| {
+        deadline.check()?;
+        let samples = plane.samples.iter().map(|&sample| f32::from(sample));
+        plane::resample(samples, (plane.width, plane.height), wanted.within(part, plane.scale), wanted.size)
+    };
+    Ok(Some(colours::opaque(&[resampled(&luma)?, resampled(&blue)?, resampled(&red)?])))
+}
+
+/// A lossy picture with alpha; not where it would have to be kept as it is.
+fn translucent(
+    picture: &Picture<'_>,
+    wanted: Wanted,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, ImageError> {
+    let part = wanted.part(picture.size);
+    let (across, down) = wanted.reduction(MARGIN);
+    let side = (across & !1, down & !1);
+    if side.0 == 0 || side.1 == 0 {
+        return Ok(None);
+    }
+    let mut weighted = Weighted::new((part.width as usize, part.height as usize), side);
+    let decoded = webp_codec::decode_rows(picture.data, part, false, &mut |rows| {
+        // Without its alpha, no picture has it for some rows only.
+        let Some(alpha) = rows.alpha else { return false };
+        weighted.push(&rows, alpha);
+        deadline.check().is_ok()
+    });
+    webp::shown(decoded, limits, deadline)?;
+    let size = weighted.reduced();
+    let crop = wanted.within(part, (1.0 / side.0 as f64, 1.0 / side.1 as f64));
+    resize::resample_rgba(&weighted.finish(), size, crop, wanted.size, true, deadline).map(Some)
+}
+
+/// A lossless picture, reduced by libwebp, which weighs by alpha; not where it would have to be kept as it is.
+fn lossless(
+    picture: &Picture<'_>,
+    wanted: Wanted,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, ImageError> {
+    let (across, down) = wanted.samples();
+    let reduced = |side: u32, samples: f64| {
+        (f64::from(side) * (MARGIN / samples).min(1.0)).ceil().clamp(1.0, f64::from(side))
+    };
+    let (width, height) = (reduced(picture.size.0, across), reduced(picture.size.1, down));
+    let scale = (width / f64::from(picture.size.0), height / f64::from(picture.size.1));
+    if scale == (1.0, 1.0) {
+        return Ok(None);
+    }
+    let size = (width as u32, height as u32);
+    let mut rgba = vec![0; size.0 as usize * size.1 as usize * 4];
+    let go_on = &mut || deadline.check().is_ok();
+    let decoded = webp_codec::decode_rgba(picture.data, size, &mut rgba, go_on);
+    let Outcome { rows, .. } = webp::shown(decoded, limits, deadline)?;
+    if !picture.has_alpha {
+        webp::unseen(&mut rgba, size.0, rows);
+    }
+    let whole = Part { left: 0, top: 0, width: picture.size.0, height: picture.size.1 };
+    let crop = wanted.within(whole, scale);
+    resize::resample_rgba(&rgba, size, crop, wanted.size, picture.has_alpha, deadline).map(Some)
+}

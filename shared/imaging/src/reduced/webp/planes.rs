@@ -1,0 +1,176 @@
+//! The channels of a lossy picture, each reduced on its own while its rows come in: to the means of boxes of pixels, or not
+//! at all where that would leave too few.
+
+use webp_codec::Rows;
+
+use crate::plane::Plane;
+
+/// The largest box, across and down: with larger ones the sums would not fit their type.
+pub(super) const LARGEST: usize = 256;
+
+/// Luminance and chrominance of an opaque picture.
+pub(super) struct Planes {
+    luma: Boxes,
+    blue: Boxes,
+    red: Boxes,
+}
+
+impl Planes {
+    /// For a part of so many pixels across and down, the boxes' sides in samples of luminance and of chrominance.
+    pub(super) fn new(part: (usize, usize), luma: (usize, usize), chroma: (usize, usize)) -> Self {
+        let half = (part.0.div_ceil(2), part.1.div_ceil(2));
+        Self { luma: Boxes::new(part, luma), blue: Boxes::new(half, chroma), red: Boxes::new(half, chroma) }
+    }
+
+    pub(super) fn push(&mut self, rows: &Rows<'_>) {
+        for (boxes, plane) in
+            [(&mut self.luma, rows.luma), (&mut self.blue, rows.blue), (&mut self.red, rows.red)]
+        {
+            plane.rows().for_each(|row| boxes.push(row));
+        }
+    }
+
+    /// The three of them; what did not come in is mid-grey.
+    pub(super) fn finish(self) -> [Plane; 3] {
+        const GREY: (u8, u8) = (126, 128);
+        [
+            self.luma.finish(GREY.0, 1.0),
+            softened(self.blue.finish(GREY.1, 0.5)),
+            softened(self.red.finish(GREY.1, 0.5)),
+        ]
+    }
+}
+
+/// One channel, reduced by a whole number both ways.
+struct Boxes {
+    size: (usize, usize),
+    side: (usize, usize),
+    /// Of the columns of the boxes that are being filled, and how many rows are in them.
+    sums: Vec<u16>,
+    rows: usize,
+    means: Vec<u8>,
+}
+
+impl Boxes {
+    fn new(size: (usize, usize), side: (usize, usize)) -> Self {
+        let means = Vec::with_capacity(size.0.div_ceil(side.0) * size.1.div_ceil(side.1));
+        Self { size, side, sums: vec![0; size.0], rows: 0, means }
+    }
+
+    fn push(&mut self, row: &[u8]) {
+        if self.side == (1, 1) {
+            self.means.extend_from_slice(row);
+            return;
+        }
+        for (sum, &sample) in self.sums.iter_mut().zip(row) {
+            *sum += u16::from(sample);
+        }
+        self.rows += 1;
+        if self.rows == self.side.1 {
+            self.close();
+        }
+    }
+
+    /// The means of the row of boxes so far. At the picture's right and bottom, boxes have fewer samples.
+    fn close(&mut self) {
+        let rows = self.rows as u32;
+        self.means.extend(self.sums.chunks(self.side.0).map(|sums| {
+            let (sum, count) =
+                (sums.iter().map(|&sum| u32::from(sum)).sum::<u32>(), sums.len() as u32 * rows);
+            ((sum + count / 2) / count) as u8
+        }));
+        self.sums.fill(0);
+        self.rows = 0;
+    }
+
+    /// What there is at `scale` samples for a pixel before it is reduced, and `unseen` where there is nothing.
+    fn finish(mut self, unseen: u8, scale: f64) -> Plane {
+        if self.rows > 0 {
+            self.close();
+        }
+        let (width, height) = (self.size.0.div_ceil(self.side.0), self.size.1.div_ceil(self.side.1));
+        self.means.resize(width * height, unseen);
+        Plane {
+            samples: self.means,
+            width: width as u32,
+            height: height as u32,
+            scale: (scale / self.side.0 as f64, scale / self.side.1 as f64),
+        }
+    }
+}
+
+/// Chrominance at its own resolution, made as soft as every decoder of WebP makes it when it enlarges it to that of
+/// luminance: by weights of 3:1, whose response is 1 − ⅜ω² in the frequency ω, which is that of the weights 3:26:3 here.
+fn softened(mut plane: Plane) -> Plane {
+    let width = plane.width as usize;
+    let soft = |before: u8, at: u8, after: u8| {
+        ((3 * (u32::from(before) + u32::from(after)) + 26 * u32::from(at) + 16) / 32) as u8
+    };
+    if plane.scale.0 == 0.5 {
+        for row in plane.samples.chunks_exact_mut(width) {
+            let mut before = row[0];
+            for x in 0..width {
+                let (at, after) = (row[x], row[(x + 1).min(width - 1)]);
+                row[x] = soft(before, at, after);
+                before = at;
+            }
+        }
+    }
+    if plane.scale.1 == 0.5 {
+        let mut before = plane.samples[..width].to_vec();
+        let mut rows = plane.samples.chunks_exact_mut(width).peekable();
+        while let Some(row) = rows.next() {
+            for (x, at) in row.iter_mut().enumerate() {
+                let after = rows.peek().map_or(*at, |next| next[x]);
+                let softened = soft(before[x], *at, after);
+                before[x] = *at;
+                *at = softened;
+            }
+        }
+    }
+    plane
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_the_mean_of_what_it_holds_even_at_the_edges() {
+        let mut boxes = Boxes::new((5, 3), (2, 2));
+        for row in [[1, 3, 10, 20, 7], [5, 7, 30, 40, 9], [100, 200, 0, 1, 255]] {
+            boxes.push(&row);
+        }
+        let plane = boxes.finish(99, 1.0);
+        assert_eq!((plane.width, plane.height, plane.scale), (3, 2, (0.5, 0.5)));
+        assert_eq!(plane.samples, [4, 25, 8, 150, 1, 255]);
+    }
+
+    #[test]
+    fn the_largest_boxes_of_the_brightest_samples_fit_their_sums() {
+        let mut boxes = Boxes::new((LARGEST, LARGEST), (LARGEST, LARGEST));
+        (0..LARGEST).for_each(|_| boxes.push(&[255; LARGEST]));
+        assert_eq!(boxes.finish(0, 1.0).samples, [255]);
+    }
+
+    #[test]
+    fn rows_that_never_came_are_unseen() {
+        let mut boxes = Boxes::new((2, 4), (1, 1));
+        boxes.push(&[1, 2]);
+        assert_eq!(boxes.finish(9, 1.0).samples, [1, 2, 9, 9, 9, 9, 9, 9]);
+        let mut boxes = Boxes::new((2, 4), (2, 2));
+        boxes.push(&[1, 2]);
+        assert_eq!(boxes.finish(9, 1.0).samples, [2, 9]);
+    }
+
+    #[test]
+    fn softening_spreads_a_sample_both_ways_and_leaves_a_plain_plane_alone() {
+        let plane =
+            |samples: &[u8]| Plane { samples: samples.to_vec(), width: 3, height: 3, scale: (0.5, 0.5) };
+        assert_eq!(softened(plane(&[77; 9])).samples, [77; 9]);
+        let spot = softened(plane(&[0, 0, 0, 0, 128, 0, 0, 0, 0])).samples;
+        assert_eq!(spot, [1, 10, 1, 10, 85, 10, 1, 10, 1]);
+        let reduced = Plane { scale: (0.25, 0.25), ..plane(&[0, 0, 0, 0, 128, 0, 0, 0, 0]) };
+        assert_eq!(softened(reduced).samples, [0, 0, 0, 0, 128, 0, 0, 0, 0]);
+    }
+}

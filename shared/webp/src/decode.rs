@@ -1,0 +1,157 @@
+//! Whole pictures as RGBA, at their own size or reduced.
+
+use std::{marker::PhantomData, ptr};
+
+use libwebp_sys::{
+    VP8StatusCode as Status, WEBP_CSP_MODE, WebPBitstreamFeatures, WebPDecoderConfig, WebPGetFeatures,
+    WebPIDecode, WebPIDecodedArea, WebPIDecoder, WebPIDelete, WebPIUpdate, WebPRGBABuffer,
+};
+
+use crate::{End, Error, MAX_SIDE, Outcome};
+
+/// What a picture's own header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Whether it can be less than opaque.
+    pub has_alpha: bool,
+    /// Whether it is a `VP8L` picture.
+    pub lossless: bool,
+}
+
+/// Reads a picture's header.
+#[must_use]
+pub fn features(picture: &[u8]) -> Option<Features> {
+    // SAFETY: all zeros is a value of this struct of numbers.
+    let mut found: WebPBitstreamFeatures = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer and the length are of one slice, `found` is valid for writing, and neither is kept.
+    let status = unsafe { WebPGetFeatures(picture.as_ptr(), picture.len(), &raw mut found) };
+    let side = |pixels: i32| u32::try_from(pixels).ok().filter(|pixels| (1..=MAX_SIDE).contains(pixels));
+    let known = status == Status::VP8_STATUS_OK && matches!(found.format, 1 | 2);
+    known.then_some(Features {
+        width: side(found.width)?,
+        height: side(found.height)?,
+        has_alpha: found.has_alpha != 0,
+        lossless: found.format == 2,
+    })
+}
+
+/// Bytes that the decoder is given at once, between two questions whether to go on.
+const SLICE: usize = 64 << 10;
+
+/// Decodes a picture into `rgba`, straight alpha, row by row, `width` × `height` pixels; where that is less than the
+/// picture's own size, each pixel is the mean of those that it stands for, of a lossless picture weighed by their alpha. Rows that the data
+/// does not reach keep what they had. `go_on` is asked now and then.
+///
+/// # Errors
+/// [`Error::NotAPicture`], [`Error::Size`] where the buffer has another length or the size is larger than the picture's, and
+/// [`Error::OutOfMemory`].
+pub fn decode_rgba(
+    picture: &[u8],
+    (width, height): (u32, u32),
+    rgba: &mut [u8],
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Outcome, Error> {
+    let features = features(picture).ok_or(Error::NotAPicture)?;
+    let length = width as usize * height as usize * 4;
+    if width > features.width || height > features.height || length == 0 || rgba.len() != length {
+        return Err(Error::Size);
+    }
+    let mut config = config()?;
+    config.options.use_scaling = i32::from((width, height) != (features.width, features.height));
+    config.options.scaled_width = width.cast_signed();
+    config.options.scaled_height = height.cast_signed();
+    let mut decoder = Decoder::new(picture, &mut config, rgba, width)?;
+    let mut fed = 0;
+    loop {
+        // A lossless picture's header is read anew each time until all of it is there, hence ever more at a time till then.
+        fed += if decoder.rows() == 0 { fed.max(SLICE) } else { SLICE };
+        fed = fed.min(picture.len());
+        if !go_on() {
+            return Ok(Outcome { rows: decoder.rows(), end: End::Stopped });
+        }
+        let end = decoder.update(fed);
+        if end != End::CutOff || fed == picture.len() {
+            let rows = decoder.rows();
+            drop(decoder);
+            if features.lossless && !features.has_alpha {
+                // Such a picture's fourth channel means nothing, whatever it holds.
+                rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
+            }
+            return Ok(Outcome { rows, end });
+        }
+    }
+}
+
+/// The decoder's own defaults.
+pub(crate) fn config() -> Result<WebPDecoderConfig, Error> {
+    WebPDecoderConfig::new().map_err(|()| Error::Refused(0))
+}
+
+/// libwebp's incremental decoder, with all that it keeps pointing to: the picture, its configuration and the place for
+/// the result.
+pub(crate) struct Decoder<'a> {
+    decoder: *mut WebPIDecoder,
+    picture: &'a [u8],
+    _pointed_to: PhantomData<&'a mut WebPDecoderConfig>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder that has not been given any data. Its result is to be RGBA pixels, `width` of them in a row.
+    pub(crate) fn new(
+        picture: &'a [u8],
+        config: &'a mut WebPDecoderConfig,
+        rgba: &'a mut [u8],
+        width: u32,
+    ) -> Result<Self, Error> {
+        config.output.colorspace = WEBP_CSP_MODE::MODE_RGBA;
+        config.output.is_external_memory = 1;
+        config.output.u.RGBA =
+            WebPRGBABuffer { rgba: rgba.as_mut_ptr(), stride: width.cast_signed() * 4, size: rgba.len() };
+        // SAFETY: no data is given yet. The configuration is valid, and it and the buffer that it names are borrowed for
+        // as long as the decoder lives. Whether the result fits the buffer is checked by the library.
+        let decoder = unsafe { WebPIDecode(ptr::null(), 0, &raw mut *config) };
+        if decoder.is_null() {
+            return Err(Error::OutOfMemory);
+        }
+        Ok(Self { decoder, picture, _pointed_to: PhantomData })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut WebPIDecoder {
+        self.decoder
+    }
+
+    /// Decodes what can be decoded of the picture's first `fed` bytes: more of them each time.
+    pub(crate) fn update(&mut self, fed: usize) -> End {
+        let data = &self.picture[..fed];
+        // SAFETY: the decoder is alive. It keeps the pointer, to a slice that is borrowed for as long.
+        let status = unsafe { WebPIUpdate(self.decoder, data.as_ptr(), data.len()) };
+        match status {
+            Status::VP8_STATUS_OK => End::Whole,
+            Status::VP8_STATUS_SUSPENDED | Status::VP8_STATUS_NOT_ENOUGH_DATA => End::CutOff,
+            Status::VP8_STATUS_OUT_OF_MEMORY => End::OutOfMemory,
+            Status::VP8_STATUS_USER_ABORT => End::Stopped,
+            _ => End::Damaged,
+        }
+    }
+
+    /// Rows of the result that have been written.
+    fn rows(&self) -> u32 {
+        let mut rows = 0;
+        let none = ptr::null_mut();
+        // SAFETY: the decoder is alive, `rows` is valid for writing, and null means that the value is not wanted. What is returned
+        // is not looked at.
+        unsafe { WebPIDecodedArea(self.decoder, none, none, none, &raw mut rows) };
+        u32::try_from(rows).unwrap_or(0)
+    }
+}
+
+impl Drop for Decoder<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the decoder came from `WebPIDecode`, and this is the one place where it is given back.
+        unsafe { WebPIDelete(self.decoder) };
+    }
+}
