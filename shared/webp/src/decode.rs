@@ -56,8 +56,9 @@ pub fn decode_rgba(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Outcome, Error> {
     let features = features(picture).ok_or(Error::NotAPicture)?;
-    let length = width as usize * height as usize * 4;
-    if width > features.width || height > features.height || length == 0 || rgba.len() != length {
+    // Within the picture's own size first, so that the product cannot overflow.
+    let fits = width <= features.width && height <= features.height;
+    if !fits || width == 0 || height == 0 || rgba.len() != width as usize * height as usize * 4 {
         return Err(Error::Size);
     }
     let mut config = config()?;
@@ -79,7 +80,8 @@ pub fn decode_rgba(
             drop(decoder);
             if features.lossless && !features.has_alpha {
                 // Such a picture's fourth channel means nothing, whatever it holds.
-                rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
+                let shown = rgba.as_chunks_mut::<4>().0.iter_mut().take(rows as usize * width as usize);
+                shown.for_each(|pixel| pixel[3] = 255);
             }
             return Ok(Outcome { rows, end });
         }

@@ -9,6 +9,9 @@ mod decode;
 mod encode;
 mod rows;
 
+#[cfg(test)]
+mod tests;
+
 pub use animation::Animation;
 pub use decode::{Features, decode_rgba, features};
 pub use encode::{Quality, encode};
