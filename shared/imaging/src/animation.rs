@@ -70,9 +70,7 @@ pub(crate) fn animated(
         Format::Png => {
             (apng::frames(bytes, header, limits, deadline, &mut each)?, apng::profile(bytes, limits))
         }
-        Format::WebP => {
-            (webp::frames(bytes, header, limits, deadline, &mut each)?, webp::profile(bytes))
-        }
+        Format::WebP => (webp::frames(bytes, header, limits, deadline, &mut each)?, webp::profile(bytes)),
         _ => {
             return Ok(Animation::still(
                 view.from(&decode::decode(bytes, header, limits, deadline)?, deadline)?,

@@ -79,15 +79,6 @@ pub(super) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
     out
 }
 
-/// Samples from 0 to 1, rounded to 8 bits; what lies outside is clipped, and no number is black.
-pub(super) fn from_f32<const N: usize>(raw: &[[u8; 4]]) -> [u8; N] {
-    let mut out = [0; N];
-    for (out, &raw) in out.iter_mut().zip(raw) {
-        *out = (f32::from_ne_bytes(raw) * 255.0).round() as u8;
-    }
-    out
-}
-
 /// A pixel whose colours were multiplied by its alpha, without that.
 pub(super) fn unpremultiply(pixel: &mut [u8; 4]) {
     let alpha = u32::from(pixel[3]);
@@ -115,11 +106,5 @@ mod tests {
     fn sixteen_bits_round_to_the_nearest_eight() {
         let raw = [0, 128, 129, 257 * 7 + 128, 257 * 7 + 129, 65_535].map(u16::to_ne_bytes);
         assert_eq!(from_u16::<6>(&raw), [0, 0, 1, 7, 8, 255]);
-    }
-
-    #[test]
-    fn floats_outside_the_range_are_clipped() {
-        let raw = [-1.0, 0.5, 7.0, f32::NAN].map(f32::to_ne_bytes);
-        assert_eq!(from_f32::<4>(&raw), [0, 128, 255, 0]);
     }
 }
