@@ -159,3 +159,17 @@ fn composited(over: [u8; 4], under: [u8; 4]) -> [u8; 4] {
     let mix = |a: u8, b: u8| ((u32::from(a) * shares.0 + u32::from(b) * shares.1 + alpha / 2) / alpha) as u8;
     [mix(over[0], under[0]), mix(over[1], under[1]), mix(over[2], under[2]), ((alpha + 127) / 255) as u8]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_are_composited_with_straight_alpha() {
+        let over = [20, 90, 200, 128];
+        assert_eq!(composited(over, [0; 4]), over);
+        assert_eq!(composited([9, 9, 9, 0], over), over);
+        assert_eq!(composited([1, 2, 3, 255], over), [1, 2, 3, 255]);
+        assert_eq!(composited(over, [255, 255, 255, 255]), [137, 172, 227, 255]);
+    }
+}
