@@ -169,7 +169,6 @@ mod tests {
             sample!("blend-0-dispose-2.png"),
             sample!("blend-1-dispose-0.png"),
             sample!("blend-1-dispose-1.png"),
-            sample!("blend-1-dispose-2.png"),
             sample!("grey.png"),
         ] {
             let animation = at_size(bytes, None).expect("a good file");
@@ -229,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_file_cut_short_anywhere_shows_its_first_frames_or_is_refused() {
-        for (name, bytes, _) in [sample!("disposal-3.gif"), sample!("blend-1-dispose-2.png")] {
+        for (name, bytes, _) in [sample!("disposal-3.gif"), sample!("blend-0-dispose-2.png")] {
             let whole = at_size(bytes, None).expect("a good file");
             let mut most = 0;
             for end in 60..bytes.len() {
