@@ -48,7 +48,11 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
         let values: Vec<Value> = match parameter.kind {
             Kind::Integer { min, max, .. } => vec![json!(min), json!(max)],
             Kind::Number { min, max, .. } => vec![json!(min), json!(max)],
-            Kind::Choice { values, .. } => values.iter().map(|v| json!(v)).collect(),
+            Kind::Choice { values, .. } | Kind::Choices { values } => {
+                values.iter().map(|v| json!(v)).collect()
+            }
+            Kind::Colour => vec![json!("transparent"), json!("#ffffff")],
+            Kind::Flag { .. } => vec![json!(false), json!(true)],
         };
         all.extend(values.into_iter().map(|value| one(parameter.name, value)));
     }
@@ -56,7 +60,11 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
         let pick = |kind: &Kind| match *kind {
             Kind::Integer { min, max, .. } => json!(if pick_max { max } else { min }),
             Kind::Number { min, max, .. } => json!(if pick_max { max } else { min }),
-            Kind::Choice { values, .. } => json!(values[if pick_max { values.len() - 1 } else { 0 }]),
+            Kind::Choice { values, .. } | Kind::Choices { values } => {
+                json!(values[if pick_max { values.len() - 1 } else { 0 }])
+            }
+            Kind::Colour => json!(if pick_max { "#ffffff" } else { "transparent" }),
+            Kind::Flag { .. } => json!(pick_max),
         };
         let parameters = detector.specification().parameters;
         all.push(Parameters(parameters.iter().map(|p| (p.name.to_owned(), pick(&p.kind))).collect()));
