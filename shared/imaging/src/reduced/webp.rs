@@ -1,4 +1,10 @@
-//! DOC
+//! WebP, reduced while it is decoded.
+//!
+//! libwebp gives the rows of a lossy picture as it decodes them, before colour: each channel is averaged over boxes at its
+//! own resolution as it comes, and what is left goes to the thumbnail's size in one step of Lanczos3. Where there is
+//! alpha, colours are weighed by it. Only the rows and columns that the crop needs are looked at, and where the
+//! thumbnail is small enough the filter that smooths the edges of blocks is left out. A lossless picture is held
+//! whole by libwebp, which then reduces it itself.
 
 mod colours;
 mod planes;
