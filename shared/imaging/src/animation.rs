@@ -24,6 +24,10 @@ pub(crate) struct Animation {
     pub(crate) plays: u32,
 }
 
+/// What a decoder calls for every frame: with the whole canvas (straight-alpha RGBA as stored), and the milliseconds that
+/// it is shown for.
+pub(crate) type EachFrame<'a> = dyn FnMut(&[u8], u32) -> Result<(), ImageError> + 'a;
+
 impl Animation {
     /// A picture that does not move.
     pub(crate) fn still(image: Image) -> Self {

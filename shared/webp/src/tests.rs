@@ -65,9 +65,10 @@ fn yuv(file: &[u8]) -> [Vec<Vec<u8>>; 3] {
     assert!(!y.is_null());
     let copy = |from: *mut u8, stride: i32, width: i32, height: i32| {
         let row = |row: i32| {
-            // SAFETY: the plane has that many rows of that many samples.
-            unsafe { std::slice::from_raw_parts(from.offset((row * stride) as isize), width as usize) }
-                .to_vec()
+            // SAFETY: the plane has that many rows.
+            let start = unsafe { from.offset((row * stride) as isize) };
+            // SAFETY: a row has that many samples.
+            unsafe { std::slice::from_raw_parts(start, width as usize) }.to_vec()
         };
         (0..height).map(row).collect::<Vec<_>>()
     };

@@ -6,7 +6,9 @@ use super::{
     canvas::{Area, Canvas, Disposal},
     samples::{from_u16, to_rgba},
 };
-use crate::{Deadline, Format, ImageError, Limits, deadline::TimedReader, header::Header};
+use crate::{
+    Deadline, Format, ImageError, Limits, animation::EachFrame, deadline::TimedReader, header::Header,
+};
 
 /// Calls `each` with the whole canvas and the milliseconds of every frame, and gives how often they are shown (0 is
 /// for ever). The default image is left out where it is no frame, and so is what the end of the file cuts off.
@@ -18,7 +20,7 @@ pub(crate) fn frames(
     header: &Header,
     limits: &Limits,
     deadline: Deadline,
-    each: &mut dyn FnMut(&[u8], u32) -> Result<(), ImageError>,
+    each: &mut EachFrame<'_>,
 ) -> Result<u32, ImageError> {
     let mut decoder = open(bytes, limits, deadline);
     decoder.set_transformations(Transformations::EXPAND);
@@ -142,7 +144,7 @@ fn into_rgba(samples: &mut [u8], pixels: usize, (color, depth): (ColorType, png:
             [r, g, b, 255]
         }),
         (ColorType::Rgba, png::BitDepth::Sixteen) => {
-            to_rgba(samples, pixels, |raw: [u8; 8]| wide(raw.as_chunks().0))
+            to_rgba(samples, pixels, |raw: [u8; 8]| wide(raw.as_chunks().0));
         }
         _ => return false,
     }

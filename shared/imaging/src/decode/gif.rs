@@ -13,7 +13,7 @@ use blocks::{Block, Picture, Screen};
 use lzw::Lzw;
 
 use super::{Decoded, canvas::Canvas};
-use crate::{Deadline, Format, ImageError, header::Header, orient::Orientation};
+use crate::{Deadline, Format, ImageError, animation::EachFrame, header::Header, orient::Orientation};
 
 /// The largest profile that is looked at.
 const MAX_PROFILE: usize = 4 << 20;
@@ -97,7 +97,7 @@ pub(crate) fn frames(
     bytes: &[u8],
     header: &Header,
     deadline: Deadline,
-    each: &mut dyn FnMut(&[u8], u32) -> Result<(), ImageError>,
+    each: &mut EachFrame<'_>,
 ) -> Result<u32, ImageError> {
     let (screen, blocks) = blocks::open(bytes).ok_or_else(corrupt)?;
     let mut canvas = Canvas::new(header.stored);

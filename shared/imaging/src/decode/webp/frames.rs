@@ -1,7 +1,7 @@
 //! Animations: each frame laid on the canvas where and how it says.
 
 use super::{Container, corrupt, pixels};
-use crate::{Deadline, ImageError, Limits, header::Header};
+use crate::{Deadline, ImageError, Limits, animation::EachFrame, header::Header};
 
 /// What there is of the first frame, on its canvas.
 pub(super) fn first(
@@ -29,7 +29,7 @@ pub(crate) fn frames(
     header: &Header,
     limits: &Limits,
     deadline: Deadline,
-    each: &mut dyn FnMut(&[u8], u32) -> Result<(), ImageError>,
+    each: &mut EachFrame<'_>,
 ) -> Result<u32, ImageError> {
     let file = Container::read(bytes);
     let mut canvas = Canvas::new(header.stored);
