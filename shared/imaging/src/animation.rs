@@ -250,7 +250,7 @@ mod tests {
                         most = most.max(shown.frames.len());
                     }
                     Err(error) => {
-                        assert!(matches!(error, ImageError::Corrupt { .. }), "{name}, {end} bytes: {error}")
+                        assert!(matches!(error, ImageError::Corrupt { .. }), "{name}, {end} bytes: {error}");
                     }
                 }
             }
