@@ -9,7 +9,9 @@ use std::io::Write as _;
 use image::{ExtendedColorType, ImageEncoder as _, codecs::jpeg::JpegEncoder};
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
-use crate::{Deadline, Format, Image, ImageError, animation::Animation, deadline::TimedWriter};
+use crate::{
+    Deadline, Format, Image, ImageError, Limits, animation::Animation, deadline::TimedWriter, header::Header,
+};
 
 const STEP: &str = "encode";
 
@@ -66,18 +68,23 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// A file of that codec, which shows so many frames of a size.
-    pub(crate) fn new(bytes: Vec<u8>, codec: Codec, (width, height): (u32, u32), frames: usize) -> Self {
+    /// A file of that codec, which shows pictures of the image's size.
+    pub(crate) fn new(bytes: Vec<u8>, codec: Codec, image: &Image) -> Self {
+        // An encoder joins what looks the same: how many frames there are, only the file knows.
+        let frames = match codec {
+            Codec::Png | Codec::Jpeg => 1,
+            Codec::Gif => frames(&bytes, Format::Gif),
+            Codec::Webp => frames(&bytes, Format::WebP),
+        };
         let (content_type, extension) = (codec.content_type(), codec.extension());
-        Self {
-            bytes,
-            width,
-            height,
-            content_type,
-            extension,
-            frames: u32::try_from(frames).unwrap_or(u32::MAX),
-        }
+        Self { bytes, width: image.width(), height: image.height(), content_type, extension, frames }
     }
+}
+
+/// The frames of a file of ours.
+fn frames(bytes: &[u8], format: Format) -> u32 {
+    let any = Limits { max_pixels: u64::MAX, max_frames: u32::MAX, ..Limits::default() };
+    Header::read(bytes, format, &any, Deadline::none()).map_or(1, |header| header.frames)
 }
 
 /// Encodes an image. `quality`, 1–100, is that of JPEG and of WebP, where 100 is lossless.
@@ -93,7 +100,7 @@ pub(crate) fn encode(
         Codec::Webp => webp::still(image, quality)?,
         Codec::Gif => gif::still(image)?,
     };
-    Ok(Encoded::new(bytes, codec, (image.width(), image.height()), 1))
+    Ok(Encoded::new(bytes, codec, image))
 }
 
 /// Encodes every frame where the codec can hold them, else the first.
@@ -109,8 +116,7 @@ pub(crate) fn encode_all(
         Codec::Webp if animation.frames.len() > 1 => webp::animated(animation, quality)?,
         _ => return encode(first, codec, quality, deadline),
     };
-    let size = (first.width(), first.height());
-    Ok(Encoded::new(bytes, codec, size, animation.frames.len()))
+    Ok(Encoded::new(bytes, codec, first))
 }
 
 /// PNG of a picture that is large and looked at once or twice: time counts for more than bytes.

@@ -116,10 +116,9 @@ pub(crate) fn within_budget(
     deadline.check()?;
     let first = animation.frames.first().ok_or_else(|| ImageError::internal("preset", "no frames"))?;
     if animation.frames.len() > 1
-        && let Some((bytes, frames)) = moving(animation, preset, deadline)?
+        && let Some(bytes) = moving(animation, preset, deadline)?
     {
-        let size = (first.image.width(), first.image.height());
-        return Ok(Encoded::new(bytes, Codec::Gif, size, frames));
+        return Ok(Encoded::new(bytes, Codec::Gif, &first.image));
     }
     let still = encode::encode(&first.image, Codec::Png, 100, deadline)?;
     if still.bytes.len() > preset.max_bytes() {
@@ -129,28 +128,24 @@ pub(crate) fn within_budget(
 }
 
 /// The first of the steps that fits; `None` where not even the last does.
-fn moving(
-    animation: &Animation,
-    preset: Preset,
-    deadline: Deadline,
-) -> Result<Option<(Vec<u8>, usize)>, ImageError> {
-    let attempt = |step: &Step| -> Result<(Vec<u8>, usize), ImageError> {
+fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Option<Vec<u8>>, ImageError> {
+    let attempt = |step: &Step| -> Result<Vec<u8>, ImageError> {
         let count = (animation.frames.len() * step.frames).div_ceil(100);
         let kept = thinned(animation, count.clamp(2, preset.max_frames()));
-        Ok((gif::looking(&kept, &step.look, deadline)?, kept.frames.len()))
+        gif::looking(&kept, &step.look, deadline)
     };
     let budget = preset.max_bytes();
     let best = attempt(&STEPS[0])?;
-    if best.0.len() <= budget {
+    if best.len() <= budget {
         return Ok(Some(best));
     }
     // The steps that may still fit are from `low` on; the one at `high` does, or is past the end.
     let (mut low, mut high, mut fits) = (1, STEPS.len(), None);
-    let hoped = STEPS.iter().position(|step| step.bytes * (best.0.len() / 1000 + 1) <= budget);
+    let hoped = STEPS.iter().position(|step| step.bytes * (best.len() / 1000 + 1) <= budget);
     let mut tried = hoped.unwrap_or(STEPS.len() - 1).max(1);
     while low < high {
         let file = attempt(&STEPS[tried])?;
-        if file.0.len() <= budget {
+        if file.len() <= budget {
             (high, fits) = (tried, Some(file));
         } else {
             low = tried + 1;

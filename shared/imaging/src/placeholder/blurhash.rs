@@ -17,13 +17,22 @@ pub(super) fn encode(pixels: &[[u8; 3]], width: u32) -> String {
     let height = pixels.len() / width.max(1);
     let (across, down) =
         if height > width { (COMPONENTS.1, COMPONENTS.0) } else { (COMPONENTS.0, COMPONENTS.1) };
-    let light: Vec<[f32; 3]> = pixels.iter().map(|pixel| pixel.map(to_linear)).collect();
-    let (columns, rows) = (cosines(across, width), cosines(down, height));
-    let factors: Vec<_> = rows
+    let columns = cosines(across, width);
+    // First along each row, then down the rows of what that gives.
+    let in_rows: Vec<Vec<[f32; 3]>> = pixels
+        .chunks_exact(width.max(1))
+        .map(|row| {
+            let light: Vec<_> = row.iter().map(|pixel| pixel.map(to_linear)).collect();
+            columns.iter().map(|column| weighted(light.iter().zip(column))).collect()
+        })
+        .collect();
+    let area = pixels.len().max(1) as f32;
+    let part = |row: &[f32], nth: usize| weighted(in_rows.iter().map(|sums| &sums[nth]).zip(row));
+    let factors: Vec<[f32; 3]> = cosines(down, height)
         .iter()
-        .flat_map(|row| columns.iter().map(move |column| (row, column)))
+        .flat_map(|row| (0..across).map(|nth| part(row, nth)).collect::<Vec<_>>())
         .enumerate()
-        .map(|(index, (row, column))| factor(&light, row, column, if index == 0 { 1.0 } else { 2.0 }))
+        .map(|(index, sum)| sum.map(|sum| sum * if index == 0 { 1.0 } else { 2.0 } / area))
         .collect();
 
     let waves = factors.get(1..).unwrap_or_default();
@@ -52,21 +61,11 @@ fn cosines(components: usize, length: usize) -> Vec<Vec<f32>> {
     (0..components).map(wave).collect()
 }
 
-/// How much of one component there is in each channel.
-fn factor(light: &[[f32; 3]], row: &[f32], column: &[f32], normalisation: f32) -> [f32; 3] {
-    let mut sum = [0.0; 3];
-    for (pixels, down) in light.chunks_exact(column.len().max(1)).zip(row) {
-        let mut in_row = [0.0; 3];
-        for (pixel, across) in pixels.iter().zip(column) {
-            for (sum, value) in in_row.iter_mut().zip(pixel) {
-                *sum += across * value;
-            }
-        }
-        for (sum, value) in sum.iter_mut().zip(in_row) {
-            *sum += down * value;
-        }
-    }
-    sum.map(|sum| sum * normalisation / light.len().max(1) as f32)
+/// The sum of some light, each by its weight.
+fn weighted<'a>(light: impl Iterator<Item = (&'a [f32; 3], &'a f32)>) -> [f32; 3] {
+    light.fold([0.0; 3], |[r, g, b], (light, weight)| {
+        [r + light[0] * weight, g + light[1] * weight, b + light[2] * weight]
+    })
 }
 
 /// A part of the greatest wave, −1 to 1, as 0 to 18: by its root, so that small ones are told apart best.
