@@ -9,6 +9,9 @@ use libwebp_sys::{
 
 use crate::{End, Error, MAX_SIDE, Outcome};
 
+/// The longest side that a header can state: a lossless picture's is a pixel longer than what can be encoded.
+const LONGEST: u32 = MAX_SIDE + 1;
+
 /// What a picture's own header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -29,7 +32,7 @@ pub fn features(picture: &[u8]) -> Option<Features> {
     let mut found: WebPBitstreamFeatures = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer and the length are of one slice, `found` is valid for writing, and neither is kept.
     let status = unsafe { WebPGetFeatures(picture.as_ptr(), picture.len(), &raw mut found) };
-    let side = |pixels: i32| u32::try_from(pixels).ok().filter(|pixels| (1..=MAX_SIDE).contains(pixels));
+    let side = |pixels: i32| u32::try_from(pixels).ok().filter(|pixels| (1..=LONGEST).contains(pixels));
     let known = status == Status::VP8_STATUS_OK && matches!(found.format, 1 | 2);
     known.then_some(Features {
         width: side(found.width)?,

@@ -17,7 +17,7 @@ pub use decode::{Features, decode_rgba, features};
 pub use encode::{Quality, encode};
 pub use rows::{Part, Plane, Rows, decode_rows};
 
-/// The longest side that a picture can have, in pixels.
+/// The longest side of a picture that can be encoded, in pixels.
 pub const MAX_SIDE: u32 = 16_383;
 
 /// How far a picture could be decoded.

@@ -41,3 +41,63 @@ fn meaning(quality: u8) -> Quality {
 fn failed(error: Error) -> ImageError {
     ImageError::internal(STEP, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Deadline, Limits, animation::Frame, decode};
+
+    fn plain(colour: [u8; 4]) -> Image {
+        Image::new(40, 30, colour.repeat(40 * 30)).expect("an image")
+    }
+
+    #[test]
+    fn an_animation_is_shown_as_long_and_as_often_as_it_was() {
+        let colours = [[200, 30, 30, 255], [30, 200, 30, 255], [30, 200, 30, 255], [30, 30, 200, 128]];
+        let frames = colours.into_iter().zip([70, 0, 41, 5000]);
+        let frames = frames.map(|(colour, delay)| Frame { image: plain(colour), delay }).collect();
+        for quality in [60, 100] {
+            let file =
+                animated(&Animation { frames: Clone::clone(&frames), plays: 7 }, quality).expect("a file");
+            let header = decode::webp::header(&file).expect("a header");
+            let mut shown = Vec::new();
+            let plays = decode::webp::frames(
+                &file,
+                &header,
+                &Limits::default(),
+                Deadline::none(),
+                &mut |rgba, delay| {
+                    shown.push(([rgba[0], rgba[1], rgba[2], rgba[3]], delay));
+                    Ok(())
+                },
+            );
+            assert_eq!((plays.expect("frames"), header.stored), (7, (40, 30)));
+            // Two frames alike are one.
+            assert_eq!(
+                shown.iter().map(|(_, delay)| *delay).collect::<Vec<_>>(),
+                [70, 41, 5000],
+                "{quality}"
+            );
+            for ((given, _), shown) in shown.iter().zip([colours[0], colours[1], colours[3]]) {
+                assert!(
+                    given.iter().zip(shown).all(|(a, b)| a.abs_diff(b) <= 6),
+                    "{quality}: {given:?} {shown:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn quality_counts_and_a_hundred_loses_nothing() {
+        let wave =
+            |x: u32, y: u32| [(x * x % 251) as u8, (x * y % 241) as u8, (y * 8) as u8, 255 - (x as u8)];
+        let rgba = (0..30).flat_map(|y| (0..40).flat_map(move |x| wave(x, y))).collect();
+        let image = Image::new(40, 30, rgba).expect("an image");
+        let size = |quality| still(&image, quality).expect("a file").len();
+        assert!(size(5) < size(60) && size(60) < size(99));
+        let file = still(&image, LOSSLESS).expect("a file");
+        let header = decode::webp::header(&file).expect("a header");
+        let back = decode::decode(&file, &header, &Limits::default(), Deadline::none()).expect("a picture");
+        assert_eq!(back, image);
+    }
+}

@@ -13,3 +13,4 @@ mod reduced;
 mod seeds;
 mod support;
 mod thumbnails;
+mod webp;

@@ -126,6 +126,104 @@ fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
 mod tests {
     use super::*;
 
+    const RED: [u8; 4] = [255, 0, 0, 255];
+    const BLUE: [u8; 4] = [0, 0, 255, 255];
+    const NONE: [u8; 4] = [0; 4];
+
+    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let mut out = [kind, &(data.len() as u32).to_le_bytes()[..], data].concat();
+        out.resize(out.len().next_multiple_of(2), 0);
+        out
+    }
+
+    /// A frame of one colour: its place and size, its milliseconds, and whether it replaces and is cleared.
+    fn frame([left, top, width, height]: [u8; 4], colour: [u8; 4], delay: u8, flags: u8) -> Vec<u8> {
+        let pixels = colour.repeat(usize::from(width) * usize::from(height));
+        let size = (u32::from(width), u32::from(height));
+        let file = webp_codec::encode(&pixels, size, webp_codec::Quality::Lossless).expect("a file");
+        let head = [left / 2, 0, 0, top / 2, 0, 0, width - 1, 0, 0, height - 1, 0, 0, delay, 0, 0, flags];
+        chunk(b"ANMF", &[&head, &file[12..]].concat())
+    }
+
+    /// An animation on a canvas of 4 × 2 pixels.
+    fn file(plays: u8, frames: &[Vec<u8>]) -> Vec<u8> {
+        let canvas = chunk(b"VP8X", &[0x12, 0, 0, 0, 3, 0, 0, 1, 0, 0]);
+        // The background is to be opaque white, which no one heeds.
+        let animation = chunk(b"ANIM", &[255, 255, 255, 255, plays, 0]);
+        chunk(b"RIFF", &[b"WEBP", &canvas[..], &animation, &frames.concat()].concat())
+    }
+
+    /// Canvases with their milliseconds, and how often they play.
+    fn played(file: &[u8]) -> Result<(Vec<(Vec<[u8; 4]>, u32)>, u32), ImageError> {
+        let header = super::super::header(file).expect("a header");
+        let mut canvases = Vec::new();
+        let plays = frames(file, &header, &Limits::default(), Deadline::none(), &mut |rgba, delay| {
+            canvases.push((rgba.as_chunks::<4>().0.to_vec(), delay));
+            Ok(())
+        })?;
+        Ok((canvases, plays))
+    }
+
+    #[test]
+    fn frames_are_laid_over_or_instead_and_cleared_as_they_say() {
+        let half_blue = [0, 0, 255, 128];
+        let file = file(
+            3,
+            &[
+                frame([0, 0, 2, 2], RED, 10, 0),
+                frame([0, 0, 4, 1], half_blue, 20, 0),
+                frame([2, 0, 2, 1], half_blue, 30, 3),
+                frame([0, 0, 1, 1], NONE, 40, 2),
+                frame([0, 0, 1, 1], BLUE, 50, 0),
+            ],
+        );
+        let (canvases, plays) = played(&file).expect("frames");
+        let mixed = [127, 0, 128, 255];
+        let expected = [
+            ([[RED, RED, NONE, NONE], [RED, RED, NONE, NONE]], 10),
+            ([[mixed, mixed, half_blue, half_blue], [RED, RED, NONE, NONE]], 20),
+            ([[mixed, mixed, half_blue, half_blue], [RED, RED, NONE, NONE]], 30),
+            ([[NONE, mixed, NONE, NONE], [RED, RED, NONE, NONE]], 40),
+            ([[BLUE, mixed, NONE, NONE], [RED, RED, NONE, NONE]], 50),
+        ];
+        let expected: Vec<_> = expected.map(|(rows, delay)| (rows.concat(), delay)).into();
+        assert_eq!((canvases, plays), (expected, 3));
+    }
+
+    #[test]
+    fn frames_that_are_cut_off_or_damaged_are_left_out() {
+        let last = frame([0, 0, 4, 2], BLUE, 20, 0);
+        let whole = file(0, &[frame([0, 0, 2, 2], RED, 10, 0), last.clone()]);
+        assert_eq!(played(&whole).expect("frames").0.len(), 2);
+        for cut in [8, 20, last.len() - 4] {
+            let (canvases, plays) = played(&whole[..whole.len() - cut]).expect("a frame");
+            assert_eq!((canvases.len(), plays), (1, 0), "{cut} bytes fewer");
+        }
+        let mut damaged = whole.clone();
+        let picture = whole.len() - last.len() + 8 + 16 + 8;
+        damaged[picture] ^= 0xff;
+        assert_eq!(played(&damaged).expect("a frame").0.len(), 1);
+        let none = file(0, &[]);
+        assert!(super::super::header(&none).is_err(), "an animation without frames is nothing");
+        let first = file(0, &[frame([0, 0, 2, 2], RED, 10, 0)]);
+        assert!(matches!(played(&first[..first.len() - 8]), Err(ImageError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn what_each_answers_ends_the_frames() {
+        let file = file(0, &[frame([0, 0, 2, 2], RED, 10, 0), frame([0, 0, 2, 2], BLUE, 10, 0)]);
+        let header = super::super::header(&file).expect("a header");
+        let mut calls = 0;
+        let result = frames(&file, &header, &Limits::default(), Deadline::none(), &mut |_, _| {
+            calls += 1;
+            Err(ImageError::Empty)
+        });
+        assert!(calls == 1 && matches!(result, Err(ImageError::Empty)));
+        let late = Deadline::after(std::time::Duration::ZERO);
+        let result = frames(&file, &header, &Limits::default(), late, &mut |_, _| Ok(()));
+        assert!(matches!(result, Err(ImageError::TimeLimit(_))), "{result:?}");
+    }
+
     #[test]
     fn half_over_half_is_three_quarters() {
         assert_eq!(over([200, 0, 0, 128], [0, 200, 0, 128]), [134, 66, 0, 192]);

@@ -1,0 +1,187 @@
+//! WebP as browsers show it, from as little of it as a thumbnail needs.
+
+use std::time::Duration;
+
+use image::{ExtendedColorType, Rgba, RgbaImage, codecs::webp::WebPEncoder};
+use imaging::{Deadline, Fit, Image, ImageError, Limits, OutputFormat, Source, ThumbnailOptions};
+
+use crate::support::{at, decode, open, reopened};
+
+/// Waves of every length and hard edges, with this alpha.
+fn picture(width: u32, height: u32, alpha: impl Fn(u32, u32) -> u8) -> Image {
+    let picture = RgbaImage::from_fn(width, height, |x, y| {
+        let (u, v) = (f64::from(x) / f64::from(height), f64::from(y) / f64::from(height));
+        let waves: f64 =
+            (0..6).map(|n| 24.0 / f64::from(n + 1) * ((u + v * 0.7) * 9.0 * 2_f64.powi(n)).sin()).sum();
+        let edge = if (u * 7.0).fract() > 0.5 && (v * 5.0).fract() > 0.4 { 50.0 } else { 0.0 };
+        let channel = |base: f64| (base + waves + edge) as u8;
+        Rgba([channel(90.0 + 60.0 * u), channel(100.0), channel(140.0 - 70.0 * v), alpha(x, y)])
+    });
+    Image::new(width, height, picture.into_raw()).expect("an image")
+}
+
+/// A picture as a WebP file, by way of a thumbnail of its own size.
+fn webp(image: &Image, quality: u8) -> Vec<u8> {
+    let png = image.encode_png().expect("a PNG");
+    let options =
+        ThumbnailOptions { quality, format: OutputFormat::Webp, ..fill(image.width(), image.height()) };
+    open(png).expect("a good file").thumbnail(&options).expect("a WebP").bytes
+}
+
+fn fill(width: u32, height: u32) -> ThumbnailOptions {
+    ThumbnailOptions { width, height, fit: Fit::Fill, ..ThumbnailOptions::default() }
+}
+
+/// The thumbnail, and the same by way of the whole picture: as a PNG.
+fn both(file: &[u8], options: &ThumbnailOptions) -> (Image, Image) {
+    let whole = decode(file.to_vec()).encode_png().expect("a PNG");
+    let made = |file| reopened(&open(file).expect("a good file").thumbnail(options).expect("a thumbnail"));
+    (made(file.to_vec()), made(whole))
+}
+
+/// Peak signal to noise of what can be seen, in decibels.
+fn psnr(a: &Image, b: &Image) -> f64 {
+    assert_eq!((a.width(), a.height()), (b.width(), b.height()));
+    let seen = |image: &Image| -> Vec<f64> {
+        let pixels = image.rgba().as_chunks::<4>().0.iter();
+        pixels.flat_map(|&[r, g, b, a]| [r, g, b, 255].map(|v| f64::from(v) * f64::from(a) / 255.0)).collect()
+    };
+    let (a, b) = (seen(a), seen(b));
+    let squares: f64 = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum();
+    10.0 * (255_f64.powi(2) / (squares / a.len() as f64).max(1e-9)).log10()
+}
+
+#[test]
+fn a_lossy_picture_looks_the_same_reduced_while_it_is_decoded() {
+    // Neither side is a multiple of a block, nor of a box.
+    let file = webp(&picture(1201, 903, |_, _| 255), 80);
+    for (width, height, fit) in [
+        (30, 30, Fit::Cover),
+        (100, 100, Fit::Cover),
+        (61, 200, Fit::Cover),
+        (200, 40, Fit::Cover),
+        (300, 300, Fit::Inside),
+        (90, 200, Fit::Fill),
+        (700, 700, Fit::Contain),
+        (1200, 900, Fit::Cover),
+    ] {
+        let (reduced, whole) = both(&file, &ThumbnailOptions { fit, ..fill(width, height) });
+        let psnr = psnr(&reduced, &whole);
+        assert!(psnr >= 42.0, "{width}×{height} {fit:?}: {psnr} dB");
+    }
+}
+
+#[test]
+fn a_lossless_picture_and_one_with_alpha_look_the_same_reduced() {
+    let soft = |x: u32, y: u32| if (x / 60 + y / 60) % 2 == 0 { 0 } else { 255 - (x % 60) as u8 };
+    for (name, file) in [
+        ("lossless", webp(&picture(601, 453, |_, _| 255), 100)),
+        ("lossless with alpha", webp(&picture(601, 453, soft), 100)),
+        ("lossy with alpha", webp(&picture(601, 453, soft), 90)),
+    ] {
+        for (width, height) in [(20, 20), (70, 30), (45, 50), (200, 100)] {
+            let (reduced, whole) = both(&file, &ThumbnailOptions { fit: Fit::Cover, ..fill(width, height) });
+            let psnr = psnr(&reduced, &whole);
+            assert!(psnr >= 38.0, "{name} {width}×{height}: {psnr} dB");
+        }
+    }
+}
+
+#[test]
+fn transparent_pixels_leave_no_fringe_in_a_lossy_picture() {
+    // A white disc on black that cannot be seen.
+    let disc = RgbaImage::from_fn(800, 800, |x, y| {
+        let inside = (f64::from(x) - 399.5).hypot(f64::from(y) - 399.5) < 300.0;
+        if inside { Rgba([255; 4]) } else { Rgba([0, 0, 0, 0]) }
+    });
+    let file = webp(&Image::new(800, 800, disc.into_raw()).expect("an image"), 90);
+    for (width, height) in [(40, 40), (37, 61), (300, 300)] {
+        let made = open(file.clone()).expect("a file").thumbnail(&fill(width, height)).expect("a thumbnail");
+        let shown = reopened(&made);
+        let pixels = shown.rgba().as_chunks::<4>().0;
+        assert!(pixels.iter().any(|pixel| (1..255).contains(&pixel[3])), "there is a soft rim");
+        for pixel in pixels.iter().filter(|pixel| pixel[3] > 24) {
+            assert!(pixel[..3].iter().all(|&v| v >= 225), "{pixel:?} at {width}×{height}");
+        }
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_shown_as_far_as_it_goes() {
+    let opaque = picture(640, 480, |_, _| 255);
+    let faded = picture(640, 480, |_, _| 200);
+    for (name, file, rest) in [
+        ("lossy", webp(&opaque, 80), [128, 128, 128, 255]),
+        ("lossless", webp(&opaque, 100), [128, 128, 128, 255]),
+        ("lossy with alpha", webp(&faded, 80), [0; 4]),
+        ("lossless with alpha", webp(&faded, 100), [0; 4]),
+    ] {
+        let whole = decode(file.clone());
+        // What a lossy picture says of its blocks comes before all of them.
+        let most = file[..file.len() * 3 / 4].to_vec();
+        let shown = decode(most.clone());
+        assert_eq!(at(&shown, 0.5, 0.05), at(&whole, 0.5, 0.05), "{name}: the top is there");
+        assert_eq!(at(&shown, 0.5, 0.98), rest, "{name}: the bottom is not");
+        for side in [10, 100] {
+            let small =
+                reopened(&open(most.clone()).expect("a file").thumbnail(&fill(side, side)).expect("one"));
+            assert!(at(&small, 0.5, 0.0)[3] > 190, "{name}, {side}");
+            // As good as: the filter sees a little of what is above.
+            let bottom = at(&small, 0.5, 0.95);
+            let close = |channel: usize| bottom[channel].abs_diff(rest[channel]) <= 8;
+            let alike = close(3) && (rest[3] == 0 || (0..3).all(close));
+            assert!(alike, "{name}, {side}: {bottom:?}");
+        }
+        let head = open(file[..60].to_vec()).and_then(|source| source.thumbnail(&fill(9, 9)));
+        assert!(matches!(head, Err(ImageError::Corrupt { .. })), "{name}: {head:?}");
+    }
+}
+
+#[test]
+fn the_widest_lossless_picture_is_read() {
+    let row: Vec<u8> = (0..16_384_u32).flat_map(|x| [(x >> 6) as u8, (x % 251) as u8, 7]).collect();
+    let mut file = Vec::new();
+    let encoder = WebPEncoder::new_lossless(&mut file);
+    encoder.encode(&row, 16_384, 1, ExtendedColorType::Rgb8).expect("a WebP");
+    let image = decode(file);
+    assert_eq!((image.width(), image.height()), (16_384, 1));
+    let expected: Vec<u8> = row.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+    assert_eq!(image.rgba(), expected);
+}
+
+#[test]
+fn a_deadline_that_passes_while_decoding_stops_it() {
+    let noise = RgbaImage::from_fn(2000, 2000, |x, y| {
+        let hash = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
+        Rgba([(hash >> 8) as u8, (hash >> 16) as u8, (hash >> 24) as u8, 255])
+    });
+    let noise = Image::new(2000, 2000, noise.into_raw()).expect("an image");
+    for quality in [90, 100] {
+        let file = webp(&noise, quality);
+        let ask: [fn(&Source) -> Result<(), ImageError>; 2] =
+            [|source| source.image().map(drop), |source| source.thumbnail(&fill(20, 20)).map(drop)];
+        for ask in ask {
+            let source =
+                Source::open(file.clone(), &Limits::default(), Deadline::after(Duration::from_millis(5)));
+            let started = std::time::Instant::now();
+            let result = source.and_then(|source| ask(&source));
+            assert!(matches!(result, Err(ImageError::TimeLimit(_))), "{quality}: {result:?}");
+            assert!(started.elapsed() < Duration::from_secs(2), "{quality}: {:?}", started.elapsed());
+        }
+    }
+}
+
+#[test]
+fn the_decoders_own_memory_is_limited_where_only_a_part_is_kept_too() {
+    let area = 600 * 400;
+    for (quality, alpha, needed) in [(100, 255, 4), (90, 99, 5)] {
+        let file = webp(&picture(600, 400, |_, _| alpha), quality);
+        let thumbnail = |max_decoder_bytes| {
+            let limits = Limits { max_decoder_bytes, ..Limits::default() };
+            Source::open(file.clone(), &limits, Deadline::none())?.thumbnail(&fill(20, 20))
+        };
+        thumbnail(area * needed).expect("that is enough");
+        let error = thumbnail(area * needed - 1).expect_err("must be refused");
+        assert_eq!(error.code(), "decoder_memory");
+    }
+}
