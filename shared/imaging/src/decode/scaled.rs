@@ -46,20 +46,25 @@ impl From<TimedOut> for Stop {
     }
 }
 
-/// The channels of a JPEG of the given size, one, three or four, from `N` coefficients of each block: 1 gives an eighth, 4 a
-/// quarter, 16 a half. `None` where it is a matter for the plain
+/// Which reduction a channel is wanted at, told by its index and how many samples it has for a pixel, across and down;
+/// `None` where none will do.
+pub(crate) type Choice<'a> = &'a dyn Fn(usize, (f64, f64)) -> Option<Side>;
+
+/// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice.
+/// `None` where it is a matter for the plain
 /// decoder, which is also who says what is wrong with a file that shows nothing. Of data that is cut short or damaged,
 /// what there is, the rest mid-grey.
 ///
 /// # Errors
 /// [`ImageError::DecoderMemory`], before the memory is taken, or [`ImageError::TimeLimit`].
-pub(crate) fn decode<const N: usize>(
+pub(crate) fn decode(
     bytes: &[u8],
     size: (u32, u32),
+    choice: Choice<'_>,
     limits: &Limits,
     deadline: Deadline,
-) -> Result<Option<Vec<Plane>>, ImageError> {
-    let mut decoder = Decoder::<'_, N> {
+) -> Result<Option<Vec<(Side, Plane)>>, ImageError> {
+    let mut decoder = Decoder {
         data: bytes,
         at: 0,
         quantisers: [None; 4],
@@ -69,6 +74,7 @@ pub(crate) fn decode<const N: usize>(
         frame: None,
         plan: None,
         seen: false,
+        choice,
         limits,
         deadline,
     };
@@ -79,20 +85,84 @@ pub(crate) fn decode<const N: usize>(
     }
 }
 
+/// How many samples are made of a block, across and down, from as many coefficients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The picture at an eighth.
+    One,
+    /// At a quarter.
+    Two,
+    /// At a half.
+    Four,
+}
+
+impl Side {
+    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Two, Self::Four];
+
+    pub(crate) const fn samples(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    const fn coefficients(self) -> usize {
+        self.samples() * self.samples()
+    }
+
+    fn kept(self) -> Kept {
+        static PLACES: [[u8; 64]; 3] = [places(Side::One), places(Side::Two), places(Side::Four)];
+        let places = &PLACES[self as usize];
+        let last = (0..64).rev().find(|&at| places[at as usize] != u8::MAX).unwrap_or_default();
+        Kept { places, last }
+    }
+}
+
+/// Where in a block the coefficients go that are kept of it.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// By their place in the file; `u8::MAX` for those that are not kept.
+    places: &'static [u8; 64],
+    /// The last one in the file.
+    last: u32,
+}
+
+impl Kept {
+    /// A bit for each, in the order of the file.
+    fn bits(self) -> u64 {
+        (0..64).filter(|&at| self.places[at] != u8::MAX).fold(0, |kept, at| kept | 1 << at)
+    }
+
+    #[inline(always)]
+    fn of(self, block: &mut [i16], at: usize) -> Option<&mut i16> {
+        block.get_mut(usize::from(*self.places.get(at)?))
+    }
+
+    #[inline(always)]
+    fn put(self, block: &mut [i16], at: usize, value: i32) {
+        if let Some(place) = self.of(block, at) {
+            *place = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        }
+    }
+}
+
 /// What the frame header says, and the coefficients that it is about.
-struct Frame<const N: usize> {
+struct Frame {
     progressive: bool,
     width: u32,
     height: u32,
     /// The largest sampling factors, across and down.
     most: (u32, u32),
-    channels: Vec<Channel<N>>,
+    channels: Vec<Channel>,
 }
 
-struct Channel<const N: usize> {
+struct Channel {
     id: u8,
     /// Sampling factors, across and down.
     sampling: (u32, u32),
+    /// What is made of each block.
+    side: Side,
     /// The table that its quantisers are in.
     table: usize,
     /// The quantisers as they were when the first scan began.
@@ -102,8 +172,11 @@ struct Channel<const N: usize> {
     /// Blocks across and down, without those that only fill up an MCU.
     across: usize,
     down: usize,
-    /// Of each block, the coefficients that are kept.
-    blocks: Vec<[i16; N]>,
+    /// Blocks from a row to the next, and in all, with those.
+    stride: usize,
+    blocks: usize,
+    /// Of each block, the coefficients that are kept, row by row.
+    coefficients: Vec<i16>,
     /// Of each block of a progressive picture, which coefficients are known not to be zero, kept or not, in the order of the file; empty where only
     /// the DC is read.
     nonzero: Vec<u64>,
@@ -112,7 +185,7 @@ struct Channel<const N: usize> {
 /// The quantisers in the order of the file.
 type Quantisers = [u16; 64];
 
-struct Decoder<'a, const N: usize> {
+struct Decoder<'a> {
     data: &'a [u8],
     at: usize,
     quantisers: [Option<Quantisers>; 4],
@@ -120,16 +193,17 @@ struct Decoder<'a, const N: usize> {
     ac: [Option<Codes>; 4],
     /// MCUs between restart markers, or none.
     restart: usize,
-    frame: Option<Frame<N>>,
+    frame: Option<Frame>,
     /// Of the scans to come, the last one first, whether each is read.
     plan: Option<Vec<bool>>,
     /// Whether anything of the picture has been decoded.
     seen: bool,
+    choice: Choice<'a>,
     limits: &'a Limits,
     deadline: Deadline,
 }
 
-impl<'a, const N: usize> Decoder<'a, N> {
+impl<'a> Decoder<'a> {
     /// Goes through the file until the picture is whole, or the file ends.
     fn run(&mut self, size: (u32, u32)) -> Result<(), Stop> {
         while let Some((marker, at)) = scan::next_marker(self.data, self.at) {
@@ -147,7 +221,7 @@ impl<'a, const N: usize> Decoder<'a, N> {
                 0xc3 | 0xc5..=0xcf | 0xdc => return Err(Stop::Odd),
                 0xda => {
                     self.start_scan(segment)?;
-                    if self.frame.as_ref().is_some_and(Frame::is_whole) {
+                    if self.is_whole() {
                         break;
                     }
                 }
@@ -195,7 +269,7 @@ impl<'a, const N: usize> Decoder<'a, N> {
     }
 
     fn start_frame(&mut self, segment: &[u8], progressive: bool, size: (u32, u32)) -> Result<(), Stop> {
-        let mut frame = Frame::parse(segment, progressive).ok_or(Stop::Odd)?;
+        let mut frame = Frame::parse(segment, progressive, self.choice).ok_or(Stop::Odd)?;
         // A second frame, or another than the one whose limits were checked.
         if self.frame.is_some() || (frame.width, frame.height) != size {
             return Err(Stop::Odd);
@@ -209,9 +283,10 @@ impl<'a, const N: usize> Decoder<'a, N> {
     /// Reads a scan's header, and its data if there are DC coefficients in it.
     fn start_scan(&mut self, segment: &[u8]) -> Result<(), Stop> {
         let frame = self.frame.as_mut().ok_or(Stop::Odd)?;
-        if frame.progressive && N > 1 {
+        let shallow = frame.is_shallow();
+        if frame.progressive && !shallow {
             let (data, at) = (self.data, self.at);
-            let plan = self.plan.get_or_insert_with(|| progressive::plan(data, at, segment, kept::<N>()));
+            let plan = self.plan.get_or_insert_with(|| progressive::plan(data, at, segment, frame));
             if plan.pop() != Some(true) {
                 return Ok(());
             }
@@ -222,7 +297,7 @@ impl<'a, const N: usize> Decoder<'a, N> {
         let (high, low) = (bits >> 4, bits & 15);
         let coding = match (frame.progressive, first, last, high) {
             (false, ..) => Coding::Baseline,
-            (true, 1.., ..) if N == 1 => return Ok(()),
+            (true, 1.., ..) if shallow => return Ok(()),
             (true, 1..=63, ..) if first <= last && last < 64 && count == 1 && low < 14 => {
                 let band = Band { first: first.into(), last: last.into(), low };
                 if high == 0 { Coding::Band(band) } else { Coding::BandRefinement(band) }
@@ -239,8 +314,13 @@ impl<'a, const N: usize> Decoder<'a, N> {
                 channel.quantisers = self.quantisers.get(channel.table).copied().flatten();
             }
             let codes = |of: &[Option<Codes>; 4], which: u8| of.get(usize::from(which)).cloned().flatten();
-            let part = Part::new(which, coding, codes(&self.dc, tables >> 4), codes(&self.ac, tables & 15))
-                .ok_or(Stop::Odd)?;
+            let part = Part::new(
+                (which, channel.side),
+                coding,
+                codes(&self.dc, tables >> 4),
+                codes(&self.ac, tables & 15),
+            )
+            .ok_or(Stop::Odd)?;
             if channel.quantisers.is_none() || parts.iter().any(|part: &Part| part.channel == which) {
                 return Err(Stop::Odd);
             }
@@ -263,10 +343,19 @@ impl<'a, const N: usize> Decoder<'a, N> {
         }
         Ok(())
     }
+
+    /// Whether no scan to come can add anything.
+    fn is_whole(&self) -> bool {
+        match (&self.frame, &self.plan) {
+            (_, Some(plan)) => !plan.contains(&true),
+            (Some(frame), None) => frame.channels.iter().all(|channel| channel.precision == Some(0)),
+            (None, None) => false,
+        }
+    }
 }
 
-impl<const N: usize> Frame<N> {
-    fn parse(segment: &[u8], progressive: bool) -> Option<Self> {
+impl Frame {
+    fn parse(segment: &[u8], progressive: bool, choice: Choice<'_>) -> Option<Self> {
         let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else { return None };
         let (height, width) = (u32::from_be_bytes([0, 0, h0, h1]), u32::from_be_bytes([0, 0, w0, w1]));
         let named = rest.as_chunks::<3>().0.get(..count.into())?;
@@ -287,70 +376,68 @@ impl<const N: usize> Frame<N> {
             let (h, v) = factors(both);
             (most_h.max(h), most_v.max(v))
         });
-        let channels = named.iter().map(|&[id, both, table]| {
+        let channels = named.iter().enumerate().map(|(index, &[id, both, table])| {
             let (h, v) = factors(both);
+            let scale = (f64::from(h) / f64::from(most.0), f64::from(v) / f64::from(most.1));
             let across = (width * h).div_ceil(most.0 * BLOCK) as usize;
             let down = (height * v).div_ceil(most.1 * BLOCK) as usize;
-            Channel {
+            let stride = (width.div_ceil(most.0 * BLOCK) * h) as usize;
+            let blocks = stride * (height.div_ceil(most.1 * BLOCK) * v) as usize;
+            Some(Channel {
                 id,
                 sampling: (h, v),
+                side: choice(index, scale)?,
                 table: table.into(),
                 quantisers: None,
                 precision: None,
                 across,
                 down,
-                blocks: Vec::new(),
+                stride,
+                blocks,
+                coefficients: Vec::new(),
                 nonzero: Vec::new(),
-            }
+            })
         });
-        Some(Self { progressive, width, height, most, channels: channels.collect() })
+        Some(Self { progressive, width, height, most, channels: channels.collect::<Option<_>>()? })
     }
 
-    /// Whether no scan to come can add anything.
-    fn is_whole(&self) -> bool {
-        (N == 1 || !self.progressive) && self.channels.iter().all(|channel| channel.precision == Some(0))
+    /// Whether it takes nothing but the DC of each block.
+    fn is_shallow(&self) -> bool {
+        self.channels.iter().all(|channel| channel.side == Side::One)
     }
 
     /// Bytes that the coefficients, what is remembered of them and the planes take.
     fn memory(&self) -> u64 {
-        let blocks: u64 = self.channels.iter().map(|it| it.across as u64 * it.down as u64).sum();
-        blocks * (N as u64 * 3 + if self.remembers() { 8 } else { 0 })
+        let of = |channel: &Channel| {
+            let remembered = if self.remembers(channel) { 8 } else { 0 };
+            channel.blocks as u64 * (channel.side.coefficients() as u64 * 3 + remembered)
+        };
+        self.channels.iter().map(of).sum()
     }
 
-    fn remembers(&self) -> bool {
-        self.progressive && N > 1
+    fn remembers(&self, channel: &Channel) -> bool {
+        self.progressive && channel.side != Side::One
     }
 
     fn make_room(&mut self) {
-        let remembers = self.remembers();
-        for channel in &mut self.channels {
-            let blocks = channel.across * channel.down;
-            channel.blocks = vec![[0; N]; blocks];
-            channel.nonzero = vec![0; if remembers { blocks } else { 0 }];
+        let remembered: Vec<bool> = self.channels.iter().map(|it| self.remembers(it)).collect();
+        for (channel, remembered) in self.channels.iter_mut().zip(remembered) {
+            channel.coefficients = vec![0; channel.blocks * channel.side.coefficients()];
+            channel.nonzero = vec![0; if remembered { channel.blocks } else { 0 }];
         }
     }
 
-    fn into_planes(self) -> Vec<Plane> {
-        let (side, most) = (side::<N>() as u32, self.most);
-        let scale = |factor: u32, most: u32| f64::from(factor * side) / f64::from(most * BLOCK);
+    fn into_planes(self) -> Vec<(Side, Plane)> {
+        let most = self.most;
         let planes = self.channels.into_iter().map(|channel| {
-            let (h, v) = channel.sampling;
+            let ((h, v), side) = (channel.sampling, channel.side.samples() as u32);
+            let scale = |factor: u32, most: u32| f64::from(factor * side) / f64::from(most * BLOCK);
             let width = (self.width * h * side).div_ceil(most.0 * BLOCK);
             let height = (self.height * v * side).div_ceil(most.1 * BLOCK);
-            let quantisers = channel.quantisers.unwrap_or([0; 64]);
-            let samples = transform::plane(&channel.blocks, channel.across, &quantisers, (width, height));
-            Plane { samples, width, height, scale: (scale(h, most.0), scale(v, most.1)) }
+            let samples = transform::plane(&channel, (width, height));
+            (channel.side, Plane { samples, width, height, scale: (scale(h, most.0), scale(v, most.1)) })
         });
         planes.collect()
-    }
-}
-
-/// Samples of a block, across or down.
-const fn side<const N: usize>() -> usize {
-    match N {
-        1 => 1,
-        4 => 2,
-        _ => 4,
     }
 }
 
@@ -382,23 +469,18 @@ const ZIGZAG: [(u8, u8); 64] = {
     order
 };
 
-/// Where in a block of `N` the coefficients go, by their place in the file; `u8::MAX` for those that are not kept.
-const fn places<const N: usize>() -> [u8; 64] {
+/// Where in a block the coefficients go, by their place in the file; `u8::MAX` for those that are not kept.
+const fn places(side: Side) -> [u8; 64] {
     let mut places = [u8::MAX; 64];
     let mut at = 0;
     while at < 64 {
         let (x, y) = ZIGZAG[at];
-        if (x as usize) < side::<N>() && (y as usize) < side::<N>() {
-            places[at] = y * side::<N>() as u8 + x;
+        if (x as usize) < side.samples() && (y as usize) < side.samples() {
+            places[at] = y * side.samples() as u8 + x;
         }
         at += 1;
     }
     places
-}
-
-/// Which coefficients are kept: a bit for each, in the order of the file.
-fn kept<const N: usize>() -> u64 {
-    (0..64).filter(|&at| const { places::<N>() }[at] != u8::MAX).fold(0, |kept, at| kept | 1 << at)
 }
 
 fn be16(bytes: &[u8], at: usize) -> Option<u16> {

@@ -26,10 +26,10 @@ use crate::{
     Deadline, Image, ImageError, Limits, colour,
     decode::{
         jpeg::{self, Channels},
-        scaled::{self, BLOCK},
+        scaled::{self, BLOCK, Side},
     },
     header::Header,
-    plane::{self, Plane},
+    plane,
     thumbnail::View,
 };
 
@@ -57,34 +57,30 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    let at = |reduction: u32| samples((1.0 / f64::from(reduction), 1.0 / f64::from(reduction)));
-    if at(2) < FINER.0 {
+    let enough = |side: Side, scale: (f64, f64), bound: f64| {
+        let part = side.samples() as f64 / f64::from(BLOCK);
+        samples((scale.0 * part, scale.1 * part)) >= bound
+    };
+    if !enough(Side::Four, (1.0, 1.0), FINER.0) {
         return Ok(None);
     }
     let Some((channels, profile)) = jpeg::meaning(&jpeg::open(bytes, deadline)?) else { return Ok(None) };
-    let enough = |planes: &Vec<Plane>, (luma, chroma): (f64, f64)| {
-        let colour = matches!(channels, Channels::YCbCr | Channels::Ycck);
-        let wanted = |index: usize| if colour && (index == 1 || index == 2) { chroma } else { luma };
-        planes.iter().enumerate().all(|(index, plane)| samples(plane.scale) >= wanted(index))
+    let colour = matches!(channels, Channels::YCbCr | Channels::Ycck);
+    let choice = |channel: usize, scale: (f64, f64)| {
+        Side::ALL.into_iter().find(|&side| {
+            let (luma, chroma) = if side == Side::One { EIGHTH } else { FINER };
+            enough(side, scale, if colour && (channel == 1 || channel == 2) { chroma } else { luma })
+        })
     };
-    let (size, mut planes, mut means) = (header.stored, None, false);
-    if at(BLOCK) >= EIGHTH.0 {
-        planes = scaled::decode::<1>(bytes, size, limits, deadline)?.filter(|it| enough(it, EIGHTH));
-        means = planes.is_some();
-    }
-    if planes.is_none() && at(4) >= FINER.0 {
-        planes = scaled::decode::<4>(bytes, size, limits, deadline)?.filter(|it| enough(it, FINER));
-    }
-    if planes.is_none() {
-        planes = scaled::decode::<16>(bytes, size, limits, deadline)?.filter(|it| enough(it, FINER));
-    }
-    let Some(planes) = planes else { return Ok(None) };
+    let Some(planes) = scaled::decode(bytes, header.stored, &choice, limits, deadline)? else {
+        return Ok(None);
+    };
 
-    let resampled = planes.into_iter().map(|plane| {
+    let resampled = planes.into_iter().map(|(side, plane)| {
         deadline.check()?;
         let (size, crop) = ((plane.width, plane.height), plane.within(crop));
         let mut samples: Vec<f32> = plane.samples.into_iter().map(f32::from).collect();
-        if means {
+        if side == Side::One {
             points(&mut samples, size.0 as usize);
         }
         plane::resample(samples.into_iter(), size, crop, (across, down))

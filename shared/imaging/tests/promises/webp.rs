@@ -73,7 +73,7 @@ fn a_lossy_picture_looks_the_same_reduced_while_it_is_decoded() {
 
 #[test]
 fn a_lossless_picture_and_one_with_alpha_look_the_same_reduced() {
-    let soft = |x: u32, y: u32| if (x / 60 + y / 60) % 2 == 0 { 0 } else { 255 - (x % 60) as u8 };
+    let soft = |x: u32, y: u32| if (x / 60 + y / 60).is_multiple_of(2) { 0 } else { 255 - (x % 60) as u8 };
     for (name, file) in [
         ("lossless", webp(&picture(601, 453, |_, _| 255), 100)),
         ("lossless with alpha", webp(&picture(601, 453, soft), 100)),

@@ -1,110 +1,169 @@
 //! The bits of entropy-coded data: stuffed zeros taken out, stopping before any marker.
 
-/// A reader of bits, first bit first. It never fails: past the end it gives zeros, and [`exhausted`](Self::exhausted)
-/// tells that it did.
-///
-/// It is `Copy`, and its slow part takes and returns it by value, so that the fast part's fields stay in registers.
-#[derive(Clone, Copy)]
-pub(super) struct Bits<'a> {
+/// Bytes that a window holds at a time.
+const WINDOW: usize = 1 << 16;
+/// Zeros behind the data's end: more than a block takes at the most.
+const PADDING: usize = 512;
+/// Bytes that are looked at together for 0xFF.
+const RUN: usize = 32;
+/// What a block takes at the most: 64 codes of 16 bits, each with 16 more.
+const BLOCK_BYTES: usize = 256;
+
+/// Entropy-coded data as it is without the zeros stuffed behind each 0xFF, a window at a time, up to the next marker.
+pub(super) struct Window<'a> {
     data: &'a [u8],
+    /// The next byte of the data to take in: never beyond a marker.
+    at: usize,
+    bytes: Box<[u8]>,
+    end: usize,
+    /// Whether nothing comes behind `end`.
+    ended: bool,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(data: &'a [u8]) -> Self {
+        Self { data, at: 0, bytes: vec![0; WINDOW + PADDING].into(), end: 0, ended: false }
+    }
+
+    /// Goes to that place of the data.
+    pub(super) fn start(&mut self, at: usize) -> Bits<'_> {
+        (self.at, self.end, self.ended) = (at, 0, false);
+        self.fill();
+        self.bits(Place::default())
+    }
+
+    /// Goes on where a reader was.
+    pub(super) fn advance(&mut self, mut place: Place) -> Bits<'_> {
+        let used = place.at.min(self.end);
+        self.bytes.copy_within(used..self.end, 0);
+        self.end -= used;
+        place.at -= used;
+        self.fill();
+        self.bits(place)
+    }
+
+    /// Where to look for the next marker: it does not lie before.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    fn bits(&self, place: Place) -> Bits<'_> {
+        let end = if self.ended { self.end * 8 } else { usize::MAX };
+        Bits { bytes: &self.bytes, place, end }
+    }
+
+    fn fill(&mut self) {
+        while !self.ended && self.end + RUN <= WINDOW {
+            let run = self.data.get(self.at..).and_then(<[u8]>::first_chunk::<RUN>);
+            let room = self.bytes.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut);
+            let (Some(run), Some(room)) = (run, room) else { break };
+            *room = *run;
+            let plain = if run.iter().fold(false, |found, &byte| found | (byte == 0xff)) {
+                run.iter().take_while(|&&byte| byte != 0xff).count()
+            } else {
+                RUN
+            };
+            self.at += plain;
+            self.end += plain;
+            if plain < RUN {
+                self.take();
+            }
+        }
+        while !self.ended && self.end < WINDOW && self.data.len() < self.at + RUN {
+            self.take();
+        }
+        if self.ended {
+            self.bytes[self.end..self.end + PADDING].fill(0);
+        }
+    }
+
+    /// Takes in one byte with what is stuffed behind it.
+    fn take(&mut self) {
+        let byte = match self.data.get(self.at..).unwrap_or_default() {
+            [0xff, 0xff, ..] => {
+                self.at += 1;
+                return;
+            }
+            [0xff, 0, ..] => {
+                self.at += 1;
+                0xff
+            }
+            [] | [0xff, ..] => {
+                self.ended = true;
+                return;
+            }
+            [byte, ..] => *byte,
+        };
+        self.at += 1;
+        self.bytes[self.end] = byte;
+        self.end += 1;
+    }
+}
+
+/// How far a reader is within a window.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
     /// The next byte to take in.
     at: usize,
     /// The bits taken in and not yet used, from the top. Below `left` bits lies nothing but what comes next anyway.
     word: u64,
     left: u32,
-    /// Zeros put in past the end, all told.
-    padding: u32,
 }
 
-/// Bits that [`Bits::refill`] makes sure of: the longest code (16) with the most that may follow it (15).
-const ENOUGH: u32 = 32;
-
-/// Whether any of eight bytes is 0xFF.
-fn has_ff(word: u64) -> bool {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    let inverted = !word;
-    inverted.wrapping_sub(LOW) & word & (LOW << 7) != 0
+/// A reader of bits, first bit first. It never fails: past the end it gives zeros, and [`exhausted`](Self::exhausted)
+/// tells that it did.
+pub(super) struct Bits<'w> {
+    bytes: &'w [u8],
+    place: Place,
+    /// Where the data ends, in bits.
+    end: usize,
 }
 
-impl<'a> Bits<'a> {
-    pub(super) fn new(data: &'a [u8], at: usize) -> Self {
-        Self { data, at, word: 0, left: 0, padding: 0 }
+impl Bits<'_> {
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
-    /// Where the bytes not yet taken in begin: never beyond a marker.
-    pub(super) fn position(&self) -> usize {
-        self.at
+    /// Whether the window may end within the next so many blocks.
+    #[inline(always)]
+    pub(super) fn is_low(&self, blocks: usize) -> bool {
+        self.place.at + blocks * BLOCK_BYTES > WINDOW - RUN && self.end == usize::MAX
     }
 
     /// Whether bits were used that the data does not have.
     #[inline(always)]
     pub(super) fn exhausted(&self) -> bool {
-        self.left < self.padding
+        self.place.at * 8 > self.end.saturating_add(self.place.left as usize)
     }
 
-    /// Takes in bytes until at least 32 bits can be used.
+    /// Takes in bytes until 56 bits can be used.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
-        if self.left >= ENOUGH {
-            return;
-        }
-        if let Some(&bytes) = self.data.get(self.at..).and_then(<[u8]>::first_chunk) {
-            let next = u64::from_be_bytes(bytes);
-            if !has_ff(next) {
-                self.word |= next >> self.left;
-                let taken = (63 - self.left) / 8;
-                self.at += taken as usize;
-                self.left += taken * 8;
-                return;
-            }
-        }
-        *self = self.refilled_bytewise();
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn refilled_bytewise(mut self) -> Self {
-        while self.left <= 55 {
-            let byte = match (self.data.get(self.at), self.data.get(self.at + 1)) {
-                (Some(0xff), Some(0)) => {
-                    self.at += 1;
-                    0xff
-                }
-                (Some(0xff), Some(0xff)) => {
-                    self.at += 1;
-                    continue;
-                }
-                (Some(0xff), _) | (None, _) => {
-                    self.padding = self.padding.saturating_add(63 - self.left);
-                    self.left = 63;
-                    return self;
-                }
-                (Some(&byte), _) => byte,
-            };
-            self.at += 1;
-            self.word |= u64::from(byte) << (56 - self.left);
-            self.left += 8;
-        }
-        self
+        let place = &mut self.place;
+        let next = self.bytes.get(place.at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        place.word |= u64::from_be_bytes(next) >> place.left;
+        place.at += ((63 - place.left) >> 3) as usize;
+        place.left |= 56;
     }
 
     /// The next `N` bits, unused.
     #[inline(always)]
     pub(super) fn peek<const N: u32>(&self) -> usize {
-        (self.word >> (64 - N)) as usize
+        (self.place.word >> (64 - N)) as usize
     }
 
     /// Uses up `count` bits; no more between two refills than a refill makes sure of.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
-        self.word <<= count & 63;
-        self.left = self.left.saturating_sub(count);
+        let place = &mut self.place;
+        place.word <<= count & 63;
+        place.left = place.left.wrapping_sub(count) & 63;
     }
 
     /// Takes `count` bits, at most 16.
     #[inline(always)]
     pub(super) fn take(&mut self, count: u32) -> u32 {
-        let value = (self.word >> 1 >> (63 - count)) as u32;
+        let value = (self.place.word >> 1 >> (63 - count)) as u32;
         self.skip(count);
         value
     }
@@ -115,8 +174,8 @@ impl<'a> Bits<'a> {
         if count == 0 {
             return 0;
         }
-        let value = (self.word >> 1 >> (63 - count)) as i32;
-        let negative = self.word >> 63 == 0;
+        let value = (self.place.word >> 1 >> (63 - count)) as i32;
+        let negative = self.place.word >> 63 == 0;
         self.skip(count);
         if negative { value - (1 << count) + 1 } else { value }
     }
@@ -128,27 +187,44 @@ mod tests {
 
     use super::*;
 
+    /// The data without what is stuffed, up to a marker, and where that begins.
+    fn plainly(data: &[u8]) -> (Vec<u8>, usize) {
+        let (mut bytes, mut at) = (Vec::new(), 0);
+        loop {
+            match data[at..] {
+                [0xff, 0xff, ..] => at += 1,
+                [0xff, 0, ..] => {
+                    bytes.push(0xff);
+                    at += 2;
+                }
+                [] | [0xff, ..] => return (bytes, at),
+                [byte, ..] => {
+                    bytes.push(byte);
+                    at += 1;
+                }
+            }
+        }
+    }
+
     #[test]
     fn stuffed_zeros_go_and_markers_stop_it() {
-        let mut bits = Bits::new(&[0xff, 0x00, 0x12, 0xff, 0xff, 0xd9, 0x77], 0);
+        let mut window = Window::new(&[0xff, 0x00, 0x12, 0xff, 0xff, 0xd9, 0x77]);
+        let mut bits = window.start(0);
         bits.refill();
         assert_eq!(bits.peek::<32>(), 0xff12_0000);
-        assert_eq!(bits.position(), 4, "the marker's own two bytes are left");
         bits.skip(16);
         assert!(!bits.exhausted());
         bits.skip(1);
         assert!(bits.exhausted());
+        assert_eq!(window.position(), 4, "the marker's own two bytes are left");
     }
 
     #[test]
     fn numbers_are_extended_as_the_standard_says() {
-        let mut bits = Bits::new(&[0b0100_0110, 0b1100_0111], 0);
-        let read: Vec<i32> = [1, 1, 2, 2, 2, 2, 3, 3, 0]
-            .map(|count| {
-                bits.refill();
-                bits.signed(count)
-            })
-            .to_vec();
+        let mut window = Window::new(&[0b0100_0110, 0b1100_0111]);
+        let mut bits = window.start(0);
+        bits.refill();
+        let read = [1, 1, 2, 2, 2, 2, 3, 3, 0].map(|count| bits.signed(count));
         assert_eq!(read, [-1, 1, -3, -2, 2, 3, -7, 7, 0]);
     }
 
@@ -156,26 +232,39 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn fast_and_slow_taking_in_agree(
-            mut data in prop::collection::vec(any::<u8>(), 0..64), high in prop::collection::vec(0..64_usize, 0..6),
-            steps in prop::collection::vec(1..31_u32, 0..40),
+        fn windows_show_what_there_is(
+            mut data in prop::collection::vec(any::<u8>(), 0..400), stuffed in prop::collection::vec(0..400_usize, 0..20),
+            repeats in prop::sample::select(vec![1_usize, 400]), steps in prop::collection::vec(1..28_u32, 1..40),
         ) {
-            for at in high {
-                if let Some(byte) = data.get_mut(at) {
-                    *byte = 0xff;
+            for at in stuffed {
+                if let Some(pair) = data.get_mut(at..at + 2) {
+                    pair.copy_from_slice(&[0xff, 0]);
                 }
             }
-            let (mut bits, mut plain) = (Bits::new(&data, 0), Bits::new(&data, 0));
-            for step in steps {
+            let data = data.repeat(repeats);
+            let (plain, end) = plainly(&data);
+            let mut window = Window::new(&data);
+            let mut bits = window.start(0);
+            let mut used = 0_usize;
+            for step in steps.into_iter().cycle() {
                 bits.refill();
-                if plain.left < ENOUGH {
-                    plain = plain.refilled_bytewise();
+                let eight = plain.iter().copied().chain([0; 8]).skip(used / 8).take(8);
+                let word = eight.fold(0_u64, |word, byte| word << 8 | u64::from(byte)) << (used % 8);
+                if used < plain.len() * 8 {
+                    prop_assert_eq!(bits.peek::<16>() as u64, word >> 48);
                 }
-                prop_assert_eq!(bits.peek::<32>(), plain.peek::<32>());
                 bits.skip(step);
-                plain.skip(step);
-                prop_assert_eq!(bits.exhausted(), plain.exhausted());
+                used += step as usize;
+                prop_assert_eq!(bits.exhausted(), used > plain.len() * 8);
+                if bits.exhausted() {
+                    break;
+                }
+                if bits.is_low(1) {
+                    let place = bits.place();
+                    bits = window.advance(place);
+                }
             }
+            prop_assert_eq!(window.position(), end);
         }
     }
 }

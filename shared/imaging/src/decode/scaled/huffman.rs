@@ -1,9 +1,9 @@
 //! Huffman codes (ITU T.81, annex C), as tables that answer most questions in one look.
 
-use super::{bits::Bits, places};
+use super::{Kept, bits::Bits};
 
-/// Bits looked up at once for one code.
-const ONE: u32 = 9;
+/// Bits looked up at once for one code and the value behind it.
+const ONE: u32 = 11;
 /// Bits looked up at once to pass over AC coefficients, several codes with what follows each.
 const MANY: u32 = 12;
 
@@ -13,8 +13,26 @@ pub(super) struct Codes {
     /// By length less one: the first code beyond those of that length, and what to add to a code for its symbol's place.
     ends: [(u32, u32); 16],
     symbols: Vec<u8>,
-    /// By the next nine bits: length and symbol; length 0 where the code is longer.
-    one: Box<[(u8, u8); 1 << ONE]>,
+    one: Box<[Look; 1 << ONE]>,
+}
+
+/// What the next bits begin with.
+#[derive(Clone, Copy, Default)]
+struct Look {
+    /// The value that follows the code, if it is within what was looked at.
+    value: i16,
+    /// How many bits to use up: the code's, with the value's if that is known; 0 where the code is longer.
+    bits: u8,
+    /// The symbol. Its low half is how many bits of a value are still to come.
+    symbol: u8,
+}
+
+/// A code and what follows it: so many zeros (or a run of blocks, where the value has no bits), and a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Coded {
+    pub(super) zeros: u32,
+    /// Nought only where it has no bits.
+    pub(super) value: i32,
 }
 
 impl Codes {
@@ -26,8 +44,8 @@ impl Codes {
         if total > 256 {
             return None;
         }
-        let mut codes =
-            Self { ends: [(0, 0); 16], symbols: symbols.to_vec(), one: Box::new([(0, 0); 1 << ONE]) };
+        let one = Box::new([Look::default(); 1 << ONE]);
+        let mut codes = Self { ends: [(0, 0); 16], symbols: symbols.to_vec(), one };
         let (mut code, mut place) = (0_u32, 0_u32);
         for (length, (&count, end)) in (1_u32..).zip(counts.iter().zip(&mut codes.ends)) {
             let first = code;
@@ -36,21 +54,33 @@ impl Codes {
                 return None;
             }
             *end = (code, place.wrapping_sub(first));
-            if length <= ONE {
-                let span = 1_usize << (ONE - length);
-                let own = symbols.get(place as usize..).unwrap_or_default().iter().take(count.into());
-                let slots = codes.one.get_mut(first as usize * span..).unwrap_or_default();
-                for (slots, &symbol) in slots.chunks_exact_mut(span).zip(own) {
-                    slots.fill((length as u8, symbol));
-                }
-            }
             place += u32::from(count);
             code <<= 1;
+        }
+        for (seen, (length, symbol)) in codes.seen::<ONE>() {
+            codes.one[seen] = Look::new(seen, length, symbol);
         }
         Some((codes, rest))
     }
 
+    /// Whatever `BITS` bits can show that begins with a whole code: its length and symbol.
+    fn seen<const BITS: u32>(&self) -> Vec<(usize, (u8, u8))> {
+        let (mut seen, mut first, mut place) = (Vec::with_capacity(1 << BITS), 0, 0);
+        for (length, &(end, _)) in (1..=BITS).zip(&self.ends) {
+            for code in first..end {
+                let symbol = self.symbols.get(place).copied().unwrap_or_default();
+                let slots = code << (BITS - length)..(code + 1) << (BITS - length);
+                seen.extend(slots.map(|slot| (slot as usize, (length as u8, symbol))));
+                place += 1;
+            }
+            first = end << 1;
+        }
+        seen
+    }
+
     /// Length and symbol of the code at the top of 16 bits.
+    #[cold]
+    #[inline(never)]
     fn find(&self, top: usize) -> Option<(u8, u8)> {
         (1..=16_u8).zip(&self.ends).find_map(|(length, &(end, offset))| {
             let code = top as u32 >> (16 - length);
@@ -62,21 +92,43 @@ impl Codes {
     /// Takes one symbol, after a refill; `None` where no code fits.
     #[inline(always)]
     pub(super) fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
-        let (mut length, mut symbol) = self.one[bits.peek::<ONE>()];
-        if length == 0 {
-            (length, symbol) = self.find(bits.peek::<16>())?;
-        }
+        let (length, symbol) = self.find(bits.peek::<16>())?;
         bits.skip(length.into());
         Some(symbol)
+    }
+
+    /// Takes one code with the value behind it, after a refill; `None` where no code fits.
+    #[inline(always)]
+    pub(super) fn coded(&self, bits: &mut Bits<'_>) -> Option<Coded> {
+        let look = self.one[bits.peek::<ONE>()];
+        bits.skip(look.bits.into());
+        let symbol = if look.bits == 0 { self.symbol(bits)? } else { look.symbol };
+        let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let value = if size == 0 { look.value.into() } else { bits.signed(size) };
+        Some(Coded { zeros, value })
     }
 
     /// Takes a difference of DC coefficients.
     #[inline(always)]
     pub(super) fn difference(&self, bits: &mut Bits<'_>) -> Option<i32> {
         bits.refill();
-        let size = self.symbol(bits)?;
-        // Sixteen is lossless JPEG's.
-        (size < 16).then(|| bits.signed(size.into()))
+        let coded = self.coded(bits)?;
+        // Sixteen and more bits are lossless JPEG's.
+        (coded.zeros == 0).then_some(coded.value)
+    }
+}
+
+impl Look {
+    /// Of bits that begin with a code of that length.
+    fn new(seen: usize, length: u8, symbol: u8) -> Self {
+        let size = symbol & 15;
+        let behind = ONE - u32::from(length);
+        let Some(rest) = behind.checked_sub(size.into()).filter(|_| size > 0) else {
+            return Self { value: 0, bits: length, symbol };
+        };
+        let value = (seen >> rest & ((1 << size) - 1)) as i16;
+        let value = if value >> (size - 1) == 0 { value - (1 << size) + 1 } else { value };
+        Self { value, bits: length + size, symbol: symbol & 0xf0 }
     }
 }
 
@@ -100,23 +152,26 @@ pub(super) struct Skipper {
 
 impl Skipper {
     pub(super) fn new(codes: Codes) -> Self {
+        let mut one = [(0, 0); 1 << MANY];
+        for (seen, code) in codes.seen::<MANY>() {
+            one[seen] = code;
+        }
         let mut steps = Box::new([UNKNOWN; 1 << MANY]);
         for (seen, step) in steps.iter_mut().enumerate() {
-            *step = Self::step(&codes, seen);
+            *step = Self::step(&one, seen);
         }
         Self { codes, steps }
     }
 
     /// As many whole symbols as can be told from `seen`, each with its extra bits, of which the last one's may lie beyond
     /// it.
-    fn step(codes: &Codes, seen: usize) -> Step {
+    fn step(one: &[(u8, u8); 1 << MANY], seen: usize) -> Step {
         let (mut used, mut coefficients) = (0_u32, 0_u8);
         while used < MANY {
             // What was not seen counts as zeros, which is why a code must end within what was.
-            let top = (seen << used & ((1 << MANY) - 1)) << (16 - MANY);
-            let Some((length, symbol)) = codes.find(top) else { break };
+            let (length, symbol) = one[seen << used & ((1 << MANY) - 1)];
             let length = u32::from(length);
-            if used + length > MANY {
+            if length == 0 || used + length > MANY {
                 break;
             }
             let Some(advance) = advance(symbol) else {
@@ -135,48 +190,49 @@ impl Skipper {
 
     /// Takes the coefficients of the lowest frequencies and passes over the others. `None` where no code fits.
     #[inline(always)]
-    pub(super) fn low_block<const N: usize>(&self, bits: &mut Bits<'_>, block: &mut [i16; N]) -> Option<()> {
-        // The last one that is kept.
-        let last = [0, 4, 24][N.ilog2() as usize / 2];
+    pub(super) fn low_block(&self, bits: &mut Bits<'_>, kept: Kept, block: &mut [i16]) -> Option<()> {
         let mut next = 1_u32;
-        while next <= last {
+        while next <= kept.last {
             bits.refill();
-            let symbol = self.codes.symbol(bits)?;
-            let Some(advance) = advance(symbol) else { return Some(()) };
-            next += u32::from(advance);
-            let value = bits.signed((symbol & 15).into());
-            if let Some(place) = const { places::<N>() }
-                .get(next as usize - 1)
-                .and_then(|&place| block.get_mut(usize::from(place)))
-            {
-                *place = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+            let Coded { zeros, value } = self.codes.coded(bits)?;
+            if value == 0 && zeros < 15 {
+                return Some(());
             }
+            next += zeros + 1;
+            kept.put(block, next as usize - 1, value);
         }
         self.skip_from(next, bits)
     }
 
     /// Passes over the coefficients from that one on; `None` where no code fits.
     #[inline(always)]
-    fn skip_from(&self, mut next: u32, bits: &mut Bits<'_>) -> Option<()> {
-        while next < 64 {
+    pub(super) fn skip_from(&self, mut next: u32, bits: &mut Bits<'_>) -> Option<()> {
+        loop {
+            // A refill is enough for two steps.
             bits.refill();
-            let step = self.steps[bits.peek::<MANY>()];
-            let after = next + u32::from(step.coefficients);
-            if after < 64 {
-                bits.skip(step.bits.into());
-                next = after;
-            } else if after == 64 || (128..192).contains(&after) {
-                bits.skip(step.bits.into());
-                return Some(());
-            } else {
-                // A long code, or symbols that belong to the next block already: one at a time.
-                let symbol = self.codes.symbol(bits)?;
-                let Some(advance) = advance(symbol) else { return Some(()) };
-                bits.skip((symbol & 15).into());
-                next += u32::from(advance);
+            for _ in 0..2 {
+                let step = self.steps[bits.peek::<MANY>()];
+                let after = next + u32::from(step.coefficients);
+                if after < 64 {
+                    bits.skip(step.bits.into());
+                    next = after;
+                } else if after == 64 || (128..192).contains(&after) {
+                    bits.skip(step.bits.into());
+                    return Some(());
+                } else {
+                    // A long code, or symbols that belong to the next block already: one at a time.
+                    bits.refill();
+                    let symbol = self.codes.symbol(bits)?;
+                    let Some(advance) = advance(symbol) else { return Some(()) };
+                    bits.skip((symbol & 15).into());
+                    next += u32::from(advance);
+                    if next >= 64 {
+                        return Some(());
+                    }
+                    break;
+                }
             }
         }
-        Some(())
     }
 }
 
@@ -190,7 +246,7 @@ fn advance(symbol: u8) -> Option<u8> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::bits::Window, *};
 
     /// Codes of the given counts by length, as far as there is room for them.
     fn codes(counts: &[u8], symbols: &[u8]) -> Codes {
@@ -238,7 +294,8 @@ mod tests {
             let symbols: Vec<u8> = symbols.iter().map(|s| if small { s & 0x13 } else { *s }).collect();
             let codes = codes(&counts, &symbols);
             let skipper = Skipper::new(codes.clone());
-            let (mut fast, mut plain) = (Bits::new(&data, 0), Bits::new(&data, 0));
+            let (mut fast, mut plain) = (Window::new(&data), Window::new(&data));
+            let (mut fast, mut plain) = (fast.start(0), plain.start(0));
             while !plain.exhausted() {
                 let (a, b) = (skipper.skip_from(1, &mut fast), skip_block_plainly(&codes, &mut plain));
                 prop_assert_eq!(a, b);
@@ -249,6 +306,28 @@ mod tests {
                 fast.refill();
                 plain.refill();
                 prop_assert_eq!(fast.peek::<32>(), plain.peek::<32>());
+            }
+        }
+
+        #[test]
+        fn one_look_is_a_code_and_its_value(
+            counts in prop::collection::vec(0..9_u8, 16), symbols in prop::collection::vec(any::<u8>(), 100),
+            data in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
+            let codes = codes(&counts, &symbols);
+            let (mut fast, mut plain) = (Window::new(&data), Window::new(&data));
+            let (mut fast, mut plain) = (fast.start(0), plain.start(0));
+            while !plain.exhausted() {
+                fast.refill();
+                plain.refill();
+                prop_assert_eq!(fast.peek::<32>(), plain.peek::<32>());
+                let read = codes.symbol(&mut plain).map(|symbol| {
+                    Coded { zeros: u32::from(symbol >> 4), value: plain.signed((symbol & 15).into()) }
+                });
+                prop_assert_eq!(codes.coded(&mut fast), read);
+                if read.is_none() {
+                    break;
+                }
             }
         }
     }

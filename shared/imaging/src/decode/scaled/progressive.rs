@@ -2,18 +2,18 @@
 //! only whether they are zero.
 
 use super::{
-    be16,
+    Frame, Kept, be16,
     bits::Bits,
-    places,
+    huffman::Coded,
     scan::{Band, Part, next_marker},
 };
 
 /// The most scans that are planned for; encoders make some ten.
 const MOST_SCANS: usize = 1000;
 
-/// Of the scans from this one on, the last one first, whether each must be read for the sake of the coefficients `kept`: it holds
-/// one, or a scan behind it that does so refines others along with it.
-pub(super) fn plan(data: &[u8], mut at: usize, first: &[u8], kept: u64) -> Vec<bool> {
+/// Of the scans from this one on, the last one first, whether each must be read for the sake of the coefficients that are kept: it
+/// holds one, or a scan behind it that does so refines others along with it.
+pub(super) fn plan(data: &[u8], mut at: usize, first: &[u8], frame: &Frame) -> Vec<bool> {
     let mut scans = vec![header(first)];
     while let Some((marker, behind)) = next_marker(data, at)
         && scans.len() < MOST_SCANS
@@ -31,7 +31,10 @@ pub(super) fn plan(data: &[u8], mut at: usize, first: &[u8], kept: u64) -> Vec<b
         }
         at = end;
     }
-    let mut needed = [kept; 256];
+    let mut needed = [1; 256];
+    for channel in &frame.channels {
+        needed[usize::from(channel.id)] = channel.side.kept().bits();
+    }
     let plan = scans.into_iter().rev().map(|(channel, band, refines)| {
         let needed = &mut needed[usize::from(channel)];
         let read = band == 1 || *needed & band != 0;
@@ -56,11 +59,11 @@ fn header(segment: &[u8]) -> (u8, u64, bool) {
 }
 
 /// A first scan of a band: the values, all bits but so many of the lowest.
-pub(super) fn first<const N: usize>(
+pub(super) fn first(
     part: &mut Part,
     band: Band,
     bits: &mut Bits<'_>,
-    block: &mut [i16; N],
+    block: &mut [i16],
     nonzero: &mut u64,
 ) -> Option<()> {
     if part.run > 0 {
@@ -70,18 +73,15 @@ pub(super) fn first<const N: usize>(
     let mut at = band.first;
     while at <= band.last {
         bits.refill();
-        let symbol = part.bands.as_ref()?.symbol(bits)?;
-        let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 && zeros < 15 {
-            bits.refill();
+        let Coded { zeros, value } = part.bands.as_ref()?.coded(bits)?;
+        if value == 0 && zeros < 15 {
             part.run = (1 << zeros) - 1 + bits.take(zeros);
             break;
         }
         at += zeros as usize;
-        if size > 0 {
-            let value = bits.signed(size).wrapping_shl(band.low.into());
+        if value != 0 {
             *nonzero |= 1_u64.checked_shl(at as u32)?;
-            put(block, at, value);
+            part.kept.put(block, at, value.wrapping_shl(band.low.into()));
         }
         at += 1;
     }
@@ -89,29 +89,27 @@ pub(super) fn first<const N: usize>(
 }
 
 /// A scan that adds one bit to a band: to every coefficient that was not zero, and new ones between.
-pub(super) fn refine<const N: usize>(
+pub(super) fn refine(
     part: &mut Part,
     band: Band,
     bits: &mut Bits<'_>,
-    block: &mut [i16; N],
+    block: &mut [i16],
     nonzero: &mut u64,
 ) -> Option<()> {
     let mut at = band.first;
     while part.run == 0 && at <= band.last {
         bits.refill();
-        let symbol = part.bands.as_ref()?.symbol(bits)?;
-        let (zeros, size) = (u32::from(symbol >> 4), symbol & 15);
-        if size == 0 && zeros < 15 {
-            bits.refill();
+        // A new one is 1 or −1, in the place that this bit has.
+        let Coded { zeros, value } = part.bands.as_ref()?.coded(bits)?;
+        if value == 0 && zeros < 15 {
             part.run = (1 << zeros) + bits.take(zeros);
             break;
         }
-        let sign = (size > 0).then(|| if bits.take(1) == 1 { 1 } else { -1 });
         // The new one comes behind so many coefficients that are still zero.
         let mut zeros = zeros;
         while at <= band.last {
             if *nonzero >> at & 1 == 1 {
-                correct(block, at, band.low, bits);
+                correct(part.kept, block, at, band.low, bits);
             } else if zeros == 0 {
                 break;
             } else {
@@ -119,11 +117,9 @@ pub(super) fn refine<const N: usize>(
             }
             at += 1;
         }
-        if at <= band.last
-            && let Some(sign) = sign
-        {
+        if at <= band.last && value != 0 {
             *nonzero |= 1 << at;
-            put(block, at, sign << band.low);
+            part.kept.put(block, at, value.signum() << band.low);
         }
         at += 1;
     }
@@ -131,7 +127,7 @@ pub(super) fn refine<const N: usize>(
         part.run -= 1;
         for at in at..=band.last {
             if *nonzero >> at & 1 == 1 {
-                correct(block, at, band.low, bits);
+                correct(part.kept, block, at, band.low, bits);
             }
         }
     }
@@ -140,22 +136,15 @@ pub(super) fn refine<const N: usize>(
 
 /// One more bit of a coefficient, away from zero.
 #[inline(always)]
-fn correct<const N: usize>(block: &mut [i16; N], at: usize, low: u8, bits: &mut Bits<'_>) {
+fn correct(kept: Kept, block: &mut [i16], at: usize, low: u8, bits: &mut Bits<'_>) {
     bits.refill();
     if bits.take(1) == 0 {
         return;
     }
-    if let Some(value) = block.get_mut(usize::from(const { places::<N>() }[at])) {
+    if let Some(value) = kept.of(block, at) {
         let bit = 1_i16 << low;
         if *value & bit == 0 {
             *value = value.saturating_add(if *value < 0 { -bit } else { bit });
         }
-    }
-}
-
-fn put<const N: usize>(block: &mut [i16; N], at: usize, value: i32) {
-    if let Some(place) = const { places::<N>() }.get(at).and_then(|&place| block.get_mut(usize::from(place)))
-    {
-        *place = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
     }
 }

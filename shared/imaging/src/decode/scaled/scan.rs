@@ -1,8 +1,8 @@
 //! One scan: block after block, MCU after MCU, from restart marker to restart marker.
 
 use super::{
-    BLOCK, Channel, Frame,
-    bits::Bits,
+    BLOCK, Channel, Frame, Kept, Side,
+    bits::{Bits, Window},
     huffman::{Codes, Skipper},
     progressive,
 };
@@ -35,6 +35,8 @@ pub(super) enum Coding {
 pub(super) struct Part {
     /// Which it is in the frame.
     pub(super) channel: usize,
+    side: Side,
+    pub(super) kept: Kept,
     dc: Option<Codes>,
     ac: Option<Skipper>,
     /// The codes of a band.
@@ -47,8 +49,14 @@ pub(super) struct Part {
 
 impl Part {
     /// `None` where the codes that this coding takes are not defined.
-    pub(super) fn new(channel: usize, coding: Coding, dc: Option<Codes>, ac: Option<Codes>) -> Option<Self> {
-        let mut part = Self { channel, dc: None, ac: None, bands: None, run: 0, last: 0 };
+    pub(super) fn new(
+        (channel, side): (usize, Side),
+        coding: Coding,
+        dc: Option<Codes>,
+        ac: Option<Codes>,
+    ) -> Option<Self> {
+        let kept = side.kept();
+        let mut part = Self { channel, side, kept, dc: None, ac: None, bands: None, run: 0, last: 0 };
         match coding {
             Coding::Baseline => (part.dc, part.ac) = (Some(dc?), Some(Skipper::new(ac?))),
             Coding::First(_) => part.dc = Some(dc?),
@@ -74,35 +82,42 @@ pub(super) struct Place<'a> {
 }
 
 /// Decodes a scan into the frame. Gives whether there was anything, and where the scan's data ends at the earliest.
-pub(super) fn decode<const N: usize>(
-    frame: &mut Frame<N>,
+pub(super) fn decode(
+    frame: &mut Frame,
     parts: &mut [Part],
     coding: Coding,
     place: Place<'_>,
     deadline: Deadline,
 ) -> Result<(bool, usize), TimedOut> {
     match coding {
-        Coding::Baseline => walk(frame, parts, place, deadline, |part, bits, block, _| {
-            *block = [0; N];
-            block[0] = coefficient(part.difference(bits)?);
-            part.ac.as_ref()?.low_block(bits, block)
+        Coding::Baseline => walk(frame, parts, place, true, deadline, |part, bits, block, _| {
+            let mean = coefficient(part.difference(bits)?);
+            let codes = part.ac.as_ref()?;
+            block[0] = mean;
+            if part.side == Side::One {
+                return codes.skip_from(1, bits);
+            }
+            block[1..].fill(0);
+            codes.low_block(bits, part.kept, block)
         }),
-        Coding::First(low) => walk(frame, parts, place, deadline, |part, bits, block, _| {
+        Coding::First(low) => walk(frame, parts, place, true, deadline, |part, bits, block, _| {
             block[0] = coefficient(part.difference(bits)?.wrapping_shl(low.into()));
             Some(())
         }),
-        Coding::Refinement(low) => walk(frame, parts, place, deadline, |_, bits, block, _| {
+        Coding::Refinement(low) => walk(frame, parts, place, false, deadline, |_, bits, block, _| {
             bits.refill();
             block[0] |= (bits.peek::<1>() as i16) << low;
             bits.skip(1);
             Some(())
         }),
-        Coding::Band(band) => walk(frame, parts, place, deadline, |part, bits, block, nonzero| {
+        Coding::Band(band) => walk(frame, parts, place, false, deadline, |part, bits, block, nonzero| {
             progressive::first(part, band, bits, block, nonzero)
         }),
-        Coding::BandRefinement(band) => walk(frame, parts, place, deadline, |part, bits, block, nonzero| {
-            progressive::refine(part, band, bits, block, nonzero)
-        }),
+        Coding::BandRefinement(band) => {
+            walk(frame, parts, place, false, deadline, |part, bits, block, nonzero| {
+                progressive::refine(part, band, bits, block, nonzero)
+            })
+        }
     }
 }
 
@@ -113,6 +128,8 @@ fn coefficient(value: i32) -> i16 {
 /// One block of an MCU: whose it is, and where it lies among those that the MCU has of that channel.
 struct Block {
     part: usize,
+    /// How many coefficients are kept of it.
+    kept: usize,
     /// Blocks of the channel in an MCU, across and down.
     span: (usize, usize),
     offset: (usize, usize),
@@ -126,19 +143,20 @@ struct Layout {
 }
 
 impl Layout {
-    fn new<const N: usize>(frame: &Frame<N>, parts: &[Part]) -> Self {
+    fn new(frame: &Frame, parts: &[Part]) -> Self {
         // A channel alone has one block to an MCU, and none that only fill up.
         if let [Part { channel, .. }] = *parts {
-            let Channel::<N> { across, down, .. } = frame.channels[channel];
-            return Self { across, down, blocks: vec![Block { part: 0, span: (1, 1), offset: (0, 0) }] };
+            let Channel { across, down, side, .. } = frame.channels[channel];
+            let block = Block { part: 0, kept: side.coefficients(), span: (1, 1), offset: (0, 0) };
+            return Self { across, down, blocks: vec![block] };
         }
         let (h, v) = frame.most;
         let mut blocks = Vec::new();
         for (part, Part { channel, .. }) in parts.iter().enumerate() {
-            let (h, v) = frame.channels[*channel].sampling;
-            let span = (h as usize, v as usize);
+            let Channel { sampling: (h, v), side, .. } = frame.channels[*channel];
+            let (span, kept) = ((h as usize, v as usize), side.coefficients());
             let offsets = (0..span.1).flat_map(|y| (0..span.0).map(move |x| (x, y)));
-            blocks.extend(offsets.map(|offset| Block { part, span, offset }));
+            blocks.extend(offsets.map(|offset| Block { part, kept, span, offset }));
         }
         Self {
             across: frame.width.div_ceil(h * BLOCK) as usize,
@@ -148,21 +166,23 @@ impl Layout {
     }
 }
 
-/// Reads every MCU, writing what `read` makes of each block from what was there before. Damaged data is
-/// left as it is up to the next restart marker.
-fn walk<const N: usize>(
-    frame: &mut Frame<N>,
+/// Reads every MCU: `read` has each block as it was before, or where a scan begins `anew` shall leave nothing of a block that is
+/// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
+fn walk(
+    frame: &mut Frame,
     parts: &mut [Part],
     place: Place<'_>,
+    anew: bool,
     deadline: Deadline,
-    read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16; N], &mut u64) -> Option<()>,
+    read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16], &mut u64) -> Option<()>,
 ) -> Result<(bool, usize), TimedOut> {
     let layout = Layout::new(frame, parts);
     let total = layout.across * layout.down;
-    let (mut start, mut expected, mut at, mut seen) = (0, 0, place.at, false);
+    let mut window = Window::new(place.data);
+    let (mut start, mut expected, mut at, mut seen, mut nothing) = (0, 0, place.at, false, 0);
     loop {
         let end = if place.restart == 0 { total } else { total.min(start + place.restart) };
-        let mut bits = Bits::new(place.data, at);
+        let mut bits = window.start(at);
         parts.iter_mut().for_each(|part| (part.last, part.run) = (0, 0));
 
         let (mut row, mut column) = (start / layout.across, start % layout.across);
@@ -171,32 +191,31 @@ fn walk<const N: usize>(
                 (row, column) = (row + 1, 0);
                 deadline.check()?;
             }
+            if bits.is_low(layout.blocks.len()) {
+                let place = bits.place();
+                bits = window.advance(place);
+            }
             for block in &layout.blocks {
                 let part = &mut parts[block.part];
                 let channel = &mut frame.channels[part.channel];
                 let x = column * block.span.0 + block.offset.0;
                 let y = row * block.span.1 + block.offset.1;
-                // Blocks beyond the edge only fill up the MCU.
-                let inside = x < channel.across && y < channel.down;
-                let place = inside.then_some(y * channel.across + x);
-                let mut block = place.map_or([0; N], |place| channel.blocks[place]);
-                let known = place.and_then(|place| channel.nonzero.get_mut(place));
-                let mut nonzero = known.as_deref().copied().unwrap_or_default();
-                if read(part, &mut bits, &mut block, &mut nonzero).is_none() || bits.exhausted() {
+                let place = y * channel.stride + x;
+                let known = channel.coefficients.get_mut(place * block.kept..);
+                let Some(known) = known.and_then(|it| it.get_mut(..block.kept)) else { break 'interval };
+                let nonzero = channel.nonzero.get_mut(place).unwrap_or(&mut nothing);
+                if read(part, &mut bits, known, nonzero).is_none() || bits.exhausted() {
+                    if anew {
+                        known.fill(0);
+                    }
                     break 'interval;
-                }
-                if let Some(known) = known {
-                    *known = nonzero;
-                }
-                if let Some(place) = place {
-                    channel.blocks[place] = block;
                 }
             }
             seen = true;
             column += 1;
         }
 
-        at = bits.position();
+        at = window.position();
         if end == total {
             return Ok((seen, at));
         }

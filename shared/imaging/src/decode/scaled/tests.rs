@@ -31,8 +31,13 @@ const SAMPLES: [(&str, &[u8], &[u8]); 10] = samples![
 ];
 const SIZE: (u32, u32) = (203, 149);
 
+fn planes_at(bytes: &[u8], size: (u32, u32), choice: Choice<'_>) -> Option<Vec<Plane>> {
+    let planes = decode(bytes, size, choice, &Limits::default(), Deadline::none()).expect("no deadline")?;
+    Some(planes.into_iter().map(|(_, plane)| plane).collect())
+}
+
 fn planes(bytes: &[u8], size: (u32, u32)) -> Option<Vec<Plane>> {
-    decode::<1>(bytes, size, &Limits::default(), Deadline::none()).expect("no deadline")
+    planes_at(bytes, size, &|_, _| Some(Side::One))
 }
 
 #[test]
@@ -60,11 +65,25 @@ fn chroma_planes_have_their_own_resolution() {
     }
 }
 
+#[test]
+fn each_channel_has_a_reduction_of_its_own() {
+    let sides = [[Side::One, Side::Two, Side::Four], [Side::Four, Side::One, Side::Two]];
+    for ((name, jpeg, _), sides) in
+        SAMPLES.iter().filter(|it| !it.0.contains("grey")).flat_map(|it| [(it, sides[0]), (it, sides[1])])
+    {
+        let mixed = planes_at(jpeg, SIZE, &|channel, _| Some(sides[channel])).expect("planes");
+        for (channel, (plane, side)) in mixed.into_iter().zip(sides).enumerate() {
+            let alone = planes_at(jpeg, SIZE, &|_, _| Some(side)).expect("planes").swap_remove(channel);
+            assert_eq!(plane, alone, "{name} {channel}");
+        }
+    }
+}
+
 /// The mean of each 2 × 2 samples of a quarter is the eighth, but for rounding and clipping.
 #[test]
 fn a_quarter_reduced_is_the_eighth() {
     for (name, jpeg, _) in SAMPLES {
-        let quarter = decode::<4>(jpeg, SIZE, &Limits::default(), Deadline::none()).expect("no deadline");
+        let quarter = planes_at(jpeg, SIZE, &|_, _| Some(Side::Two));
         let pairs = quarter.expect("planes").into_iter().zip(planes(jpeg, SIZE).expect("planes"));
         for (quarter, eighth) in pairs {
             assert_eq!(quarter.scale, (eighth.scale.0 * 2.0, eighth.scale.1 * 2.0), "{name}");
@@ -105,7 +124,7 @@ fn luminance(jpeg: &[u8]) -> Vec<u8> {
 #[test]
 fn a_half_has_the_low_frequencies_of_the_whole_picture() {
     for (name, jpeg, _) in SAMPLES {
-        let half = decode::<16>(jpeg, SIZE, &Limits::default(), Deadline::none()).expect("no deadline");
+        let half = planes_at(jpeg, SIZE, &|_, _| Some(Side::Four));
         let luma = half.expect("planes").swap_remove(0);
         assert_eq!((luma.width, luma.height), (102, 75), "{name}");
         let (whole, across) = (luminance(jpeg), SIZE.0 as usize);
@@ -131,9 +150,10 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
 fn what_memory_it_takes_is_held_against_the_limit() {
     let (_, jpeg, _) = SAMPLES[0];
     let scant = Limits { max_decoder_bytes: 2000, ..Limits::default() };
-    let refused = decode::<4>(jpeg, SIZE, &scant, Deadline::none());
+    let refused = decode(jpeg, SIZE, &|_, _| Some(Side::Two), &scant, Deadline::none());
     assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })), "{refused:?}");
-    let enough = decode::<1>(jpeg, SIZE, &Limits { max_decoder_bytes: 3000, ..scant }, Deadline::none());
+    let ample = Limits { max_decoder_bytes: 3000, ..scant };
+    let enough = decode(jpeg, SIZE, &|_, _| Some(Side::One), &ample, Deadline::none());
     assert!(enough.expect("within the limit").is_some());
 }
 
@@ -192,7 +212,8 @@ fn damage_ends_at_the_next_restart_marker() {
 #[test]
 fn time_is_looked_at_while_it_decodes() {
     for (name, jpeg, _) in SAMPLES {
-        let late = decode::<1>(jpeg, SIZE, &Limits::default(), Deadline::after(Duration::ZERO));
+        let deadline = Deadline::after(Duration::ZERO);
+        let late = decode(jpeg, SIZE, &|_, _| Some(Side::One), &Limits::default(), deadline);
         assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
     }
 }
@@ -430,9 +451,10 @@ proptest! {
         if let Some(cut) = cut {
             jpeg.truncate(cut.index(jpeg.len()));
         }
-        let quarter = decode::<4>(&jpeg, size, &Limits::default(), Deadline::none()).expect("no deadline");
-        let half = decode::<16>(&jpeg, size, &Limits::default(), Deadline::none()).expect("no deadline");
-        for plane in planes(&jpeg, size).into_iter().chain(quarter).chain(half).flatten() {
+        let mixed = |channel: usize, _| Some(if channel == 0 { Side::Two } else { Side::Four });
+        let choices: [Choice<'_>; 4] =
+            [&|_, _| Some(Side::One), &|_, _| Some(Side::Two), &|_, _| Some(Side::Four), &mixed];
+        for plane in choices.into_iter().filter_map(|choice| planes_at(&jpeg, size, choice)).flatten() {
             prop_assert_eq!(plane.samples.len(), (plane.width * plane.height) as usize);
         }
     }

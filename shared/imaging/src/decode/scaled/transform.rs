@@ -1,27 +1,31 @@
 //! From coefficients to samples: the inverse cosine transform of as many points as coefficients are kept.
 
-use super::{Quantisers, places, side};
+use super::{Channel, Kept, Quantisers, Side};
 
-/// The samples of blocks that lie `across` to a row, cut to a plane of that size.
-pub(super) fn plane<const N: usize>(
-    blocks: &[[i16; N]],
-    across: usize,
-    quantisers: &Quantisers,
-    size: (u32, u32),
-) -> Vec<u8> {
-    let (width, height, side) = (size.0 as usize, size.1 as usize, side::<N>());
-    let factors = factors::<N>(quantisers);
-    let stride = across * side;
-    let mut rows = vec![0; stride * side];
+/// A channel's samples, cut to a plane of that size.
+pub(super) fn plane(channel: &Channel, size: (u32, u32)) -> Vec<u8> {
+    match channel.side {
+        Side::One => plane_of::<1, 1>(channel, size),
+        Side::Two => plane_of::<4, 2>(channel, size),
+        Side::Four => plane_of::<16, 4>(channel, size),
+    }
+}
+
+fn plane_of<const N: usize, const SIDE: usize>(channel: &Channel, size: (u32, u32)) -> Vec<u8> {
+    let (width, height) = (size.0 as usize, size.1 as usize);
+    let factors = factors::<N>(&channel.quantisers.unwrap_or([0; 64]), channel.side.kept());
+    let mut lines = [const { Vec::new() }; SIDE];
     let mut samples = Vec::with_capacity(width * height);
-    for (row, top) in blocks.chunks_exact(across).zip((0..height).step_by(side)) {
-        for (block, left) in row.iter().zip((0..stride).step_by(side)) {
+    let blocks = channel.coefficients.as_chunks::<N>().0;
+    for (row, top) in blocks.chunks_exact(channel.stride).zip((0..height).step_by(SIDE)) {
+        lines.iter_mut().for_each(Vec::clear);
+        for block in &row[..channel.across] {
             let reduced = inverse(block, &factors);
-            for (line, sample) in rows.chunks_exact_mut(stride).zip(reduced.chunks_exact(side)) {
-                line[left..left + side].copy_from_slice(sample);
+            for (line, part) in lines.iter_mut().zip(reduced.as_chunks::<SIDE>().0) {
+                line.extend_from_slice(part);
             }
         }
-        for line in rows.chunks_exact(stride).take(height - top) {
+        for line in lines.iter().take(height - top) {
             samples.extend_from_slice(&line[..width]);
         }
     }
@@ -29,9 +33,9 @@ pub(super) fn plane<const N: usize>(
 }
 
 /// The quantisers of the coefficients that are kept, in their places.
-fn factors<const N: usize>(quantisers: &Quantisers) -> [i32; N] {
+fn factors<const N: usize>(quantisers: &Quantisers, kept: Kept) -> [i32; N] {
     let mut factors = [0; N];
-    for (place, &quantiser) in const { places::<N>() }.iter().zip(quantisers) {
+    for (place, &quantiser) in kept.places.iter().zip(quantisers) {
         if let Some(factor) = factors.get_mut(usize::from(*place)) {
             *factor = quantiser.into();
         }
