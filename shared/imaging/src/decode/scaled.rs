@@ -46,9 +46,19 @@ impl From<TimedOut> for Stop {
     }
 }
 
-/// Which reduction a channel is wanted at, told by its index and how many samples it has for a pixel, across and down;
-/// `None` where none will do.
-pub(crate) type Choice<'a> = &'a dyn Fn(usize, (f64, f64)) -> Option<Side>;
+/// A channel, for choosing what is made of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Sampling {
+    /// Which it is in the file.
+    pub(crate) channel: usize,
+    /// Samples for one pixel of the picture, across and down, at most one.
+    pub(crate) scale: (f64, f64),
+    /// Whether its coefficients come in several scans, of which those are skipped that hold nothing of what is wanted.
+    pub(crate) progressive: bool,
+}
+
+/// Which reduction a channel is wanted at; `None` where none will do.
+pub(crate) type Choice<'a> = &'a dyn Fn(Sampling) -> Option<Side>;
 
 /// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice.
 /// `None` where it is a matter for the plain
@@ -386,7 +396,7 @@ impl Frame {
             Some(Channel {
                 id,
                 sampling: (h, v),
-                side: choice(index, scale)?,
+                side: choice(Sampling { channel: index, scale, progressive })?,
                 table: table.into(),
                 quantisers: None,
                 precision: None,

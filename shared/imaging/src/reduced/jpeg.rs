@@ -26,18 +26,22 @@ use crate::{
     Deadline, Image, ImageError, Limits, colour,
     decode::{
         jpeg::{self, Channels},
-        scaled::{self, BLOCK, Side},
+        scaled::{self, BLOCK, Sampling, Side},
     },
     header::Header,
     plane,
     thumbnail::View,
 };
 
-/// Samples of luminance and of chroma (of which the eye sees less) that there must be for each pixel of the thumbnail,
-/// across and down, at an eighth: with fewer, the box filter that the reduction is would show.
-const EIGHTH: (f64, f64) = (3.0, 1.5);
-/// The same at a quarter and at a half, whose low frequencies are all there.
-const FINER: (f64, f64) = (1.8, 1.6);
+/// Samples of a channel that there must be for each pixel of the thumbnail, across and down, at an eighth: with fewer, the box filter
+/// that the reduction is would show.
+const EIGHTH: f64 = 3.0;
+/// The same for chroma, of which the eye sees less; and where its further scans would take as long again as all the rest.
+const EIGHTH_CHROMA: (f64, f64) = (2.0, 1.5);
+/// At a quarter and at a half, whose low frequencies are all there.
+const FINER: f64 = 2.5;
+/// For chroma at a half, the most that there is.
+const HALF_CHROMA: f64 = 2.0;
 
 /// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
 ///
@@ -57,19 +61,23 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    let enough = |side: Side, scale: (f64, f64), bound: f64| {
-        let part = side.samples() as f64 / f64::from(BLOCK);
-        samples((scale.0 * part, scale.1 * part)) >= bound
-    };
-    if !enough(Side::Four, (1.0, 1.0), FINER.0) {
+    if samples((0.5, 0.5)) < FINER {
         return Ok(None);
     }
     let Some((channels, profile)) = jpeg::meaning(&jpeg::open(bytes, deadline)?) else { return Ok(None) };
     let colour = matches!(channels, Channels::YCbCr | Channels::Ycck);
-    let choice = |channel: usize, scale: (f64, f64)| {
+    let choice = |Sampling { channel, scale, progressive }: Sampling| {
+        let chroma = colour && (channel == 1 || channel == 2);
         Side::ALL.into_iter().find(|&side| {
-            let (luma, chroma) = if side == Side::One { EIGHTH } else { FINER };
-            enough(side, scale, if colour && (channel == 1 || channel == 2) { chroma } else { luma })
+            let bound = match side {
+                Side::One if chroma && progressive => EIGHTH_CHROMA.1,
+                Side::One if chroma => EIGHTH_CHROMA.0,
+                Side::One => EIGHTH,
+                Side::Four if chroma => HALF_CHROMA,
+                Side::Two | Side::Four => FINER,
+            };
+            let part = side.samples() as f64 / f64::from(BLOCK);
+            samples((scale.0 * part, scale.1 * part)) >= bound
         })
     };
     let Some(planes) = scaled::decode(bytes, header.stored, &choice, limits, deadline)? else {

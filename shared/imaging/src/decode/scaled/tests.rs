@@ -37,7 +37,7 @@ fn planes_at(bytes: &[u8], size: (u32, u32), choice: Choice<'_>) -> Option<Vec<P
 }
 
 fn planes(bytes: &[u8], size: (u32, u32)) -> Option<Vec<Plane>> {
-    planes_at(bytes, size, &|_, _| Some(Side::One))
+    planes_at(bytes, size, &|_| Some(Side::One))
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn each_channel_has_a_reduction_of_its_own() {
     for ((name, jpeg, _), sides) in
         SAMPLES.iter().filter(|it| !it.0.contains("grey")).flat_map(|it| [(it, sides[0]), (it, sides[1])])
     {
-        let mixed = planes_at(jpeg, SIZE, &|channel, _| Some(sides[channel])).expect("planes");
+        let mixed = planes_at(jpeg, SIZE, &|it| Some(sides[it.channel])).expect("planes");
         for (channel, (plane, side)) in mixed.into_iter().zip(sides).enumerate() {
-            let alone = planes_at(jpeg, SIZE, &|_, _| Some(side)).expect("planes").swap_remove(channel);
+            let alone = planes_at(jpeg, SIZE, &|_| Some(side)).expect("planes").swap_remove(channel);
             assert_eq!(plane, alone, "{name} {channel}");
         }
     }
@@ -83,7 +83,7 @@ fn each_channel_has_a_reduction_of_its_own() {
 #[test]
 fn a_quarter_reduced_is_the_eighth() {
     for (name, jpeg, _) in SAMPLES {
-        let quarter = planes_at(jpeg, SIZE, &|_, _| Some(Side::Two));
+        let quarter = planes_at(jpeg, SIZE, &|_| Some(Side::Two));
         let pairs = quarter.expect("planes").into_iter().zip(planes(jpeg, SIZE).expect("planes"));
         for (quarter, eighth) in pairs {
             assert_eq!(quarter.scale, (eighth.scale.0 * 2.0, eighth.scale.1 * 2.0), "{name}");
@@ -124,7 +124,7 @@ fn luminance(jpeg: &[u8]) -> Vec<u8> {
 #[test]
 fn a_half_has_the_low_frequencies_of_the_whole_picture() {
     for (name, jpeg, _) in SAMPLES {
-        let half = planes_at(jpeg, SIZE, &|_, _| Some(Side::Four));
+        let half = planes_at(jpeg, SIZE, &|_| Some(Side::Four));
         let luma = half.expect("planes").swap_remove(0);
         assert_eq!((luma.width, luma.height), (102, 75), "{name}");
         let (whole, across) = (luminance(jpeg), SIZE.0 as usize);
@@ -150,10 +150,10 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
 fn what_memory_it_takes_is_held_against_the_limit() {
     let (_, jpeg, _) = SAMPLES[0];
     let scant = Limits { max_decoder_bytes: 2000, ..Limits::default() };
-    let refused = decode(jpeg, SIZE, &|_, _| Some(Side::Two), &scant, Deadline::none());
+    let refused = decode(jpeg, SIZE, &|_| Some(Side::Two), &scant, Deadline::none());
     assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })), "{refused:?}");
     let ample = Limits { max_decoder_bytes: 3000, ..scant };
-    let enough = decode(jpeg, SIZE, &|_, _| Some(Side::One), &ample, Deadline::none());
+    let enough = decode(jpeg, SIZE, &|_| Some(Side::One), &ample, Deadline::none());
     assert!(enough.expect("within the limit").is_some());
 }
 
@@ -213,7 +213,7 @@ fn damage_ends_at_the_next_restart_marker() {
 fn time_is_looked_at_while_it_decodes() {
     for (name, jpeg, _) in SAMPLES {
         let deadline = Deadline::after(Duration::ZERO);
-        let late = decode(jpeg, SIZE, &|_, _| Some(Side::One), &Limits::default(), deadline);
+        let late = decode(jpeg, SIZE, &|_| Some(Side::One), &Limits::default(), deadline);
         assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
     }
 }
@@ -451,9 +451,9 @@ proptest! {
         if let Some(cut) = cut {
             jpeg.truncate(cut.index(jpeg.len()));
         }
-        let mixed = |channel: usize, _| Some(if channel == 0 { Side::Two } else { Side::Four });
+        let mixed = |it: Sampling| Some(if it.channel == 0 { Side::Two } else { Side::Four });
         let choices: [Choice<'_>; 4] =
-            [&|_, _| Some(Side::One), &|_, _| Some(Side::Two), &|_, _| Some(Side::Four), &mixed];
+            [&|_| Some(Side::One), &|_| Some(Side::Two), &|_| Some(Side::Four), &mixed];
         for plane in choices.into_iter().filter_map(|choice| planes_at(&jpeg, size, choice)).flatten() {
             prop_assert_eq!(plane.samples.len(), (plane.width * plane.height) as usize);
         }

@@ -43,24 +43,29 @@ fn factors<const N: usize>(quantisers: &Quantisers, kept: Kept) -> [i32; N] {
     factors
 }
 
-/// The samples of a block: the inverse transform of `N` points of its `N` lowest coefficients, row by row.
+/// The samples of a block: the inverse transform of `N` points of its `N` lowest coefficients, row by row. What is larger than any
+/// encoder writes wraps around.
 #[inline(always)]
 pub(super) fn inverse<const N: usize>(block: &[i16; N], factors: &[i32; N]) -> [u8; N] {
     let mut values = [0_i32; N];
     for (value, (&coefficient, factor)) in values.iter_mut().zip(block.iter().zip(factors)) {
-        *value = i32::from(coefficient) * factor;
+        *value = i32::from(coefficient).wrapping_mul(*factor);
     }
     match *values.as_slice() {
         [mean] => [sample(mean); N],
         [mean, across, down, both] => {
             // At that size it is sums and differences.
-            let (left, right) = (i64::from(down) + i64::from(both), i64::from(down) - i64::from(both));
-            let (mean, across) = (i64::from(mean), i64::from(across));
-            let sums =
-                [mean + across + left, mean - across + right, mean + across - left, mean - across - right];
+            let (top, bottom) = (mean.wrapping_add(down), mean.wrapping_sub(down));
+            let (right, left) = (across.wrapping_add(both), across.wrapping_sub(both));
+            let sums = [
+                top.wrapping_add(right),
+                top.wrapping_sub(right),
+                bottom.wrapping_add(left),
+                bottom.wrapping_sub(left),
+            ];
             let mut out = [0; N];
             for (out, sum) in out.iter_mut().zip(sums) {
-                *out = (((sum + 4) >> 3) + 128).clamp(0, 255) as u8;
+                *out = sample(sum);
             }
             out
         }
@@ -68,8 +73,8 @@ pub(super) fn inverse<const N: usize>(block: &[i16; N], factors: &[i32; N]) -> [
     }
 }
 
-fn sample(value: i32) -> u8 {
-    (((i64::from(value) + 4) >> 3) + 128).clamp(0, 255) as u8
+fn sample(eightfold: i32) -> u8 {
+    ((eightfold.wrapping_add(4) >> 3) + 128).clamp(0, 255) as u8
 }
 
 /// Four points, across and down: even and odd coefficients apart, in eighths of what the orthonormal transform gives.
