@@ -44,7 +44,6 @@ impl Animation {
         let mut options = unsafe { options.assume_init() };
         options.anim_params.loop_count = plays.into();
         options.anim_params.bgcolor = 0;
-        options.minimize_size = 1;
         // SAFETY: the options are valid and are copied.
         let encoder = unsafe {
             WebPAnimEncoderNewInternal(
