@@ -6,7 +6,7 @@
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{Decoded, samples};
+use super::{Decoded, samples, scaled};
 use crate::{
     Deadline, Format, ImageError, colour, deadline::TimedReader, exif, header::Header, orient::Orientation,
 };
@@ -24,7 +24,12 @@ pub(crate) fn open(bytes: &[u8], deadline: Deadline) -> Result<Decoder<'_>, Imag
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(TimedReader::new(bytes, deadline), options);
-    decoder.decode_headers().map_err(refusal)?;
+    decoder.decode_headers().map_err(|error| match refusal(error) {
+        ImageError::Corrupt { format, source: Some(source) } if scaled::is_rare(bytes) => {
+            ImageError::UnsupportedFeature { format, source }
+        }
+        other => other,
+    })?;
     // Four channels come as they are stored: what they mean is settled here, not there.
     let output = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => ColorSpace::Luma,

@@ -157,6 +157,21 @@ impl Kept {
     }
 }
 
+/// Whether the picture is coded in a way that nobody reads here: arithmetic, lossless, hierarchical, or of more than 8 bits.
+pub(crate) fn is_rare(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some((marker, behind)) = scan::next_marker(bytes, at) {
+        at = match marker {
+            0x01 | 0xd0..=0xd8 => behind,
+            0xc0..=0xc2 => return bytes.get(behind + 2).is_some_and(|&precision| precision != 8),
+            0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return true,
+            0xd9 | 0xda => return false,
+            _ => behind + be16(bytes, behind).map_or(0, usize::from),
+        };
+    }
+    false
+}
+
 /// What the frame header says, and the coefficients that it is about.
 struct Frame {
     progressive: bool,

@@ -177,6 +177,19 @@ fn the_largest_picture_of_an_icon_is_shown() {
     assert_eq!(open(cursor).expect("a cursor").format(), Format::Ico);
 }
 
+/// A frame's marker and precision tell how it is coded (ITU T.81, table B.1).
+#[test]
+fn jpegs_that_are_coded_in_a_rare_way_are_not_called_damaged() {
+    let plain = sample("subsampled.jpg");
+    let frame = plain.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame");
+    for (kind, marker, precision) in [("lossless", 0xc3, 8), ("arithmetic", 0xc9, 8), ("12 bits", 0xc1, 12)] {
+        let mut rare = plain.clone();
+        (rare[frame + 1], rare[frame + 4]) = (marker, precision);
+        let refused = open(rare).map(drop).expect_err(kind);
+        assert!(matches!(refused, ImageError::UnsupportedFeature { .. }), "{kind}: {refused:?}");
+    }
+}
+
 #[test]
 fn what_shows_nothing_is_corrupt() {
     for format in ENCODABLE {
