@@ -169,31 +169,29 @@ impl Conversion {
         Some(Self::linear(linear))
     }
 
-    /// By PNG's gAMA (the file's exponent, such as 0.45) and cHRM (x and y of white, red, green and blue); what is
-    /// missing is sRGB's. `None` where they make no sense.
-    pub(crate) fn gamma(gamma: Option<f64>, points: Option<[f64; 8]>, layout: Layout) -> Option<Self> {
+    /// By PNG's gAMA (the file's exponent, such as 0.45) and cHRM (x and y of white, red, green and blue). `None` where they
+    /// make no sense.
+    pub(crate) fn gamma(gamma: f64, points: [f64; 8], layout: Layout) -> Option<Self> {
         /// An exponent so near sRGB's own is meant for it; libpng's threshold.
         const NEAR: f64 = 0.05;
-        let exponent = gamma.map(|gamma| (gamma * 2.2 - 1.0).abs() < NEAR).map_or(Some(None), |near| {
-            let inverse = 1.0 / gamma.unwrap_or_default();
-            let sane = (0.1..=10.0).contains(&inverse);
-            if near { Some(None) } else { sane.then_some(Some(inverse)) }
-        })?;
-        let mut profile = ColorProfile::new_srgb();
-        if let Some(points) = points {
-            let [white, red, green, blue] = [0, 2, 4, 6].map(|at| (points[at], points[at + 1]));
-            let area = (green.0 - red.0) * (blue.1 - red.1) - (blue.0 - red.0) * (green.1 - red.1);
-            if white.1 < 0.01 || area.abs() < 0.001 {
-                return None;
-            }
-            let point = |(x, y): (f64, f64)| Chromaticity { x: x as f32, y: y as f32 };
-            let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
-            profile.update_rgb_colorimetry(XyY { x: white.0, y: white.1, yb: 1.0 }, primaries);
+        let (meant, exponent) = ((gamma * 2.2 - 1.0).abs() < NEAR, 1.0 / gamma);
+        if !meant && !(0.1..=10.0).contains(&exponent) {
+            return None;
         }
+        let [white, red, green, blue] = [0, 2, 4, 6].map(|at| (points[at], points[at + 1]));
+        let area = (green.0 - red.0) * (blue.1 - red.1) - (blue.0 - red.0) * (green.1 - red.1);
+        if white.1 < 0.01 || area.abs() < 0.001 {
+            return None;
+        }
+        let point = |(x, y): (f64, f64)| Chromaticity { x: x as f32, y: y as f32 };
+        let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
+        let mut profile = ColorProfile::new_srgb();
+        profile.update_rgb_colorimetry(XyY { x: white.0, y: white.1, yb: 1.0 }, primaries);
         let matrix = to_srgb_primaries(&profile)?;
-        let linear = match exponent {
-            Some(exponent) => Linear::new(layout, |value| value.powf(exponent), matrix, None),
-            None => Linear::new(layout, |value| TransferCharacteristics::Srgb.linearize(value), matrix, None),
+        let linear = if meant {
+            Linear::new(layout, |value| TransferCharacteristics::Srgb.linearize(value), matrix, None)
+        } else {
+            Linear::new(layout, |value| value.powf(exponent), matrix, None)
         };
         Some(Self::linear(linear))
     }
@@ -204,6 +202,8 @@ mod tests {
     use super::*;
 
     const RGB: Layout = Layout { channels: 3, wide: false };
+    /// White, red, green and blue of sRGB.
+    const POINTS: [f64; 8] = [0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06];
 
     fn converted(conversion: Option<Conversion>, rgb: [u8; 3]) -> [u8; 3] {
         let mut rgba = [rgb[0], rgb[1], rgb[2], 9];
@@ -219,10 +219,7 @@ mod tests {
     #[test]
     fn srgb_by_any_name_is_left_alone() {
         assert!(matches!(Conversion::cicp([1, 13, 0, 1], None, RGB), Some(Conversion::None)));
-        assert!(matches!(Conversion::gamma(Some(0.45455), None, RGB), Some(Conversion::None)));
-        let points = [0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06];
-        assert!(matches!(Conversion::gamma(Some(0.45455), Some(points), RGB), Some(Conversion::None)));
-        assert!(matches!(Conversion::gamma(None, Some(points), RGB), Some(Conversion::None)));
+        assert!(matches!(Conversion::gamma(0.45455, POINTS, RGB), Some(Conversion::None)));
     }
 
     #[test]
@@ -233,11 +230,11 @@ mod tests {
 
     #[test]
     fn another_gamma_changes_what_lies_between_black_and_white() {
-        let linear = Conversion::gamma(Some(1.0), None, RGB);
+        let linear = Conversion::gamma(1.0, POINTS, RGB);
         assert!(near(converted(linear, [0, 55, 255]), [0, 128, 255], 1));
         let grey = Layout { channels: 1, wide: true };
         let mut out = [[0; 4]];
-        Conversion::gamma(Some(1.0), None, grey)
+        Conversion::gamma(1.0, POINTS, grey)
             .expect("linear")
             .wide(&[[14_135, 14_135, 14_135, 65_535]], &mut out);
         assert!(near([out[0][0], out[0][1], out[0][2]], [128; 3], 1) && out[0][3] == 255, "{out:?}");
@@ -249,8 +246,8 @@ mod tests {
         assert!(Conversion::cicp([9, 2, 0, 1], None, RGB).is_none());
         assert!(Conversion::cicp([9, 16, 9, 1], None, RGB).is_none());
         assert!(Conversion::cicp([9, 16, 0, 7], None, RGB).is_none());
-        assert!(Conversion::gamma(Some(0.000_01), None, RGB).is_none());
-        assert!(Conversion::gamma(None, Some([0.0; 8]), RGB).is_none());
+        assert!(Conversion::gamma(0.0, POINTS, RGB).is_none());
+        assert!(Conversion::gamma(0.45455, [0.0; 8], RGB).is_none());
     }
 
     #[test]

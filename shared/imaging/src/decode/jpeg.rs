@@ -80,7 +80,7 @@ pub(crate) enum Channels {
     Rgb,
     /// Four inks, all of them inverted: 255 is none of it.
     Cmyk,
-    /// The same, of which the first three are JFIF's.
+    /// Black is inverted; the other inks, not inverted, are JFIF's red, green and blue.
     Ycck,
 }
 
@@ -141,12 +141,17 @@ pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageE
     Ok(Decoded { rgba: buffer, may_have_alpha: false, profile })
 }
 
-/// Turns inverted inks, transformed or not, into inks, where they lie.
+/// Turns inverted inks, transformed or not, into inks, where they lie. The transform is made of the inks' own complements, so
+/// what it is turned back into are the inks.
 pub(crate) fn inks_from(pixels: &mut [u8], transformed: bool) {
     for pixel in pixels.as_chunks_mut::<4>().0 {
-        let [y, cb, cr, black] = *pixel;
-        let light = if transformed { from_ycbcr([y, cb, cr].map(f32::from)) } else { [y, cb, cr] };
-        *pixel = [light[0], light[1], light[2], black].map(|light| 255 - light);
+        let [a, b, c, black] = *pixel;
+        let inks = if transformed {
+            from_ycbcr([a, b, c].map(f32::from))
+        } else {
+            [a, b, c].map(|light| 255 - light)
+        };
+        *pixel = [inks[0], inks[1], inks[2], 255 - black];
     }
 }
 

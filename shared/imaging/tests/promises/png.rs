@@ -221,16 +221,21 @@ fn colours_go_by_the_first_that_says_something() {
     };
     let plain = grey(&[]);
     let linear: (&[u8; 4], &[u8]) = (b"gAMA", &100_000_u32.to_be_bytes());
-    let bright = grey(&[linear]);
+    let points = [31_270_u32, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
+    let points = points.map(u32::to_be_bytes);
+    let points: (&[u8; 4], &[u8]) = (b"cHRM", points.as_flattened());
+    let bright = grey(&[linear, points]);
     assert_ne!(bright, plain, "a linear picture is brighter in sRGB");
-    assert_eq!(grey(&[linear, (b"sRGB", &[0])]), plain, "sRGB counts before gAMA");
+    assert_eq!(grey(&[linear]), plain, "gAMA alone is passed over");
+    assert_eq!(grey(&[linear, points, (b"sRGB", &[0])]), plain, "sRGB counts before gAMA");
     assert_eq!(grey(&[(b"sRGB", &[0]), (b"cICP", &[1, 8, 0, 1])]), bright, "cICP counts before sRGB");
     assert_eq!(
-        grey(&[linear, (b"cICP", &[200, 8, 0, 1])]),
+        grey(&[linear, points, (b"cICP", &[200, 8, 0, 1])]),
         bright,
         "what names nothing is left out of account"
     );
-    let mut damaged = with_chunk(&made((8, 8), ColorType::Rgb, BitDepth::Eight, |_| ()), linear.0, linear.1);
+    let whole = with_chunk(&made((8, 8), ColorType::Rgb, BitDepth::Eight, |_| ()), points.0, points.1);
+    let mut damaged = with_chunk(&whole, linear.0, linear.1);
     damaged[33 + 12] ^= 1;
     let image = open(damaged).expect("a file").image().expect("a picture").clone();
     assert_eq!(image.rgba(), plain, "a chunk with a wrong checksum is passed over");

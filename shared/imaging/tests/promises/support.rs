@@ -52,7 +52,7 @@ pub(crate) const ENCODABLE: [ImageFormat; 10] = [
 ];
 
 /// Files of kinds that there is no Rust encoder for here; `make.py` makes them.
-pub(crate) const SAMPLES: [(&str, &[u8]); 20] = [
+pub(crate) const SAMPLES: [(&str, &[u8]); 21] = [
     ("animated.gif", include_bytes!("samples/animated.gif")),
     ("animated.png", include_bytes!("samples/animated.png")),
     ("animated.webp", include_bytes!("samples/animated.webp")),
@@ -72,6 +72,7 @@ pub(crate) const SAMPLES: [(&str, &[u8]); 20] = [
     ("palette.tif", include_bytes!("samples/palette.tif")),
     ("progressive.jpg", include_bytes!("samples/progressive.jpg")),
     ("subsampled.jpg", include_bytes!("samples/subsampled.jpg")),
+    ("ycck.jpg", include_bytes!("samples/ycck.jpg")),
     ("ycbcr.tif", include_bytes!("samples/ycbcr.tif")),
 ];
 

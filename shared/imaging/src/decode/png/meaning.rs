@@ -1,5 +1,6 @@
 //! What a PNG's numbers mean, by the first of cICP, iCCP, sRGB, and gAMA with cHRM that is there and makes sense (PNG,
-//! third edition, 4.3 and 13.13). What says nothing is sRGB.
+//! third edition, 4.3 and 13.13). What says nothing is sRGB, and so is what has gAMA alone: many an encoder wrote that without
+//! meaning it, and libvips, sharp and Pillow pass it over.
 
 use fdeflate::decompress_to_vec_bounded;
 
@@ -38,11 +39,8 @@ fn by_profile(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
 fn by_gamma(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
     const UNIT: f64 = 100_000.0;
     let value = |chunk: &[u8], at: usize| be32(chunk, at).map(|value| f64::from(value) / UNIT);
-    let gamma = info.gamma.and_then(|chunk| value(chunk, 0)).filter(|gamma| *gamma > 0.0);
-    let points = info.chromaticities.filter(|chunk| chunk.len() == 32);
-    let points = points.map(|chunk| std::array::from_fn(|index| value(chunk, index * 4).unwrap_or_default()));
-    if gamma.is_none() && points.is_none() {
-        return None;
-    }
-    Conversion::gamma(gamma, points, layout).or_else(|| Conversion::gamma(gamma, None, layout))
+    let gamma = value(info.gamma?, 0)?;
+    let chunk = info.chromaticities.filter(|chunk| chunk.len() == 32)?;
+    let points = std::array::from_fn(|index| value(chunk, index * 4).unwrap_or_default());
+    Conversion::gamma(gamma, points, layout)
 }

@@ -6,7 +6,7 @@ reduces it to an eighth; in `animations/`, each beside its frames as Pillow comp
 
 import os
 
-from PIL import Image, ImageDraw, ImageSequence
+from PIL import Image, ImageChops, ImageDraw, ImageSequence
 
 WIDTH, HEIGHT = 48, 32
 QUARTERS = [(200, 40, 40), (40, 160, 40), (40, 40, 200), (240, 240, 240)]
@@ -31,6 +31,20 @@ def small_frame():
     second = picture()
     second.paste((0, 0, 0), (0, 0, 8, 8))
     return [picture(), second]
+
+
+def ycck(name):
+    """Inks as Photoshop writes them: three as luminance and chroma, black inverted, and the Adobe marker that says so. Pillow
+    has no option for that: it is given such channels as if they were inks, which it inverts."""
+    cyan, magenta, yellow, black = picture("CMYK").split()
+    transformed = Image.merge("RGB", (cyan, magenta, yellow)).convert("YCbCr").split()
+    stored = [*transformed, ImageChops.invert(black)]
+    Image.merge("CMYK", [ImageChops.invert(channel) for channel in stored]).save(name, quality=95)
+    with open(name, "r+b") as file:
+        content = file.read()
+        file.seek(content.index(b"Adobe") + 11)
+        assert content[file.tell()] == 0
+        file.write(b"\x02")
 
 
 EIGHTHS = {
@@ -115,6 +129,7 @@ if __name__ == "__main__":
     picture().save("progressive.jpg", quality=95, progressive=True, subsampling=0)
     picture().save("subsampled.jpg", quality=95, subsampling=2)
     picture("CMYK").save("cmyk.jpg", quality=95)
+    ycck("ycck.jpg")
     picture().save("lossy.webp", quality=95)
     translucent().save("lossy-alpha.webp", quality=95)
     frames = small_frame()
