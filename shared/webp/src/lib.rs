@@ -1,5 +1,10 @@
 //! WebP by libwebp: the one place with C code and with `unsafe`, behind functions that are safe to call with any bytes.
 //!
+//! Why C: `image-webp`, in Rust, gives neither a reduced picture nor its rows as they come, and encodes without loss only. A 12 MP photograph
+//! to 100×100 takes 130 ms here; `image-webp`, which decodes it whole, took 292 ms before any reduction. All 125
+//! files of libwebp 1.6.0 cross-compile to arm64 with the compiler that cargo-lambda uses (zig); they add at most
+//! 0.63 MB of code to a function. The last grave flaw, CVE-2023-4863, was mended in 1.3.2. It is asked for no threads.
+//!
 //! What a file's container says (RIFF chunks, animation frames, EXIF, ICC) is for the caller to read: in here goes one
 //! *picture* at a time, as it lies in the file: a `VP8 ` or `VP8L` chunk with its header, and the `ALPH` chunk before it where there is
 //! one. It may be cut off anywhere; what there is of it is decoded, and [`Outcome`] says how far that went.

@@ -6,19 +6,17 @@
 //! column may be cut off by the picture's edge, and is the mean of what it has.
 //!
 //! The boxes leave at least four samples for each pixel of a small thumbnail and three of a large one, across and
-//! down, but two where that would mean no boxes at all. Peak signal to noise against the whole picture reduced by Lanczos3 in floating point,
-//! in decibels, beside libvips 8.18 (`thumbnail`) and Pillow 13 (`thumbnail`, `reducing_gap` 2):
+//! down, but two where that would mean no boxes at all. Peak signal to noise of a 12 MP PNG against the whole picture reduced
+//! by Lanczos3 in floating point, in decibels, as `make bench-imaging` has it (libvips 8.18 by `thumbnail`, Pillow 13 by
+//! `thumbnail` with a `reducing_gap` of 2):
 //!
-//! | picture | wide | samples | boxes | libvips | Pillow |
-//! |---|---|---|---|---|---|
-//! | photograph-like, 12 MP | 100 | 4.0 | 58.1 | 50.8 | 50.8 |
-//! | | 200 | 4.0 | 58.6 | 52.1 | 52.2 |
-//! | | 400 | 5.0 | 60.6 | 51.1 | 52.8 |
-//! | | 800 | 2.5 | 56.5 | 51.8 | 54.7 |
-//! | the same, 2 MP | 100 | 4.1 | 58.6 | 51.1 | 51.3 |
-//! | | 400 | 2.0 | 54.2 | 51.2 | 53.2 |
-//! | text, 9 MP | 100 | 4.1 | 47.0 | 38.9 | 39.7 |
-//! | | 400 | 3.1 | 48.0 | 38.5 | 39.7 |
+//! | wide | boxes | libvips | Pillow |
+//! |---|---|---|---|
+//! | 100 | 55.1 | 47.7 | 47.6 |
+//! | 200 | 56.5 | 49.0 | 49.1 |
+//! | 400 | 57.1 | 48.8 | 50.1 |
+//! | 800 | 53.9 | 52.0 | 53.9 |
+//! | 1600 | 57.7 | 57.2 | 57.7 |
 
 use crate::{
     Deadline, ImageError, Limits,
