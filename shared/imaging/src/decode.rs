@@ -1,11 +1,12 @@
 //! From a file's bytes to upright RGBA pixels.
 //!
-//! JPEG goes to `zune-jpeg` directly and WebP through the `image` crate; the others are read here, because the libraries
+//! JPEG goes to `zune-jpeg`, WebP to libwebp and AVIF's AV1 to `rusty_av1d`; the others are read here, because the libraries
 //! for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
 //! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `scaled` is apart: a JPEG's
 //! channels at a half, a quarter or an eighth of its size, for what needs no more.
 
 pub(crate) mod apng;
+pub(crate) mod avif;
 pub(crate) mod bmp;
 mod canvas;
 pub(crate) mod gif;
@@ -52,6 +53,7 @@ pub(crate) fn decode(
         Format::Png => png::decode(bytes, header, limits, deadline),
         Format::Gif => gif::decode(bytes, header, deadline),
         Format::WebP => webp::decode(bytes, header, limits, deadline),
+        Format::Avif => avif::decode(bytes, header, limits, deadline),
         Format::Tiff => tiff::decode(bytes, header, limits, deadline),
         Format::Bmp => bmp::decode(bytes, header, deadline),
         Format::Ico => ico::decode(bytes, header, limits, deadline),

@@ -16,7 +16,7 @@ pub enum ImageError {
     Empty,
     /// The first bytes belong to no kind of image that is known.
     #[error(
-        "this is not an image of a known kind; send JPEG, PNG, GIF, WebP, TIFF, BMP, ICO, QOI, PNM or TGA"
+        "this is not an image of a known kind; send JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, ICO, QOI, PNM or TGA"
     )]
     UnknownFormat,
     /// A kind that is recognised and refused.

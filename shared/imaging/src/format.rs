@@ -18,6 +18,8 @@ pub enum Format {
     Gif,
     /// WebP, lossy or lossless, still or animated.
     WebP,
+    /// AVIF, still or a sequence; the picture that the file calls its primary one, or else the first frame.
+    Avif,
     /// TIFF and BigTIFF; the first page.
     Tiff,
     /// Windows and OS/2 bitmap.
@@ -47,7 +49,8 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
             _ => {
-                let kinds: [(Recognise, Self); 5] = [
+                let kinds: [(Recognise, Self); 6] = [
+                    (is_avif, Self::Avif),
                     (bmp::is_one, Self::Bmp),
                     (ico::is_one, Self::Ico),
                     (qoi::is_one, Self::Qoi),
@@ -85,6 +88,7 @@ impl Format {
             Self::Png => "image/png",
             Self::Gif => "image/gif",
             Self::WebP => "image/webp",
+            Self::Avif => "image/avif",
             Self::Tiff => "image/tiff",
             Self::Bmp => "image/bmp",
             Self::Ico => "image/vnd.microsoft.icon",
@@ -102,6 +106,7 @@ impl fmt::Display for Format {
             Self::Png => "PNG",
             Self::Gif => "GIF",
             Self::WebP => "WebP",
+            Self::Avif => "AVIF",
             Self::Tiff => "TIFF",
             Self::Bmp => "BMP",
             Self::Ico => "ICO",
@@ -150,18 +155,32 @@ fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     text_kind(&bytes[..bytes.len().min(1024)])
 }
 
-/// The kinds in ISO base media boxes: HEIF's family and films. The major brand names most of them; `mif1` and `msf1`
-/// say only "some HEIF", and then the compatible brands tell.
-fn iso_media_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+/// HEIF with HEVC inside.
+const HEIC: [&[u8; 4]; 8] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"];
+
+/// The brands of a file in ISO base media boxes: the major one, a version that says nothing, and the compatible ones.
+fn brands(bytes: &[u8]) -> Option<&[[u8; 4]]> {
     let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
     if bytes.get(4..8)? != b"ftyp" {
         return None;
     }
-    let brands = bytes.get(8..length.clamp(12, 256).min(bytes.len()))?.as_chunks::<4>().0;
+    Some(bytes.get(8..length.clamp(12, 256).min(bytes.len()))?.as_chunks().0)
+}
+
+/// A file whose major brand is HEIC's is one, whatever else it claims to be compatible with.
+fn is_avif(bytes: &[u8]) -> bool {
+    brands(bytes).is_some_and(|brands| {
+        let heic = brands.first().is_some_and(|major| HEIC.contains(&major));
+        !heic && brands.iter().any(|brand| matches!(brand, b"avif" | b"avis"))
+    })
+}
+
+/// The kinds in ISO base media boxes: HEIF's family and films. The major brand names most of them; `mif1` and `msf1`
+/// say only "some HEIF", and then the compatible brands tell.
+fn iso_media_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let brands = brands(bytes)?;
     let has = |wanted: &[&[u8; 4]]| brands.iter().any(|brand| wanted.contains(&brand));
-    Some(if has(&[b"avif", b"avis"]) {
-        ("AVIF", PICTURE)
-    } else if has(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"]) {
+    Some(if has(&HEIC) {
         ("HEIC", PHOTO)
     } else if has(&[b"mif1", b"msf1", b"miaf"]) {
         ("HEIF", PHOTO)
@@ -208,7 +227,7 @@ mod tests {
             (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"),
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf", "HEIF"),
-            (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1avif", "HEIC"),
             (b"\0\0\0\x18ftypisom\0\0\0\0mp42iso2", "video"),
             (b"\0\0\0\0ftyp", "video"),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),

@@ -2,7 +2,7 @@
 
 use crate::{
     Deadline, Format, ImageError, Limits,
-    decode::{bmp, gif, ico, jpeg, png, pnm, qoi, tga, tiff, webp},
+    decode::{avif, bmp, gif, ico, jpeg, png, pnm, qoi, tga, tiff, webp},
     orient::Orientation,
 };
 
@@ -40,6 +40,7 @@ impl Header {
             Format::Png => png::header(bytes, limits),
             Format::Gif => gif::header(bytes),
             Format::WebP => webp::header(bytes),
+            Format::Avif => avif::header(bytes, limits),
             Format::Tiff => tiff::header(bytes, limits),
             Format::Bmp => bmp::header(bytes),
             Format::Ico => ico::header(bytes, limits),

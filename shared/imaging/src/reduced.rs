@@ -1,5 +1,6 @@
 //! What a thumbnail shows, without the whole picture: only as much of the file is decoded as the thumbnail needs.
 
+mod avif;
 mod boxed;
 mod jpeg;
 mod png;
@@ -21,6 +22,7 @@ pub(crate) fn view(
     match header.format {
         Format::Jpeg => jpeg::view(bytes, header, view, limits, deadline),
         Format::Png => png::view(bytes, header, view, limits, deadline),
+        Format::Avif => avif::view(bytes, header, view, limits, deadline),
         Format::WebP => webp::view(bytes, header, view, limits, deadline),
         _ => Ok(None),
     }

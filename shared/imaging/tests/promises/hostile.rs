@@ -72,10 +72,11 @@ proptest! {
     fn random_bytes_are_answered(
         head in any::<Index>(), noise in prop::collection::vec(any::<u8>(), 0..300), options in options(),
     ) {
-        let heads: [&[u8]; 13] = [
+        let heads: [&[u8]; 14] = [
             b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"GIF89a", b"RIFF\xff\xff\0\0WEBPVP8 ",
             b"II\x2a\0\x08\0\0\0", b"BM", b"\0\0\0\x20ftyp", b"qoif\0\0\0\x09\0\0\0\x09\x04\0", b"P3 9 9 99 ",
             b"\0\0\x0a\0\0\0\0\0\0\0\0\0\x09\0\x09\0\x20\x08", b"\0\0\x01\0\x01\0", b"P7\nWIDTH 9\n",
+            b"\0\0\0\x10ftypavif\0\0\0\0\0\0\0\0meta\0\0\0\0\0\0\0\x0epitm\0\0\0\0\0\x01",
         ];
         exercise([*head.get(&heads), &noise].concat(), &options);
     }

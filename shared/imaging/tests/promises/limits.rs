@@ -5,7 +5,7 @@ use std::time::Duration;
 use image::ImageFormat;
 use imaging::{Deadline, ImageError, Limits, Source};
 
-use crate::support::{ENCODABLE, file, open, png_chunk, riff_chunk, sample};
+use crate::support::{Avif, AvifItem, ENCODABLE, avif_payload, file, open, png_chunk, riff_chunk, sample};
 
 /// A small file that claims to be a square of this side (or of the largest side its headers can hold), in each format
 /// and in each place that can claim it.
@@ -66,6 +66,9 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
     let mut tga = file(ImageFormat::Tga);
     tga[12..16].copy_from_slice(&shorts);
 
+    let stream = avif_payload(&sample("420.avif"));
+    let avif = Avif { items: vec![AvifItem::picture(stream, side, side)], ..Avif::default() };
+
     vec![
         ("BMP", bmp),
         ("GIF", gif),
@@ -78,6 +81,7 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
         ("TIFF", tiff),
         ("ICO", icon(&png)),
         ("QOI", qoi),
+        ("AVIF", avif.file()),
         ("PNM", format!("P6 {side} {side} 255 abc").into_bytes()),
         ("TGA", tga),
     ]

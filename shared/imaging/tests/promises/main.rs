@@ -3,6 +3,7 @@
 // Clippy knows that a `#[test]` may do this; what the tests share is tests, too.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod avif;
 mod formats;
 mod hostile;
 mod limits;

@@ -52,7 +52,11 @@ pub(crate) const ENCODABLE: [ImageFormat; 10] = [
 ];
 
 /// Files of kinds that there is no Rust encoder for here; `make.py` makes them.
-pub(crate) const SAMPLES: [(&str, &[u8]); 21] = [
+pub(crate) const SAMPLES: [(&str, &[u8]); 25] = [
+    ("10.avif", include_bytes!("samples/avif/10.avif")),
+    ("420.avif", include_bytes!("samples/avif/420.avif")),
+    ("alpha.avif", include_bytes!("samples/avif/alpha.avif")),
+    ("sequence.avif", include_bytes!("samples/avif/sequence.avif")),
     ("animated.gif", include_bytes!("samples/animated.gif")),
     ("animated.png", include_bytes!("samples/animated.png")),
     ("animated.webp", include_bytes!("samples/animated.webp")),
@@ -129,6 +133,126 @@ pub(crate) fn quarters(image: &Image) -> [[u8; 3]; 4] {
 
 pub(crate) fn close(a: [[u8; 3]; 4], b: [[u8; 3]; 4], tolerance: u8) -> bool {
     a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| a.abs_diff(*b) <= tolerance)
+}
+
+/// A box of ISO media, as AVIF is made of.
+pub(crate) fn avif_box(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    [&(content.len() as u32 + 8).to_be_bytes()[..], kind, content].concat()
+}
+
+/// The AV1 stream of an AVIF file that holds but one.
+pub(crate) fn avif_payload(file: &[u8]) -> Vec<u8> {
+    let start = file.windows(4).position(|at| at == b"mdat").expect("data") + 4;
+    file[start..].to_vec()
+}
+
+/// Colour by code points: primaries, transfer, matrix.
+pub(crate) fn nclx(primaries: u16, transfer: u16, matrix: u16, full_range: bool) -> Vec<u8> {
+    let codes = [primaries, transfer, matrix].map(u16::to_be_bytes).concat();
+    [b"nclx".to_vec(), codes, vec![u8::from(full_range) << 7]].concat()
+}
+
+/// An item of an AVIF file.
+#[derive(Clone)]
+pub(crate) struct AvifItem {
+    pub(crate) kind: [u8; 4],
+    pub(crate) data: Vec<u8>,
+    pub(crate) size: Option<(u32, u32)>,
+    /// Kind, content, whether it must be known.
+    pub(crate) properties: Vec<([u8; 4], Vec<u8>, bool)>,
+    /// Whether the data lies in the `idat` box.
+    pub(crate) inside: bool,
+    /// Pieces that the data is in.
+    pub(crate) pieces: usize,
+}
+
+impl AvifItem {
+    pub(crate) fn new(kind: [u8; 4], data: Vec<u8>, width: u32, height: u32) -> Self {
+        Self { kind, data, size: Some((width, height)), properties: Vec::new(), inside: false, pieces: 1 }
+    }
+
+    pub(crate) fn picture(data: Vec<u8>, width: u32, height: u32) -> Self {
+        Self::new(*b"av01", data, width, height)
+    }
+
+    pub(crate) fn with(mut self, properties: &[([u8; 4], &[u8], bool)]) -> Self {
+        self.properties
+            .extend(properties.iter().map(|&(kind, content, known)| (kind, content.to_vec(), known)));
+        self
+    }
+}
+
+/// An AVIF file. Items are numbered from 1, and the first is the one to show.
+pub(crate) struct Avif {
+    pub(crate) brand: [u8; 4],
+    pub(crate) items: Vec<AvifItem>,
+    /// Kind, from which item, to which.
+    pub(crate) references: Vec<([u8; 4], u16, u16)>,
+}
+
+impl Default for Avif {
+    fn default() -> Self {
+        Self { brand: *b"avif", items: Vec::new(), references: Vec::new() }
+    }
+}
+
+impl Avif {
+    pub(crate) fn file(&self) -> Vec<u8> {
+        let kind = avif_box(b"ftyp", &[&self.brand[..], &[0; 4], b"avifmif1"].concat());
+        // Where the data begins is known once the boxes before it are there.
+        let start = kind.len() + self.meta(0).len() + 8;
+        let data: Vec<u8> =
+            self.items.iter().filter(|item| !item.inside).flat_map(|item| item.data.clone()).collect();
+        [kind, self.meta(start), avif_box(b"mdat", &data)].concat()
+    }
+
+    fn meta(&self, start: usize) -> Vec<u8> {
+        let count = (self.items.len() as u16).to_be_bytes();
+        let (mut places, mut kinds) =
+            ([&[1, 0, 0, 0, 0x44, 0][..], &count].concat(), [&[0; 4][..], &count].concat());
+        let (mut properties, mut links, mut number) = (Vec::new(), [&[0; 6][..], &count].concat(), 0_u8);
+        let (mut outside, mut inside, mut within) = (start, 0, Vec::new());
+        for (id, item) in (1_u16..).zip(&self.items) {
+            let id = id.to_be_bytes();
+            kinds.extend(avif_box(b"infe", &[&[2, 0, 0, 0][..], &id, &[0, 0], &item.kind, &[0]].concat()));
+            let at = if item.inside { &mut inside } else { &mut outside };
+            places.extend([&id[..], &[0, u8::from(item.inside), 0, 0, 0, item.pieces as u8]].concat());
+            for piece in 0..item.pieces {
+                let ends = [piece, piece + 1].map(|piece| item.data.len() * piece / item.pieces);
+                places.extend(
+                    [(*at + ends[0]) as u32, (ends[1] - ends[0]) as u32].map(u32::to_be_bytes).concat(),
+                );
+            }
+            *at += item.data.len();
+            if item.inside {
+                within.extend(&item.data);
+            }
+            let size = item
+                .size
+                .map(|(width, height)| (*b"ispe", [0, width, height].map(u32::to_be_bytes).concat(), false));
+            let all: Vec<_> = size.into_iter().chain(item.properties.clone()).collect();
+            links.extend([&id[..], &[all.len() as u8]].concat());
+            for (kind, content, known) in all {
+                properties.extend(avif_box(&kind, &content));
+                number += 1;
+                links.push(number | u8::from(known) << 7);
+            }
+        }
+        let references = self
+            .references
+            .iter()
+            .flat_map(|(kind, from, to)| avif_box(kind, &[*from, 1, *to].map(u16::to_be_bytes).concat()));
+        let all = [
+            vec![0; 4],
+            avif_box(b"pitm", &[0, 0, 0, 0, 0, 1]),
+            avif_box(b"iloc", &places),
+            avif_box(b"iinf", &kinds),
+            avif_box(b"iprp", &[avif_box(b"ipco", &properties), avif_box(b"ipma", &links)].concat()),
+            avif_box(b"iref", &[vec![0; 4], references.collect()].concat()),
+            avif_box(b"idat", &within),
+        ];
+        avif_box(b"meta", &all.concat())
+    }
 }
 
 /// A PNG chunk with its checksum.

@@ -1,11 +1,16 @@
-"""Makes the samples that Rust has no encoder for. Needs Pillow 13.0.0; run it here: `python make.py`.
+"""Makes the samples that Rust has no encoder for. Needs Pillow 13.0.0 and, for AVIF of 10 and 12 bits, OpenCV 5.0.0
+(opencv-python-headless 5.0.0.93); run it here: `python make.py`.
 
 What lies in `eighth/` are JPEGs of a picture with something in every block, each beside its luminance as libjpeg-turbo
-reduces it to an eighth; in `animations/`, each beside its frames as Pillow composes them. Every other is the test suite's asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
+reduces it to an eighth; in `animations/`, each beside its frames as Pillow composes
+them; in `avif/`, those that begin with `busy` are beside what Pillow makes of them. Every other is the test suite's
+asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
 """
 
 import os
 
+import cv2
+import numpy
 from PIL import Image, ImageChops, ImageDraw, ImageSequence
 
 WIDTH, HEIGHT = 48, 32
@@ -123,7 +128,45 @@ def animations():
     composed("grey.png")
 
 
+AVIFS = {
+    "420": dict(subsampling="4:2:0"),
+    "422": dict(subsampling="4:2:2"),
+    "444": dict(subsampling="4:4:4"),
+    "narrow": dict(subsampling="4:4:4", range="limited"),
+}
+
+
+def deep_avif(name, image, depth):
+    """Samples of 10 or 12 bits."""
+    values = numpy.asarray(image, numpy.uint32)[:, :, ::-1] * ((1 << depth) - 1) // 255
+    cv2.imwrite(f"avif/{name}.avif", values.astype(numpy.uint16), [cv2.IMWRITE_AVIF_DEPTH, depth, cv2.IMWRITE_AVIF_QUALITY, 90])
+
+
+def avifs():
+    small = busy(61, 45)
+    for name, options in AVIFS.items():
+        picture().save(f"avif/{name}.avif", quality=90, speed=4, **options)
+        small.save(f"avif/busy-{name}.avif", quality=80, speed=4, **options)
+    deep_avif("10", picture(), 10)
+    deep_avif("12", picture(), 12)
+    deep_avif("busy-10", small, 10)
+    for name in [*AVIFS, "10"]:
+        with Image.open(f"avif/busy-{name}.avif") as shown:
+            shown.convert("RGB").save(f"avif/busy-{name}.png", optimize=True)
+    picture("L").save("avif/grey.avif", quality=90, subsampling="4:0:0")
+    translucent().save("avif/alpha.avif", quality=90, subsampling="4:4:4")
+    translucent().save("avif/premultiplied.avif", quality=90, subsampling="4:4:4", alpha_premultiplied=True)
+    frames = small_frame()
+    frames[0].save("avif/sequence.avif", save_all=True, append_images=frames[1:], quality=90, subsampling="4:4:4")
+    # The quarters by themselves, for grids.
+    for index, colour in enumerate(QUARTERS):
+        quarter = Image.new("RGB", (WIDTH // 2, HEIGHT // 2), colour)
+        quarter.save(f"avif/quarter-{index}.avif", quality=90, subsampling="4:4:4")
+
+
 if __name__ == "__main__":
+    os.makedirs("avif", exist_ok=True)
+    avifs()
     os.makedirs("animations", exist_ok=True)
     animations()
     picture().save("progressive.jpg", quality=95, progressive=True, subsampling=0)

@@ -1,0 +1,229 @@
+//! The units of an AV1 stream (AV1 specification, 5.3), and what its sequence header (5.5) says: enough to know what
+//! decoding a picture will take before it does.
+
+use super::properties::Meaning;
+
+/// The code point that says nothing.
+const UNSAID: u16 = 2;
+
+/// A unit that is a sequence header.
+pub(super) const SEQUENCE_HEADER: u8 = 1;
+/// Units that begin a picture: its header alone, or with its data.
+pub(super) const PICTURES: [u8; 2] = [3, 6];
+
+/// The open bitstream units of the data, each with its kind, its head and what is in it. One that does not say how long it
+/// is goes to the end.
+pub(super) fn units(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let &head = data.first()?;
+        let mut start = if head & 4 == 0 { 1 } else { 2 };
+        let mut end = data.len();
+        if head & 2 != 0 {
+            let (mut length, mut shift) = (0_u64, 0);
+            loop {
+                let &byte = data.get(start)?;
+                start += 1;
+                length |= u64::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+                if shift > 49 {
+                    return None;
+                }
+            }
+            end = usize::try_from(length).ok()?.saturating_add(start).min(data.len());
+        }
+        let (unit, rest) = data.split_at(end);
+        data = rest;
+        Some((head >> 3 & 15, unit, unit.get(start..)?))
+    })
+}
+
+/// Whether chroma is there, and shared by two pixels across and down.
+pub(super) type Chroma = Option<(bool, bool)>;
+
+/// What a sequence header says of the pictures that follow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sequence {
+    /// Whether the operating point has several layers, each of which refines the one before.
+    pub(super) layered: bool,
+    /// Bits of a sample: 8, 10 or 12.
+    pub(super) bits: u8,
+    pub(super) chroma: Chroma,
+    pub(super) meaning: Meaning,
+    /// Whether noise may be added, which is done in a copy.
+    pub(super) grain: bool,
+}
+
+impl Sequence {
+    /// Reads what is in a sequence header; `None` where it is cut off.
+    pub(super) fn read(content: &[u8], operating_point: u8) -> Option<Self> {
+        let mut bits = Bits { bytes: content, at: 0 };
+        let profile = bits.take(3)?;
+        bits.take(1)?;
+        let reduced = bits.flag()?;
+        let layers =
+            if reduced { bits.take(5).map(|_| 0)? } else { operating_points(&mut bits, operating_point)? };
+        let (width, height) = (bits.take(4)? + 1, bits.take(4)? + 1);
+        bits.take(width)?;
+        bits.take(height)?;
+        if !reduced && bits.flag()? {
+            bits.take(7)?;
+        }
+        bits.take(3)?;
+        if !reduced {
+            tools(&mut bits)?;
+        }
+        bits.take(3)?;
+        let (depth, chroma, meaning) = colour(&mut bits, profile)?;
+        let layered = (layers >> 8).count_ones() > 1;
+        Some(Self { layered, bits: depth, chroma, meaning, grain: bits.flag()? })
+    }
+
+    /// Bytes of a picture of this size, as the decoder lays it out.
+    pub(super) fn picture(&self, (width, height): (u32, u32)) -> u64 {
+        let side = |side: u32| u64::from(side).next_multiple_of(128);
+        let halves = match self.chroma {
+            None => 2,
+            Some((true, true)) => 3,
+            Some((true, false)) => 4,
+            Some(_) => 6,
+        };
+        let bytes = if self.bits > 8 { 2 } else { 1 };
+        let copies = if self.grain { 2 } else { 1 };
+        // Each row is longer by the alignment at the most.
+        (side(width) + 64) * side(height) * halves / 2 * bytes * copies
+    }
+}
+
+/// The layers of the one that is meant.
+fn operating_points(bits: &mut Bits<'_>, wanted: u8) -> Option<u32> {
+    let mut delay = None;
+    if bits.flag()? {
+        bits.take(32)?;
+        bits.take(32)?;
+        if bits.flag()? {
+            bits.skip_uvlc()?;
+        }
+        if bits.flag()? {
+            delay = Some(bits.take(5)? + 1);
+            bits.take(32)?;
+            bits.take(10)?;
+        }
+    }
+    let display_delay = bits.flag()?;
+    let mut layers = 0;
+    for point in 0..=bits.take(5)? {
+        let all = bits.take(12)?;
+        if point == u32::from(wanted) || point == 0 {
+            layers = all;
+        }
+        if bits.take(5)? > 7 {
+            bits.take(1)?;
+        }
+        if let Some(delay) = delay
+            && bits.flag()?
+        {
+            bits.take(delay)?;
+            bits.take(delay)?;
+            bits.take(1)?;
+        }
+        if display_delay && bits.flag()? {
+            bits.take(4)?;
+        }
+    }
+    Some(layers)
+}
+
+fn tools(bits: &mut Bits<'_>) -> Option<()> {
+    bits.take(4)?;
+    let order = bits.flag()?;
+    if order {
+        bits.take(2)?;
+    }
+    // Chosen by each picture, or for all of them.
+    let content_tools = bits.flag()? || bits.flag()?;
+    if content_tools && !bits.flag()? {
+        bits.take(1)?;
+    }
+    if order {
+        bits.take(3)?;
+    }
+    Some(())
+}
+
+fn colour(bits: &mut Bits<'_>, profile: u32) -> Option<(u8, Chroma, Meaning)> {
+    let high = bits.flag()?;
+    let depth = match (high, profile == 2 && high && bits.flag()?) {
+        (_, true) => 12,
+        (true, _) => 10,
+        _ => 8,
+    };
+    let grey = profile != 1 && bits.flag()?;
+    let mut codes = [UNSAID; 3];
+    if bits.flag()? {
+        for code in &mut codes {
+            *code = u16::try_from(bits.take(8)?).ok()?;
+        }
+    }
+    let [primaries, transfer, matrix] = codes;
+    let meaning = |full_range| Meaning { primaries, transfer, matrix, full_range };
+    if grey {
+        return Some((depth, None, meaning(bits.flag()?)));
+    }
+    if codes == [1, 13, 0] {
+        bits.take(1)?;
+        return Some((depth, Some((false, false)), meaning(true)));
+    }
+    let full_range = bits.flag()?;
+    let chroma = match profile {
+        0 => (true, true),
+        1 => (false, false),
+        _ if depth == 12 => {
+            let across = bits.flag()?;
+            (across, across && bits.flag()?)
+        }
+        _ => (true, false),
+    };
+    if chroma == (true, true) {
+        bits.take(2)?;
+    }
+    bits.take(1)?;
+    Some((depth, Some(chroma), meaning(full_range)))
+}
+
+/// Bits, the highest of a byte first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    /// A number of up to 32 bits.
+    fn take(&mut self, count: u32) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..count {
+            let byte = self.bytes.get(self.at / 8)?;
+            value = value << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
+            self.at += 1;
+        }
+        Some(value)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.take(1).map(|bit| bit == 1)
+    }
+
+    /// As many zeros as bits follow the one.
+    fn skip_uvlc(&mut self) -> Option<()> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+        }
+        if zeros < 32 {
+            self.take(zeros)?;
+        }
+        Some(())
+    }
+}
