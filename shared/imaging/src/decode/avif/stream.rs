@@ -227,3 +227,61 @@ impl Bits<'_> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! sample {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../tests/promises/samples/avif/", $name)).as_slice()
+        };
+    }
+
+    fn header(file: &[u8]) -> &[u8] {
+        let data = file.windows(4).position(|at| at == b"mdat").expect("data") + 4;
+        units(&file[data..]).find(|(kind, ..)| *kind == SEQUENCE_HEADER).expect("a sequence header").2
+    }
+
+    #[test]
+    fn a_sequence_header_tells_depth_and_layout() {
+        for (name, file, bits, chroma) in [
+            ("4:2:0", sample!("420.avif"), 8, Some((true, true))),
+            ("4:2:2", sample!("422.avif"), 8, Some((true, false))),
+            ("4:4:4", sample!("444.avif"), 8, Some((false, false))),
+            ("grey", sample!("grey.avif"), 8, None),
+            ("10 bits", sample!("10.avif"), 10, Some((true, true))),
+            ("12 bits", sample!("12.avif"), 12, Some((true, true))),
+        ] {
+            let content = header(file);
+            let sequence = Sequence::read(content, 0).expect(name);
+            assert_eq!((sequence.bits, sequence.chroma), (bits, chroma), "{name}");
+            assert!(!sequence.layered && !sequence.grain && sequence.meaning.full_range, "{name}");
+            assert_eq!(Sequence::read(&content[..content.len() / 2], 0), None, "{name}, cut off");
+        }
+        assert!(!Sequence::read(header(sample!("narrow.avif")), 0).expect("a header").meaning.full_range);
+    }
+
+    #[test]
+    fn a_picture_is_reckoned_as_the_decoder_lays_it_out() {
+        let of = |file| Sequence::read(header(file), 0).expect("a header").picture((1000, 300));
+        // Sides are multiples of 128, and rows a little longer.
+        let luma = (1024 + 64) * 384;
+        assert_eq!(of(sample!("grey.avif")), luma);
+        assert_eq!(of(sample!("420.avif")), luma * 3 / 2);
+        assert_eq!(of(sample!("12.avif")), luma * 3);
+        assert_eq!(of(sample!("444.avif")), luma * 3);
+    }
+
+    #[test]
+    fn units_end_where_they_say_or_where_the_data_does() {
+        let lengths = |data: &[u8]| {
+            units(data).map(|(_, unit, content)| (unit.len(), content.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(b"\x12\0\x0a\x02ab"), [(2, 0), (4, 2)]);
+        assert_eq!(lengths(b"\x0a\x09ab"), [(4, 2)], "cut off");
+        assert_eq!(lengths(b"\x08abc"), [(4, 3)], "to the end");
+        assert_eq!(lengths(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), [], "a length of no sense");
+        assert_eq!(lengths(b"\x0a"), []);
+    }
+}
