@@ -153,8 +153,11 @@ mod tests {
         chunk(b"RIFF", &[b"WEBP", &canvas[..], &animation, &frames.concat()].concat())
     }
 
-    /// Canvases with their milliseconds, and how often they play.
-    fn played(file: &[u8]) -> Result<(Vec<(Vec<[u8; 4]>, u32)>, u32), ImageError> {
+    /// A canvas with its milliseconds.
+    type Shown = (Vec<[u8; 4]>, u32);
+
+    /// What is shown, and how often it plays.
+    fn played(file: &[u8]) -> Result<(Vec<Shown>, u32), ImageError> {
         let header = super::super::header(file).expect("a header");
         let mut canvases = Vec::new();
         let plays = frames(file, &header, &Limits::default(), Deadline::none(), &mut |rgba, delay| {
