@@ -391,7 +391,8 @@ struct ParameterView {
     summary: &'static str,
     /// `px`, …; null for a pure number or a choice.
     unit: Option<&'static str>,
-    /// `integer`, `number`, `boolean`, `string`, or `array` (in a query: words separated by commas).
+    /// `integer`, `number`, `boolean`, `string`, `array` (in a query: words separated by commas), or `object` (a
+    /// rectangle with the members x, y, width and height, all whole numbers; in a query these, separated by commas).
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -431,6 +432,7 @@ impl ParameterView {
             Kind::Choices { values } => ("array", None, None, Some(values)),
             Kind::Colour => ("string", None, None, None),
             Kind::Flag { .. } => ("boolean", None, None, None),
+            Kind::Rectangle => ("object", None, None, None),
         };
         let pattern = matches!(parameter.kind, Kind::Colour).then_some(Colour::PATTERN);
         Self {
@@ -569,13 +571,15 @@ mod tests {
                     unit: None,
                     kind: Kind::Flag { default: Some(false) },
                 },
+                Parameter { name: "part", summary: "Of it.", unit: Some("px"), kind: Kind::Rectangle },
             ],
         };
         let view = serde_json::to_value(AlgorithmView::new(&SPECIFICATION)).expect("serialises");
-        let [colour, walls, twice] = [0, 1, 2].map(|index| &view["parameters"][index]);
+        let [colour, walls, twice, part] = [0, 1, 2, 3].map(|index| &view["parameters"][index]);
         assert_eq!((&colour["type"], &colour["default"]), (&json!("string"), &Value::Null));
         assert!(colour["pattern"].as_str().is_some_and(|pattern| pattern.contains("transparent")));
         assert_eq!((&walls["type"], &walls["enum"]), (&json!("array"), &json!(["north", "south"])));
         assert_eq!((&twice["type"], &twice["default"]), (&json!("boolean"), &json!(false)));
+        assert_eq!((&part["type"], &part["default"]), (&json!("object"), &Value::Null));
     }
 }

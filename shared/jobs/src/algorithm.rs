@@ -4,7 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::colour::Colour;
 
@@ -82,6 +82,35 @@ pub enum Kind {
         /// Used when the submission is silent; `None` leaves the parameter out.
         default: Option<bool>,
     },
+    /// A [`Rectangle`]. Left out when the submission is silent.
+    Rectangle,
+}
+
+/// A part of an image: an object with these four members, in pixels, all of which must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rectangle {
+    /// How many pixels lie to the left of it.
+    pub x: u32,
+    /// How many pixels lie above it.
+    pub y: u32,
+    /// How many columns it has; never 0 in parameters that were resolved.
+    pub width: u32,
+    /// How many rows it has; never 0 in parameters that were resolved.
+    pub height: u32,
+}
+
+impl Rectangle {
+    /// What a submission gives, or `None` where that is no rectangle or an empty one.
+    fn read(value: &Value) -> Option<Self> {
+        // Serde would take a list of four numbers, too; one form is enough.
+        let rectangle: Self = value.is_object().then(|| Self::deserialize(value).ok())??;
+        (rectangle.width > 0 && rectangle.height > 0).then_some(rectangle)
+    }
+
+    fn to_value(self) -> Value {
+        json!({"x": self.x, "y": self.y, "width": self.width, "height": self.height})
+    }
 }
 
 /// Parameters as they came, or checked and complete: `resolve` makes the second of the first.
@@ -186,7 +215,7 @@ impl Kind {
             Self::Integer { default, .. } => default.map(Value::from),
             Self::Number { default, .. } => default.map(Value::from),
             Self::Choice { default, .. } => default.map(Value::from),
-            Self::Choices { .. } | Self::Colour => None,
+            Self::Choices { .. } | Self::Colour | Self::Rectangle => None,
             Self::Flag { default } => default.map(Value::from),
         }
     }
@@ -204,6 +233,7 @@ impl Kind {
             Self::Choices { values } => chosen(value, values).map(Value::from),
             Self::Colour => value.as_str()?.parse::<Colour>().ok().map(|colour| colour.to_string().into()),
             Self::Flag { .. } => value.as_bool().map(Value::from),
+            Self::Rectangle => Rectangle::read(value).map(Rectangle::to_value),
         }
     }
 
@@ -222,9 +252,18 @@ impl Kind {
             // In an address, `#` has to be written as `%23` and is easily lost.
             Self::Colour => format!("#{text}").parse::<Colour>().ok().map(|colour| colour.to_string().into()),
             Self::Flag { .. } => text.parse::<bool>().ok().map(Value::from),
+            Self::Rectangle => rectangle_of(text).map(Rectangle::to_value),
         };
         read.unwrap_or_else(|| Value::from(text))
     }
+}
+
+/// x, y, width and height, separated by commas, as a query has them.
+fn rectangle_of(text: &str) -> Option<Rectangle> {
+    let mut numbers = text.split(',').map(|number| number.trim().parse::<u32>().ok());
+    let mut next = || numbers.next().flatten();
+    let rectangle = Rectangle { x: next()?, y: next()?, width: next()?, height: next()? };
+    numbers.next().is_none().then_some(rectangle)
 }
 
 /// A word or a list of words as a list, where each is one of `values` and none comes twice.
@@ -248,14 +287,16 @@ impl fmt::Display for Kind {
             Self::Choices { values } => write!(f, "one or several of {}, each once", values.join(", ")),
             Self::Colour => f.write_str("transparent, #rrggbb or #rrggbbaa"),
             Self::Flag { .. } => f.write_str("true or false"),
+            Self::Rectangle => f.write_str(
+                "a rectangle in whole pixels, {\"x\": …, \"y\": …, \"width\": …, \"height\": …}, not empty \
+                 (in a query: x,y,width,height)",
+            ),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     static BLUR: Specification = Specification {
@@ -296,6 +337,7 @@ mod tests {
                 unit: None,
                 kind: Kind::Flag { default: None },
             },
+            Parameter { name: "part", summary: "Where.", unit: Some("px"), kind: Kind::Rectangle },
         ],
     };
 
@@ -325,7 +367,11 @@ mod tests {
             (json!({"tint": "#F80"}), json!({"tint": "#ff8800"})),
             (json!({"tint": "#ff880000"}), json!({"tint": "transparent"})),
             (json!({"fast": false}), json!({"fast": false})),
-            (json!({"fast": null, "tint": null, "channels": null}), json!({})),
+            (
+                json!({"part": {"height": 4, "width": 3, "y": 2, "x": 0}}),
+                json!({"part": {"x": 0, "y": 2, "width": 3, "height": 4}}),
+            ),
+            (json!({"fast": null, "tint": null, "channels": null, "part": null}), json!({})),
         ] {
             let mut run = BLUR.resolve(&given(given_as)).expect("valid");
             run.parameters.0.retain(|name, _| !["radius", "edge"].contains(&name.as_str()));
@@ -350,7 +396,7 @@ mod tests {
             (
                 json!({"blend": 1}),
                 "the algorithm blur has no parameter `blend`; \
-                 it takes `radius`, `sigma`, `edge`, `channels`, `tint`, `fast`",
+                 it takes `radius`, `sigma`, `edge`, `channels`, `tint`, `fast`, `part`",
             ),
         ] {
             let error = BLUR.resolve(&given(parameters)).expect_err("must be refused");
@@ -360,11 +406,29 @@ mod tests {
         {
             BLUR.resolve(&given(json!({ "channels": channels }))).expect_err("must be refused");
         }
+        for part in [
+            json!({"x": 0, "y": 0, "width": 1}),
+            json!({"x": 0, "y": 0, "width": 1, "height": 0}),
+            json!({"x": -1, "y": 0, "width": 1, "height": 1}),
+            json!({"x": 0.5, "y": 0, "width": 1, "height": 1}),
+            json!({"x": 0, "y": 0, "width": 1, "height": 5_000_000_000_u64}),
+            json!({"x": 0, "y": 0, "width": 1, "height": 1, "depth": 1}),
+            json!([0, 0, 1, 1]),
+            json!("0,0,1,1"),
+        ] {
+            let error = BLUR.resolve(&given(json!({ "part": part }))).expect_err("must be refused");
+            assert!(
+                error.to_string().starts_with("the parameter `blur.part` must be a rectangle"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
     fn text_of_a_query_string_is_read_by_kind() {
-        let [radius, sigma, edge, channels, tint, fast] = BLUR.parameters else { panic!("six parameters") };
+        let [radius, sigma, edge, channels, tint, fast, part] = BLUR.parameters else {
+            panic!("seven parameters")
+        };
         assert_eq!(radius.kind.read_text("7"), json!(7));
         assert_eq!(radius.kind.read_text("seven"), json!("seven"));
         assert_eq!(sigma.kind.read_text("1.5"), json!(1.5));
@@ -381,5 +445,10 @@ mod tests {
         assert_eq!(tint.kind.read_text("transparent"), json!("transparent"));
         assert_eq!(fast.kind.read_text("true"), json!(true));
         assert_eq!(fast.kind.read_text("yes"), json!("yes"), "refused later");
+        let rectangle = json!({"x": 1, "y": 2, "width": 30, "height": 40});
+        assert_eq!(part.kind.read_text("1, 2,30,40"), rectangle);
+        for text in ["1,2,30", "1,2,30,40,50", "1,2,-3,4", "all"] {
+            assert_eq!(part.kind.read_text(text), json!(text), "refused later");
+        }
     }
 }
