@@ -9,6 +9,8 @@ pub struct Schema {
     pub class: Class,
     /// What was measured, in the order of [`Entry::values`]. Names are `snake_case`, neither `x` nor `y`.
     pub columns: &'static [Column],
+    /// Which column, if any, is the radius in pixels of the disc that an entry without outline stands for.
+    pub radius: Option<usize>,
 }
 
 /// How QuPath names and colours an object; the overlay uses the colour too.
@@ -64,6 +66,8 @@ pub struct Entry<'a> {
     pub values: &'a [f64],
     /// The outline's vertices (x, y), not closed; empty for a point.
     pub outline: &'a [[f32; 2]],
+    /// The radius of the disc that it stands for, in pixels; none for a point and for what has an outline.
+    pub radius: Option<f64>,
 }
 
 impl Findings {
@@ -126,11 +130,11 @@ impl Findings {
     /// The entries, in the order of the algorithm.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + DoubleEndedIterator {
         let columns = self.schema.columns.len();
-        (0..self.len()).map(move |i| Entry {
-            x: self.x[i],
-            y: self.y[i],
-            values: &self.values[i * columns..(i + 1) * columns],
-            outline: self.outline(i),
+        (0..self.len()).map(move |i| {
+            let values = &self.values[i * columns..(i + 1) * columns];
+            let outline = self.outline(i);
+            let radius = self.schema.radius.filter(|_| outline.is_empty()).map(|column| values[column]);
+            Entry { x: self.x[i], y: self.y[i], values, outline, radius }
         })
     }
 
@@ -149,6 +153,7 @@ mod tests {
         list: "nuclei",
         class: Class { name: "Nucleus", color: [1, 2, 3] },
         columns: &[Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) }],
+        radius: None,
     };
 
     #[test]
@@ -161,6 +166,6 @@ mod tests {
         findings.push_outlined(10.0, 11.0, [12.0], &triangle);
         let entries: Vec<_> = findings.entries().collect();
         assert_eq!(entries.iter().map(|e| e.outline.len()).collect::<Vec<_>>(), [0, 3, 0, 3]);
-        assert_eq!(entries[3], Entry { x: 10.0, y: 11.0, values: &[12.0], outline: &triangle });
+        assert_eq!(entries[3], Entry { x: 10.0, y: 11.0, values: &[12.0], outline: &triangle, radius: None });
     }
 }

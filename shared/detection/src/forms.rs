@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::{Column, DetectError, Digits, Entry, Findings, overlay};
 
+/// Vertices of the polygon that a disc becomes in GeoJSON, which has no circles.
+const VERTICES: u32 = 24;
+
 /// Digits of a coordinate: a thousandth of a pixel is finer than any detector measures.
 const POSITION: Digits = Digits::Decimals(3);
 
@@ -113,7 +116,7 @@ impl Findings {
     }
 
     /// A GeoJSON FeatureCollection that QuPath opens as detections: a Feature for each entry, with a `Point` or a
-    /// closed `Polygon` in pixels of the full-size image, `objectType` `detection`, `classification`, and the measured
+    /// closed `Polygon` (an outline, or a disc as far as it lies in the image) in pixels of the full-size image, `objectType` `detection`, `classification`, and the measured
     /// values as `measurements` (unit in the name, as QuPath has it). The ids are UUIDs made from the run and the
     /// entry's place, so that opening a result twice updates objects in place of doubling them. The member `darkroom`
     /// says where the result came from; readers skip it.
@@ -130,7 +133,7 @@ impl Findings {
         for (i, entry) in self.entries().enumerate() {
             out.push_str(if i == 0 { "\n" } else { ",\n" });
             let _ = write!(out, "{{\"type\":\"Feature\",\"id\":\"{}\",\"geometry\":", uuid(namespace, i));
-            push_geometry(&mut out, &entry);
+            push_geometry(&mut out, &entry, context);
             let _ = write!(
                 out,
                 ",\"properties\":{{\"objectType\":\"detection\",\"classification\":{classification},\"measurements\":{{"
@@ -173,7 +176,7 @@ impl Findings {
     }
 
     /// A PNG of the image reduced to fit 2048 × 2048 with every finding marked on it: a ring around a point, the
-    /// outline of an object, in the class's colour with a dark halo. `image` is the upright full-size image.
+    /// outline of a disc or of an object, in the class's colour with a dark halo. `image` is the upright full-size image.
     ///
     /// # Errors
     /// [`DetectError::Encode`] when the PNG cannot be made.
@@ -196,8 +199,13 @@ fn push_provenance(out: &mut String, context: &Context<'_>) {
     );
 }
 
-fn push_geometry(out: &mut String, entry: &Entry<'_>) {
-    if entry.outline.is_empty() {
+fn push_geometry(out: &mut String, entry: &Entry<'_>, context: &Context<'_>) {
+    if let Some(radius) = entry.radius {
+        let vertices: Vec<[f32; 2]> = (0..VERTICES).map(|i| vertex(entry, radius, i, context)).collect();
+        out.push_str("{\"type\":\"Polygon\",\"coordinates\":[[");
+        push_positions(out, vertices.iter().chain(vertices.first()));
+        out.push_str("]]}");
+    } else if entry.outline.is_empty() {
         out.push_str("{\"type\":\"Point\",\"coordinates\":[");
         push_number(out, entry.x, POSITION);
         out.push(',');
@@ -208,6 +216,14 @@ fn push_geometry(out: &mut String, entry: &Entry<'_>) {
         push_positions(out, entry.outline.iter().chain(entry.outline.first()));
         out.push_str("]]}");
     }
+}
+
+/// A vertex of the polygon around a disc, moved inside the image.
+fn vertex(entry: &Entry<'_>, radius: f64, i: u32, context: &Context<'_>) -> [f32; 2] {
+    let (sine, cosine) = (f64::from(i) * std::f64::consts::TAU / f64::from(VERTICES)).sin_cos();
+    let along =
+        |centre: f64, offset: f64, end: u32| (centre + radius * offset).clamp(0.0, f64::from(end)) as f32;
+    [along(entry.x, cosine, context.width), along(entry.y, sine, context.height)]
 }
 
 fn push_positions<'a>(out: &mut String, positions: impl Iterator<Item = &'a [f32; 2]>) {
@@ -284,6 +300,7 @@ mod tests {
             Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) },
             Column { name: "score", unit: None, digits: Digits::Significant(3) },
         ],
+        radius: None,
     };
 
     fn written(value: f64, digits: Digits) -> String {
@@ -350,5 +367,34 @@ mod tests {
         let id = point["id"].as_str().expect("an id");
         assert_eq!((id.len(), &id[14..15], id != polygon["id"]), (36, "8", true));
         assert!("89ab".contains(&id[19..20]), "{id}");
+    }
+
+    static DISCS: Schema = Schema {
+        list: "blobs",
+        class: Class { name: "Blob", color: [240, 228, 66] },
+        columns: &[Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(1) }],
+        radius: Some(0),
+    };
+
+    #[test]
+    fn a_disc_is_a_closed_polygon_inside_the_image() {
+        let mut findings = Findings::new(&DISCS);
+        findings.push(10.5, 1.0, [4.0]);
+        let run =
+            Run { name: "blob_detection".into(), version: "1".into(), parameters: Parameters::default() };
+        let context = Context { run: &run, sha256: "ab", width: 100, height: 90 };
+        let geojson: Value = serde_json::from_str(&findings.geojson(&context)).expect("GeoJSON is JSON");
+        let feature = &geojson["features"][0];
+        assert_eq!(feature["geometry"]["type"], "Polygon");
+        assert_eq!(feature["properties"]["measurements"], json!({"radius px": 4}));
+        let ring: Vec<[f64; 2]> =
+            serde_json::from_value(feature["geometry"]["coordinates"][0].clone()).expect("positions");
+        assert_eq!((ring.len(), ring[0], ring[0] == ring[24]), (25, [14.5, 1.0], true));
+        for [x, y] in ring {
+            let far = (x - 10.5).hypot(y - 1.0);
+            assert!(y >= 0.0 && (y == 0.0 || (far - 4.0).abs() < 1e-3), "({x}, {y})");
+        }
+        let json: Value = serde_json::from_str(&findings.json(&context)).expect("JSON");
+        assert_eq!(json["blobs"], json!([{"x": 10.5, "y": 1, "radius": 4}]), "no outline there");
     }
 }

@@ -1,16 +1,19 @@
 //! Grey as scikit-image's `rgb2gray(rgba2rgb(image))` defines it.
 
+/// How many steps grey has from 0 to 1 where pixels are opaque.
+pub(crate) const UNITS: f32 = 2_550_000.0;
+
 /// Fills `out` with the grey, 0 to 1, of the RGBA8 pixels in `rgba` (four bytes for each of `out`).
 ///
 /// Rec. 709 luma of the sRGB values, 0.2125 R + 0.7154 G + 0.0721 B, straight alpha composited over white. For an
 /// opaque pixel the luma is an exact whole number of 1/2,550,000 before the one division, so that equal or mirrored
 /// pixels give equal or mirrored grey to the last bit.
 pub(crate) fn luma(rgba: &[u8], out: &mut [f32]) {
-    const WHITE: f32 = 2_550_000.0;
     for (grey, pixel) in out.iter_mut().zip(rgba.as_chunks::<4>().0) {
-        let [r, g, b, a] = pixel.map(f32::from);
-        let luma = r * 2125.0 + g * 7154.0 + b * 721.0;
-        *grey = (luma * a + WHITE * (255.0 - a)) / (WHITE * 255.0);
+        let [r, g, b, a] = *pixel;
+        let luma = f32::from(r) * 2125.0 + f32::from(g) * 7154.0 + f32::from(b) * 721.0;
+        let a = f32::from(a);
+        *grey = (luma * a + UNITS * (255.0 - a)) / (UNITS * 255.0);
     }
 }
 

@@ -1,8 +1,18 @@
 //! Row kernels that detectors are built from. They work on slices of `f32`, allocate nothing, and are written so that
-//! the compiler turns them into vector code on every target.
+//! the compiler turns them into vector code on every target. [`wide`] compiles them once for each level of vector
+//! instructions that a processor may have; the results are the same to the last bit, as additions keep their order and
+//! are not fused with multiplications.
+
+use fearless_simd::{Level, Simd as _, dispatch};
+
+/// Runs a kernel with the widest vector instructions that there are. The kernel and what it calls must be inlined.
+#[inline(always)]
+pub(crate) fn wide<T>(kernel: impl FnOnce() -> T) -> T {
+    dispatch!(Level::new(), level => level.vectorize(kernel))
+}
 
 /// How many values a kernel keeps in registers at a time.
-const LANES: usize = 16;
+const LANES: usize = 32;
 
 /// One half of the normalised Gaussian of that standard deviation in pixels, from the centre outwards: `radius + 1`
 /// weights, cut off at four standard deviations, as `scipy.ndimage.gaussian_filter1d` has it.
@@ -18,38 +28,176 @@ pub(crate) fn gaussian(sigma: f64) -> Vec<f32> {
     (0..=radius).map(|i| (bell(i) / sum) as f32).collect()
 }
 
-/// Convolves with a symmetric kernel given by its half: `out[i] = Σ half[|k|] · views[radius + k][i]` for k from
-/// −radius to radius.
-///
-/// The views are either neighbouring rows (a vertical pass) or one row at neighbouring offsets (a horizontal pass);
-/// each is at least as long as `out`, and there are `2 · radius + 1`. Each pair k, −k is added before it is weighted,
-/// the outermost first, so that a mirrored input gives the mirrored output to the last bit.
-pub(crate) fn convolve(half: &[f32], views: &[&[f32]], out: &mut [f32]) {
-    let radius = half.len() - 1;
-    let mut at = 0;
-    while at + LANES <= out.len() {
-        let mut sum = [0.0f32; LANES];
-        let centre = &views[radius][at..at + LANES];
-        for (s, c) in sum.iter_mut().zip(centre) {
-            *s = half[0] * c;
+/// Where the values under a kernel lie: those under its tap k start at `data[at[k]]`. They are either neighbouring rows
+/// (a vertical pass) or one row at neighbouring offsets (a horizontal pass).
+#[derive(Clone, Copy)]
+pub(crate) struct Taps<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) at: &'a [usize],
+}
+
+impl<'a> Taps<'a> {
+    /// The same taps, farther on in the data.
+    pub(crate) fn from(self, start: usize) -> Self {
+        Self { data: &self.data[start..], at: self.at }
+    }
+
+    #[inline(always)]
+    fn lanes<const N: usize>(&self, tap: usize, start: usize) -> &'a [f32] {
+        &self.data[tap + start..][..N]
+    }
+}
+
+/// The sums under a symmetric kernel for `N` neighbours from `start` on, `KERNELS` kernels at once. Each pair of taps as
+/// far from the centre is added before it is weighted, the outermost first, so that a mirrored input gives the mirrored
+/// output to the last bit.
+#[inline(always)]
+fn fold<const N: usize, const KERNELS: usize>(
+    halves: [&[f32]; KERNELS],
+    taps: Taps<'_>,
+    start: usize,
+) -> [[f32; N]; KERNELS] {
+    let radius = halves[0].len() - 1;
+    let mut sums = [[0.0f32; N]; KERNELS];
+    let (before, rest) = taps.at.split_at(radius);
+    let (centre, after) = rest.split_at(1);
+    for (k, (before, after)) in before.iter().zip(after.iter().rev()).enumerate() {
+        let mut weights = [0.0; KERNELS];
+        for (weight, half) in weights.iter_mut().zip(halves) {
+            *weight = half[radius - k];
         }
-        for k in (1..=radius).rev() {
-            let before = &views[radius - k][at..at + LANES];
-            let after = &views[radius + k][at..at + LANES];
-            for ((s, b), a) in sum.iter_mut().zip(before).zip(after) {
-                *s += half[k] * (b + a);
+        let (before, after) = (taps.lanes::<N>(*before, start), taps.lanes::<N>(*after, start));
+        for i in 0..N {
+            let both = before[i] + after[i];
+            for kernel in 0..KERNELS {
+                sums[kernel][i] += weights[kernel] * both;
             }
         }
-        out[at..at + LANES].copy_from_slice(&sum);
-        at += LANES;
     }
-    for i in at..out.len() {
-        let mut sum = half[0] * views[radius][i];
-        for k in (1..=radius).rev() {
-            sum += half[k] * (views[radius - k][i] + views[radius + k][i]);
+    let centre = taps.lanes::<N>(centre[0], start);
+    for kernel in 0..KERNELS {
+        for i in 0..N {
+            sums[kernel][i] += halves[kernel][0] * centre[i];
         }
-        out[i] = sum;
     }
+    sums
+}
+
+/// Does `$many` for whole blocks of [`LANES`] from 0 to `$length`, and `$one` for each place that is left.
+macro_rules! in_blocks {
+    ($length:expr, |$many_at:ident| $many:expr, |$one_at:ident| $one:expr) => {{
+        let mut $many_at = 0;
+        while $many_at + LANES <= $length {
+            $many;
+            $many_at += LANES;
+        }
+        for $one_at in $many_at..$length {
+            $one;
+        }
+    }};
+}
+
+/// Convolves with a symmetric kernel given by its half: `out[i] = Σ half[|k|] · data[at[radius + k] + i]` for k from
+/// −radius to radius; there are `2 · radius + 1` taps.
+pub(crate) fn convolve(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
+    wide(
+        #[inline(always)]
+        || {
+            in_blocks!(
+                out.len(),
+                |at| out[at..at + LANES].copy_from_slice(&fold::<LANES, 1>([half], taps, at)[0]),
+                |at| out[at] = fold::<1, 1>([half], taps, at)[0][0]
+            );
+        },
+    );
+}
+
+/// [`convolve`] with two kernels of one size at once.
+pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [f32]; 2]) {
+    wide(
+        #[inline(always)]
+        || {
+            in_blocks!(
+                a.len().min(b.len()),
+                |at| {
+                    let sums = fold::<LANES, 2>(halves, taps, at);
+                    a[at..at + LANES].copy_from_slice(&sums[0]);
+                    b[at..at + LANES].copy_from_slice(&sums[1]);
+                },
+                |at| [[a[at]], [b[at]]] = fold::<1, 2>(halves, taps, at)
+            );
+        },
+    );
+}
+
+/// The sum of two convolutions.
+pub(crate) fn convolve_sum(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [f32]) {
+    wide(
+        #[inline(always)]
+        || {
+            in_blocks!(
+                out.len(),
+                |at| {
+                    let [a] = fold::<LANES, 1>([halves[0]], taps[0], at);
+                    let [b] = fold::<LANES, 1>([halves[1]], taps[1], at);
+                    let out = &mut out[at..at + LANES];
+                    for i in 0..LANES {
+                        out[i] = a[i] + b[i];
+                    }
+                },
+                |at| {
+                    let [[a]] = fold::<1, 1>([halves[0]], taps[0], at);
+                    let [[b]] = fold::<1, 1>([halves[1]], taps[1], at);
+                    out[at] = a + b;
+                }
+            );
+        },
+    );
+}
+
+/// What lies midway between two taps, from an even number of them: `weights` are those of the two in the middle, of the
+/// two around these, and so on.
+pub(crate) fn midpoints<const HALF: usize>(weights: &[f32; HALF], taps: Taps<'_>, out: &mut [f32]) {
+    #[inline(always)]
+    fn sum<const N: usize, const HALF: usize>(
+        weights: &[f32; HALF],
+        taps: Taps<'_>,
+        start: usize,
+    ) -> [f32; N] {
+        let mut sum = [0.0f32; N];
+        let (before, after) = taps.at.split_at(HALF);
+        for (weight, (before, after)) in weights.iter().rev().zip(before.iter().zip(after.iter().rev())) {
+            let (before, after) = (taps.lanes::<N>(*before, start), taps.lanes::<N>(*after, start));
+            for i in 0..N {
+                sum[i] += weight * (before[i] + after[i]);
+            }
+        }
+        sum
+    }
+    wide(
+        #[inline(always)]
+        || {
+            in_blocks!(
+                out.len(),
+                |at| out[at..at + LANES].copy_from_slice(&sum::<LANES, HALF>(weights, taps, at)),
+                |at| [out[at]] = sum::<1, HALF>(weights, taps, at)
+            );
+        },
+    );
+}
+
+/// Σ `a[i]` · `row[i]` and Σ `b[i]` · `row[i]`, in double precision and always in the same order.
+pub(crate) fn products(row: &[f32], a: &[f64], b: &[f64]) -> [f64; 2] {
+    const PARTS: usize = 8;
+    let mut sums = [[0.0f64; PARTS]; 2];
+    let chunks = row.chunks(PARTS).zip(a.chunks(PARTS)).zip(b.chunks(PARTS));
+    for ((row, a), b) in chunks {
+        for (i, ((value, a), b)) in row.iter().zip(a).zip(b).enumerate() {
+            sums[0][i] += f64::from(*value) * a;
+            sums[1][i] += f64::from(*value) * b;
+        }
+    }
+    sums.map(|parts| parts.iter().sum())
 }
 
 /// The Sobel derivatives of the middle one of three rows, down (`dr`) and to the right (`dc`), as
@@ -146,9 +294,9 @@ mod tests {
         ) {
             let taps = 2 * half.len() - 1;
             let n = row.len() + 1 - taps;
-            let views: Vec<&[f32]> = (0..taps).map(|k| &row[k..]).collect();
+            let at: Vec<usize> = (0..taps).collect();
             let mut out = vec![0.0; n];
-            convolve(&half, &views, &mut out);
+            convolve(&half, Taps { data: &row, at: &at }, &mut out);
             for (i, is) in out.into_iter().enumerate() {
                 let expected: f64 = (0..taps)
                     .map(|k| f64::from(half[k.abs_diff(half.len() - 1)]) * f64::from(row[i + k]))

@@ -6,8 +6,11 @@
 //! - Coordinates are `f64` pixels of the upright full-size image, origin at the top left of the top-left pixel, x to
 //!   the right, y down: the centre of pixel (column i, row j) is (i + 0.5, j + 0.5).
 //! - The same image and parameters give the same findings, and the same findings the same bytes in every [`Form`].
-//! - Memory: a detector may hold a few float planes of the image's size beside the image itself, at most eight.
+//! - Every detector has the parameter `region` (see `window`), outside of which it looks at nothing.
+//! - Memory: a detector may hold a few float planes of the image's size beside the image itself, at most eight; most
+//!   work in tiles or strips and hold less than one.
 
+mod blob_detection;
 mod findings;
 mod forms;
 mod grey;
@@ -17,9 +20,10 @@ mod overlay;
 mod peaks;
 mod poi_detection;
 mod registry;
+mod window;
 
 use imaging::{Deadline, Image, ImageError, TimedOut};
-use jobs::algorithm::{ParameterError, Parameters, Specification};
+use jobs::algorithm::{ParameterError, Parameters, Rectangle, Specification};
 
 pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
 pub use forms::{Context, Form};
@@ -53,6 +57,17 @@ pub enum DetectError {
     /// A parameter is unknown, of another type or out of range.
     #[error(transparent)]
     InvalidParameters(#[from] ParameterError),
+    /// The region that was to be searched lies outside the image, or reaches beyond it.
+    #[error(
+        "the region of {} × {} px at ({}, {}) is not within the image, which has {} × {} px",
+        region.width, region.height, region.x, region.y, image[0], image[1]
+    )]
+    OutsideImage {
+        /// As it was given.
+        region: Rectangle,
+        /// The image's width and height.
+        image: [u32; 2],
+    },
     /// The deadline passed while it ran.
     #[error("the detection took longer than its time limit: send a smaller image")]
     TimedOut(#[from] TimedOut),
@@ -70,6 +85,7 @@ impl DetectError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidParameters(_) => "invalid_parameters",
+            Self::OutsideImage { .. } => "region_outside_image",
             Self::TimedOut(_) => "time_limit",
             Self::Encode(error) => error.code(),
             Self::Inconsistent(_) => "internal_error",

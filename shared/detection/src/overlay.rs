@@ -23,11 +23,8 @@ pub(crate) fn draw(findings: &Findings, image: &Image) -> Image {
     for (stroke, color, alpha) in [(mark.halo, HALO, 0.75), (mark.stroke, color, 1.0)] {
         for entry in findings.entries().rev() {
             if entry.outline.is_empty() {
-                canvas.ring(
-                    place([entry.x as f32, entry.y as f32]),
-                    mark.radius,
-                    Pen { stroke, color, alpha },
-                );
+                let radius = entry.radius.map_or(mark.radius, |radius| (radius as f32 * scale[0]).max(2.0));
+                canvas.ring(place([entry.x as f32, entry.y as f32]), radius, Pen { stroke, color, alpha });
             } else {
                 let next = entry.outline.iter().cycle().skip(1);
                 for (from, to) in entry.outline.iter().zip(next) {
@@ -79,10 +76,21 @@ struct Canvas {
 
 impl Canvas {
     fn ring(&mut self, [cx, cy]: [f32; 2], radius: f32, pen: Pen) {
-        let reach = radius + pen.stroke + 1.0;
-        self.stroke([cx - reach, cy - reach], [cx + reach, cy + reach], pen, |x, y| {
-            ((x - cx).hypot(y - cy) - radius).abs()
-        });
+        let width = pen.stroke + 1.0;
+        let (outer, inner) = (radius + width, (radius - width).max(0.0));
+        let chord = |radius: f32, dy: f32| (radius * radius - dy * dy).max(0.0).sqrt();
+        // Row by row what lies between the two circles: a large disc's inside is not looked at.
+        for y in (cy - outer).floor().max(0.0) as u32..((cy + outer).ceil() as u32).min(self.height) {
+            let (top, bottom) = (y as f32, y as f32 + 1.0);
+            let nearest = (cy - cy.clamp(top, bottom)).abs();
+            let farthest = (cy - top).abs().max((cy - bottom).abs());
+            let (outer, inner) = (chord(outer, nearest), chord(inner, farthest));
+            let distance = |x: f32, y: f32| ((x - cx).hypot(y - cy) - radius).abs();
+            let left_end = if inner > 0.0 { (cx - inner).ceil() } else { cx.floor() };
+            self.stroke([cx - outer, top], [left_end, bottom], pen, distance);
+            let right_start = if inner > 0.0 { (cx + inner).floor().max(left_end) } else { left_end };
+            self.stroke([right_start, top], [cx + outer, bottom], pen, distance);
+        }
     }
 
     fn line(&mut self, [ax, ay]: [f32; 2], [bx, by]: [f32; 2], pen: Pen) {
@@ -136,8 +144,12 @@ mod tests {
     use super::*;
     use crate::{Class, Schema};
 
-    static SCHEMA: Schema =
-        Schema { list: "points", class: Class { name: "Point", color: [240, 228, 66] }, columns: &[] };
+    static SCHEMA: Schema = Schema {
+        list: "points",
+        class: Class { name: "Point", color: [240, 228, 66] },
+        columns: &[],
+        radius: None,
+    };
 
     fn pixel(image: &Image, x: u32, y: u32) -> &[u8] {
         &image.rgba()[4 * (y * image.width() + x) as usize..][..4]

@@ -18,11 +18,15 @@
 //! response. Step 4 adds at most one more.
 
 use imaging::{Deadline, Image, TimedOut};
-use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
+use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
 
-use crate::peaks::{self, Peak, ROWS_PER_CHECK, Response};
-use crate::{Class, Column, DetectError, Detector, Digits, Findings, Schema, grey, kernels};
+use crate::{
+    Class, Column, DetectError, Detector, Digits, Findings, Schema,
+    kernels::{self, Taps},
+    peaks::{self, Peak, ROWS_PER_CHECK, Response},
+    window::{self, Window},
+};
 
 /// What `poi_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
@@ -72,6 +76,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
             unit: None,
             kind: Kind::Number { min: 0.01, max: 0.25, default: Some(0.05) },
         },
+        window::REGION,
     ],
     list: Some("points"),
 };
@@ -80,6 +85,7 @@ static SCHEMA: Schema = Schema {
     list: "points",
     class: Class { name: "Point of interest", color: [240, 228, 66] },
     columns: &[Column { name: "response", unit: None, digits: Digits::Significant(6) }],
+    radius: None,
 };
 
 /// See the module.
@@ -93,6 +99,7 @@ struct Settings {
     sigma: f64,
     threshold: f32,
     k: f32,
+    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -115,14 +122,16 @@ impl Detector for Algorithm {
     ) -> Result<Findings, DetectError> {
         let run = SPECIFICATION.resolve(parameters)?;
         let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
+        let window = Window::of(image, settings.region)?;
         let mut findings = Findings::new(&SCHEMA);
-        if is_of_one_colour(image) {
+        if window.is_of_one_colour() {
             return Ok(findings);
         }
-        let response = respond(image, &settings, deadline)?;
+        let response = respond(window, &settings, deadline)?;
         let Settings { min_distance, threshold, max_points, .. } = settings;
         for peak in peaks::find(&response, min_distance, threshold, max_points, deadline)? {
             let (x, y) = position(&response, &peak);
+            let (x, y) = window.place(x, y);
             findings.push(x, y, [f64::from(peak.response)]);
         }
         Ok(findings)
@@ -134,14 +143,14 @@ fn position(response: &Response, peak: &Peak) -> (f64, f64) {
     (f64::from(peak.column) + 0.5 + dx, f64::from(peak.row) + 0.5 + dy)
 }
 
-/// The response of the whole image.
-fn respond(image: &Image, settings: &Settings, deadline: Deadline) -> Result<Response, TimedOut> {
+/// The response of the whole window.
+fn respond(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<Response, TimedOut> {
     let k = settings.k;
     match settings.method {
         Method::Harris => {
-            tensor_response(image, settings.sigma, deadline, |rr, rc, cc| harris(rr, rc, cc, k))
+            tensor_response(window, settings.sigma, deadline, |rr, rc, cc| harris(rr, rc, cc, k))
         }
-        Method::ShiTomasi => tensor_response(image, settings.sigma, deadline, shi_tomasi),
+        Method::ShiTomasi => tensor_response(window, settings.sigma, deadline, shi_tomasi),
     }
 }
 
@@ -165,17 +174,17 @@ const MAX_TAPS: usize = 2 * 40 + 1;
 
 /// Structure tensor and measure in one pass over the image, strip by strip, row by row.
 fn tensor_response(
-    image: &Image,
+    window: Window<'_>,
     sigma: f64,
     deadline: Deadline,
     measure: impl Fn(f32, f32, f32) -> f32,
 ) -> Result<Response, TimedOut> {
-    let (width, height) = (image.width() as usize, image.height() as usize);
+    let Window { width, height, .. } = window;
     let half = kernels::gaussian(sigma);
     let mut values = vec![0.0f32; width * height];
     let mut range = (f32::INFINITY, f32::NEG_INFINITY);
     for start in (0..width).step_by(STRIP) {
-        let mut strip = Strip::new(image, start, (start + STRIP).min(width), &half);
+        let mut strip = Strip::new(window, start, (start + STRIP).min(width), &half);
         // Row y of the products is made in the turn that smooths row y − radius.
         for row in 0..height + strip.radius {
             if row % ROWS_PER_CHECK == 0 {
@@ -196,15 +205,10 @@ fn tensor_response(
     Ok(Response { width, height, values, min: range.0, max: range.1 })
 }
 
-/// Looks no farther than the first pixel that differs.
-fn is_of_one_colour(image: &Image) -> bool {
-    image.rgba().as_chunks::<4>().0.windows(2).all(|pair| pair[0] == pair[1])
-}
-
 /// The rows at work in one vertical strip: its columns with `radius` more on either side for the Gaussian, and in the
 /// grey rows one more for Sobel's kernel. What lies outside the image stays 0.
 struct Strip<'a> {
-    image: &'a Image,
+    window: Window<'a>,
     half: &'a [f32],
     radius: usize,
     /// How many columns come out.
@@ -224,8 +228,8 @@ struct Strip<'a> {
 }
 
 impl<'a> Strip<'a> {
-    fn new(image: &'a Image, start: usize, end: usize, half: &'a [f32]) -> Self {
-        let width = image.width() as usize;
+    fn new(window: Window<'a>, start: usize, end: usize, half: &'a [f32]) -> Self {
+        let width = window.width;
         let radius = half.len() - 1;
         let columns = end - start;
         let length = columns + 2 * radius;
@@ -234,7 +238,7 @@ impl<'a> Strip<'a> {
             margin.saturating_sub(start)..columns + 2 * margin - (end + margin).saturating_sub(width)
         };
         let mut strip = Self {
-            image,
+            window,
             half,
             radius,
             columns,
@@ -255,11 +259,8 @@ impl<'a> Strip<'a> {
     fn take_grey(&mut self, row: usize) {
         self.grey.rotate_left(1);
         let last = &mut self.grey[2];
-        let width = self.image.width() as usize;
-        if row < self.image.height() as usize {
-            let at = 4 * (row * width + self.grey_column);
-            let inside = &mut last[self.grey_inside.clone()];
-            grey::luma(&self.image.rgba()[at..at + 4 * inside.len()], inside);
+        if row < self.window.height {
+            self.window.grey(row, self.grey_column, &mut last[self.grey_inside.clone()]);
         } else {
             last.fill(0.0);
         }
@@ -270,7 +271,7 @@ impl<'a> Strip<'a> {
         let length = self.down.len();
         let taps = 2 * self.radius + 1;
         let place = (row % taps) * length..(row % taps + 1) * length;
-        if row >= self.image.height() as usize {
+        if row >= self.window.height {
             for product in &mut self.products {
                 product[place.clone()].fill(0.0);
             }
@@ -297,17 +298,14 @@ impl<'a> Strip<'a> {
         let taps = 2 * self.radius + 1;
         let down = &mut self.down;
         for (product, smoothed) in self.products.iter().zip(&mut self.smoothed) {
-            let mut views: [&[f32]; MAX_TAPS] = [&[]; MAX_TAPS];
-            for (k, view) in views[..taps].iter_mut().enumerate() {
+            let mut at = [0; MAX_TAPS];
+            for (k, at) in at[..taps].iter_mut().enumerate() {
                 // Row `row − radius + k`; those above the image are places not yet filled, which hold zeros.
-                let place = (row + taps - self.radius + k) % taps;
-                *view = &product[place * length..(place + 1) * length];
+                *at = (row + taps - self.radius + k) % taps * length;
             }
-            kernels::convolve(self.half, &views[..taps], down);
-            for (k, view) in views[..taps].iter_mut().enumerate() {
-                *view = &down[k..k + self.columns];
-            }
-            kernels::convolve(self.half, &views[..taps], smoothed);
+            kernels::convolve(self.half, Taps { data: product, at: &at[..taps] }, down);
+            at = std::array::from_fn(|k| k);
+            kernels::convolve(self.half, Taps { data: down, at: &at[..taps] }, smoothed);
         }
         let [rr, rc, cc] = &self.smoothed;
         [rr, rc, cc]
@@ -371,11 +369,12 @@ mod tests {
     }
 
     fn settings(method: Method, sigma: f64, k: f32) -> Settings {
-        Settings { method, max_points: 1, min_distance: 1, sigma, threshold: 0.0, k }
+        Settings { method, max_points: 1, min_distance: 1, sigma, threshold: 0.0, k, region: None }
     }
 
     fn compare(image: &Image, method: Method, sigma: f64, k: f32) {
-        let fast = respond(image, &settings(method, sigma, k), Deadline::none()).expect("no deadline");
+        let fast = respond(Window::whole(image), &settings(method, sigma, k), Deadline::none())
+            .expect("no deadline");
         let plain = plain(image, method, sigma, f64::from(k));
         let scale = plain.iter().fold(0f64, |scale, v| scale.max(v.abs()));
         for (i, (is, expected)) in fast.values.iter().zip(&plain).enumerate() {

@@ -15,6 +15,7 @@ macro_rules! registry {
 
 registry! {
     poi_detection,
+    blob_detection,
 }
 
 /// Every detector, in the order of the catalogue.

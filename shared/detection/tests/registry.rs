@@ -53,6 +53,7 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
             }
             Kind::Colour => vec![json!("transparent"), json!("#ffffff")],
             Kind::Flag { .. } => vec![json!(false), json!(true)],
+            Kind::Rectangle => vec![pixel()],
         };
         all.extend(values.into_iter().map(|value| one(parameter.name, value)));
     }
@@ -65,11 +66,17 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
             }
             Kind::Colour => json!(if pick_max { "#ffffff" } else { "transparent" }),
             Kind::Flag { .. } => json!(pick_max),
+            Kind::Rectangle => pixel(),
         };
         let parameters = detector.specification().parameters;
         all.push(Parameters(parameters.iter().map(|p| (p.name.to_owned(), pick(&p.kind))).collect()));
     }
     all
+}
+
+/// The one region that lies in every image.
+fn pixel() -> Value {
+    json!({"x": 0, "y": 0, "width": 1, "height": 1})
 }
 
 fn is_snake_case(name: &str) -> bool {
@@ -145,6 +152,47 @@ fn every_image_and_every_extreme_gives_sound_findings() {
             let run = run_of(*detector, &Parameters::default());
             let findings = detector.detect(&image, &run.parameters, Deadline::none()).expect("in range");
             check_forms(&findings, &run, &image);
+        }
+    }
+}
+
+/// Each detector's methods with their defaults; that of the others is the default.
+fn methods(detector: &dyn Detector) -> Vec<Parameters> {
+    let method = detector.specification().parameters.iter().find(|parameter| parameter.name == "method");
+    let Some(Kind::Choice { values, .. }) = method.map(|parameter| &parameter.kind) else {
+        return vec![Parameters::default()];
+    };
+    values.iter().map(|name| Parameters([("method".to_owned(), json!(name))].into_iter().collect())).collect()
+}
+
+#[test]
+fn a_region_is_searched_as_if_it_were_the_image() {
+    let (left, top, width, height) = (37, 21, 150, 120);
+    // Larger than pixels, so that detectors find something.
+    let pixel = |x: u32, y: u32| {
+        let [r, g, b, _] = noise(x / 7, y / 6);
+        [r, g, b, 255]
+    };
+    let whole = image(230, 200, pixel);
+    let cut = image(width, height, |x, y| pixel(x + left, y + top));
+    for detector in detectors() {
+        let name = detector.specification().name;
+        assert!(detector.specification().parameters.iter().any(|p| p.name == "region"), "{name}");
+        for mut parameters in methods(*detector) {
+            let expected = detector.detect(&cut, &parameters, Deadline::none()).expect("in range");
+            let region = json!({"x": left, "y": top, "width": width, "height": height});
+            parameters.0.insert("region".into(), region);
+            let is = detector.detect(&whole, &parameters, Deadline::none()).expect("in range");
+            assert_eq!(is.len(), expected.len(), "{name} {:?}", parameters.0);
+            for (is, expected) in is.entries().zip(expected.entries()) {
+                assert_eq!(is.values, expected.values, "{name}");
+                assert!((is.x - expected.x - f64::from(left)).abs() < 1e-9, "{name}");
+                assert!((is.y - expected.y - f64::from(top)).abs() < 1e-9, "{name}");
+            }
+            parameters.0["region"]["width"] = json!(230);
+            let error =
+                detector.detect(&whole, &parameters, Deadline::none()).expect_err("it reaches beyond");
+            assert_eq!(error.code(), "region_outside_image");
         }
     }
 }

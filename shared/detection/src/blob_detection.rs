@@ -1,0 +1,308 @@
+//! `blob_detection`: bright and dark spots of any size in a range, by scale-space extrema.
+//!
+//! With equal parameters the answer is that of scikit-image 0.26's `blob_log`, `blob_dog` and `blob_doh` on the same
+//! grey (see `grey`), in the same order:
+//!
+//! 1. A stack of planes, one a scale (`gaussian`, `hessian`). At σ, `log` is −σ² times the Laplacian of the Gaussian,
+//!    `dog` is the difference of the Gaussians of σ and of σ · `sigma_ratio` over `sigma_ratio` − 1, and `doh` is the
+//!    determinant of the Hessian by box filters on an integral image. Beyond the border the image is mirrored (`log`,
+//!    `dog`), or the boxes are pushed back inside (`doh`).
+//! 2. A candidate is a place that no neighbour surpasses in its plane or in the planes above and below (`extrema`), and
+//!    that is above the threshold: `threshold`, or `threshold_rel` times the greatest candidate, whichever is more.
+//! 3. Of two candidates whose discs share more than `overlap` of the smaller one, that of the smaller σ goes (`prune`).
+//! 4. What is left comes in descending order of response.
+//!
+//! `polarity` is not scikit-image's. For `log` and `dog`, `dark` is what the inverted image gives, and `both` is the one
+//! list beside the other, each pruned by itself. The determinant finds both alike; there, `bright` and `dark` keep the
+//! candidates whose Laplacian has that sign.
+//!
+//! The stack is never whole. The image is worked in tiles of about a thousand pixels, with as much around them as the
+//! kernels reach, and of a tile three planes of the stack are held at a time: memory does not grow with the image, and
+//! where a tile ends changes nothing of what it contains.
+
+mod candidates;
+mod extrema;
+mod gaussian;
+mod hessian;
+mod prune;
+mod tiles;
+mod upsample;
+
+use imaging::{Deadline, Image};
+use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use serde::Deserialize;
+
+use crate::{
+    Class, Column, DetectError, Detector, Digits, Findings, Schema,
+    window::{self, Window},
+};
+
+use candidates::Candidate;
+use tiles::Stack;
+
+/// What `blob_detection` takes and gives.
+pub(crate) static SPECIFICATION: Specification = Specification {
+    name: "blob_detection",
+    version: "1",
+    summary: "Finds blobs: bright or dark spots with their sizes, strongest first.",
+    references: &[
+        "T. Lindeberg: Feature detection with automatic scale selection, International Journal of Computer Vision 30, \
+         1998, doi:10.1023/A:1008045108935",
+        "D. Lowe: Distinctive image features from scale-invariant keypoints, International Journal of Computer Vision \
+         60, 2004, doi:10.1023/B:VISI.0000029664.99615.94",
+        "H. Bay, A. Ess, T. Tuytelaars, L. Van Gool: Speeded-up robust features (SURF), Computer Vision and Image \
+         Understanding 110, 2008, doi:10.1016/j.cviu.2007.09.014",
+        "scikit-image 0.26: blob_log, blob_dog, blob_doh",
+    ],
+    parameters: &[
+        Parameter {
+            name: "method",
+            summary: "Laplacian of Gaussian (most accurate), difference of Gaussians, or determinant of the Hessian \
+                      by box filters (fastest; not below a σ of 3).",
+            unit: None,
+            kind: Kind::Choice { values: &["log", "dog", "doh"], default: Some("log") },
+        },
+        Parameter {
+            name: "min_sigma",
+            summary: "The smallest blobs: standard deviation of the finest Gaussian.",
+            unit: Some("px"),
+            kind: Kind::Number { min: 0.5, max: MAX_SIGMA, default: Some(3.0) },
+        },
+        Parameter {
+            name: "max_sigma",
+            summary: "The largest blobs: standard deviation of the coarsest Gaussian.",
+            unit: Some("px"),
+            kind: Kind::Number { min: 0.5, max: MAX_SIGMA, default: Some(10.0) },
+        },
+        Parameter {
+            name: "num_sigma",
+            summary: "log and doh: so many scales, evenly spaced from min_sigma to max_sigma.",
+            unit: None,
+            kind: Kind::Integer { min: 1, max: 50, default: Some(8) },
+        },
+        Parameter {
+            name: "sigma_ratio",
+            summary: "dog: the ratio of one scale to the one before.",
+            unit: None,
+            kind: Kind::Number { min: 1.05, max: 3.0, default: Some(1.6) },
+        },
+        Parameter {
+            name: "threshold",
+            summary: "The least response. Without it and threshold_rel, 0.05 (log, dog) or 0.001 (doh).",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 10.0, default: None },
+        },
+        Parameter {
+            name: "threshold_rel",
+            summary: "The least response, as a part of the greatest one. With threshold, the greater of both holds.",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 1.0, default: None },
+        },
+        Parameter {
+            name: "overlap",
+            summary: "Of two blobs that share more than this part of the smaller one's area, the smaller goes.",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 1.0, default: Some(0.5) },
+        },
+        Parameter {
+            name: "polarity",
+            summary: "Bright blobs on darker ground, dark ones on brighter, or both. Without it, as in scikit-image: \
+                      bright for log and dog, both for doh.",
+            unit: None,
+            kind: Kind::Choice { values: &["bright", "dark", "both"], default: None },
+        },
+        Parameter {
+            name: "max_blobs",
+            summary: "At most so many blobs: those of the strongest response.",
+            unit: None,
+            kind: Kind::Integer { min: 1, max: 100_000, default: Some(100_000) },
+        },
+        window::REGION,
+    ],
+    list: Some("blobs"),
+};
+
+const MAX_SIGMA: f64 = 100.0;
+
+static SCHEMA: Schema = Schema {
+    list: "blobs",
+    class: Class { name: "Blob", color: [240, 228, 66] },
+    columns: &[
+        Column { name: "sigma", unit: Some("px"), digits: Digits::Decimals(4) },
+        Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(3) },
+        Column { name: "response", unit: None, digits: Digits::Significant(6) },
+        // 1 for a bright blob, −1 for a dark one.
+        Column { name: "polarity", unit: None, digits: Digits::Decimals(0) },
+    ],
+    radius: Some(1),
+};
+
+/// See the module.
+pub(crate) struct Algorithm;
+
+#[derive(Deserialize)]
+struct Settings {
+    method: Method,
+    min_sigma: f64,
+    max_sigma: f64,
+    num_sigma: usize,
+    sigma_ratio: f64,
+    threshold: Option<f64>,
+    threshold_rel: Option<f64>,
+    overlap: f64,
+    polarity: Option<Polarity>,
+    max_blobs: usize,
+    region: Option<Rectangle>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Method {
+    Log,
+    Dog,
+    Doh,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Polarity {
+    Bright,
+    Dark,
+    Both,
+}
+
+impl Detector for Algorithm {
+    fn specification(&self) -> &'static Specification {
+        &SPECIFICATION
+    }
+
+    fn detect(
+        &self,
+        image: &Image,
+        parameters: &Parameters,
+        deadline: Deadline,
+    ) -> Result<Findings, DetectError> {
+        let run = SPECIFICATION.resolve(parameters)?;
+        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
+        let window = Window::of(image, settings.region)?;
+        let mut findings = Findings::new(&SCHEMA);
+        if window.is_of_one_colour() {
+            return Ok(findings);
+        }
+        for blob in find(window, &settings, deadline)?.into_iter().take(settings.max_blobs) {
+            let (x, y) = window.place(f64::from(blob.column) + 0.5, f64::from(blob.row) + 0.5);
+            findings.push(x, y, [blob.sigma, blob.radius, blob.response, blob.polarity]);
+        }
+        Ok(findings)
+    }
+}
+
+/// A blob in the window: its pixel, and what is told of it.
+#[derive(Clone, Copy)]
+struct Blob {
+    row: u32,
+    column: u32,
+    sigma: f64,
+    radius: f64,
+    response: f64,
+    /// 1 where bright, −1 where dark.
+    polarity: f64,
+}
+
+fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<Vec<Blob>, DetectError> {
+    let sigmas = settings.sigmas();
+    let mut log;
+    let mut dog;
+    let mut doh;
+    let stack: &mut dyn Stack = match settings.method {
+        Method::Log => {
+            log = gaussian::Laplacians::new(window, &sigmas);
+            &mut log
+        }
+        Method::Dog => {
+            dog = gaussian::Differences::new(window, &sigmas, settings.sigma_ratio);
+            &mut dog
+        }
+        Method::Doh => {
+            doh = hessian::Determinants::new(window, &sigmas);
+            &mut doh
+        }
+    };
+    let [bright, dark] = settings.sides();
+    let side = |wanted: bool| wanted.then(|| candidates::Candidates::above(settings.least()));
+    let (mut bright, mut dark) = (side(bright), side(dark));
+    tiles::search(&window, stack, &mut bright, &mut dark, deadline)?;
+    let mut blobs = Vec::new();
+    for candidates in [bright, dark].into_iter().flatten() {
+        let candidates = candidates.sorted(settings.threshold_rel);
+        let kept: Vec<Candidate> = match (settings.method, settings.polarity) {
+            (Method::Doh, Some(Polarity::Bright)) => candidates.into_iter().filter(|c| !c.is_dark).collect(),
+            (Method::Doh, Some(Polarity::Dark)) => candidates.into_iter().filter(|c| c.is_dark).collect(),
+            _ => candidates,
+        };
+        blobs.extend(prune(&kept, &sigmas, settings, deadline)?);
+    }
+    // Stable: what is equal stays by polarity, row and column.
+    blobs.sort_by(|a, b| b.response.total_cmp(&a.response));
+    Ok(blobs)
+}
+
+fn prune(
+    candidates: &[Candidate],
+    sigmas: &[f64],
+    settings: &Settings,
+    deadline: Deadline,
+) -> Result<Vec<Blob>, DetectError> {
+    let sigma = |c: &Candidate| sigmas[c.layer as usize];
+    let disc =
+        |c: &Candidate| prune::Disc { row: f64::from(c.row), column: f64::from(c.column), sigma: sigma(c) };
+    let discs: Vec<prune::Disc> = candidates.iter().map(disc).collect();
+    let stays = prune::survivors(&discs, settings.overlap, deadline)?;
+    let radius = if settings.method == Method::Doh { 1.0 } else { std::f64::consts::SQRT_2 };
+    let blob = |c: &Candidate| Blob {
+        row: c.row,
+        column: c.column,
+        sigma: sigma(c),
+        radius: radius * sigma(c),
+        response: c.response,
+        polarity: if c.is_dark { -1.0 } else { 1.0 },
+    };
+    Ok(candidates.iter().zip(stays).filter(|(_, stays)| *stays).map(|(c, _)| blob(c)).collect())
+}
+
+impl Settings {
+    /// The scales, ascending: `numpy.linspace`, and for `dog` a geometric series with one more than there are planes.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+    fn sigmas(&self) -> Vec<f64> {
+        let (least, greatest) = (self.min_sigma.min(self.max_sigma), self.min_sigma.max(self.max_sigma));
+        if self.method == Method::Dog {
+            let planes = ((greatest / least).ln() / self.sigma_ratio.ln() + 1.0) as i32;
+            return (0..=planes).map(|i| least * self.sigma_ratio.powi(i)).collect();
+        }
+        let step = (greatest - least) / (self.num_sigma.max(2) - 1) as f64;
+        let mut sigmas: Vec<f64> = (0..self.num_sigma).map(|i| least + i as f64 * step).collect();
+        if let [_, .., last] = &mut sigmas[..] {
+            *last = greatest;
+        }
+        sigmas
+    }
+
+    /// The threshold that holds whatever the greatest response.
+    fn least(&self) -> f64 {
+        let default = match (self.threshold_rel, self.method) {
+            (Some(_), _) => 0.0,
+            (None, Method::Log | Method::Dog) => 0.05,
+            (None, Method::Doh) => 0.001,
+        };
+        self.threshold.unwrap_or(default)
+    }
+
+    /// Whether the maxima of the stack are asked for, and whether those of the inverted image's.
+    fn sides(&self) -> [bool; 2] {
+        match (self.method, self.polarity) {
+            (Method::Doh, _) | (_, None | Some(Polarity::Bright)) => [true, false],
+            (_, Some(Polarity::Dark)) => [false, true],
+            (_, Some(Polarity::Both)) => [true, true],
+        }
+    }
+}

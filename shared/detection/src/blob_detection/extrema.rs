@@ -1,0 +1,156 @@
+//! Places that none of their 26 neighbours in a stack of planes surpasses, as scikit-image's `peak_local_max` finds
+//! them with a footprint of 3 × 3 × 3: neighbours outside the image or the stack do not count. A plane is known to
+//! within some slack: a neighbour surpasses only by more than that, and those within it are left to be looked at more
+//! closely. Amid equal neighbours on all sides nothing is found: there the plane is flat.
+
+use std::ops::Range;
+
+use super::tiles::{Target, Tile};
+use crate::window::Window;
+
+/// A tile of a plane with one more pixel on every side: a neighbour's where the tile ends inside the window, −∞ where
+/// the window ends.
+#[derive(Default)]
+pub(super) struct Plane {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    stride: usize,
+    values: Vec<f32>,
+}
+
+impl Plane {
+    /// Makes room for a tile, with −∞ where it ends.
+    pub(super) fn shape(&mut self, tile: &Tile, window: &Window<'_>) {
+        self.rows = tile.rows.clone();
+        self.columns = tile.columns.clone();
+        self.stride = tile.columns.len() + 2;
+        self.values.resize(self.stride * (tile.rows.len() + 2), 0.0);
+        let last = self.values.len() - self.stride;
+        if tile.rows.start == 0 {
+            self.values[..self.stride].fill(f32::NEG_INFINITY);
+        }
+        if tile.rows.end == window.height {
+            self.values[last..].fill(f32::NEG_INFINITY);
+        }
+        let (at_left, at_right) = (tile.columns.start == 0, tile.columns.end == window.width);
+        for row in self.values.chunks_exact_mut(self.stride) {
+            if at_left {
+                row[0] = f32::NEG_INFINITY;
+            }
+            if at_right {
+                row[row.len() - 1] = f32::NEG_INFINITY;
+            }
+        }
+    }
+
+    /// Where the values go of `grown`: the tile with its neighbours inside the window.
+    pub(super) fn target<'a>(&'a mut self, grown: &'a Tile) -> Target<'a> {
+        let above = self.rows.start - grown.rows.start;
+        let before = self.columns.start - grown.columns.start;
+        let start = (1 - above) * self.stride + 1 - before;
+        Target { tile: grown, out: &mut self.values[start..], stride: self.stride }
+    }
+
+    /// Becomes `white` minus another plane.
+    pub(super) fn invert(&mut self, plane: &Self, white: f32) {
+        self.rows = plane.rows.clone();
+        self.columns = plane.columns.clone();
+        self.stride = plane.stride;
+        self.values.clear();
+        let inverted = |v: &f32| if *v == f32::NEG_INFINITY { *v } else { white - v };
+        self.values.extend(plane.values.iter().map(inverted));
+    }
+}
+
+/// A place that no neighbour surpasses.
+pub(super) struct Maximum {
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) value: f32,
+    /// The neighbours within the slack that it may be less than, as steps in planes, rows and columns.
+    pub(super) rivals: Vec<[i8; 3]>,
+}
+
+/// Calls `found` for each such place of `plane` above `floor`, row by row. `beside` are the planes before and after it.
+pub(super) fn maxima(
+    beside: [Option<&Plane>; 2],
+    plane: &Plane,
+    floor: f32,
+    slack: f32,
+    mut found: impl FnMut(Maximum),
+) {
+    let Plane { rows, columns, stride, values } = plane;
+    for (i, row) in rows.clone().enumerate() {
+        let three = [0, 1, 2].map(|below| &values[(i + below) * stride..][..*stride]);
+        in_row(three, floor, slack, |j| {
+            let value = three[1][j + 1];
+            let square = |plane: &Plane| {
+                [0, 1, 2].map(|below| {
+                    let at = (i + below) * plane.stride + j;
+                    [plane.values[at], plane.values[at + 1], plane.values[at + 2]]
+                })
+            };
+            let surpassed = |plane: &&Plane| square(plane).as_flattened().iter().any(|v| *v - slack > value);
+            let flat = square(plane).as_flattened().iter().all(|other| *other == value);
+            if flat || beside.iter().flatten().any(surpassed) {
+                return;
+            }
+            let mut rivals = Vec::new();
+            for (step, plane) in [(-1, beside[0]), (0, Some(plane)), (1, beside[1])] {
+                let Some(plane) = plane else { continue };
+                for (down, row) in (-1..).zip(square(plane)) {
+                    let near = (-1..).zip(row).filter(|(_, v)| *v + slack >= value);
+                    let steps = near.map(|(right, _)| [step, down, right]);
+                    rivals.extend(steps.filter(|step| *step != [0; 3]));
+                }
+            }
+            found(Maximum { row, column: columns.start + j, value, rivals });
+        });
+    }
+}
+
+/// Calls `found` for each column of the middle row whose value is above `floor` and not below any of the eight around
+/// it by more than `slack`. The rows begin and end with a neighbour.
+fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, mut found: impl FnMut(usize)) {
+    const BLOCK: usize = 32;
+    let columns = rows[1].len() - 2;
+    let [above, middle, below] = rows;
+    let is_peak = |j: usize| {
+        let value = middle[j + 1];
+        let c = value + slack;
+        (value > floor)
+            & (c >= middle[j])
+            & (c >= middle[j + 2])
+            & (c >= above[j])
+            & (c >= above[j + 1])
+            & (c >= above[j + 2])
+            & (c >= below[j])
+            & (c >= below[j + 1])
+            & (c >= below[j + 2])
+    };
+    let mut start = 0;
+    while start + BLOCK <= columns {
+        let [a, m, b] = rows.map(|row| &row[start..start + BLOCK + 2]);
+        let high = m[1..=BLOCK].iter().fold(false, |any, c| any | (*c > floor));
+        if high {
+            let mut any = false;
+            for j in 0..BLOCK {
+                let c = m[j + 1] + slack;
+                any |= (m[j + 1] > floor)
+                    & (c >= m[j])
+                    & (c >= m[j + 2])
+                    & (c >= a[j])
+                    & (c >= a[j + 1])
+                    & (c >= a[j + 2])
+                    & (c >= b[j])
+                    & (c >= b[j + 1])
+                    & (c >= b[j + 2]);
+            }
+            if any {
+                (start..start + BLOCK).filter(|j| is_peak(*j)).for_each(&mut found);
+            }
+        }
+        start += BLOCK;
+    }
+    (start..columns).filter(|j| is_peak(*j)).for_each(found);
+}

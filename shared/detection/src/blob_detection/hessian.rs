@@ -1,0 +1,287 @@
+//! Planes of determinants of the Hessian: `doh`.
+//!
+//! As scikit-image's `_hessian_matrix_det` defines them, after SURF: second derivatives are differences of boxes, and the
+//! sum of a box comes from the four corners of an integral image. A box that starts outside the image starts at its first
+//! row or column in place of where it should, with its size unchanged; one that ends outside ends at the last.
+//!
+//! The integral image is of whole numbers that wrap around, which is exact: grey in units small enough that the largest
+//! box's sum is below 2³¹, and never coarser than 1/2,550,000 where that suffices (opaque 8-bit pixels have no finer).
+
+use std::ops::Range;
+
+use imaging::{Deadline, TimedOut};
+
+use super::tiles::{Stack, Target, Tile};
+use crate::{grey, window::Window};
+
+const ROWS_PER_CHECK: usize = 32;
+
+/// The determinant at each σ.
+pub(super) struct Determinants<'a> {
+    window: Window<'a>,
+    filters: Vec<Filter>,
+    /// How many units white has.
+    units: f32,
+    margin: usize,
+    /// What is held of the integral image, counted from its own top left.
+    held: Tile,
+    integral: Vec<u32>,
+    grey: Vec<f32>,
+    differences: [Vec<u32>; 3],
+}
+
+/// The boxes of one σ.
+struct Filter {
+    /// A side of the whole filter, and a third of it.
+    size: isize,
+    third: isize,
+    half: isize,
+}
+
+impl Filter {
+    #[allow(clippy::cast_possible_truncation, reason = "sigma is a small positive number")]
+    fn new(sigma: f64) -> Self {
+        let size = ((3.0 * sigma) as isize).max(1);
+        Self { size, third: size / 3, half: (size - 1) / 2 }
+    }
+}
+
+/// From one corner of a box to the other, along one axis.
+#[derive(Clone, Copy)]
+struct Side {
+    start: isize,
+    length: isize,
+}
+
+impl Side {
+    /// The two places for the pixel at `place` where the image has `length` pixels.
+    fn at(self, place: usize, length: usize) -> [usize; 2] {
+        let last = length as isize - 1;
+        let start = (place as isize + self.start).clamp(0, last);
+        [start.unsigned_abs(), (start + self.length).clamp(0, last).unsigned_abs()]
+    }
+}
+
+/// The sides of all boxes of one σ, of rows and columns alike: what lies along a derivative's axis and across it, and the
+/// two on either side of the centre for the mixed one.
+struct Sides {
+    along: [Side; 2],
+    across: Side,
+    before: Side,
+    after: Side,
+}
+
+impl Filter {
+    fn sides(&self) -> Sides {
+        let Self { size, third, half } = *self;
+        Sides {
+            along: [Side { start: -half, length: size }, Side { start: -(third / 2), length: third }],
+            across: Side { start: 1 - third, length: 2 * third - 1 },
+            before: Side { start: -third, length: third },
+            after: Side { start: 1, length: third },
+        }
+    }
+}
+
+impl<'a> Determinants<'a> {
+    pub(super) fn new(window: Window<'a>, sigmas: &[f64]) -> Self {
+        let filters: Vec<Filter> = sigmas.iter().map(|sigma| Filter::new(*sigma)).collect();
+        let largest = filters.iter().map(|f| f.size).max().unwrap_or(1);
+        let area = filters.iter().map(|f| f.size * (2 * f.third).max(1)).max().unwrap_or(1);
+        let units = (f64::from(i32::MAX) / area as f64).min(f64::from(grey::UNITS)).floor() as f32;
+        Self {
+            window,
+            filters,
+            units,
+            margin: largest.unsigned_abs() + 2,
+            held: Tile { rows: 0..0, columns: 0..0 },
+            integral: Vec::new(),
+            grey: Vec::new(),
+            differences: Default::default(),
+        }
+    }
+
+    /// A row of the integral image, from the window's first column that is held.
+    fn integral(&self, row: usize) -> &[u32] {
+        let columns = self.held.columns.len();
+        &self.integral[(row - self.held.rows.start) * columns..][..columns]
+    }
+
+    /// Rows of sums between two rows of the integral image, or of differences of such, from which the boxes' sums come by
+    /// columns: for the derivatives to the right, down, and both.
+    fn take_differences(&mut self, sides: &Sides, row: usize) {
+        let height = self.window.height;
+        let mut differences = std::mem::take(&mut self.differences);
+        let [right, down, mixed] = &mut differences;
+        let pair = |side: Side| side.at(row, height).map(|row| self.integral(row));
+        let [a, b] = pair(sides.across);
+        right.clear();
+        right.extend(a.iter().zip(b).map(|(a, b)| b.wrapping_sub(*a)));
+        let [[a, b], [c, d]] = sides.along.map(pair);
+        down.clear();
+        down.extend(
+            a.iter()
+                .zip(b)
+                .zip(c.iter().zip(d))
+                .map(|((a, b), (c, d))| b.wrapping_sub(*a).wrapping_sub(d.wrapping_sub(*c).wrapping_mul(3))),
+        );
+        let [[a, b], [c, d]] = [sides.before, sides.after].map(pair);
+        mixed.clear();
+        mixed.extend(
+            a.iter()
+                .zip(b)
+                .zip(c.iter().zip(d))
+                .map(|((a, b), (c, d))| b.wrapping_sub(*a).wrapping_sub(d.wrapping_sub(*c))),
+        );
+        self.differences = differences;
+    }
+
+    /// The derivatives at one column of the row whose differences were taken, in units: to the right, down, both.
+    fn derivatives(&self, sides: &Sides, column: usize) -> [u32; 3] {
+        let width = self.window.width;
+        let [right, down, mixed] = &self.differences;
+        let sum = |of: &[u32], side: Side| {
+            let [a, b] = side.at(column, width).map(|column| of[column - self.held.columns.start]);
+            b.wrapping_sub(a)
+        };
+        let [whole, middle] = sides.along.map(|side| sum(right, side));
+        [
+            whole.wrapping_sub(middle.wrapping_mul(3)),
+            sum(down, sides.across),
+            sum(mixed, sides.after).wrapping_sub(sum(mixed, sides.before)),
+        ]
+    }
+
+    /// The derivatives at any pixel of the tile, in units: to the right, down, both.
+    fn boxes(&self, layer: usize, row: usize, column: usize) -> [i64; 3] {
+        let Sides { along: [whole, middle], across, before, after } = self.filters[layer].sides();
+        let (width, height) = (self.window.width, self.window.height);
+        let sum = |down: Side, right: Side| {
+            let [[top, bottom], [left, right]] = [down.at(row, height), right.at(column, width)];
+            let between = |row: usize| {
+                let row = self.integral(row);
+                let start = self.held.columns.start;
+                row[right - start].wrapping_sub(row[left - start])
+            };
+            i64::from(between(bottom).wrapping_sub(between(top)))
+        };
+        [
+            sum(across, whole) - 3 * sum(across, middle),
+            sum(whole, across) - 3 * sum(middle, across),
+            sum(before, after) + sum(after, before) - sum(before, before) - sum(after, after),
+        ]
+    }
+
+    /// One row of determinants.
+    fn row(&self, filter: &Filter, sides: &Sides, columns: &Range<usize>, out: &mut [f32]) {
+        // A derivative in units becomes one of grey per pixel of the filter.
+        let scale = 1.0 / (self.units * (filter.size * filter.size) as f32);
+        let determinant = |right: u32, down: u32, mixed: u32| {
+            let right = right.cast_signed() as f32 * scale;
+            let down = down.cast_signed() as f32 * scale;
+            let mixed = mixed.cast_signed() as f32 * scale;
+            right * down - 0.81 * (mixed * mixed)
+        };
+        // Away from the sides no box is pushed or cut, and its corners lie at fixed offsets.
+        let reach = (filter.size + 1).unsigned_abs();
+        let first = columns.start.max(reach).min(columns.end);
+        let last = columns.end.min(self.window.width.saturating_sub(reach + 1)).max(first);
+        for column in (columns.start..first).chain(last..columns.end) {
+            let [right, down, mixed] = self.derivatives(sides, column);
+            out[column - columns.start] = determinant(right, down, mixed);
+        }
+        let n = last - first;
+        let corners = |of: &'_ [u32], side: Side| -> [usize; 2] {
+            debug_assert!(!of.is_empty());
+            let at = first as isize + side.start - self.held.columns.start as isize;
+            [at.unsigned_abs(), (at + side.length).unsigned_abs()]
+        };
+        if n == 0 {
+            return;
+        }
+        let [right, down, mixed] = &self.differences;
+        let [[w0, w1], [m0, m1]] = sides.along.map(|side| corners(right, side).map(|at| &right[at..at + n]));
+        let [d0, d1] = corners(down, sides.across).map(|at| &down[at..at + n]);
+        let [b0, b1] = corners(mixed, sides.before).map(|at| &mixed[at..at + n]);
+        let [a0, a1] = corners(mixed, sides.after).map(|at| &mixed[at..at + n]);
+        let out = &mut out[first - columns.start..][..n];
+        for i in 0..n {
+            let whole = w1[i].wrapping_sub(w0[i]);
+            let middle = m1[i].wrapping_sub(m0[i]);
+            let right = whole.wrapping_sub(middle.wrapping_mul(3));
+            let down = d1[i].wrapping_sub(d0[i]);
+            let mixed = a1[i].wrapping_sub(a0[i]).wrapping_sub(b1[i].wrapping_sub(b0[i]));
+            out[i] = determinant(right, down, mixed);
+        }
+    }
+}
+
+impl Stack for Determinants<'_> {
+    fn len(&self) -> usize {
+        self.filters.len()
+    }
+
+    fn margin(&self) -> usize {
+        self.margin
+    }
+
+    fn load(&mut self, tile: &Tile) {
+        self.held = tile.grown(self.margin, &self.window);
+        let columns = self.held.columns.len();
+        self.grey.resize(columns, 0.0);
+        self.integral.resize(columns * self.held.rows.len(), 0);
+        let mut above: &[u32] = &vec![0; columns];
+        for (row, integral) in self.held.rows.clone().zip(self.integral.chunks_exact_mut(columns)) {
+            self.window.grey(row, self.held.columns.start, &mut self.grey);
+            let mut sum = 0u32;
+            for ((integral, above), grey) in integral.iter_mut().zip(above).zip(&self.grey) {
+                sum = sum.wrapping_add((grey * self.units + 0.5) as u32);
+                *integral = above.wrapping_add(sum);
+            }
+            above = integral;
+        }
+    }
+
+    fn fill(&mut self, layer: usize, target: Target<'_>, deadline: Deadline) -> Result<(), TimedOut> {
+        let Target { tile, out, stride } = target;
+        let sides = self.filters[layer].sides();
+        for ((i, row), out) in tile.rows.clone().enumerate().zip(out.chunks_mut(stride)) {
+            if i % ROWS_PER_CHECK == 0 {
+                deadline.check()?;
+            }
+            let out = &mut out[..tile.columns.len()];
+            if self.filters[layer].third == 0 {
+                // Boxes without an inside.
+                out.fill(0.0);
+                continue;
+            }
+            self.take_differences(&sides, row);
+            self.row(&self.filters[layer], &sides, &tile.columns, out);
+        }
+        Ok(())
+    }
+
+    fn white(&self, _layer: usize) -> f64 {
+        0.0
+    }
+
+    fn slack(&self, _layer: usize) -> f32 {
+        2e-8
+    }
+
+    fn exact(&self, layer: usize, row: usize, column: usize) -> (f64, usize) {
+        let Filter { size, third, .. } = self.filters[layer];
+        if third == 0 {
+            return (0.0, 1);
+        }
+        let scale = 1.0 / (f64::from(self.units) * (size * size) as f64);
+        let [right, down, mixed] = self.boxes(layer, row, column).map(|v| v as f64 * scale);
+        (right * down - 0.81 * (mixed * mixed), 32)
+    }
+
+    /// By the sign of the Laplacian.
+    fn is_dark(&self, layer: usize, row: usize, column: usize) -> bool {
+        let [right, down, _] = self.boxes(layer, row, column);
+        right + down > 0
+    }
+}

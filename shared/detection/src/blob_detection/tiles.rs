@@ -1,0 +1,180 @@
+//! The walk over an image: tile by tile, plane by plane of the stack, with three planes in hand.
+
+use std::ops::Range;
+
+use imaging::{Deadline, TimedOut};
+
+use super::{
+    candidates::Candidates,
+    extrema::{self, Maximum, Plane},
+};
+use crate::window::Window;
+
+/// A tile is at least so large: the planes in hand stay in a core's caches.
+const MIN_ROWS: usize = 128;
+const MIN_COLUMNS: usize = 1024;
+
+/// How many additions may go into exact values, of one image: seconds. Only what is flat and noise takes so many.
+const MOST_EFFORT: usize = 1 << 31;
+
+/// A part of the window: rows and columns counted from the window's top left.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tile {
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+}
+
+impl Tile {
+    /// With `by` more on every side, as far as the window reaches.
+    pub(super) fn grown(&self, by: usize, window: &Window<'_>) -> Self {
+        let grow =
+            |range: &Range<usize>, end: usize| range.start.saturating_sub(by)..(range.end + by).min(end);
+        Self { rows: grow(&self.rows, window.height), columns: grow(&self.columns, window.width) }
+    }
+}
+
+/// Where a stack writes a plane's values for `tile`: row by row, `stride` values apart.
+pub(super) struct Target<'a> {
+    pub(super) tile: &'a Tile,
+    pub(super) out: &'a mut [f32],
+    pub(super) stride: usize,
+}
+
+/// Planes, one a scale, made for one tile at a time.
+pub(super) trait Stack {
+    /// How many planes there are.
+    fn len(&self) -> usize;
+
+    /// How far around a tile the stack looks.
+    fn margin(&self) -> usize;
+
+    /// Takes what the planes of `tile` are made from.
+    fn load(&mut self, tile: &Tile);
+
+    /// Writes plane `layer` for the tile that was loaded. Called in the order of the layers.
+    fn fill(&mut self, layer: usize, target: Target<'_>, deadline: Deadline) -> Result<(), TimedOut>;
+
+    /// The value of plane `layer` where the whole image is white: inverting the image takes a value v to this minus v.
+    fn white(&self, layer: usize) -> f64;
+
+    /// How far the values of plane `layer` may be off.
+    fn slack(&self, layer: usize) -> f32;
+
+    /// The value of plane `layer` at a pixel of the tile to double precision, and what it cost, in additions.
+    fn exact(&self, layer: usize, row: usize, column: usize) -> (f64, usize);
+
+    /// Whether what is at a maximum of a plane is dark.
+    fn is_dark(&self, layer: usize, row: usize, column: usize) -> bool;
+}
+
+/// Gathers the candidates of the whole window: `bright`, the maxima of the stack, and `dark`, those of the inverted
+/// image's stack; either is left out where it is `None`.
+pub(super) fn search(
+    window: &Window<'_>,
+    stack: &mut dyn Stack,
+    bright: &mut Option<Candidates>,
+    dark: &mut Option<Candidates>,
+    deadline: Deadline,
+) -> Result<(), TimedOut> {
+    let rows = MIN_ROWS.max(stack.margin());
+    let columns = MIN_COLUMNS.max(2 * stack.margin());
+    let mut planes = Ring::default();
+    let mut inverted = Ring::default();
+    let mut effort = Effort(MOST_EFFORT);
+    for left in (0..window.width).step_by(columns) {
+        for top in (0..window.height).step_by(rows) {
+            let tile = Tile {
+                rows: top..(top + rows).min(window.height),
+                columns: left..(left + columns).min(window.width),
+            };
+            deadline.check()?;
+            stack.load(&tile);
+            for layer in 0..=stack.len() {
+                if layer < stack.len() {
+                    planes.turn();
+                    planes.0[2].shape(&tile, window);
+                    let ring = tile.grown(1, window);
+                    stack.fill(layer, planes.0[2].target(&ring), deadline)?;
+                    deadline.check()?;
+                    if dark.is_some() {
+                        inverted.turn();
+                        inverted.0[2].invert(&planes.0[2], stack.white(layer) as f32);
+                    }
+                } else {
+                    planes.turn();
+                    inverted.turn();
+                }
+                let Some(middle) = layer.checked_sub(1) else { continue };
+                let sides = (middle > 0, layer < stack.len());
+                let slack = stack.slack(middle);
+                if let Some(bright) = bright {
+                    planes.harvest(sides, bright.floor(), slack, |maximum| {
+                        let value = |layer, row, column| stack.exact(layer, row, column);
+                        if let Some(response) = effort.settle(middle, &maximum, value) {
+                            let is_dark = stack.is_dark(middle, maximum.row, maximum.column);
+                            bright.push(maximum.row, maximum.column, middle, response, is_dark);
+                        }
+                    });
+                }
+                if let Some(dark) = dark {
+                    inverted.harvest(sides, dark.floor(), slack, |maximum| {
+                        let value = |layer, row, column| {
+                            let (value, cost) = stack.exact(layer, row, column);
+                            (stack.white(layer) - value, cost)
+                        };
+                        if let Some(response) = effort.settle(middle, &maximum, value) {
+                            dark.push(maximum.row, maximum.column, middle, response, true);
+                        }
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The plane before, the plane in question, and the plane after it.
+#[derive(Default)]
+struct Ring([Plane; 3]);
+
+impl Ring {
+    fn turn(&mut self) {
+        self.0.rotate_left(1);
+    }
+
+    /// The maxima of the middle plane; `sides` says which of the planes beside it there are.
+    fn harvest(&self, sides: (bool, bool), floor: f64, slack: f32, found: impl FnMut(Maximum)) {
+        let [before, middle, after] = &self.0;
+        let beside = [sides.0.then_some(before), sides.1.then_some(after)];
+        extrema::maxima(beside, middle, floor as f32 - slack, slack, found);
+    }
+}
+
+/// What is left to be spent on exact values.
+struct Effort(usize);
+
+impl Effort {
+    /// The response at a maximum to double precision; `None` where, looked at that closely, a neighbour surpasses it. Of
+    /// equal neighbours in a plane the first in reading order stays, where in scikit-image rounding decides; of equal
+    /// planes each has its own. When the effort is used up, the planes' values have to do.
+    fn settle(
+        &mut self,
+        layer: usize,
+        maximum: &Maximum,
+        exact: impl Fn(usize, usize, usize) -> (f64, usize),
+    ) -> Option<f64> {
+        let mut value = |[planes, rows, columns]: [i8; 3]| {
+            let place = |at: usize, step: i8| at.wrapping_add_signed(isize::from(step));
+            let (value, cost) =
+                exact(place(layer, planes), place(maximum.row, rows), place(maximum.column, columns));
+            self.0 = self.0.checked_sub(cost)?;
+            Some(value)
+        };
+        let Some(response) = value([0; 3]) else { return Some(f64::from(maximum.value)) };
+        let surpassed = maximum.rivals.iter().any(|step| {
+            let earlier = step[1..] < [0, 0][..];
+            value(*step).is_some_and(|rival| rival > response || (rival == response && earlier))
+        });
+        (!surpassed).then_some(response)
+    }
+}

@@ -1,0 +1,119 @@
+//! The part of an image that a detector looks at: all of it, or the region that was asked for.
+//!
+//! A region is as good as an image of its own: what lies outside it is not looked at, not even to smooth what lies at
+//! its border. So the findings in a region are those in the picture cut out along it, moved to where it lies.
+
+use imaging::Image;
+use jobs::algorithm::{Kind, Parameter, Rectangle};
+
+use crate::{DetectError, grey};
+
+/// The parameter that every detector has; its settings read it as `Option<Rectangle>`.
+pub(crate) const REGION: Parameter = Parameter {
+    name: "region",
+    summary: "The rectangle that is searched, all of it within the image; without it, the whole image. Nothing \
+              outside it is looked at, and coordinates stay those of the whole image.",
+    unit: Some("px"),
+    kind: Kind::Rectangle,
+};
+
+/// A rectangle of an image. Neither side is zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pixels: &'a [[u8; 4]],
+    /// Pixels from one row of the image to the next.
+    stride: usize,
+    left: usize,
+    top: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl<'a> Window<'a> {
+    /// The region of an image, or the whole of it.
+    ///
+    /// # Errors
+    /// [`DetectError::OutsideImage`] where any of the region lies outside.
+    pub(crate) fn of(image: &'a Image, region: Option<Rectangle>) -> Result<Self, DetectError> {
+        let [width, height] = [image.width(), image.height()];
+        let region = region.unwrap_or(Rectangle { x: 0, y: 0, width, height });
+        let fits = |start: u32, length: u32, end: u32| {
+            length > 0 && start.checked_add(length).is_some_and(|reach| reach <= end)
+        };
+        if !(fits(region.x, region.width, width) && fits(region.y, region.height, height)) {
+            return Err(DetectError::OutsideImage { region, image: [width, height] });
+        }
+        Ok(Window {
+            pixels: image.rgba().as_chunks::<4>().0,
+            stride: width as usize,
+            left: region.x as usize,
+            top: region.y as usize,
+            width: region.width as usize,
+            height: region.height as usize,
+        })
+    }
+
+    /// The whole of an image.
+    #[cfg(test)]
+    pub(crate) fn whole(image: &'a Image) -> Self {
+        Self::of(image, None).unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// A row of pixels; `row` counts from the window's top.
+    pub(crate) fn row(&self, row: usize) -> &'a [[u8; 4]] {
+        &self.pixels[(self.top + row) * self.stride + self.left..][..self.width]
+    }
+
+    /// Fills `out` with the grey (see `grey`) of a row's pixels from `column` on.
+    pub(crate) fn grey(&self, row: usize, column: usize, out: &mut [f32]) {
+        grey::luma(self.row(row)[column..].as_flattened(), out);
+    }
+
+    /// Whether all pixels are equal; looks no farther than the first that differs.
+    pub(crate) fn is_of_one_colour(&self) -> bool {
+        let first = self.row(0)[0];
+        (0..self.height).all(|row| self.row(row).iter().all(|pixel| *pixel == first))
+    }
+
+    /// A place in the window as a place in the image.
+    pub(crate) fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        (x + self.left as f64, y + self.top as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(width: u32, height: u32) -> Image {
+        let rgba = (0..width * height).flat_map(|i| [i as u8, 0, 0, 255]).collect();
+        Image::new(width, height, rgba).expect("four bytes a pixel")
+    }
+
+    fn rectangle([x, y, width, height]: [u32; 4]) -> Rectangle {
+        Rectangle { x, y, width, height }
+    }
+
+    #[test]
+    fn a_region_is_the_pixels_in_it() {
+        let image = numbered(7, 5);
+        let window = Window::of(&image, Some(rectangle([2, 1, 3, 4]))).expect("it lies inside");
+        assert_eq!((window.width, window.height), (3, 4));
+        let rows: Vec<Vec<u8>> = (0..4).map(|y| window.row(y).iter().map(|p| p[0]).collect()).collect();
+        assert_eq!(rows, [[9, 10, 11], [16, 17, 18], [23, 24, 25], [30, 31, 32]]);
+        assert_eq!(window.place(0.5, 1.5), (2.5, 2.5));
+        let whole = Window::whole(&image);
+        assert_eq!((whole.width, whole.height, whole.row(4)[6][0]), (7, 5, 34));
+    }
+
+    #[test]
+    fn what_reaches_beyond_the_image_is_refused() {
+        let image = numbered(7, 5);
+        for region in [[7, 0, 1, 1], [0, 900, 1, 1], [0, 0, 8, 5], [5, 0, 3, 5], [0, 4, 7, 2], [u32::MAX; 4]]
+        {
+            let refused = Window::of(&image, Some(rectangle(region))).err().expect("it must be refused");
+            assert_eq!(refused.code(), "region_outside_image");
+            assert!(refused.to_string().contains("7 × 5"), "{refused}");
+        }
+    }
+}
