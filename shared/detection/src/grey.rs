@@ -1,5 +1,7 @@
 //! Grey as scikit-image's `rgb2gray(rgba2rgb(image))` defines it.
 
+use crate::kernels::wide;
+
 /// How many steps grey has from 0 to 1 where pixels are opaque.
 pub(crate) const UNITS: f32 = 2_550_000.0;
 
@@ -10,16 +12,67 @@ pub(crate) const UNITS: f32 = 2_550_000.0;
 /// pixels give equal or mirrored grey to the last bit.
 pub(crate) fn luma(rgba: &[u8], out: &mut [f32]) {
     for (grey, pixel) in out.iter_mut().zip(rgba.as_chunks::<4>().0) {
-        let [r, g, b, a] = *pixel;
-        let luma = f32::from(r) * 2125.0 + f32::from(g) * 7154.0 + f32::from(b) * 721.0;
-        let a = f32::from(a);
+        let luma = weighted(*pixel);
+        let a = f32::from(pixel[3]);
         *grey = (luma * a + UNITS * (255.0 - a)) / (UNITS * 255.0);
     }
+}
+
+/// Fills `out` with the same grey, rounded to 0 to 255, halves upwards.
+pub(crate) fn bytes(rgba: &[u8], out: &mut [u8]) {
+    let pixels = rgba.as_chunks::<4>().0;
+    wide(
+        #[inline(always)]
+        || {
+            if pixels.iter().fold(255, |all, pixel| all & pixel[3]) == 255 {
+                for (grey, pixel) in out.iter_mut().zip(pixels) {
+                    // A half and a little more, so that what is just a whole number stays above it.
+                    let luma = weighted(*pixel) + 5000.5;
+                    *grey = (luma * 1e-4) as u8;
+                }
+            } else {
+                for (grey, pixel) in out.iter_mut().zip(pixels) {
+                    let (luma, a) = (weighted(*pixel) as u32, u32::from(pixel[3]));
+                    let white = UNITS as u32;
+                    *grey = ((luma * a + white * (255 - a) + white / 2) / white) as u8;
+                }
+            }
+        },
+    );
+}
+
+/// 10,000 times the luma of a pixel of 0 to 255: a whole number.
+#[inline(always)]
+fn weighted([r, g, b, _]: [u8; 4]) -> f32 {
+    f32::from(r) * 2125.0 + f32::from(g) * 7154.0 + f32::from(b) * 721.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_rounded_grey() {
+        let mut pixels = Vec::new();
+        for i in 0..200_000u32 {
+            let [r, g, b, a] = i.wrapping_mul(2_654_435_761).to_le_bytes();
+            pixels.push([r, g, b, if i < 100_000 { 255 } else { a }]);
+        }
+        for pixels in [&pixels[..100_000], &pixels[100_000..]] {
+            let mut grey = vec![0; pixels.len()];
+            bytes(pixels.as_flattened(), &mut grey);
+            for ([r, g, b, a], is) in pixels.iter().zip(grey) {
+                let luma = u64::from(*r) * 2125 + u64::from(*g) * 7154 + u64::from(*b) * 721;
+                let (a, white) = (u64::from(*a), 2_550_000);
+                let expected = (2 * (luma * a + white * (255 - a)) + white) / (2 * white);
+                assert_eq!(u64::from(is), expected, "{r} {g} {b} {a}");
+            }
+        }
+        let greys: Vec<[u8; 4]> = (0..=255).map(|v| [v, v, v, 255]).collect();
+        let mut same = [0; 256];
+        bytes(greys.as_flattened(), &mut same);
+        assert!(same.iter().zip(0..=255).all(|(is, v)| *is == v), "grey stays as it is");
+    }
 
     #[test]
     fn weights_and_alpha_are_those_of_scikit_image() {

@@ -69,6 +69,11 @@ impl<'a> Window<'a> {
         grey::luma(self.row(row)[column..].as_flattened(), out);
     }
 
+    /// Fills `out` with the grey of a row's pixels, rounded to 0 to 255.
+    pub(crate) fn bytes(&self, row: usize, out: &mut [u8]) {
+        grey::bytes(self.row(row).as_flattened(), out);
+    }
+
     /// Whether all pixels are equal; looks no farther than the first that differs.
     pub(crate) fn is_of_one_colour(&self) -> bool {
         let first = self.row(0)[0];
