@@ -17,8 +17,8 @@
 //! candidates whose Laplacian has that sign.
 //!
 //! The stack is never whole. The image is worked in tiles of about a thousand pixels, with as much around them as the
-//! kernels reach, and of a tile three planes of the stack are held at a time: memory does not grow with the image, and
-//! where a tile ends changes nothing of what it contains.
+//! kernels reach, and of a tile three planes of the stack are held at a time: memory does not grow with the image (but for
+//! `doh`, see `hessian`), and where a tile ends changes nothing of what it contains.
 
 mod candidates;
 mod extrema;
@@ -224,17 +224,19 @@ fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<V
             &mut dog
         }
         Method::Doh => {
-            doh = hessian::Determinants::new(window, &sigmas);
+            doh = hessian::Determinants::new(window, &sigmas, deadline)?;
             &mut doh
         }
     };
     let [bright, dark] = settings.sides();
-    let side = |wanted: bool| wanted.then(|| candidates::Candidates::above(settings.least()));
+    let side = |wanted: bool| {
+        wanted.then(|| candidates::Candidates::above(settings.least(), settings.threshold_rel))
+    };
     let (mut bright, mut dark) = (side(bright), side(dark));
     tiles::search(&window, stack, &mut bright, &mut dark, deadline)?;
     let mut blobs = Vec::new();
     for candidates in [bright, dark].into_iter().flatten() {
-        let candidates = candidates.sorted(settings.threshold_rel);
+        let candidates = candidates.sorted();
         let kept: Vec<Candidate> = match (settings.method, settings.polarity) {
             (Method::Doh, Some(Polarity::Bright)) => candidates.into_iter().filter(|c| !c.is_dark).collect(),
             (Method::Doh, Some(Polarity::Dark)) => candidates.into_iter().filter(|c| c.is_dark).collect(),

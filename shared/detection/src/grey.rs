@@ -41,6 +41,22 @@ pub(crate) fn bytes(rgba: &[u8], out: &mut [u8]) {
     );
 }
 
+/// Fills `out` with the same grey in double precision, to the last bit as scikit-image has it where NumPy's product of a
+/// matrix and a vector fuses multiplications with additions.
+pub(crate) fn exact(rgba: &[u8], out: &mut [f64]) {
+    wide(
+        #[inline(always)]
+        || {
+            for (grey, pixel) in out.iter_mut().zip(rgba.as_chunks::<4>().0) {
+                let [r, g, b, a] = pixel.map(|v| f64::from(v) * (1.0 / 255.0));
+                let over_white = |c: f64| if a < 1.0 { 1.0 - a + a * c } else { c };
+                let [r, g, b] = [r, g, b].map(over_white);
+                *grey = b.mul_add(0.0721, r.mul_add(0.2125, g * 0.7154));
+            }
+        },
+    );
+}
+
 /// 10,000 times the luma of a pixel of 0 to 255: a whole number.
 #[inline(always)]
 fn weighted([r, g, b, _]: [u8; 4]) -> f32 {
@@ -83,6 +99,11 @@ mod tests {
         // rgb2gray(rgba2rgb(…)) of scikit-image 0.26 gives the last two.
         for (is, expected) in grey.into_iter().zip([1.0, 0.0, 0.2125, 0.534_644_95, 1.0]) {
             assert!((is - expected).abs() < 1e-6, "{is} is not {expected}");
+        }
+        let mut exact = [0.0; 5];
+        super::exact(pixels.as_flattened(), &mut exact);
+        for (is, expected) in exact.into_iter().zip([1.0, 0.0, 0.2125, 0.534_644_95, 1.0]) {
+            assert!((is - expected).abs() < 1e-8, "{is} is not {expected}");
         }
     }
 }

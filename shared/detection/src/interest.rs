@@ -14,6 +14,7 @@ use crate::{DetectError, Detector, poi_detection};
 pub fn interest(image: &Image, deadline: Deadline) -> Result<Vec<PointOfInterest>, TimedOut> {
     let parameters = json!({
         "method": "harris", "max_points": 300, "min_distance": 3, "sigma": 1.0, "threshold": 0.0001, "k": 0.05,
+        "subpixel": true,
     });
     let parameters = Parameters(parameters.as_object().cloned().unwrap_or_default());
     match poi_detection::Algorithm.detect(image, &parameters, deadline) {

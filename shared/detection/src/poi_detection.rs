@@ -2,7 +2,7 @@
 //!
 //! `harris` and `shi_tomasi`: with equal parameters the answer is that of scikit-image 0.26's
 //! `corner_peaks(corner_harris(grey, k=k, sigma=sigma), min_distance, threshold_rel=threshold, num_peaks=…)`, or of
-//! `corner_shi_tomasi`, and then refined to a fraction of a pixel:
+//! `corner_shi_tomasi`:
 //!
 //! 1. Grey in 0 to 1 (see `grey`). Beyond the image it is 0, as in scikit-image (`mode="constant"`): an image's own
 //!    border is a step, which takes part in the maximum that `threshold` is relative to.
@@ -11,7 +11,8 @@
 //!    (`tensor`).
 //! 4. Peaks (see `peaks`): maxima of a square, above `threshold` times the greatest response, `min_distance` away from
 //!    each other and from the border, in descending order of response; the first `max_points`.
-//! 5. A quadratic through the 3 × 3 neighbourhood moves each by at most half a pixel.
+//! 5. With `subpixel`, a quadratic through the 3 × 3 neighbourhood moves each by at most half a pixel; without it they are
+//!    at the centres of their pixels, as in scikit-image.
 //!
 //! `fast` and `orb` work on the same grey, rounded to 0 to 255, and give OpenCV 5's `FAST(grey, fast_threshold, true)`
 //! and the keypoints of `ORB` (`nfeatures` is `max_points`), each in descending order of response (`fast`, `orb`).
@@ -30,8 +31,7 @@ use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Schema,
-    peaks::{self, Peak, Response},
+    Class, Column, DetectError, Detector, Digits, Findings, Schema, peaks,
     window::{self, Window},
 };
 
@@ -94,6 +94,13 @@ pub(crate) static SPECIFICATION: Specification = Specification {
             kind: Kind::Number { min: 0.01, max: 0.25, default: Some(0.05) },
         },
         Parameter {
+            name: "subpixel",
+            summary: "harris and shi_tomasi: whether each point is moved to where its response peaks between the \
+                      centres of pixels, by at most half a pixel.",
+            unit: None,
+            kind: Kind::Flag { default: Some(false) },
+        },
+        Parameter {
             name: "fast_threshold",
             summary: "fast and orb: by more than so many of 255 levels of grey the arc differs from its centre. \
                       Without it, 10 (fast) or 20 (orb).",
@@ -149,6 +156,7 @@ struct Settings {
     sigma: f64,
     threshold: f32,
     k: f32,
+    subpixel: bool,
     fast_threshold: Option<u8>,
     scale_factor: f32,
     levels: usize,
@@ -200,16 +208,11 @@ fn tensor_corners(
     let Settings { sigma, min_distance, threshold, max_points, .. } = *settings;
     let response = tensor::respond(window, measure, sigma, deadline)?;
     for peak in peaks::find(&response, min_distance, threshold, max_points, deadline)? {
-        let (x, y) = position(&response, &peak);
-        let (x, y) = window.place(x, y);
+        let (dx, dy) = if settings.subpixel { response.refine(&peak) } else { (0.0, 0.0) };
+        let (x, y) = window.place(f64::from(peak.column) + 0.5 + dx, f64::from(peak.row) + 0.5 + dy);
         findings.push(x, y, [f64::from(peak.response)]);
     }
     Ok(findings)
-}
-
-fn position(response: &Response, peak: &Peak) -> (f64, f64) {
-    let (dx, dy) = response.refine(peak);
-    (f64::from(peak.column) + 0.5 + dx, f64::from(peak.row) + 0.5 + dy)
 }
 
 fn fast_corners(

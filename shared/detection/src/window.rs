@@ -69,6 +69,11 @@ impl<'a> Window<'a> {
         grey::luma(self.row(row)[column..].as_flattened(), out);
     }
 
+    /// Fills `out` with the grey of a row's pixels in double precision (see `grey`).
+    pub(crate) fn exact_grey(&self, row: usize, out: &mut [f64]) {
+        grey::exact(self.row(row).as_flattened(), out);
+    }
+
     /// Fills `out` with the grey of a row's pixels, rounded to 0 to 255.
     pub(crate) fn bytes(&self, row: usize, out: &mut [u8]) {
         grey::bytes(self.row(row).as_flattened(), out);

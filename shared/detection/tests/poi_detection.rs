@@ -2,42 +2,20 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests are tests")]
 
-use std::path::Path;
+mod common;
 
-use detection::{DetectError, Findings, detector};
-use imaging::{Deadline, Image, Limits, Source};
-use jobs::algorithm::Parameters;
+use std::collections::BTreeMap;
+
+use common::{Held, brighter, detect, image, mirrored, noise, on_black, open, reference, soft_noise, turned};
+use imaging::Image;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-fn parameters(value: Value) -> Parameters {
-    serde_json::from_value(value).expect("an object")
-}
-
-fn detect(image: &Image, given: Value) -> Result<Findings, DetectError> {
-    let detector = detector("poi_detection").expect("registered");
-    detector.detect(image, &parameters(given), Deadline::none())
-}
-
 /// (x, y, response) of each point.
 fn points(image: &Image, given: Value) -> Vec<(f64, f64, f64)> {
-    let findings = detect(image, given).expect("parameters in range");
+    let findings = detect("poi_detection", image, given);
     findings.entries().map(|e| (e.x, e.y, e.values[0])).collect()
-}
-
-fn image(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 4]) -> Image {
-    let rgba = (0..width * height).flat_map(|i| pixel(i % width, i / width)).collect();
-    Image::new(width as u32, height as u32, rgba).expect("four bytes a pixel")
-}
-
-/// The pixels moved: pixel (x, y) of the result is that of `image` at `from(x, y)`.
-fn moved(image: &Image, width: usize, height: usize, from: impl Fn(usize, usize) -> (usize, usize)) -> Image {
-    let pixels = image.rgba().as_chunks::<4>().0;
-    self::image(width, height, |x, y| {
-        let (x, y) = from(x, y);
-        pixels[y * image.width() as usize + x]
-    })
 }
 
 /// A white rectangle from (left, top) up to, not including, (right, bottom).
@@ -74,7 +52,7 @@ fn the_corners_of_a_white_square_on_black() {
 #[test]
 fn where_the_fields_of_a_board_meet() {
     let board = image(120, 120, |x, y| if (x / 24 + y / 24) % 2 == 0 { [255; 4] } else { [0, 0, 0, 255] });
-    let found = points(&board, json!({}));
+    let found = points(&board, json!({"subpixel": true}));
     assert_eq!(found.len(), 16, "{found:?}");
     for (x, y, _) in found {
         let off = |v: f64| (v / 24.0 - (v / 24.0).round()).abs() * 24.0;
@@ -113,64 +91,54 @@ fn points_keep_their_distance_from_each_other_and_from_the_border() {
 struct Reference {
     image: String,
     parameters: Value,
-    points: Vec<(u32, u32, f64)>,
+    points: Vec<Vec<f64>>,
 }
 
-fn references() -> Vec<Reference> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/poi_detection.json");
-    serde_json::from_slice(&std::fs::read(file).expect("the fixture")).expect("the fixture parses")
-}
-
-fn open(name: &str) -> Image {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references").join(name);
-    let bytes = std::fs::read(file).expect("the image");
-    let source = Source::open(bytes, &Limits::default(), Deadline::none()).expect("it opens");
-    source.image().expect("it decodes").clone()
-}
-
-/// At least 99 % of scikit-image's points within a pixel and with the same response, at most 1 % more, and on average
-/// within 0.3 pixels, as far as whole pixels let that be seen: refinement moves a point by half a pixel at most.
+/// harris and shi_tomasi by scikit-image, fast and orb by OpenCV: the same places, with the same response, and for orb the
+/// same angle and level.
 #[test]
-fn the_points_are_those_of_scikit_image() {
-    let (mut expected, mut matched, mut found, mut same_order) = (0, 0, 0, 0);
-    for Reference { image, parameters, points: reference } in references() {
-        let is = points(&open(&image), parameters.clone());
-        let near = |(column, row, response): &(u32, u32, f64)| {
-            is.iter().any(|(x, y, r)| {
-                (x - f64::from(*column) - 0.5).abs() <= 0.501
-                    && (y - f64::from(*row) - 0.5).abs() <= 0.501
-                    && (r - response).abs() <= 1e-3 * response.abs()
+fn the_points_are_those_of_the_reference() {
+    let mut methods: BTreeMap<String, Held> = BTreeMap::new();
+    for Reference { image, parameters, points: expected } in reference("poi_detection.json") {
+        let findings = detect("poi_detection", &open(&image), parameters.clone());
+        let found: Vec<[f64; 2]> = findings.entries().map(|entry| [entry.x, entry.y]).collect();
+        let places: Vec<[f64; 2]> = expected.iter().map(|point| [point[0] + 0.5, point[1] + 0.5]).collect();
+        let held = Held::of(&places, &found);
+        println!("{image} {parameters}: {held:?}");
+        assert!(held.is_close(), "{image} {parameters}: {held:?}");
+        let equal = |point: &&Vec<f64>| {
+            findings.entries().any(|entry| {
+                let near = (entry.x - 0.5 - point[0]).hypot(entry.y - 0.5 - point[1]) < 1e-3;
+                let angle = |angle: &f64| {
+                    let off = (entry.values[1] - angle).abs();
+                    off.min(360.0 - off) < 0.5
+                };
+                near && (entry.values[0] - point[2]).abs() <= 1e-3 * point[2].abs()
+                    && point.get(3).is_none_or(angle)
+                    && point.get(4).is_none_or(|octave| entry.values[2] == *octave)
             })
         };
-        let hits = reference.iter().filter(|point| near(point)).count();
-        println!("{image} {parameters}: {hits} of {}, {} found", reference.len(), is.len());
-        assert!(hits * 100 >= reference.len() * 99, "{image} {parameters}: {hits} of {}", reference.len());
-        assert!(is.len() * 100 <= reference.len() * 101, "{image} {parameters}: {} found", is.len());
-        same_order +=
-            reference.iter().zip(&is).filter(|(a, b)| (a.2 - b.2).abs() <= 1e-3 * a.2.abs()).count();
-        (expected, matched, found) = (expected + reference.len(), matched + hits, found + is.len());
+        let equal = expected.iter().filter(equal).count();
+        assert!(equal * 100 >= expected.len() * 99, "{image} {parameters}: {equal} of {}", expected.len());
+        let method = parameters.get("method").map_or_else(|| "harris".to_owned(), Value::to_string);
+        methods.entry(method).or_default().add(held);
     }
-    println!(
-        "{matched} of {expected} points of scikit-image, {same_order} in the same place of the order; {found} found"
-    );
-    assert!(expected > 1000, "the fixture has points");
+    assert_eq!(methods.len(), 4);
+    assert!(methods.values().all(|held| held.expected > 500), "{methods:?}");
 }
 
-fn noise(width: usize, height: usize, seed: u64) -> Image {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let rgba = (0..width * height)
-        .flat_map(|_| {
-            let [r, g, b, ..] = next();
-            [r, g, b, 255]
-        })
-        .collect();
-    Image::new(width as u32, height as u32, rgba).expect("four bytes a pixel")
+/// By half a pixel at most, and to where the response's quadratic peaks, not its pixel.
+#[test]
+fn subpixel_moves_points_within_their_pixel() {
+    let image = open("shapes.png");
+    let pixels = points(&image, json!({}));
+    let refined = points(&image, json!({"subpixel": true}));
+    assert_eq!(pixels.len(), refined.len());
+    for ((x, y, r), (u, v, s)) in pixels.iter().zip(&refined) {
+        assert!(x.fract() == 0.5 && y.fract() == 0.5 && r == s, "({x}, {y})");
+        assert!((x - u).abs() <= 0.5 && (y - v).abs() <= 0.5, "({x}, {y}) to ({u}, {v})");
+    }
+    assert_ne!(pixels, refined);
 }
 
 /// Holds when both have the same points, in any order, to a hundredth of a pixel.
@@ -194,46 +162,67 @@ fn choices() -> impl Strategy<Value = Value> {
         |(harris, min_distance, sigma, threshold)| {
             let method = if harris { "harris" } else { "shi_tomasi" };
             json!({"method": method, "min_distance": min_distance, "sigma": sigma, "threshold": threshold,
-               "max_points": 10_000})
+               "max_points": 10_000, "subpixel": true})
         },
     )
+}
+
+/// FAST, and ORB on one level: the steps of a pyramid do not divide every image evenly.
+fn circles() -> impl Strategy<Value = Value> {
+    (any::<bool>(), 1u32..60).prop_map(|(fast, threshold)| {
+        let method = if fast { "fast" } else { "orb" };
+        json!({"method": method, "fast_threshold": threshold, "max_points": 100_000, "levels": 1})
+    })
+}
+
+fn any_method() -> impl Strategy<Value = Value> {
+    prop_oneof![choices(), circles()]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mirroring_mirrors_the_points(seed in any::<u64>(), w in 20usize..90, h in 20usize..70, given in choices()) {
+    fn mirroring_mirrors_the_points(
+        seed in any::<u64>(), w in 20usize..90, h in 20usize..80, given in any_method(),
+    ) {
         let original = noise(w, h, seed);
         let expected = points(&original, given.clone());
-        let mirrored = moved(&original, w, h, |x, y| (w - 1 - x, y));
-        same(points(&mirrored, given), expected.into_iter().map(|(x, y, r)| (w as f64 - x, y, r)).collect())?;
+        let expected = expected.into_iter().map(|(x, y, r)| (w as f64 - x, y, r)).collect();
+        same(points(&mirrored(&original), given), expected)?;
     }
 
     #[test]
-    fn turning_turns_the_points(seed in any::<u64>(), w in 20usize..90, h in 20usize..70, given in choices()) {
+    fn turning_turns_the_points(
+        seed in any::<u64>(), w in 20usize..90, h in 20usize..80, given in any_method(),
+    ) {
         let original = noise(w, h, seed);
         let expected = points(&original, given.clone());
-        // A quarter turn clockwise: what was at the left is at the top.
-        let turned = moved(&original, h, w, |x, y| (y, h - 1 - x));
-        same(points(&turned, given), expected.into_iter().map(|(x, y, r)| (h as f64 - y, x, r)).collect())?;
+        let expected = expected.into_iter().map(|(x, y, r)| (h as f64 - y, x, r)).collect();
+        same(points(&turned(&original), given), expected)?;
     }
 
     #[test]
     fn shifting_on_black_shifts_the_points(
-        seed in any::<u64>(), dx in 0usize..60, dy in 0usize..40, given in choices(),
+        seed in any::<u64>(), dx in 0usize..60, dy in 0usize..40, given in any_method(),
     ) {
         let patch = noise(50, 40, seed);
-        let pixels = patch.rgba().as_chunks::<4>().0.to_vec();
-        let at = |left: usize, top: usize| {
-            image(200, 160, |x, y| {
-                let inside = (left..left + 50).contains(&x) && (top..top + 40).contains(&y);
-                if inside { pixels[(y - top) * 50 + x - left] } else { [0, 0, 0, 255] }
-            })
-        };
+        let at = |left, top| on_black(&patch, [200, 160], [left, top]);
         let expected = points(&at(40, 40), given.clone());
         prop_assert!(!expected.is_empty());
         let shifted = expected.into_iter().map(|(x, y, r)| (x + dx as f64, y + dy as f64, r)).collect();
         same(points(&at(40 + dx, 40 + dy), given), shifted)?;
+    }
+
+    /// Every column, on every level. Harris and Shi–Tomasi see the step from the image to the black around it.
+    #[test]
+    fn brightness_changes_nothing_for_fast_and_orb(
+        seed in any::<u64>(), by in 1u8..56, fast in any::<bool>(), threshold in 1u32..60,
+    ) {
+        let original = soft_noise(140, 120, seed);
+        let method = if fast { "fast" } else { "orb" };
+        let given = json!({"method": method, "fast_threshold": threshold});
+        let expected = detect("poi_detection", &original, given.clone());
+        prop_assert_eq!(detect("poi_detection", &brighter(&original, by), given), expected);
     }
 }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests are tests")]
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 
 use detection::{Context, Detector, Findings, Form, catalogue, detector, detectors};
 use imaging::{Deadline, Image};
 use jobs::algorithm::{Kind, Parameters, Run};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn image(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Image {
@@ -194,6 +195,71 @@ fn a_region_is_searched_as_if_it_were_the_image() {
                 detector.detect(&whole, &parameters, Deadline::none()).expect_err("it reaches beyond");
             assert_eq!(error.code(), "region_outside_image");
         }
+    }
+}
+
+/// A value of that kind, in range.
+fn value_of(kind: &'static Kind) -> BoxedStrategy<Value> {
+    match *kind {
+        Kind::Integer { min, max, .. } => {
+            // Small ones as often as large ones.
+            prop_oneof![min..=max, min..=max.min(min + 20)].prop_map(Value::from).boxed()
+        }
+        Kind::Number { min, max, .. } => {
+            prop_oneof![min..=max, min..=max.min(min + 5.0)].prop_map(Value::from).boxed()
+        }
+        Kind::Choice { values, .. } | Kind::Choices { values } => {
+            proptest::sample::select(values).prop_map(Value::from).boxed()
+        }
+        Kind::Colour => Just(json!("#123456")).boxed(),
+        Kind::Flag { .. } => any::<bool>().prop_map(Value::from).boxed(),
+        Kind::Rectangle => (0u32..60, 0u32..60, 1u32..90, 1u32..90)
+            .prop_map(|(x, y, width, height)| json!({"x": x, "y": y, "width": width, "height": height}))
+            .boxed(),
+    }
+}
+
+/// Some of a detector's parameters, with any values in range.
+fn any_parameters(detector: &'static dyn Detector) -> impl Strategy<Value = Parameters> {
+    let parameters = detector.specification().parameters;
+    let values: Vec<_> = parameters.iter().map(|p| proptest::option::of(value_of(&p.kind))).collect();
+    values.prop_map(|values| {
+        let given = parameters.iter().zip(values);
+        Parameters(given.filter_map(|(p, value)| Some((p.name.to_owned(), value?))).collect())
+    })
+}
+
+/// The number of a detector, and parameters for it.
+fn any_run() -> impl Strategy<Value = (usize, Parameters)> {
+    (0..detectors().len()).prop_flat_map(|i| any_parameters(detectors()[i]).prop_map(move |given| (i, given)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_parameters_in_range_make_it_panic_hang_or_leave_its_region(
+        (i, given) in any_run(),
+        width in 1u32..130, height in 1u32..110, block in 1u32..9, seed in any::<u32>(),
+    ) {
+        let image = image(width, height, |x, y| noise((x / block) ^ seed, y / block));
+        let detector = detectors()[i];
+        let start = Instant::now();
+        let region = given.0.get("region").cloned().filter(|region| !region.is_null());
+        let of_region = |name: &str| region.as_ref().and_then(|region| region[name].as_f64());
+        match detector.detect(&image, &given, Deadline::none()) {
+            Ok(findings) => {
+                check_findings(&format!("{} {:?}", detector.specification().name, given.0), &findings, &image);
+                let [left, top] = ["x", "y"].map(|name| of_region(name).unwrap_or(0.0));
+                let right = left + of_region("width").unwrap_or(width.into());
+                let bottom = top + of_region("height").unwrap_or(height.into());
+                for entry in findings.entries() {
+                    prop_assert!((left..=right).contains(&entry.x) && (top..=bottom).contains(&entry.y));
+                }
+            }
+            Err(error) => prop_assert_eq!(error.code(), "region_outside_image"),
+        }
+        prop_assert!(start.elapsed().as_secs() < 30, "it took {:?}", start.elapsed());
     }
 }
 

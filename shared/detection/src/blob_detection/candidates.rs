@@ -24,16 +24,20 @@ impl Candidate {
     }
 }
 
-/// The candidates above a floor, which rises where there are too many.
+/// The candidates above a floor, which rises with the strongest and where there are too many.
 pub(super) struct Candidates {
     floor: f64,
+    /// The least part of the strongest response.
+    part: Option<f64>,
+    strongest: f64,
     most: usize,
     list: Vec<Candidate>,
 }
 
 impl Candidates {
-    pub(super) fn above(threshold: f64) -> Self {
-        Self { floor: threshold, most: MOST, list: Vec::new() }
+    /// Those above `threshold`, and above `part` times the strongest.
+    pub(super) fn above(threshold: f64, part: Option<f64>) -> Self {
+        Self { floor: threshold, part, strongest: 0.0, most: MOST, list: Vec::new() }
     }
 
     /// What is not above this is of no interest.
@@ -45,6 +49,8 @@ impl Candidates {
         if response > self.floor {
             let [row, column, layer] = [row, column, layer].map(|v| v as u32);
             self.list.push(Candidate { row, column, layer, is_dark, response });
+            self.strongest = self.strongest.max(response);
+            self.floor = self.floor.max(self.part.map_or(0.0, |part| part * self.strongest));
         }
         if self.list.len() >= 2 * self.most {
             let (_, weakest, _) = self.list.select_nth_unstable_by(self.most, Candidate::order);
@@ -53,11 +59,11 @@ impl Candidates {
         }
     }
 
-    /// Those above `threshold_rel` times the strongest, strongest first.
-    pub(super) fn sorted(mut self, threshold_rel: Option<f64>) -> Vec<Candidate> {
+    /// What was asked for, strongest first.
+    pub(super) fn sorted(mut self) -> Vec<Candidate> {
         self.list.sort_unstable_by(Candidate::order);
         self.list.truncate(self.most);
-        if let (Some(part), Some(strongest)) = (threshold_rel, self.list.first()) {
+        if let (Some(part), Some(strongest)) = (self.part, self.list.first()) {
             let threshold = part * strongest.response;
             let above = self.list.partition_point(|candidate| candidate.response > threshold);
             self.list.truncate(above);
@@ -75,9 +81,9 @@ mod tests {
         let responses: Vec<f64> =
             (0..5000u32).map(|i| f64::from(i.wrapping_mul(2_654_435_761) % 700)).collect();
         let gather = |order: &mut dyn Iterator<Item = usize>| {
-            let mut few = Candidates { floor: 0.0, most: 100, list: Vec::new() };
+            let mut few = Candidates { most: 100, ..Candidates::above(0.0, None) };
             order.for_each(|i| few.push(i, 7, 1, responses[i], false));
-            few.sorted(None)
+            few.sorted()
         };
         let mut all: Vec<usize> = (0..5000).filter(|i| responses[*i] > 0.0).collect();
         all.sort_by(|a, b| responses[*b].total_cmp(&responses[*a]).then(a.cmp(b)));
@@ -88,11 +94,11 @@ mod tests {
 
     #[test]
     fn thresholds_are_passed_not_met() {
-        let mut some = Candidates::above(0.25);
+        let mut some = Candidates::above(0.25, Some(0.5));
         for (i, response) in [0.25, 0.5, 1.0, 0.26].into_iter().enumerate() {
             some.push(i, 0, 0, response, false);
         }
-        let rows: Vec<u32> = some.sorted(Some(0.5)).iter().map(|c| c.row).collect();
+        let rows: Vec<u32> = some.sorted().iter().map(|c| c.row).collect();
         assert_eq!(rows, [2]);
     }
 }

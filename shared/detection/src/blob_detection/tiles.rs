@@ -63,6 +63,11 @@ pub(super) trait Stack {
     /// The value of plane `layer` at a pixel of the tile to double precision, and what it cost, in additions.
     fn exact(&self, layer: usize, row: usize, column: usize) -> (f64, usize);
 
+    /// Whether [`Stack::exact`] is scikit-image's value to the last bit, so that what is equal here is equal there.
+    fn is_exact_to_the_bit(&self) -> bool {
+        false
+    }
+
     /// Whether what is at a maximum of a plane is dark.
     fn is_dark(&self, layer: usize, row: usize, column: usize) -> bool;
 }
@@ -80,7 +85,7 @@ pub(super) fn search(
     let columns = MIN_COLUMNS.max(2 * stack.margin());
     let mut planes = Ring::default();
     let mut inverted = Ring::default();
-    let mut effort = Effort(MOST_EFFORT);
+    let mut effort = Effort { left: MOST_EFFORT, keeps_ties: stack.is_exact_to_the_bit() };
     for left in (0..window.width).step_by(columns) {
         for top in (0..window.height).step_by(rows) {
             let tile = Tile {
@@ -150,29 +155,35 @@ impl Ring {
     }
 }
 
-/// What is left to be spent on exact values.
-struct Effort(usize);
+/// What goes into exact values.
+struct Effort {
+    /// So many additions may still be spent.
+    left: usize,
+    /// Whether equal values are all maxima.
+    keeps_ties: bool,
+}
 
 impl Effort {
     /// The response at a maximum to double precision; `None` where, looked at that closely, a neighbour surpasses it. Of
-    /// equal neighbours in a plane the first in reading order stays, where in scikit-image rounding decides; of equal
-    /// planes each has its own. When the effort is used up, the planes' values have to do.
+    /// equal neighbours in a plane all stay where that is known to be so in scikit-image; else, where rounding decides
+    /// there, the first in reading order. Of equal planes each has its own. When the effort is used up, the planes' values have to do.
     fn settle(
         &mut self,
         layer: usize,
         maximum: &Maximum,
         exact: impl Fn(usize, usize, usize) -> (f64, usize),
     ) -> Option<f64> {
+        let keeps_ties = self.keeps_ties;
         let mut value = |[planes, rows, columns]: [i8; 3]| {
             let place = |at: usize, step: i8| at.wrapping_add_signed(isize::from(step));
             let (value, cost) =
                 exact(place(layer, planes), place(maximum.row, rows), place(maximum.column, columns));
-            self.0 = self.0.checked_sub(cost)?;
+            self.left = self.left.checked_sub(cost)?;
             Some(value)
         };
         let Some(response) = value([0; 3]) else { return Some(f64::from(maximum.value)) };
         let surpassed = maximum.rivals.iter().any(|step| {
-            let earlier = step[1..] < [0, 0][..];
+            let earlier = !keeps_ties && step[1..] < [0, 0][..];
             value(*step).is_some_and(|rival| rival > response || (rival == response && earlier))
         });
         (!surpassed).then_some(response)
