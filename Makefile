@@ -18,7 +18,7 @@ CARGO_FUZZ := cargo-fuzz@0.13.2
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: up ## start everything, submit the sample photo, show what came of it
@@ -89,6 +89,17 @@ $(BENCH_TOOLS)/installed: infra/bench/requirements.txt infra/bench/package-lock.
 
 $(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(BENCH_TOOLS)/installed
 	$(BENCH_TOOLS)/venv/bin/python infra/bench/sources.py $(@D)
+	touch $@
+
+.PHONY: bench-detection
+bench-detection: $(BENCH_TOOLS)/detection/installed ## measure detectors against scikit-image and OpenCV (BENCH=--quick)
+	cargo build --locked --release --package detection --example bench
+	$(BENCH_TOOLS)/detection/venv/bin/python infra/bench/detection.py $(BENCH_EXAMPLE) $(BENCH_TOOLS)/detection $(BENCH)
+
+$(BENCH_TOOLS)/detection/installed: infra/bench/detection.txt
+	mkdir -p $(@D)
+	python3 -m venv $(@D)/venv
+	$(@D)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/bench/detection.txt
 	touch $@
 
 FUZZ := $(CURDIR)/.local/fuzz

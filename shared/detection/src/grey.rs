@@ -24,11 +24,16 @@ pub(crate) fn bytes(rgba: &[u8], out: &mut [u8]) {
     wide(
         #[inline(always)]
         || {
-            if pixels.iter().fold(255, |all, pixel| all & pixel[3]) == 255 {
+            // What a float of this size holds beside it is a whole number, in its last bits.
+            const WHOLE: f32 = 8_388_608.0;
+            let all = pixels.iter().fold(u32::MAX, |all, pixel| all & u32::from_le_bytes(*pixel));
+            if all >> 24 == 255 {
                 for (grey, pixel) in out.iter_mut().zip(pixels) {
-                    // A half and a little more, so that what is just a whole number stays above it.
-                    let luma = weighted(*pixel) + 5000.5;
-                    *grey = (luma * 1e-4) as u8;
+                    let pixel = u32::from_le_bytes(*pixel).cast_signed();
+                    let [r, g, b] = [0, 8, 16].map(|shift| (pixel >> shift & 255) as f32);
+                    // A little more than the luma, so that halves go upwards.
+                    let luma = r * 2125.0 + g * 7154.0 + b * 721.0 + 0.5;
+                    *grey = (luma * 1e-4 + WHOLE).to_bits() as u8;
                 }
             } else {
                 for (grey, pixel) in out.iter_mut().zip(pixels) {
@@ -84,6 +89,9 @@ mod tests {
                 assert_eq!(u64::from(is), expected, "{r} {g} {b} {a}");
             }
         }
+        let mut half = [0];
+        bytes(&[0, 40, 40, 255], &mut half);
+        assert_eq!(half, [32], "a luma of 31.5");
         let greys: Vec<[u8; 4]> = (0..=255).map(|v| [v, v, v, 255]).collect();
         let mut same = [0; 256];
         bytes(greys.as_flattened(), &mut same);

@@ -186,18 +186,48 @@ pub(crate) fn midpoints<const HALF: usize>(weights: &[f32; HALF], taps: Taps<'_>
     );
 }
 
-/// Σ `a[i]` · `row[i]` and Σ `b[i]` · `row[i]`, in double precision and always in the same order.
-pub(crate) fn products(row: &[f32], a: &[f64], b: &[f64]) -> [f64; 2] {
-    const PARTS: usize = 8;
-    let mut sums = [[0.0f64; PARTS]; 2];
-    let chunks = row.chunks(PARTS).zip(a.chunks(PARTS)).zip(b.chunks(PARTS));
-    for ((row, a), b) in chunks {
-        for (i, ((value, a), b)) in row.iter().zip(a).zip(b).enumerate() {
-            sums[0][i] += f64::from(*value) * a;
-            sums[1][i] += f64::from(*value) * b;
-        }
-    }
-    sums.map(|parts| parts.iter().sum())
+/// Two separable kernels at one place, in double precision and always in the same order: Σ `down[k]` · Σ
+/// `across[i]` · `rows[k][i]`. The kernels are symmetric, as long as the rows, which are as many. `scratch` is overwritten.
+pub(crate) fn separable<const KERNELS: usize>(
+    rows: &[&[f32]],
+    down: [&[f64]; KERNELS],
+    across: [&[f64]; KERNELS],
+    scratch: &mut [Vec<f64>; KERNELS],
+) -> f64 {
+    wide(
+        #[inline(always)]
+        || {
+            let length = rows.len();
+            let radius = length / 2;
+            for (sums, down) in scratch.iter_mut().zip(down) {
+                sums.clear();
+                sums.extend(rows[radius].iter().map(|value| f64::from(*value) * down[radius]));
+            }
+            for k in 0..radius {
+                let (above, below) = (&rows[k][..length], &rows[length - 1 - k][..length]);
+                for (sums, down) in scratch.iter_mut().zip(down) {
+                    let (sums, weight) = (&mut sums[..length], down[k]);
+                    for i in 0..length {
+                        sums[i] += (f64::from(above[i]) + f64::from(below[i])) * weight;
+                    }
+                }
+            }
+            let mut total = 0.0;
+            for (sums, across) in scratch.iter().zip(across) {
+                let mut parts = [0.0; 8];
+                let ((sums, sums_left), (across, across_left)) =
+                    (sums.as_chunks::<8>(), across.as_chunks::<8>());
+                for (sums, across) in sums.iter().zip(across) {
+                    for i in 0..8 {
+                        parts[i] += sums[i] * across[i];
+                    }
+                }
+                total += parts.iter().sum::<f64>();
+                total += sums_left.iter().zip(across_left).map(|(a, b)| a * b).sum::<f64>();
+            }
+            total
+        },
+    )
 }
 
 /// The Sobel derivatives of the middle one of three rows, down (`dr`) and to the right (`dc`), as
@@ -303,6 +333,25 @@ mod tests {
                     .sum();
                 prop_assert!((f64::from(is) - expected).abs() < 1e-4);
             }
+        }
+
+        #[test]
+        fn separable_is_the_weighted_sum(
+            values in proptest::collection::vec(-10f32..10.0, 19 * 19), radius in 0usize..10,
+            halves in proptest::collection::vec(-1f64..1.0, 40),
+        ) {
+            let length = 2 * radius + 1;
+            let kernel = |k: usize| -> Vec<f64> { (0..length).map(|i| halves[10 * k + i.abs_diff(radius)]).collect() };
+            let [a, b, c, d] = [0, 1, 2, 3].map(kernel);
+            let rows: Vec<&[f32]> = values.chunks(19).map(|row| &row[..length]).take(length).collect();
+            let is = separable(&rows, [&a, &b], [&c, &d], &mut Default::default());
+            let mut expected = 0.0;
+            for i in 0..length {
+                for j in 0..length {
+                    expected += (a[i] * c[j] + b[i] * d[j]) * f64::from(rows[i][j]);
+                }
+            }
+            prop_assert!((is - expected).abs() < 1e-9, "{} is not {}", is, expected);
         }
 
         #[test]

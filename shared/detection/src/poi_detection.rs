@@ -24,8 +24,6 @@ mod fast;
 mod orb;
 mod tensor;
 
-use std::cmp::Reverse;
-
 use imaging::{Deadline, Image};
 use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
@@ -221,11 +219,9 @@ fn fast_corners(
     deadline: Deadline,
 ) -> Result<Findings, DetectError> {
     let grey = fast::Plane::of(window, deadline)?;
-    let mut corners = fast::corners(&grey, settings.fast_threshold.unwrap_or(10), deadline)?;
-    // Stable: what is equal stays by row and column.
-    corners.sort_by_key(|corner| Reverse(corner.score));
+    let corners = fast::corners(&grey, settings.fast_threshold.unwrap_or(10), deadline)?;
     let mut findings = Findings::new(&SCHEMA);
-    for corner in corners.iter().take(settings.max_points) {
+    for corner in fast::sorted(&corners).iter().take(settings.max_points) {
         let (x, y) = window.place(f64::from(corner.column) + 0.5, f64::from(corner.row) + 0.5);
         findings.push(x, y, [f64::from(corner.score)]);
     }

@@ -32,6 +32,19 @@ const CIRCLE: [[usize; 2]; 16] = [
 /// Pixels that are worked together.
 const LANES: usize = 32;
 
+/// Eight values by their numbers, spelt out so that every place in the circle is known when it is compiled.
+macro_rules! eight {
+    (|$k:ident| $of:expr) => {
+        eight!(@ $k $of; 0 1 2 3 4 5 6 7)
+    };
+    (@ $k:ident $of:expr; $($number:literal)*) => {
+        [$({
+            const $k: usize = $number;
+            $of
+        }),*]
+    };
+}
+
 /// A plane of grey, 0 to 255, row by row.
 pub(super) struct Plane {
     pub(super) width: usize,
@@ -66,6 +79,25 @@ pub(super) struct Corner {
     pub(super) score: u8,
 }
 
+/// Corners by score, descending, equal ones in the order that they had.
+pub(super) fn sorted(corners: &[Corner]) -> Vec<Corner> {
+    let mut places = [0usize; 256];
+    for corner in corners {
+        places[usize::from(255 - corner.score)] += 1;
+    }
+    let mut start = 0;
+    for place in &mut places {
+        (*place, start) = (start, start + *place);
+    }
+    let mut sorted = corners.to_vec();
+    for corner in corners {
+        let place = &mut places[usize::from(255 - corner.score)];
+        sorted[*place] = *corner;
+        *place += 1;
+    }
+    sorted
+}
+
 /// The corners, row by row.
 pub(super) fn corners(plane: &Plane, threshold: u8, deadline: Deadline) -> Result<Vec<Corner>, TimedOut> {
     let Plane { width, height, .. } = *plane;
@@ -75,6 +107,7 @@ pub(super) fn corners(plane: &Plane, threshold: u8, deadline: Deadline) -> Resul
     }
     // Scores of the row before, the row in question, and the one after it.
     let mut scores: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; width]);
+    let mut peaks = vec![0; width];
     for row in MARGIN..=height - MARGIN {
         if row % ROWS_PER_CHECK == 0 {
             deadline.check()?;
@@ -87,31 +120,35 @@ pub(super) fn corners(plane: &Plane, threshold: u8, deadline: Deadline) -> Resul
             scores[2].fill(0);
         }
         let [above, middle, below] = &scores;
-        maxima([above, middle, below], |column| {
+        maxima([above, middle, below], &mut peaks, |column| {
             found.push(Corner { column: column as u32, row: row as u32 - 1, score: middle[column] });
         });
     }
     Ok(found)
 }
 
-/// Calls `found` for each column whose score in the middle row is greater than the eight around it.
-fn maxima(rows: [&[u8]; 3], mut found: impl FnMut(usize)) {
-    let [above, middle, below] = rows;
-    for (block, scores) in middle.chunks(LANES).enumerate() {
-        if scores.iter().fold(0, |any, score| any | score) == 0 {
-            continue;
-        }
-        for (i, score) in scores.iter().enumerate().filter(|(_, score)| **score > 0) {
+/// Calls `found` for each column whose score in the middle row is greater than the eight around it. `peaks` is room for a
+/// row.
+fn maxima(rows: [&[u8]; 3], peaks: &mut [u8], mut found: impl FnMut(usize)) {
+    let width = peaks.len();
+    let [above, middle, below] = rows.map(|row| &row[..width]);
+    wide(
+        #[inline(always)]
+        || {
             // Nothing is that near the border, so there are neighbours.
-            let column = block * LANES + i;
-            let around = column - 1..column + 2;
-            let others = above[around.clone()].iter().chain(&below[around]);
-            if middle[column - 1] < *score
-                && middle[column + 1] < *score
-                && others.fold(0, |greatest, other| greatest.max(*other)) < *score
-            {
-                found(column);
+            for column in 1..width - 1 {
+                let beside = middle[column - 1].max(middle[column + 1]);
+                let over = above[column - 1].max(above[column]).max(above[column + 1]);
+                let under = below[column - 1].max(below[column]).max(below[column + 1]);
+                let others = beside.max(over).max(under);
+                peaks[column] = if middle[column] > others { 255 } else { 0 };
             }
+        },
+    );
+    for (block, peaks) in peaks.chunks(LANES).enumerate() {
+        if peaks.iter().fold(0, |any, peak| any | peak) > 0 {
+            let columns = peaks.iter().enumerate().filter(|(_, peak)| **peak > 0);
+            columns.for_each(|(i, _)| found(block * LANES + i));
         }
     }
 }
@@ -140,56 +177,74 @@ fn score_row(rows: [&[u8]; 7], threshold: u8, out: &mut [u8]) {
 /// The scores of `N` pixels from column `at` on.
 #[inline(always)]
 fn score<const N: usize>(rows: [&[u8]; 7], at: usize, threshold: u8, out: &mut [u8]) {
-    let lanes = |[column, row]: [usize; 2]| -> [u8; N] {
-        let mut lanes = [0; N];
-        lanes.copy_from_slice(&rows[row][at + column - MARGIN..][..N]);
-        lanes
-    };
-    let centre = lanes([3, 3]);
+    let centre = lanes(rows, at, [3, 3]);
     let out = &mut out[at..at + N];
-    // Of two pixels opposite each other any arc has one, which bounds what it can score.
+    // Of two pixels opposite each other any arc has one, which bounds what it can score. First four pairs, then all.
     let mut bounds = [[255; N]; 2];
-    for k in [0, 2, 4, 6] {
-        let (a, b) = (lanes(CIRCLE[k]), lanes(CIRCLE[k + 8]));
-        let (high, low) = (each(a, b, u8::max), each(a, b, u8::min));
-        bounds[0] = each(bounds[0], each(high, centre, u8::saturating_sub), u8::min);
-        bounds[1] = each(bounds[1], each(centre, low, u8::saturating_sub), u8::min);
+    macro_rules! bound {
+        ($($k:literal)*) => {
+            $({
+                let (a, b) = (lanes(rows, at, CIRCLE[$k]), lanes(rows, at, CIRCLE[$k + 8]));
+                let (high, low) = (each(a, b, u8::max), each(a, b, u8::min));
+                bounds[0] = each(bounds[0], each(high, centre, u8::saturating_sub), u8::min);
+                bounds[1] = each(bounds[1], each(centre, low, u8::saturating_sub), u8::min);
+            })*
+            if !passes(each(bounds[0], bounds[1], u8::max), threshold) {
+                out.fill(0);
+                return;
+            }
+        };
     }
-    let bound = each(bounds[0], bounds[1], u8::max);
-    if bound.iter().fold(0u8, |any, bound| any | bound.saturating_sub(threshold)) == 0 {
-        out.fill(0);
-        return;
+    bound!(0 2 4 6);
+    bound!(1 3 5 7);
+    let mut best = [0; N];
+    if passes(bounds[0], threshold) {
+        let brighter = greatest_arc::<N>(
+            #[inline(always)]
+            |k| each(lanes(rows, at, CIRCLE[k % 16]), centre, u8::saturating_sub),
+        );
+        best = brighter;
     }
-    let brighter = greatest_arc::<N>(|k| each(lanes(CIRCLE[k % 16]), centre, u8::saturating_sub));
-    let darker = greatest_arc::<N>(|k| each(centre, lanes(CIRCLE[k % 16]), u8::saturating_sub));
-    let best = each(brighter, darker, u8::max);
+    if passes(bounds[1], threshold) {
+        let darker = greatest_arc::<N>(
+            #[inline(always)]
+            |k| each(centre, lanes(rows, at, CIRCLE[k % 16]), u8::saturating_sub),
+        );
+        best = each(best, darker, u8::max);
+    }
     for (out, best) in out.iter_mut().zip(best) {
         *out = if best > threshold { best - 1 } else { 0 };
     }
+}
+
+/// Whether any of them is above the threshold.
+#[inline(always)]
+fn passes<const N: usize>(bounds: [u8; N], threshold: u8) -> bool {
+    bounds.iter().fold(0u8, |any, bound| any | bound.saturating_sub(threshold)) > 0
+}
+
+/// `N` pixels of one of seven rows, from column `at` on and moved to a place on the circle.
+#[inline(always)]
+fn lanes<const N: usize>(rows: [&[u8]; 7], at: usize, [column, row]: [usize; 2]) -> [u8; N] {
+    let mut lanes = [0; N];
+    lanes.copy_from_slice(&rows[row][at + column - MARGIN..][..N]);
+    lanes
 }
 
 /// The greatest, over all arcs of nine, of the least difference on the arc.
 #[inline(always)]
 fn greatest_arc<const N: usize>(difference: impl Fn(usize) -> [u8; N]) -> [u8; N] {
     // The least of two neighbours, of four, of eight: those that start at odd places are enough, as two arcs share each.
-    let two: [[u8; N]; 8] = lists(|i| each(difference(2 * i + 1), difference(2 * i + 2), u8::min));
-    let four: [[u8; N]; 8] = lists(|i| each(two[i], two[(i + 1) % 8], u8::min));
-    let mut greatest = [0; N];
-    for i in 0..8 {
-        let eight = each(four[i], four[(i + 2) % 8], u8::min);
-        let ninth = each(difference(2 * i), difference(2 * i + 9), u8::max);
-        greatest = each(greatest, each(eight, ninth, u8::min), u8::max);
-    }
-    greatest
-}
-
-#[inline(always)]
-fn lists<const N: usize>(of: impl Fn(usize) -> [u8; N]) -> [[u8; N]; 8] {
-    let mut lists = [[0; N]; 8];
-    for (i, list) in lists.iter_mut().enumerate() {
-        *list = of(i);
-    }
-    lists
+    let two: [[u8; N]; 8] = eight!(|K| each(difference(2 * K + 1), difference(2 * K + 2), u8::min));
+    let four: [[u8; N]; 8] = eight!(|K| each(two[K], two[(K + 1) % 8], u8::min));
+    let arcs: [[u8; N]; 8] = eight!(|K| {
+        let eight = each(four[K], four[(K + 2) % 8], u8::min);
+        each(eight, each(difference(2 * K), difference(2 * K + 9), u8::max), u8::min)
+    });
+    let [a, b, c, d, e, f, g, h] = arcs;
+    let first = each(each(a, b, u8::max), each(c, d, u8::max), u8::max);
+    let second = each(each(e, f, u8::max), each(g, h, u8::max), u8::max);
+    each(first, second, u8::max)
 }
 
 #[inline(always)]
@@ -253,6 +308,9 @@ mod tests {
             let at = |i: usize| value((i % width / 2 + i / width / 2 * 997) as u32);
             let plane = Plane { width, height, values: (0..width * height).map(at).collect() };
             let is = corners(&plane, threshold, Deadline::none()).expect("no deadline");
+            let mut by_score = is.clone();
+            by_score.sort_by_key(|corner| std::cmp::Reverse(corner.score));
+            prop_assert_eq!(sorted(&is), by_score);
             prop_assert_eq!(is, plain(&plane, threshold));
         }
     }
