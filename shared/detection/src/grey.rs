@@ -11,11 +11,16 @@ pub(crate) const UNITS: f32 = 2_550_000.0;
 /// opaque pixel the luma is an exact whole number of 1/2,550,000 before the one division, so that equal or mirrored
 /// pixels give equal or mirrored grey to the last bit.
 pub(crate) fn luma(rgba: &[u8], out: &mut [f32]) {
-    for (grey, pixel) in out.iter_mut().zip(rgba.as_chunks::<4>().0) {
-        let luma = weighted(*pixel);
-        let a = f32::from(pixel[3]);
-        *grey = (luma * a + UNITS * (255.0 - a)) / (UNITS * 255.0);
-    }
+    wide(
+        #[inline(always)]
+        || {
+            for (grey, pixel) in out.iter_mut().zip(rgba.as_chunks::<4>().0) {
+                let luma = weighted(*pixel);
+                let a = f32::from(pixel[3]);
+                *grey = (luma * a + UNITS * (255.0 - a)) / (UNITS * 255.0);
+            }
+        },
+    );
 }
 
 /// Fills `out` with the same grey, rounded to 0 to 255, halves upwards.

@@ -140,7 +140,8 @@ static ORB_SCHEMA: Schema = Schema {
         // Of the patch that the angle is that of.
         Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(3) },
     ],
-    radius: Some(4),
+    // Discs of many levels would hide the image and each other.
+    radius: None,
 };
 
 /// See the module.

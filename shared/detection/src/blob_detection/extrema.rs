@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::tiles::{Target, Tile};
-use crate::window::Window;
+use crate::{kernels::wide, window::Window};
 
 /// A tile of a plane with one more pixel on every side: a neighbour's where the tile ends inside the window, −∞ where
 /// the window ends.
@@ -80,9 +80,10 @@ pub(super) fn maxima(
     mut found: impl FnMut(Maximum),
 ) {
     let Plane { rows, columns, stride, values } = plane;
+    let mut blocks = Vec::new();
     for (i, row) in rows.clone().enumerate() {
         let three = [0, 1, 2].map(|below| &values[(i + below) * stride..][..*stride]);
-        in_row(three, floor, slack, |j| {
+        in_row(three, floor, slack, &mut blocks, |j| {
             let value = three[1][j + 1];
             let square = |plane: &Plane| {
                 [0, 1, 2].map(|below| {
@@ -109,48 +110,41 @@ pub(super) fn maxima(
     }
 }
 
+/// So many columns are looked at together.
+const BLOCK: usize = 32;
+
 /// Calls `found` for each column of the middle row whose value is above `floor` and not below any of the eight around
-/// it by more than `slack`. The rows begin and end with a neighbour.
-fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, mut found: impl FnMut(usize)) {
-    const BLOCK: usize = 32;
+/// it by more than `slack`. The rows begin and end with a neighbour. `blocks` is overwritten.
+fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, blocks: &mut Vec<usize>, mut found: impl FnMut(usize)) {
     let columns = rows[1].len() - 2;
-    let [above, middle, below] = rows;
-    let is_peak = |j: usize| {
-        let value = middle[j + 1];
-        let c = value + slack;
-        (value > floor)
-            & (c >= middle[j])
-            & (c >= middle[j + 2])
-            & (c >= above[j])
-            & (c >= above[j + 1])
-            & (c >= above[j + 2])
-            & (c >= below[j])
-            & (c >= below[j + 1])
-            & (c >= below[j + 2])
-    };
-    let mut start = 0;
-    while start + BLOCK <= columns {
-        let [a, m, b] = rows.map(|row| &row[start..start + BLOCK + 2]);
-        let high = m[1..=BLOCK].iter().fold(false, |any, c| any | (*c > floor));
-        if high {
-            let mut any = false;
-            for j in 0..BLOCK {
-                let c = m[j + 1] + slack;
-                any |= (m[j + 1] > floor)
-                    & (c >= m[j])
-                    & (c >= m[j + 2])
-                    & (c >= a[j])
-                    & (c >= a[j + 1])
-                    & (c >= a[j + 2])
-                    & (c >= b[j])
-                    & (c >= b[j + 1])
-                    & (c >= b[j + 2]);
+    let whole = columns - columns % BLOCK;
+    blocks.clear();
+    wide(
+        #[inline(always)]
+        || {
+            for start in (0..whole).step_by(BLOCK) {
+                let block = rows.map(|row| &row[start..start + BLOCK + 2]);
+                let high = block[1][1..=BLOCK].iter().fold(false, |any, c| any | (*c > floor));
+                if high && (0..BLOCK).fold(false, |any, j| any | is_peak(block, j, floor, slack)) {
+                    blocks.push(start);
+                }
             }
-            if any {
-                (start..start + BLOCK).filter(|j| is_peak(*j)).for_each(&mut found);
-            }
-        }
-        start += BLOCK;
-    }
-    (start..columns).filter(|j| is_peak(*j)).for_each(found);
+        },
+    );
+    let in_blocks = blocks.iter().flat_map(|start| *start..*start + BLOCK);
+    in_blocks.chain(whole..columns).filter(|j| is_peak(rows, *j, floor, slack)).for_each(&mut found);
+}
+
+#[inline(always)]
+fn is_peak([above, middle, below]: [&[f32]; 3], j: usize, floor: f32, slack: f32) -> bool {
+    let c = middle[j + 1] + slack;
+    (middle[j + 1] > floor)
+        & (c >= middle[j])
+        & (c >= middle[j + 2])
+        & (c >= above[j])
+        & (c >= above[j + 1])
+        & (c >= above[j + 2])
+        & (c >= below[j])
+        & (c >= below[j + 1])
+        & (c >= below[j + 2])
 }

@@ -347,13 +347,37 @@ impl Deal {
         if self.step == 1 {
             return Taps { data: row, at: &self.at };
         }
-        for (k, part) in dealt.chunks_exact_mut(self.part).enumerate() {
-            for (to, from) in part.iter_mut().zip(row[k.min(row.len())..].iter().step_by(self.step)) {
-                *to = *from;
+        match self.step {
+            2 => deal_by::<2>(row, dealt, self.part),
+            4 => deal_by::<4>(row, dealt, self.part),
+            _ => {
+                for (k, part) in dealt.chunks_exact_mut(self.part).enumerate() {
+                    for (to, from) in part.iter_mut().zip(row[k.min(row.len())..].iter().step_by(self.step)) {
+                        *to = *from;
+                    }
+                }
             }
         }
         Taps { data: dealt, at: &self.at }
     }
+}
+
+/// [`Deal::deal`] for a step that is known: `part` values each.
+fn deal_by<const STEP: usize>(row: &[f32], dealt: &mut [f32], part: usize) {
+    kernels::wide(
+        #[inline(always)]
+        || {
+            let (whole, rest) = row.as_chunks::<STEP>();
+            for (k, part) in dealt.chunks_exact_mut(part).enumerate().take(STEP) {
+                for (to, from) in part.iter_mut().zip(whole) {
+                    *to = from[k];
+                }
+                if let (Some(to), Some(from)) = (part.get_mut(whole.len()), rest.get(k)) {
+                    *to = *from;
+                }
+            }
+        },
+    );
 }
 
 #[derive(Default)]
