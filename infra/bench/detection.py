@@ -183,7 +183,8 @@ def main() -> None:
     # One core for all, which the processes started here inherit.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rows = [row for row in ROWS if given.only.lower() in row.name.lower()]
-    show(f"Detection on {SIDE} × {SIDE} pixels", measured(given.ours.resolve(), given.folder, rows, QUICK_ROUNDS if given.quick else ROUNDS))
+    rounds = QUICK_ROUNDS if given.quick else ROUNDS
+    show(f"Detection on {SIDE} × {SIDE} pixels", measured(given.ours.resolve(), given.folder, rows, rounds))
 
 
 if __name__ == "__main__":

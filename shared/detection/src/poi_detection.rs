@@ -19,6 +19,10 @@
 //! Coordinates are OpenCV's with half a pixel added to each: OpenCV counts from the centre of the first pixel.
 //!
 //! An image of one colour has no corners, whatever its border looks like.
+//!
+//! Measured by `make bench-detection BENCH=--quick` on 1536 × 1536 px (natural, H&E; one thread, AVX-512, a busy machine), in
+//! OpenCV's time over ours: `harris` 1.3 and 1.3 (of `cornerHarris` alone), `shi_tomasi` 2.7 and 3.2, `fast` 2.3 and 1.3,
+//! `orb` 0.8 and 1.1. None takes more than 1.1 float planes beyond the image.
 
 mod fast;
 mod orb;
