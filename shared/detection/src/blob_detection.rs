@@ -19,6 +19,10 @@
 //! The stack is never whole. The image is worked in tiles of about a thousand pixels, with as much around them as the
 //! kernels reach, and of a tile three planes of the stack are held at a time: memory does not grow with the image (but for
 //! `doh`, see `hessian`), and where a tile ends changes nothing of what it contains.
+//!
+//! Measured by `make bench-detection BENCH=--quick` on 1536 × 1536 px (natural, H&E; one thread, AVX-512, a busy machine):
+//! `log` is 18 and 15 times as fast as scikit-image, `dog` 15 and 13 times, `doh` 27 and 23 times; beyond the image they
+//! take 0.6, 0.7 and 2.4 of its float planes.
 
 mod candidates;
 mod extrema;
