@@ -16,6 +16,7 @@ mod forms;
 mod grey;
 mod interest;
 mod kernels;
+mod nuclei_detection;
 mod overlay;
 mod peaks;
 mod poi_detection;

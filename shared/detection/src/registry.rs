@@ -16,6 +16,7 @@ macro_rules! registry {
 registry! {
     poi_detection,
     blob_detection,
+    nuclei_detection,
 }
 
 /// Every detector, in the order of the catalogue.

@@ -1,0 +1,568 @@
+//! `nuclei_detection`: cell nuclei on slides stained with haematoxylin and eosin, or with haematoxylin and DAB.
+//!
+//! Steps and defaults follow QuPath's cell detection, which pathologists know; the code is not its code, and outlines are
+//! not the same to the pixel.
+//!
+//! 1. The image is reduced by a whole factor to about `pixel_size`, if `mpp` tells how large its pixels are.
+//! 2. Colour deconvolution gives how much haematoxylin a pixel has (`stains`).
+//! 3. That density is smoothed, its background taken off by opening (QuPath's is by reconstruction, which no tile could
+//!    do by itself), and what is left is nucleus where it is dense enough and no hollow (`field`, `opening`). Small holes
+//!    are filled (`regions`).
+//! 4. What touches is split by shape (`split`).
+//! 5. Each piece has an outline (`outline`); it is a nucleus if its area is between `min_area` and `max_area`, its mean
+//!    density is at least `threshold` above the background's, and the background's is at most `max_background`.
+//!
+//! Nuclei come in reading order of their first pixels. With `mpp`, lengths and areas, given and measured, are in µm and
+//! µm²; without, in pixels of the image. Outlines and centroids are in pixels of the full-size image either way.
+//!
+//! The filters work in tiles; what is held of the whole window is, for each pixel of the reduction, a label, the distance,
+//! the background and a byte of mask: nine bytes, two and a quarter float planes.
+//!
+//! Measured on the slides of `tests/references/nuclei_detection.py` (2026-11): F1 at IoU 0.5 is 0.99 or more on each, mean
+//! IoU 0.90 to 0.93. On 2048 × 2048 pixels with 3,664 nuclei by scikit-image's count and 3,680 by this, one thread, five
+//! interleaved rounds on a busy machine: 161 to 218 ms of CPU, scikit-image's deconvolution, Laplacian of Gaussian and
+//! watershed 1,687 to 2,221 ms; the ratio is 8 to 13, 10 in the middle.
+
+mod field;
+mod opening;
+mod outline;
+mod regions;
+mod split;
+mod stains;
+
+use std::ops::Range;
+
+use imaging::{Deadline, Image};
+use jobs::{
+    algorithm::{Kind, Parameter, Parameters, Rectangle, Specification},
+    colour::Colour,
+};
+use serde::Deserialize;
+
+use crate::{
+    Class, Column, DetectError, Detector, Digits, Findings, Schema,
+    window::{self, Window},
+};
+
+use field::{BACKGROUND_STEPS, Filters};
+use outline::Outline;
+use regions::{Components, Run};
+use split::Labels;
+use stains::{Quantities, Reduced, Vectors};
+
+/// What `nuclei_detection` takes and gives.
+pub(crate) static SPECIFICATION: Specification = Specification {
+    name: "nuclei_detection",
+    version: "1",
+    summary: "Finds cell nuclei on H&E and DAB slides: outline, area, shape and stain of each.",
+    references: &[
+        "A. C. Ruifrok, D. A. Johnston: Quantification of histochemical staining by color deconvolution, Analytical and \
+         Quantitative Cytology and Histology 23, 2001",
+        "M. Macenko et al.: A method for normalizing histology slides for quantitative analysis, ISBI 2009, \
+         doi:10.1109/ISBI.2009.5193250",
+        "P. W. Verbeek, L. J. van Vliet: On the location error of curved edges in low-pass filtered 2-D and 3-D images, \
+         IEEE Transactions on Pattern Analysis and Machine Intelligence 16, 1994",
+        "G. Taubin: A signal processing approach to fair surface design, SIGGRAPH 1995, doi:10.1145/218380.218473",
+        "P. Bankhead et al.: QuPath: Open source software for digital pathology image analysis, Scientific Reports 7, \
+         2017, doi:10.1038/s41598-017-17204-5 (steps and defaults)",
+    ],
+    parameters: &[
+        Parameter {
+            name: "stains",
+            summary: "Haematoxylin and eosin, haematoxylin and DAB (both as Ruifrok and Johnston give them), or the \
+                      slide's own two stains, estimated by Macenko's method.",
+            unit: None,
+            kind: Kind::Choice { values: &["h_e", "h_dab", "auto"], default: Some("h_e") },
+        },
+        Parameter {
+            name: "detection_image",
+            summary: "Where nuclei are looked for: in haematoxylin, or in the sum of the optical densities of red, green \
+                      and blue, which shows nuclei that DAB hides.",
+            unit: None,
+            kind: Kind::Choice {
+                values: &["haematoxylin", "optical_density_sum"],
+                default: Some("haematoxylin"),
+            },
+        },
+        Parameter {
+            name: "white",
+            summary: "The colour of the slide where nothing lies on it: optical density 0. Without it, #ffffff.",
+            unit: None,
+            kind: Kind::Colour,
+        },
+        Parameter {
+            name: "mpp",
+            summary: "Microns per pixel of the image. With it, all lengths and areas are in µm and µm²; without it, in \
+                      pixels.",
+            unit: Some("µm/px"),
+            kind: Kind::Number { min: 0.02, max: 10.0, default: None },
+        },
+        Parameter {
+            name: "pixel_size",
+            summary: "With mpp: the size of pixels that nuclei are looked for in. A finer image is reduced by the whole \
+                      factor that comes nearest to it.",
+            unit: Some("µm"),
+            kind: Kind::Number { min: 0.25, max: 5.0, default: Some(0.5) },
+        },
+        Parameter {
+            name: "background_radius",
+            summary: "The radius of the disc that the background is opened with: more than that of the largest nucleus; 0 \
+                      takes no background off. Without it, 8 µm or 15 px.",
+            unit: Some("µm or px"),
+            kind: Kind::Number { min: 0.0, max: 50.0, default: None },
+        },
+        Parameter {
+            name: "sigma",
+            summary: "Standard deviation of the Gaussian that smooths: more keeps nuclei whole, less follows their edges. \
+                      Without it, 1.5 µm or 3 px.",
+            unit: Some("µm or px"),
+            kind: Kind::Number { min: 0.1, max: 10.0, default: None },
+        },
+        Parameter {
+            name: "min_area",
+            summary: "The smallest nucleus. Without it, 10 µm2 or 10 px2.",
+            unit: Some("µm2 or px2"),
+            kind: Kind::Number { min: 0.0, max: 100_000.0, default: None },
+        },
+        Parameter {
+            name: "max_area",
+            summary: "The largest nucleus. Without it, 400 µm2 or 1000 px2.",
+            unit: Some("µm2 or px2"),
+            kind: Kind::Number { min: 0.0, max: 100_000.0, default: None },
+        },
+        Parameter {
+            name: "threshold",
+            summary: "The least mean optical density of a nucleus above its background.",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 5.0, default: Some(0.1) },
+        },
+        Parameter {
+            name: "max_background",
+            summary: "Nuclei on a background of more optical density are left out, as on folds and on ink.",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 5.0, default: Some(2.0) },
+        },
+        Parameter {
+            name: "split",
+            summary: "Whether nuclei that touch are split by their shape.",
+            unit: None,
+            kind: Kind::Flag { default: Some(true) },
+        },
+        Parameter {
+            name: "max_nuclei",
+            summary: "At most so many nuclei: those that are densest against their background.",
+            unit: None,
+            kind: Kind::Integer { min: 1, max: 100_000, default: Some(100_000) },
+        },
+        window::REGION,
+    ],
+    list: Some("nuclei"),
+};
+
+/// A result with `mpp`, and one without.
+static IN_MICRONS: Schema = schema(&MICRONS);
+static IN_PIXELS: Schema = schema(&PIXELS);
+
+static MICRONS: [Column; 5] = columns("µm", "µm2");
+static PIXELS: [Column; 5] = columns("px", "px2");
+
+const fn columns(length: &'static str, area: &'static str) -> [Column; 5] {
+    [
+        Column { name: "area", unit: Some(area), digits: Digits::Decimals(2) },
+        Column { name: "perimeter", unit: Some(length), digits: Digits::Decimals(2) },
+        Column { name: "circularity", unit: None, digits: Digits::Decimals(4) },
+        // Mean optical densities, background included. The second stain is eosin, DAB, or what `auto` finds.
+        Column { name: "haematoxylin_od", unit: None, digits: Digits::Decimals(4) },
+        Column { name: "second_stain_od", unit: None, digits: Digits::Decimals(4) },
+    ]
+}
+
+const fn schema(columns: &'static [Column]) -> Schema {
+    Schema { list: "nuclei", class: Class { name: "Nucleus", color: [240, 228, 66] }, columns, radius: None }
+}
+
+/// See the module.
+pub(crate) struct Algorithm;
+
+#[derive(Deserialize)]
+struct Settings {
+    stains: Stains,
+    detection_image: DetectionImage,
+    white: Option<Colour>,
+    mpp: Option<f64>,
+    pixel_size: f64,
+    background_radius: Option<f64>,
+    sigma: Option<f64>,
+    min_area: Option<f64>,
+    max_area: Option<f64>,
+    threshold: f64,
+    max_background: f64,
+    split: bool,
+    max_nuclei: usize,
+    region: Option<Rectangle>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stains {
+    #[serde(rename = "h_e")]
+    HE,
+    HDab,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DetectionImage {
+    Haematoxylin,
+    OpticalDensitySum,
+}
+
+impl Detector for Algorithm {
+    fn specification(&self) -> &'static Specification {
+        &SPECIFICATION
+    }
+
+    fn detect(
+        &self,
+        image: &Image,
+        parameters: &Parameters,
+        deadline: Deadline,
+    ) -> Result<Findings, DetectError> {
+        let run = SPECIFICATION.resolve(parameters)?;
+        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
+        let window = Window::of(image, settings.region)?;
+        find(window, &settings, TILE, deadline)
+    }
+}
+
+/// Rows and columns of a tile of the reduction: what the filters hold of one fits a core's second-level cache.
+const TILE: [usize; 2] = [256, 1024];
+
+fn find(
+    window: Window<'_>,
+    settings: &Settings,
+    tile: [usize; 2],
+    deadline: Deadline,
+) -> Result<Findings, DetectError> {
+    let scale = Scale::of(settings);
+    let mut findings = Findings::new(if settings.mpp.is_some() { &IN_MICRONS } else { &IN_PIXELS });
+    if window.is_of_one_colour() {
+        return Ok(findings);
+    }
+    deadline.check()?;
+    let white = settings.white();
+    let image = Reduced::new(window, scale.reduction);
+    let vectors = Vectors::of(settings.stains, &window, white);
+    let sum = settings.detection_image == DetectionImage::OpticalDensitySum;
+    let quantities = Quantities::new(vectors, sum, white, scale.reduction);
+    let filters = Filters {
+        sigma: scale.sigma,
+        background_radius: scale.background_radius,
+        threshold: settings.threshold as f32,
+        tile,
+    };
+    let mut field = field::field(&image, quantities.detection(), filters, deadline)?;
+    regions::fill_holes(&mut field.mask, field.width, scale.hole(), deadline)?;
+    let components = Components::of(&field.mask, field.width, 1, false, deadline)?;
+    let mut nuclei = Nuclei {
+        labels: Labels::new(field.mask, field.width, scale.reach(), settings.split, deadline)?,
+        image,
+        quantities,
+        background: field.background,
+        scale,
+        limits: [settings.threshold, settings.max_background],
+        found: Vec::new(),
+        tallies: Vec::new(),
+        row: Row::default(),
+    };
+    for component in components.iter() {
+        deadline.check()?;
+        nuclei.gather(component);
+    }
+    for nucleus in nuclei.strongest(settings.max_nuclei) {
+        deadline.check()?;
+        nucleus.push(&scale, &window, &mut findings);
+    }
+    Ok(findings)
+}
+
+/// Parameters in pixels of the reduction.
+#[derive(Clone, Copy)]
+struct Scale {
+    reduction: usize,
+    /// What one pixel of the reduction is in the unit of the result.
+    unit: f64,
+    sigma: f64,
+    background_radius: usize,
+    areas: [f64; 2],
+}
+
+impl Scale {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and small by range"
+    )]
+    fn of(settings: &Settings) -> Self {
+        let reduction = settings.mpp.map_or(1.0, |mpp| (settings.pixel_size / mpp).round().max(1.0));
+        let unit = settings.mpp.map_or(1.0, |mpp| mpp * reduction);
+        let or = |given: Option<f64>, micron: f64, pixel: f64| {
+            given.unwrap_or(if settings.mpp.is_some() { micron } else { pixel })
+        };
+        let area = |given, micron, pixel| or(given, micron, pixel) / (unit * unit);
+        Self {
+            reduction: reduction as usize,
+            unit,
+            sigma: or(settings.sigma, 1.5, 3.0) / unit,
+            background_radius: (or(settings.background_radius, 8.0, 15.0) / unit).round() as usize,
+            areas: [area(settings.min_area, 10.0, 10.0), area(settings.max_area, 400.0, 1000.0)],
+        }
+    }
+
+    /// Holes smaller than this are filled: what is as large as a nucleus may be is a gap between several.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and small by range"
+    )]
+    fn hole(&self) -> usize {
+        self.areas[0] as usize
+    }
+
+    /// More than the radius of the largest nucleus: what is farther from its edge is in none.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, as it should here"
+    )]
+    fn reach(&self) -> u8 {
+        ((self.areas[1] / std::f64::consts::PI).sqrt() + 2.0) as u8
+    }
+}
+
+impl Settings {
+    /// Without alpha; what is clear is white.
+    fn white(&self) -> [u8; 3] {
+        match self.white.map(Colour::rgba) {
+            Some([r, g, b, alpha]) if alpha > 0 => [r, g, b],
+            _ => [255; 3],
+        }
+    }
+}
+
+/// The nuclei found so far, and what they are found with.
+struct Nuclei<'a> {
+    image: Reduced<'a>,
+    quantities: Quantities,
+    background: Vec<i16>,
+    labels: Labels,
+    scale: Scale,
+    /// The least density above the background, and the greatest of the background.
+    limits: [f64; 2],
+    found: Vec<Nucleus>,
+    tallies: Vec<Tally>,
+    row: Row,
+}
+
+/// The quantities of the pixels of a run.
+#[derive(Default)]
+struct Row {
+    /// Empty where it is haematoxylin.
+    detection: Vec<f32>,
+    haematoxylin: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl Row {
+    fn load(&mut self, image: &Reduced<'_>, quantities: &Quantities, run: &Run) {
+        let Quantities { sum, haematoxylin, second } = quantities;
+        let detection = sum.as_ref().map(|sum| (sum, &mut self.detection));
+        let stains = [(haematoxylin, &mut self.haematoxylin), (second, &mut self.second)];
+        for (quantity, out) in stains.into_iter().chain(detection) {
+            out.resize((run.end - run.start) as usize, 0.0);
+            image.fill(quantity, run.row as usize, run.start as usize, out);
+        }
+    }
+}
+
+/// Sums over the pixels with a label.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// The place of the first in reading order.
+    first: usize,
+    pixels: f64,
+    detection: f64,
+    background: f64,
+    haematoxylin: f64,
+    second: f64,
+}
+
+/// A nucleus in pixels of the reduction.
+struct Nucleus {
+    first: usize,
+    outline: Outline,
+    /// Mean density above the background.
+    contrast: f64,
+    haematoxylin: f64,
+    second: f64,
+}
+
+impl Nuclei<'_> {
+    /// Adds the nuclei of a component of the mask.
+    fn gather(&mut self, component: &[Run]) {
+        // An outline cuts half a pixel of its pixels' corners.
+        if (regions::pixels(component) as f64) < self.scale.areas[0] {
+            return;
+        }
+        let labels = self.labels.flood(component);
+        self.tally(component, labels);
+        for tally in self.tallies.iter().filter(|tally| tally.pixels > 0.0) {
+            let mean = |sum: f64| sum / tally.pixels;
+            let contrast = mean(tally.detection - tally.background);
+            if contrast < self.limits[0] || mean(tally.background) > self.limits[1] {
+                continue;
+            }
+            let [least, most] = self.scale.areas;
+            if tally.pixels < least || tally.pixels > 2.0 * most + 8.0 {
+                continue;
+            }
+            let outline = Outline::of(&self.labels.labels, self.labels.width, tally.first);
+            if (least..=most).contains(&outline.area) {
+                let (haematoxylin, second) = (mean(tally.haematoxylin), mean(tally.second));
+                self.found.push(Nucleus { first: tally.first, outline, contrast, haematoxylin, second });
+            }
+        }
+    }
+
+    /// Sums up what the labels of a component have.
+    fn tally(&mut self, component: &[Run], labels: Range<u32>) {
+        self.tallies.clear();
+        self.tallies.resize(labels.len(), Tally::default());
+        for run in component {
+            let places = run.places(self.labels.width);
+            self.row.load(&self.image, &self.quantities, run);
+            let own = self.labels.labels[places.clone()].iter().zip(&self.background[places.clone()]);
+            for (i, (label, background)) in own.enumerate() {
+                let tally = &mut self.tallies[(label - labels.start) as usize];
+                if tally.pixels == 0.0 {
+                    tally.first = places.start + i;
+                }
+                tally.pixels += 1.0;
+                tally.background += f64::from(*background) / f64::from(BACKGROUND_STEPS);
+                tally.detection += f64::from(*self.row.detection.get(i).unwrap_or(&self.row.haematoxylin[i]));
+                tally.haematoxylin += f64::from(self.row.haematoxylin[i]);
+                tally.second += f64::from(self.row.second[i]);
+            }
+        }
+    }
+
+    /// The nuclei in reading order; if there are too many, those of the greatest contrast.
+    fn strongest(self, most: usize) -> Vec<Nucleus> {
+        let mut found = self.found;
+        found.sort_by_key(|nucleus| nucleus.first);
+        if found.len() > most {
+            let mut order: Vec<usize> = (0..found.len()).collect();
+            order.sort_by(|a, b| found[*b].contrast.total_cmp(&found[*a].contrast));
+            let mut stays = vec![false; found.len()];
+            order[..most].iter().for_each(|i| stays[*i] = true);
+            let mut stays = stays.into_iter();
+            found.retain(|_| stays.next().unwrap_or(false));
+        }
+        found
+    }
+}
+
+impl Nucleus {
+    fn push(&self, scale: &Scale, window: &Window<'_>, findings: &mut Findings) {
+        // The last pixels of a reduction may reach beyond the image.
+        let place = |[x, y]: [f64; 2]| {
+            let along = |at: f64, end: usize| (at * scale.reduction as f64).clamp(0.0, end as f64);
+            window.place(along(x, window.width), along(y, window.height))
+        };
+        let vertices = self.outline.vertices.iter().map(|vertex| {
+            let (x, y) = place(*vertex);
+            [x as f32, y as f32]
+        });
+        let (x, y) = place(self.outline.centroid);
+        let values = [
+            self.outline.area * scale.unit * scale.unit,
+            self.outline.perimeter * scale.unit,
+            self.outline.circularity(),
+            self.haematoxylin,
+            self.second,
+        ];
+        findings.push_outlined(x, y, values, &vertices.collect::<Vec<_>>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Discs of stain of many sizes, touching and apart, on uneven ground.
+    fn slide(width: u32, height: u32) -> Image {
+        let mut rgba = Vec::new();
+        for at in 0..width * height {
+            let (x, y) = (f64::from(at % width), f64::from(at / width));
+            let (cell_x, cell_y) = ((x / 17.0).floor(), (y / 19.0).floor());
+            let mix = ((cell_x * 37.0 + cell_y * 101.0) * 0.618).fract();
+            let away = (x - cell_x * 17.0 - 8.0 - 3.0 * mix).hypot(y - cell_y * 19.0 - 9.0);
+            let stain = 0.1 + 0.05 * (x / 23.0).sin() + if away < 4.0 + 6.0 * mix { 0.6 } else { 0.0 };
+            rgba.extend([0.65, 0.70, 0.29].map(|part| (255.0 * 10f64.powf(-part * stain)) as u8));
+            rgba.push(255);
+        }
+        Image::new(width, height, rgba).expect("four bytes a pixel")
+    }
+
+    fn settings(given: serde_json::Value) -> Settings {
+        let given = serde_json::from_value(given).expect("an object");
+        let run = SPECIFICATION.resolve(&given).expect("in range");
+        run.parameters.parse().expect("it fits")
+    }
+
+    #[test]
+    fn tiles_change_nothing() {
+        let image = slide(230, 170);
+        for given in [
+            serde_json::json!({}),
+            serde_json::json!({"background_radius": 0, "sigma": 1}),
+            serde_json::json!({"background_radius": 40, "sigma": 8, "max_area": 9000}),
+            serde_json::json!({"mpp": 0.2, "stains": "auto"}),
+        ] {
+            let settings = settings(given.clone());
+            let find =
+                |tile| find(Window::whole(&image), &settings, tile, Deadline::none()).expect("no deadline");
+            let whole = find([1000, 1000]);
+            assert!(!whole.is_empty(), "{given}");
+            for tile in [[64, 64], [37, 101], [1, 230], [170, 9]] {
+                assert_eq!(find(tile), whole, "{given} in tiles of {tile:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_are_in_pixels_or_in_microns() {
+        let scale = Scale::of(&settings(serde_json::json!({})));
+        assert_eq!((scale.reduction, scale.sigma, scale.background_radius), (1, 3.0, 15));
+        assert_eq!(scale.areas, [10.0, 1000.0]);
+        for (mpp, reduction) in [(0.5, 1), (0.25, 2), (0.22, 2), (0.125, 4), (1.0, 1)] {
+            let scale = Scale::of(&settings(serde_json::json!({ "mpp": mpp })));
+            assert_eq!(scale.reduction, reduction, "{mpp}");
+            let unit = mpp * reduction as f64;
+            assert_eq!(scale.sigma, 1.5 / unit);
+            assert_eq!(scale.background_radius, (8.0 / unit).round() as usize);
+            assert_eq!(scale.areas, [10.0 / (unit * unit), 400.0 / (unit * unit)]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_is() {
+        let grey =
+            |value: u8| Image::new(64, 48, [value, value, value, 255].repeat(64 * 48)).expect("an image");
+        for image in [grey(255), grey(0), grey(127), Image::new(1, 1, vec![9; 4]).expect("an image")] {
+            let found = Algorithm.detect(&image, &Parameters::default(), Deadline::none());
+            assert!(found.expect("in range").is_empty());
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! From the image to a mask: which pixels are nucleus, and how dense the background is around them.
+//!
+//! With D the density in which nuclei are looked for, S is D smoothed by a Gaussian, B the opening of S by a disc that
+//! no nucleus holds, and h = S − B. A pixel is nucleus where it is on a hill or on a plateau.
+//!
+//! - On a hill, h is more than half the threshold, as what reaches the threshold on its plateau has half of it at its
+//!   edge; and S is not hollow. At an edge curvature changes its sign, however strong the stain is. Two measures of it must
+//!   agree, each less than [`FLATNESS`] · h: σ²∇²S, which parts nuclei that touch, and σ²(∇²S + S_nn) / 2, with S_nn the
+//!   second derivative along the gradient. The zero of the first lies outside a curved edge, that of the second
+//!   derivative as far inside, and that of their sum is hardly displaced (Verbeek and van Vliet 1994).
+//! - On a plateau, h is more than the threshold and more than [`PLATEAU`] of the highest place within 3σ: the inside of a
+//!   large nucleus is flat, and chromatin makes it hollow in places.
+//!
+//! Everything is local, so that it is done tile by tile, with as much around a tile as the filters reach. Where a tile ends
+//! changes nothing of what it contains.
+
+use std::ops::Range;
+
+use imaging::{Deadline, TimedOut};
+
+use super::{
+    opening::{Grid, Octagon},
+    stains::{Quantity, Reduced},
+};
+use crate::kernels::{self, Taps, larger, wide};
+
+/// How much a surface may be hollow and still be nucleus, as a part of its height.
+const FLATNESS: f32 = 0.05;
+
+/// What is so high, as a part of the highest place near it, is on its plateau.
+const PLATEAU: f32 = 0.75;
+
+/// Of the window at the resolution in which it is worked.
+pub(super) struct Field {
+    pub(super) width: usize,
+    /// 1 where there is nucleus, else 0.
+    pub(super) mask: Vec<u8>,
+    /// B, in steps of 1 / [`BACKGROUND_STEPS`].
+    pub(super) background: Vec<i16>,
+}
+
+/// A step is far less than what one step of a byte is in density, and the largest density fits.
+pub(super) const BACKGROUND_STEPS: f32 = 4096.0;
+
+/// What the mask depends on. Lengths are pixels of the reduction.
+#[derive(Clone, Copy)]
+pub(super) struct Filters {
+    pub(super) sigma: f64,
+    /// 0 where no background is to be taken off.
+    pub(super) background_radius: usize,
+    pub(super) threshold: f32,
+    /// Rows and columns of a tile.
+    pub(super) tile: [usize; 2],
+}
+
+/// A rectangle of the reduction.
+#[derive(Clone, Default)]
+struct Part {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Part {
+    fn grown(&self, by: usize, image: &Reduced<'_>) -> Self {
+        let grow =
+            |range: &Range<usize>, end: usize| range.start.saturating_sub(by)..(range.end + by).min(end);
+        Self { rows: grow(&self.rows, image.height), columns: grow(&self.columns, image.width) }
+    }
+}
+
+/// Works out the field, tile by tile.
+pub(super) fn field(
+    image: &Reduced<'_>,
+    density: &Quantity,
+    filters: Filters,
+    deadline: Deadline,
+) -> Result<Field, TimedOut> {
+    let area = image.width * image.height;
+    let mut field = Field { width: image.width, mask: vec![0; area], background: vec![0; area] };
+    let half = kernels::gaussian(filters.sigma);
+    let around = Octagon::of(filters.plateau_radius());
+    let disc = Octagon::of(filters.background_radius);
+    let reach = (2 * disc.radius()).max(around.radius()).max(1);
+    let [rows, columns] = filters.tile;
+    let (mut smooth, mut opened, mut highest) = (Smooth::default(), Grid::default(), Grid::default());
+    for top in (0..image.height).step_by(rows) {
+        for left in (0..image.width).step_by(columns) {
+            let tile = Part {
+                rows: top..(top + rows).min(image.height),
+                columns: left..(left + columns).min(image.width),
+            };
+            smooth.fill(image, density, &half, tile.grown(reach, image), deadline)?;
+            if disc.radius() > 0 {
+                smooth.around(&tile, 2 * disc.radius(), f32::INFINITY, &mut opened);
+                disc.erode(&mut opened, deadline)?;
+                smooth.turn(&mut opened, &tile, disc.radius());
+                disc.erode(&mut opened, deadline)?;
+                for (row, opened) in tile.rows.clone().zip(opened.values.chunks_exact(opened.width)) {
+                    let target = &mut field.background[row * image.width..][tile.columns.clone()];
+                    keep(opened, target);
+                }
+            }
+            smooth.around(&tile, around.radius(), f32::NEG_INFINITY, &mut highest);
+            highest.values.iter_mut().for_each(|value| *value = -*value);
+            around.erode(&mut highest, deadline)?;
+            deadline.check()?;
+            mark(&smooth, &highest, &tile, filters, &mut field);
+        }
+    }
+    Ok(field)
+}
+
+impl Filters {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+    fn plateau_radius(&self) -> usize {
+        (3.0 * self.sigma).round() as usize
+    }
+}
+
+/// S in a part of the image.
+#[derive(Default)]
+struct Smooth {
+    grid: Grid,
+    part: Part,
+    /// What it was made from: a row of the density, and what is smoothed along rows only.
+    density: Vec<f32>,
+    across: Vec<f32>,
+}
+
+impl Smooth {
+    /// Takes another part. Beyond the image's border lies its mirror image.
+    fn fill(
+        &mut self,
+        image: &Reduced<'_>,
+        density: &Quantity,
+        half: &[f32],
+        part: Part,
+        deadline: Deadline,
+    ) -> Result<(), TimedOut> {
+        /// Columns of a vertical pass: what is in use stays in the first-level cache.
+        const COLUMNS: usize = 128;
+        let radius = half.len() - 1;
+        let wide = part.grown(radius, image);
+        let (width, count) = (part.columns.len(), wide.columns.len());
+        // The first value of a row of the density lies so far left of the part.
+        let first = part.columns.start as isize - radius as isize;
+        let inside = (wide.columns.start as isize - first).unsigned_abs();
+        self.density.resize(width + 2 * radius, 0.0);
+        self.across.resize(width * wide.rows.len(), 0.0);
+        let mut taps: Vec<usize> = (0..=2 * radius).collect();
+        for (row, out) in wide.rows.clone().zip(self.across.chunks_exact_mut(width)) {
+            deadline.check()?;
+            let own = &mut self.density[inside..inside + count];
+            image.fill(density, row, wide.columns.start, own);
+            for i in (0..inside).chain(inside + count..width + 2 * radius) {
+                // What is beyond the border is within the radius of it, and so is its mirror image.
+                let column = mirrored(first + i as isize, image.width);
+                self.density[i] = self.density[(column as isize - first) as usize];
+            }
+            kernels::convolve(half, Taps { data: &self.density, at: &taps }, out);
+        }
+        self.grid.reset(width, part.rows.len(), 0.0);
+        for (row, out) in part.rows.clone().zip(self.grid.values.chunks_exact_mut(width)) {
+            deadline.check()?;
+            for (k, tap) in taps.iter_mut().enumerate() {
+                let row = mirrored((row + k) as isize - radius as isize, image.height);
+                *tap = (row - wide.rows.start) * width;
+            }
+            for start in (0..width).step_by(COLUMNS) {
+                let end = (start + COLUMNS).min(width);
+                kernels::convolve(
+                    half,
+                    Taps { data: &self.across, at: &taps }.from(start),
+                    &mut out[start..end],
+                );
+            }
+        }
+        self.part = part;
+        Ok(())
+    }
+
+    /// S in a tile and `by` around it, and `beyond` where the image has ended.
+    fn around(&self, tile: &Part, by: usize, beyond: f32, grid: &mut Grid) {
+        let (width, height) = (tile.columns.len() + 2 * by, tile.rows.len() + 2 * by);
+        grid.reset(width, height, beyond);
+        let shared = |own: &Range<usize>, tile: &Range<usize>| {
+            // From where on both have values: in S, and in the grid.
+            let start = own.start.max(tile.start.saturating_sub(by));
+            (start - own.start, start + by - tile.start, own.end.min(tile.end + by) - start)
+        };
+        let (left, right, columns) = shared(&self.part.columns, &tile.columns);
+        let (top, down, rows) = shared(&self.part.rows, &tile.rows);
+        for row in 0..rows {
+            let from = &self.grid.values[(top + row) * self.grid.width + left..][..columns];
+            grid.values[(down + row) * width + right..][..columns].copy_from_slice(from);
+        }
+    }
+
+    /// Makes of the least values in a tile and `by` around it what gives the greatest of them when it is eroded again:
+    /// negative, and of no weight where the image has ended.
+    fn turn(&self, grid: &mut Grid, tile: &Part, by: usize) {
+        let inside = |own: &Range<usize>, tile: &Range<usize>, length: usize| {
+            (own.start + by).saturating_sub(tile.start)..(own.end + by - tile.start).min(length)
+        };
+        let columns = inside(&self.part.columns, &tile.columns, grid.width);
+        let rows = inside(&self.part.rows, &tile.rows, grid.height);
+        for (row, values) in grid.values.chunks_exact_mut(grid.width).enumerate() {
+            let end = if rows.contains(&row) { columns.clone() } else { 0..0 };
+            values[..end.start].fill(f32::INFINITY);
+            values[end.end..].fill(f32::INFINITY);
+            values[end].iter_mut().for_each(|value| *value = -*value);
+        }
+    }
+}
+
+/// Takes B from what has been turned.
+#[allow(clippy::cast_possible_truncation, reason = "`as` saturates, as it should here")]
+fn keep(opened: &[f32], background: &mut [i16]) {
+    wide(
+        #[inline(always)]
+        || {
+            for (background, opened) in background.iter_mut().zip(opened) {
+                *background = (-BACKGROUND_STEPS * opened) as i16;
+            }
+        },
+    );
+}
+
+/// Marks the pixels of a tile that are nucleus.
+fn mark(smooth: &Smooth, highest: &Grid, tile: &Part, filters: Filters, field: &mut Field) {
+    let Smooth { grid: smooth, part, .. } = smooth;
+    let width = tile.columns.len();
+    let left = tile.columns.start - part.columns.start;
+    let bend = (filters.sigma * filters.sigma / 2.0) as f32;
+    // Rows of S with one value more at either end. Beyond the border lies the pixel at the border again.
+    let mut rows = [vec![0.0; width + 2], vec![0.0; width + 2], vec![0.0; width + 2]];
+    let fill = |row: usize, out: &mut [f32]| {
+        let own = &smooth.values[(row - part.rows.start) * smooth.width..][..smooth.width];
+        out[1..=width].copy_from_slice(&own[left..left + width]);
+        out[0] = own[left.saturating_sub(1)];
+        out[width + 1] = own[(left + width).min(own.len() - 1)];
+    };
+    fill(tile.rows.start.saturating_sub(1).max(part.rows.start), &mut rows[1]);
+    fill(tile.rows.start, &mut rows[2]);
+    for (row, highest) in tile.rows.clone().zip(highest.values.chunks_exact(width)) {
+        rows.rotate_left(1);
+        fill((row + 1).min(part.rows.end - 1), &mut rows[2]);
+        let at = row * field.width + tile.columns.start;
+        let background = &field.background[at..at + width];
+        let mask = &mut field.mask[at..at + width];
+        mark_row([&rows[0], &rows[1], &rows[2]], background, highest, bend, filters.threshold, mask);
+    }
+}
+
+/// Marks a row's pixels from three rows of S, which have one value more at either end.
+fn mark_row(
+    rows: [&[f32]; 3],
+    background: &[i16],
+    lowered: &[f32],
+    bend: f32,
+    threshold: f32,
+    mask: &mut [u8],
+) {
+    /// Where there is hardly a slope its direction is nothing.
+    const FLAT: f32 = 1e-9;
+    let n = mask.len();
+    let [above, own, below] = rows.map(|row| &row[..n + 2]);
+    let (background, lowered) = (&background[..n], &lowered[..n]);
+    wide(
+        #[inline(always)]
+        || {
+            for i in 0..n {
+                let centre = own[i + 1];
+                let across = (own[i] + own[i + 2]) - 2.0 * centre;
+                let down = (above[i + 1] + below[i + 1]) - 2.0 * centre;
+                let corners = (above[i] + below[i + 2]) - (above[i + 2] + below[i]);
+                let (dx, dy) = (own[i + 2] - own[i], below[i + 1] - above[i + 1]);
+                let (xx, yy) = (dx * dx, dy * dy);
+                let along = (xx * across + yy * down) + 0.5 * (dx * dy) * corners;
+                let laplacian = across + down;
+                let sloped = laplacian + along / ((xx + yy) + FLAT);
+                let hollow = larger(2.0 * laplacian, sloped);
+                let ground = f32::from(background[i]) / BACKGROUND_STEPS;
+                let height = centre - ground;
+                let hill = (height > threshold / 2.0) & (bend * hollow < FLATNESS * height);
+                let summit = -lowered[i] - ground;
+                let plateau = (height > threshold) & (height > PLATEAU * summit);
+                mask[i] = u8::from(hill | plateau);
+            }
+        },
+    );
+}
+
+/// The place inside 0 .. length that lies at `place` when what is inside is mirrored at both ends, again and again.
+fn mirrored(place: isize, length: usize) -> usize {
+    let within = place.rem_euclid(2 * length as isize) as usize;
+    within.min(2 * length - 1 - within)
+}

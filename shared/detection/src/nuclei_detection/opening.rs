@@ -1,0 +1,170 @@
+//! Grey opening with an octagon: what a disc of that radius leaves of an image, to within a few per cent of the radius.
+//!
+//! An octagon is the Minkowski sum of four line segments, and the least value along a segment takes log₂(length) passes
+//! over whole rows, as the span doubles from pass to pass.
+
+use std::ops::Range;
+
+use imaging::{Deadline, TimedOut};
+
+use crate::kernels::wide;
+
+/// A rectangle of values, row by row.
+#[derive(Default)]
+pub(super) struct Grid {
+    pub(super) values: Vec<f32>,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+impl Grid {
+    /// Makes it of that size, all of it `value`.
+    pub(super) fn reset(&mut self, width: usize, height: usize, value: f32) {
+        (self.width, self.height) = (width, height);
+        self.values.clear();
+        self.values.resize(width * height, value);
+    }
+}
+
+/// The octagon around a pixel with so many pixels to each side: `straight` of them by the horizontal and the vertical
+/// segment, and twice `slanted` by the diagonal ones.
+#[derive(Clone, Copy)]
+pub(super) struct Octagon {
+    straight: usize,
+    slanted: usize,
+}
+
+impl Octagon {
+    /// The octagon of that radius with its sides nearest to equal.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+    pub(super) fn of(radius: usize) -> Self {
+        let even = (radius as f64 * (1.0 - std::f64::consts::FRAC_1_SQRT_2)).round() as usize;
+        // Diagonals alone would leave out every other pixel.
+        let slanted = even.min(radius.saturating_sub(1) / 2);
+        Self { straight: radius - 2 * slanted, slanted }
+    }
+
+    pub(super) fn radius(self) -> usize {
+        self.straight + 2 * self.slanted
+    }
+
+    /// The least value of each octagon that lies wholly in the grid, which shrinks by the radius on every side.
+    pub(super) fn erode(self, grid: &mut Grid, deadline: Deadline) -> Result<(), TimedOut> {
+        let (straight, slanted) = (2 * self.straight + 1, 2 * self.slanted + 1);
+        let (mut columns, mut rows) = (0..grid.width, 0..grid.height);
+        for (step, length) in [((1, 0), straight), ((0, 1), straight), ((1, 1), slanted), ((-1, 1), slanted)]
+        {
+            let mut span = 1;
+            while span < length {
+                deadline.check()?;
+                let by = span.min(length - span);
+                lower(grid, &mut columns, &mut rows, (step.0 * by as isize, step.1 * by));
+                span += by;
+            }
+        }
+        shrink(grid, &columns, &rows);
+        Ok(())
+    }
+}
+
+/// Lowers each value to that which lies (`dx`, `dy`) beside it. `columns` and `rows` are where values count, before and
+/// after.
+fn lower(grid: &mut Grid, columns: &mut Range<usize>, rows: &mut Range<usize>, (dx, dy): (isize, usize)) {
+    let (from, to) = match usize::try_from(dx) {
+        Ok(right) => (columns.start + right..columns.end, columns.start..columns.end.saturating_sub(right)),
+        Err(_) => {
+            let left = dx.unsigned_abs();
+            (columns.start..columns.end.saturating_sub(left), columns.start + left..columns.end)
+        }
+    };
+    *columns = to.clone();
+    let width = grid.width;
+    let mut spare = Vec::new();
+    for row in rows.start..rows.end.saturating_sub(dy) {
+        let (before, after) = grid.values.split_at_mut((row + dy) * width);
+        if dy == 0 {
+            let own = &mut after[..width];
+            spare.clear();
+            spare.extend_from_slice(&own[from.clone()]);
+            take_lower(&mut own[to.clone()], &spare);
+        } else {
+            take_lower(&mut before[row * width..][to.clone()], &after[from.clone()]);
+        }
+    }
+    rows.end = rows.end.saturating_sub(dy);
+}
+
+fn take_lower(into: &mut [f32], from: &[f32]) {
+    wide(
+        #[inline(always)]
+        || {
+            for (a, b) in into.iter_mut().zip(from) {
+                *a = if *b < *a { *b } else { *a };
+            }
+        },
+    );
+}
+
+/// Moves what counts to the front.
+fn shrink(grid: &mut Grid, columns: &Range<usize>, rows: &Range<usize>) {
+    let width = columns.len();
+    for (to, row) in rows.clone().enumerate() {
+        let from = row * grid.width + columns.start;
+        grid.values.copy_within(from..from + width, to * width);
+    }
+    (grid.width, grid.height) = (width, rows.len());
+    grid.values.truncate(width * grid.height);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn covers(octagon: Octagon, dx: isize, dy: isize) -> bool {
+        let (r, s) =
+            (octagon.radius() as isize, (octagon.straight + octagon.straight + 2 * octagon.slanted) as isize);
+        dx.abs() <= r && dy.abs() <= r && dx.abs() + dy.abs() <= s
+    }
+
+    #[test]
+    fn an_octagon_is_nearly_a_disc() {
+        for radius in 0..60 {
+            let octagon = Octagon::of(radius);
+            assert_eq!(octagon.radius(), radius);
+            let reach = radius as isize;
+            let area = (-reach..=reach)
+                .flat_map(|y| (-reach..=reach).map(move |x| (x, y)))
+                .filter(|(x, y)| covers(octagon, *x, *y))
+                .count();
+            let disc = std::f64::consts::PI * (radius as f64 + 0.5).powi(2);
+            assert!((area as f64 / disc - 1.0).abs() < 0.35, "radius {radius}: {area} of {disc}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn eroding_gives_the_least_value_of_each_octagon(
+            radius in 0usize..9, wide in 1usize..9, high in 1usize..9, seed in any::<u32>(),
+        ) {
+            let (width, height) = (wide + 2 * radius, high + 2 * radius);
+            let value = |i: usize| ((i as u32 ^ seed).wrapping_mul(0x9e37_79b1) >> 12) as f32;
+            let values: Vec<f32> = (0..width * height).map(value).collect();
+            let mut grid = Grid { values: values.clone(), width, height };
+            let octagon = Octagon::of(radius);
+            octagon.erode(&mut grid, Deadline::none()).expect("no deadline");
+            prop_assert_eq!((grid.width, grid.height), (wide, high));
+            let reach = radius as isize;
+            for (i, is) in grid.values.iter().enumerate() {
+                let (x, y) = ((i % wide + radius) as isize, (i / wide + radius) as isize);
+                let expected = (-reach..=reach)
+                    .flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy)))
+                    .filter(|(dx, dy)| covers(octagon, *dx, *dy))
+                    .map(|(dx, dy)| values[(y + dy) as usize * width + (x + dx) as usize])
+                    .fold(f32::INFINITY, f32::min);
+                prop_assert_eq!(*is, expected);
+            }
+        }
+    }
+}

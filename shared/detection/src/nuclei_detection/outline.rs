@@ -1,0 +1,205 @@
+//! A nucleus's outline: a closed simple polygon, and what is measured of it.
+
+/// A polygon with the measures of its area. Lengths are in units of its vertices.
+pub(super) struct Outline {
+    pub(super) vertices: Vec<[f64; 2]>,
+    pub(super) area: f64,
+    pub(super) perimeter: f64,
+    pub(super) centroid: [f64; 2],
+}
+
+impl Outline {
+    /// The outline of the pixels with a label, which hang together by their sides; `first` is the place of the first
+    /// in reading order. A pixel's square is from (column, row) to (column + 1, row + 1).
+    ///
+    /// It goes through the middles of the pixels' sides, which cannot cross, and is then rounded, so that its length is that of a smooth curve and not that of a staircase. Where that would make it
+    /// cross itself, as it may where a nucleus is a pixel wide, it stays as it was.
+    pub(super) fn of(labels: &[u32], width: usize, first: usize) -> Self {
+        let traced = trace(labels, width, first);
+        let size = [width as f64, (labels.len() / width) as f64];
+        let rounded = thinned(&rounded(&traced, size));
+        Self::measured(if is_simple(&rounded) { rounded } else { traced })
+    }
+
+    /// 4π · area / perimeter²: 1 for a circle, less for whatever is not.
+    pub(super) fn circularity(&self) -> f64 {
+        (4.0 * std::f64::consts::PI * self.area / (self.perimeter * self.perimeter)).min(1.0)
+    }
+
+    fn measured(vertices: Vec<[f64; 2]>) -> Self {
+        let (mut twice, mut moment, mut perimeter) = (0.0, [0.0; 2], 0.0);
+        // Reckoned from a vertex: far from the origin digits would be lost.
+        let [x0, y0] = vertices.first().copied().unwrap_or_default();
+        for ([ax, ay], [bx, by]) in sides(&vertices) {
+            let (ax, ay, bx, by) = (ax - x0, ay - y0, bx - x0, by - y0);
+            let part = ax * by - bx * ay;
+            twice += part;
+            moment[0] += (ax + bx) * part;
+            moment[1] += (ay + by) * part;
+            perimeter += (bx - ax).hypot(by - ay);
+        }
+        let centroid = [x0 + moment[0] / (3.0 * twice), y0 + moment[1] / (3.0 * twice)];
+        Self { area: twice.abs() / 2.0, perimeter, centroid, vertices }
+    }
+}
+
+fn sides(vertices: &[[f64; 2]]) -> impl Iterator<Item = ([f64; 2], [f64; 2])> {
+    vertices.iter().copied().zip(vertices.iter().copied().cycle().skip(1))
+}
+
+/// The middles of the pixels' sides along the outer border, clockwise, from the top of the first pixel on.
+fn trace(labels: &[u32], width: usize, first: usize) -> Vec<[f64; 2]> {
+    let label = labels[first];
+    let height = labels.len() / width;
+    let inside = |x: i64, y: i64| {
+        let (x, y) = (usize::try_from(x).unwrap_or(width), usize::try_from(y).unwrap_or(height));
+        x < width && y < height && labels[y * width + x] == label
+    };
+    let start = [(first % width) as i64, (first / width) as i64];
+    let (mut at, mut ahead) = (start, [1, 0]);
+    let mut middles = Vec::new();
+    loop {
+        middles.push([at[0] as f64 + ahead[0] as f64 / 2.0, at[1] as f64 + ahead[1] as f64 / 2.0]);
+        at = [at[0] + ahead[0], at[1] + ahead[1]];
+        let [dx, dy] = ahead;
+        // The pixels ahead, to the right and to the left, around the corner `at`.
+        let pixel = |side: i64| {
+            let along = |along: i64, across: i64| (along + side * across - 1).div_euclid(2);
+            inside(at[0] + along(dx, -dy), at[1] + along(dy, dx))
+        };
+        ahead = match (pixel(-1), pixel(1)) {
+            (_, false) => [-dy, dx],
+            (false, true) => ahead,
+            (true, true) => [dy, -dx],
+        };
+        if at == start && ahead == [1, 0] {
+            return middles;
+        }
+    }
+}
+
+/// Each vertex drawn towards its neighbours and then as far away from them, by turns, which takes away the staircase but
+/// nothing of the area (Taubin 1995). Within the plane of that width and height.
+fn rounded(vertices: &[[f64; 2]], size: [f64; 2]) -> Vec<[f64; 2]> {
+    const TURNS: usize = 4;
+    /// Half a step towards the neighbours' middle and half a step away from it, in one.
+    const WEIGHTS: [f64; 3] = [0.625, 0.25, -0.0625];
+    /// What is smaller than this many sides of pixels would be mostly gone.
+    const LEAST: usize = 8;
+    let n = vertices.len();
+    let mut vertices = vertices.to_vec();
+    let mut ring = Vec::with_capacity(n + 4);
+    for _ in 0..if n < LEAST { 0 } else { TURNS } {
+        ring.clear();
+        ring.extend_from_slice(&vertices[n - 2..]);
+        ring.extend_from_slice(&vertices);
+        ring.extend_from_slice(&vertices[..2]);
+        for (vertex, around) in vertices.iter_mut().zip(ring.array_windows()) {
+            let [a, b, own, c, d] = around;
+            let mixed =
+                |k: usize| own[k] * WEIGHTS[0] + (b[k] + c[k]) * WEIGHTS[1] + (a[k] + d[k]) * WEIGHTS[2];
+            *vertex = [mixed(0).clamp(0.0, size[0]), mixed(1).clamp(0.0, size[1])];
+        }
+    }
+    vertices
+}
+
+/// Every third vertex, of short outlines every second or each, of very long ones fewer.
+fn thinned(vertices: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    const MOST: usize = 256;
+    let by = match vertices.len() {
+        0..16 => 1,
+        16..64 => 2,
+        long => long.div_ceil(MOST).max(3),
+    };
+    vertices.iter().copied().step_by(by).collect()
+}
+
+/// Whether no two sides touch but neighbours in their common vertex, and it goes round clockwise.
+fn is_simple(vertices: &[[f64; 2]]) -> bool {
+    let sides: Vec<_> = sides(vertices).collect();
+    let n = sides.len();
+    let apart = |i: usize, j: usize| j == i + 1 || (i == 0 && j + 1 == n) || !touch(sides[i], sides[j]);
+    let area: f64 = sides.iter().map(|([ax, ay], [bx, by])| ax * by - bx * ay).sum();
+    n >= 3 && area > 0.0 && (0..n).all(|i| (i + 1..n).all(|j| apart(i, j)))
+}
+
+fn touch((a, b): ([f64; 2], [f64; 2]), (c, d): ([f64; 2], [f64; 2])) -> bool {
+    let apart = |k: usize| a[k].max(b[k]) < c[k].min(d[k]) || c[k].max(d[k]) < a[k].min(b[k]);
+    if apart(0) || apart(1) {
+        return false;
+    }
+    let side =
+        |p: [f64; 2], q: [f64; 2], r: [f64; 2]| (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]);
+    side(a, b, c) * side(a, b, d) <= 0.0 && side(c, d, a) * side(c, d, b) <= 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn outline(width: usize, height: usize, inside: impl Fn(f64, f64) -> bool) -> Outline {
+        let label = |at: usize| u32::from(inside((at % width) as f64 + 0.5, (at / width) as f64 + 0.5));
+        let labels: Vec<u32> = (0..width * height).map(label).collect();
+        let first = labels.iter().position(|label| *label == 1).expect("something is inside");
+        Outline::of(&labels, width, first)
+    }
+
+    #[test]
+    fn a_disc_is_measured_as_a_disc() {
+        for radius in [4.0, 7.3, 12.0, 21.5] {
+            let is = outline(60, 50, |x, y| (x - 30.2).hypot(y - 25.4) <= radius);
+            let (area, perimeter) = (std::f64::consts::PI * radius * radius, std::f64::consts::TAU * radius);
+            assert!((is.area / area - 1.0).abs() < 0.05, "radius {radius}: area {} of {area}", is.area);
+            assert!(
+                (is.perimeter / perimeter - 1.0).abs() < 0.03,
+                "radius {radius}: {} of {perimeter}",
+                is.perimeter
+            );
+            assert!((is.centroid[0] - 30.2).hypot(is.centroid[1] - 25.4) < 0.15, "{:?}", is.centroid);
+            assert!(is.circularity() > 0.95, "radius {radius}: {}", is.circularity());
+        }
+        let long = outline(60, 50, |x, y| ((x - 30.0) / 24.0).hypot((y - 25.0) / 6.0) <= 1.0);
+        assert!((0.4..0.6).contains(&long.circularity()), "{}", long.circularity());
+    }
+
+    #[test]
+    fn one_pixel_has_an_outline_around_its_centre() {
+        let is = outline(1, 1, |_, _| true);
+        assert_eq!(is.vertices, [[0.5, 0.0], [1.0, 0.5], [0.5, 1.0], [0.0, 0.5]]);
+        assert_eq!((is.area, is.centroid), (0.5, [0.5, 0.5]));
+    }
+
+    proptest! {
+        #[test]
+        fn an_outline_is_simple_and_encloses_what_it_should(
+            width in 3usize..16, pixels in proptest::collection::vec(any::<bool>(), 9..200),
+        ) {
+            let height = pixels.len() / width;
+            prop_assume!(height > 0 && pixels[..width * height].contains(&true));
+            let mut labels: Vec<u32> = pixels[..width * height].iter().map(|inside| u32::from(*inside)).collect();
+            let first = labels.iter().position(|label| *label == 1).expect("assumed");
+            // What hangs together with the first pixel, by filling.
+            let mut open = vec![first];
+            while let Some(at) = open.pop() {
+                if labels[at] != 1 { continue }
+                labels[at] = 2;
+                if at % width > 0 { open.push(at - 1) }
+                if at % width + 1 < width { open.push(at + 1) }
+                if at >= width { open.push(at - width) }
+                if at + width < labels.len() { open.push(at + width) }
+            }
+            let traced = trace(&labels, width, first);
+            prop_assert!(is_simple(&traced));
+            let count = labels.iter().filter(|label| **label == 2).count() as f64;
+            let outer = Outline::measured(traced);
+            prop_assert!(outer.area >= count - 0.5 - 1e-9, "{} pixels in {}", count, outer.area);
+            let is = Outline::of(&labels, width, first);
+            prop_assert!(is_simple(&is.vertices));
+            let inside = |[x, y]: [f64; 2]| x >= 0.0 && y >= 0.0 && x <= width as f64 && y <= height as f64;
+            prop_assert!(is.vertices.iter().copied().all(inside) && inside(is.centroid));
+        }
+    }
+}

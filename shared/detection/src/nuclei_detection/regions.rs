@@ -1,0 +1,211 @@
+//! Connected components of a mask, as runs: what is next to each other in a row is one.
+
+use std::ops::Range;
+
+use imaging::{Deadline, TimedOut};
+
+/// Neighbouring pixels of one row: from `start` up to, not including, `end`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Run {
+    pub(super) row: u32,
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Run {
+    /// The places of its pixels in a plane of that width.
+    pub(super) fn places(&self, width: usize) -> Range<usize> {
+        let row = self.row as usize * width;
+        row + self.start as usize..row + self.end as usize
+    }
+}
+
+/// The components, in reading order of their first pixels; each is its runs in reading order.
+pub(super) struct Components {
+    runs: Vec<Run>,
+    /// Where each component's runs end.
+    ends: Vec<usize>,
+}
+
+impl Components {
+    /// Of the pixels that are `value`. Pixels that touch at a corner are neighbours only where `diagonal`.
+    pub(super) fn of(
+        mask: &[u8],
+        width: usize,
+        value: u8,
+        diagonal: bool,
+        deadline: Deadline,
+    ) -> Result<Self, TimedOut> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut parents: Vec<u32> = Vec::new();
+        let mut above = 0..0;
+        for (row, pixels) in mask.chunks_exact(width).enumerate() {
+            deadline.check()?;
+            let first = runs.len();
+            push_runs(pixels, value, row as u32, &mut runs);
+            parents.extend(first as u32..runs.len() as u32);
+            let mut candidate = above.start;
+            for i in first..runs.len() {
+                let run = runs[i];
+                let reach = u32::from(diagonal);
+                while candidate < above.end && runs[candidate].end + reach <= run.start {
+                    candidate += 1;
+                }
+                let mut touching = candidate;
+                while touching < above.end && runs[touching].start < run.end + reach {
+                    join(&mut parents, i as u32, touching as u32);
+                    touching += 1;
+                }
+            }
+            above = first..runs.len();
+        }
+        Ok(Self::grouped(&runs, &mut parents))
+    }
+
+    /// Sorts runs by component: a component's first run is its root.
+    fn grouped(runs: &[Run], parents: &mut [u32]) -> Self {
+        let mut ends: Vec<usize> = Vec::new();
+        let mut component_of: Vec<u32> = vec![0; runs.len()];
+        for i in 0..runs.len() {
+            let root = root(parents, i as u32) as usize;
+            if root == i {
+                component_of[i] = ends.len() as u32;
+                ends.push(0);
+            } else {
+                component_of[i] = component_of[root];
+            }
+            ends[component_of[i] as usize] += 1;
+        }
+        let mut next: Vec<usize> = Vec::with_capacity(ends.len());
+        let mut sum = 0;
+        for end in &mut ends {
+            next.push(sum);
+            sum += *end;
+            *end = sum;
+        }
+        let mut sorted = vec![Run { row: 0, start: 0, end: 0 }; runs.len()];
+        for (run, component) in runs.iter().zip(component_of) {
+            let next = &mut next[component as usize];
+            sorted[*next] = *run;
+            *next += 1;
+        }
+        Self { runs: sorted, ends }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[Run]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.runs[start..*end])
+    }
+}
+
+/// Fills the holes of a mask that have fewer pixels than `area`. What touches the border is no hole.
+pub(super) fn fill_holes(
+    mask: &mut [u8],
+    width: usize,
+    area: usize,
+    deadline: Deadline,
+) -> Result<(), TimedOut> {
+    let height = mask.len() / width;
+    let at_border = |run: &Run| {
+        run.row == 0 || run.row as usize + 1 == height || run.start == 0 || run.end as usize == width
+    };
+    for hole in Components::of(mask, width, 0, true, deadline)?.iter() {
+        if pixels(hole) < area && !hole.iter().any(at_border) {
+            hole.iter().for_each(|run| mask[run.places(width)].fill(1));
+        }
+    }
+    Ok(())
+}
+
+/// How many pixels runs have.
+pub(super) fn pixels(runs: &[Run]) -> usize {
+    runs.iter().map(|run| (run.end - run.start) as usize).sum()
+}
+
+fn push_runs(pixels: &[u8], value: u8, row: u32, runs: &mut Vec<Run>) {
+    let mut at = 0;
+    while let Some(start) = pixels[at..].iter().position(|pixel| *pixel == value) {
+        let start = at + start;
+        let length = pixels[start..].iter().position(|pixel| *pixel != value);
+        at = length.map_or(pixels.len(), |length| start + length);
+        runs.push(Run { row, start: start as u32, end: at as u32 });
+    }
+}
+
+/// The root of a set; what is passed on the way is brought nearer to it.
+pub(super) fn root(parents: &mut [u32], mut of: u32) -> u32 {
+    while parents[of as usize] != of {
+        let grandparent = parents[parents[of as usize] as usize];
+        parents[of as usize] = grandparent;
+        of = grandparent;
+    }
+    of
+}
+
+/// Makes two sets one, with the lower root.
+fn join(parents: &mut [u32], a: u32, b: u32) {
+    let (a, b) = (root(parents, a), root(parents, b));
+    parents[a.max(b) as usize] = a.min(b);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mask(picture: &[&str]) -> Vec<u8> {
+        picture.concat().bytes().map(|b| u8::from(b == b'#')).collect()
+    }
+
+    fn sizes(picture: &[&str], value: u8, diagonal: bool) -> Vec<usize> {
+        let width = picture[0].len();
+        let components = Components::of(&mask(picture), width, value, diagonal, Deadline::none());
+        components.expect("no deadline").iter().map(pixels).collect()
+    }
+
+    #[test]
+    fn components_come_in_reading_order() {
+        let picture = ["#.#..#", "#.#.#.", "###...", "....##", ".#..##"];
+        assert_eq!(sizes(&picture, 1, false), [7, 1, 1, 4, 1]);
+        assert_eq!(sizes(&picture, 1, true), [7, 2, 4, 1]);
+    }
+
+    #[test]
+    fn small_holes_are_filled_and_large_ones_and_bays_are_not() {
+        let picture = ["########", "#.#...##", "###...#.", "########", "#.##.###"];
+        let mut filled = mask(&picture);
+        fill_holes(&mut filled, 8, 6, Deadline::none()).expect("no deadline");
+        assert_eq!(filled, mask(&["########", "###...##", "###...#.", "########", "#.##.###"]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_pixel_is_in_the_component_of_its_neighbours(
+            width in 1usize..20, pixels in proptest::collection::vec(0u8..2, 1..200), diagonal in any::<bool>(),
+        ) {
+            let height = pixels.len().div_ceil(width);
+            let mut mask = pixels;
+            mask.resize(width * height, 0);
+            let components = Components::of(&mask, width, 1, diagonal, Deadline::none()).expect("no deadline");
+            let mut owner = vec![None; mask.len()];
+            for (i, runs) in components.iter().enumerate() {
+                for place in runs.iter().flat_map(|run| run.places(width)) {
+                    prop_assert_eq!(owner[place].replace(i), None, "in one only");
+                }
+            }
+            for at in 0..mask.len() {
+                prop_assert_eq!(owner[at].is_some(), mask[at] == 1);
+                let (x, y) = (at % width, at / width);
+                let mut beside = Vec::new();
+                if x + 1 < width { beside.push(at + 1) }
+                if y + 1 < height { beside.push(at + width) }
+                if diagonal && y + 1 < height && x + 1 < width { beside.push(at + width + 1) }
+                if diagonal && y + 1 < height && x > 0 { beside.push(at + width - 1) }
+                for other in beside {
+                    prop_assert!(mask[at] == 0 || mask[other] == 0 || owner[at] == owner[other]);
+                }
+            }
+        }
+    }
+}

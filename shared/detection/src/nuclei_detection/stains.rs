@@ -1,0 +1,386 @@
+//! Colour deconvolution: how much of each stain a pixel has.
+//!
+//! Ruifrok and Johnston (2001): light that goes through stains is absorbed as Beer and Lambert say, so the optical
+//! densities −log₁₀(value / white) of red, green and blue are the amounts of the stains times the stains' vectors. Two
+//! vectors and the direction at right angles to both, which takes what neither explains, are a basis; the amounts are
+//! the coordinates in it. As a density depends on one byte, and an amount is a sum over three of them, everything is
+//! looked up in tables.
+
+use super::Stains;
+use crate::window::Window;
+
+/// Steps of a channel's value from one byte to the next, where values are means of several pixels.
+const FINE: usize = 16;
+
+/// What macenko leaves out: pixels with less optical density than this have hardly any stain (the paper's β).
+const LEAST_DENSITY: f64 = 0.15;
+
+/// The part of pixels that lie beyond the extremes at either end (the paper's α).
+const BEYOND: f64 = 0.01;
+
+/// With fewer stained pixels, or with stains that differ by less than this angle, there is nothing to estimate.
+const LEAST_PIXELS: u64 = 100;
+const LEAST_ANGLE: f64 = 0.17;
+
+/// Unit vectors of optical density in red, green and blue: haematoxylin, and the second stain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Vectors([[f64; 3]; 2]);
+
+impl Vectors {
+    /// The vectors of a named pair of stains, those of Ruifrok and Johnston; or the slide's own.
+    pub(super) fn of(stains: Stains, window: &Window<'_>, white: [u8; 3]) -> Self {
+        const HAEMATOXYLIN: [f64; 3] = [0.65, 0.70, 0.29];
+        const EOSIN: [f64; 3] = [0.07, 0.99, 0.11];
+        const DAB: [f64; 3] = [0.27, 0.57, 0.78];
+        let pair = |second| Self([unit(HAEMATOXYLIN), unit(second)]);
+        match stains {
+            Stains::HE => pair(EOSIN),
+            Stains::HDab => pair(DAB),
+            Stains::Auto => macenko(window, white).unwrap_or_else(|| pair(EOSIN)),
+        }
+    }
+
+    /// For each stain what a density in red, green and blue adds to its amount: two columns of the inverted matrix.
+    fn weights(self) -> [[f64; 3]; 2] {
+        let [first, second] = self.0;
+        let residual = unit(cross(first, second));
+        let dual = |a: [f64; 3], b: [f64; 3], own: [f64; 3]| {
+            let normal = cross(a, b);
+            normal.map(|n| n / dot(own, normal))
+        };
+        [dual(second, residual, first), dual(residual, first, second)]
+    }
+}
+
+/// More than the indices that a [`Pixel`] may have.
+const TABLE: usize = 4096;
+
+/// Where a pixel's red, green and blue are in tables.
+type Pixel = [u16; 3];
+
+/// A quantity that is the sum of what red, green and blue each add to it, by tables.
+pub(super) struct Quantity {
+    channels: [Box<[f32; TABLE]>; 3],
+}
+
+impl Quantity {
+    /// Of the pixels of that reduction.
+    fn new(weights: [f64; 3], white: [u8; 3], reduction: usize) -> Self {
+        let steps = if reduction == 1 { 1 } else { FINE };
+        let table = |channel: usize| {
+            let mut table = Box::new([0.0; TABLE]);
+            for (i, entry) in table.iter_mut().enumerate() {
+                let value = (i as f64 / steps as f64).min(255.0);
+                *entry = (weights[channel] * density(value, white[channel])) as f32;
+            }
+            table
+        };
+        Self { channels: [table(0), table(1), table(2)] }
+    }
+
+    /// Of one pixel.
+    #[inline(always)]
+    fn at(&self, [r, g, b]: Pixel) -> f32 {
+        let [red, green, blue] = &self.channels;
+        // The remainder tells the compiler that it need not check.
+        let entry = |table: &[f32; TABLE], value: u16| table[usize::from(value) % TABLE];
+        entry(red, r) + entry(green, g) + entry(blue, b)
+    }
+}
+
+/// What is looked up of a pixel: the amounts of both stains, and the sum of densities if nuclei are looked for in that.
+pub(super) struct Quantities {
+    pub(super) sum: Option<Quantity>,
+    pub(super) haematoxylin: Quantity,
+    pub(super) second: Quantity,
+}
+
+impl Quantities {
+    pub(super) fn new(vectors: Vectors, sum: bool, white: [u8; 3], reduction: usize) -> Self {
+        let [first, second] = vectors.weights();
+        let quantity = |weights| Quantity::new(weights, white, reduction);
+        Self { sum: sum.then(|| quantity([1.0; 3])), haematoxylin: quantity(first), second: quantity(second) }
+    }
+
+    /// Where nuclei are looked for.
+    pub(super) fn detection(&self) -> &Quantity {
+        self.sum.as_ref().unwrap_or(&self.haematoxylin)
+    }
+}
+
+/// A window seen at a whole fraction of its resolution: each pixel the mean of `by` × `by`, or of what of them lies
+/// inside.
+#[derive(Clone, Copy)]
+pub(super) struct Reduced<'a> {
+    window: Window<'a>,
+    pub(super) by: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+impl<'a> Reduced<'a> {
+    pub(super) fn new(window: Window<'a>, by: usize) -> Self {
+        Self { window, by, width: window.width.div_ceil(by), height: window.height.div_ceil(by) }
+    }
+
+    /// Fills `out` with a quantity of the pixels of a row from `column` on.
+    pub(super) fn fill(&self, quantity: &Quantity, row: usize, column: usize, out: &mut [f32]) {
+        if self.by == 1 {
+            for (out, pixel) in out.iter_mut().zip(&self.window.row(row)[column..]) {
+                let [r, g, b] = on_white(*pixel);
+                *out = quantity.at([u16::from(r), u16::from(g), u16::from(b)]);
+            }
+        } else {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = quantity.at(self.mean(row, column + i));
+            }
+        }
+    }
+
+    /// The mean of a square.
+    fn mean(&self, row: usize, column: usize) -> Pixel {
+        let cut = |place: usize, end: usize| place * self.by..((place + 1) * self.by).min(end);
+        let (rows, columns) = (cut(row, self.window.height), cut(column, self.window.width));
+        let area = (rows.len() * columns.len()) as u32;
+        let mut sum = [0u32; 3];
+        for pixel in rows.flat_map(|row| &self.window.row(row)[columns.clone()]) {
+            let pixel = on_white(*pixel);
+            for (sum, value) in sum.iter_mut().zip(pixel) {
+                *sum += u32::from(value);
+            }
+        }
+        sum.map(|sum| ((sum * FINE as u32 + area / 2) / area) as u16)
+    }
+}
+
+/// A pixel without alpha, composited over white.
+#[inline]
+fn on_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
+    if a == 255 {
+        return [r, g, b];
+    }
+    let (a, clear) = (u32::from(a), 255 * (255 - u32::from(a)));
+    [r, g, b].map(|value| ((u32::from(value) * a + clear + 127) / 255) as u8)
+}
+
+/// The optical density of a value; 0 for what is brighter than white, and black counts as one step above it.
+fn density(value: f64, white: u8) -> f64 {
+    (-(value.max(1.0) / f64::from(white.max(1))).log10()).max(0.0)
+}
+
+/// The vectors that the slide itself shows, after Macenko and others (2009): the densities lie, noise aside, in the plane
+/// of the two stains, which is that of the first two singular vectors; the stains are the extremes of the angle
+/// in it. Haematoxylin is the one with more red. None where too little is stained, or all of it alike.
+///
+/// It runs on a histogram of colours with 64 steps a channel: the order of pixels is nothing to it.
+fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
+    let stained = stained_colours(window, white);
+    let total: u64 = stained.iter().map(|(_, count)| count).sum();
+    if total < LEAST_PIXELS {
+        return None;
+    }
+    let plane = principal_plane(&stained);
+    let mut angles: Vec<(f64, u64)> = stained
+        .iter()
+        .map(|(densities, count)| (dot(*densities, plane[1]).atan2(dot(*densities, plane[0])), *count))
+        .collect();
+    angles.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ends = [BEYOND, 1.0 - BEYOND].map(|part| percentile(&angles, part, total));
+    if ends[1] - ends[0] < LEAST_ANGLE {
+        return None;
+    }
+    let vector = |angle: f64| {
+        let along = |i: usize| plane[0][i] * angle.cos() + plane[1][i] * angle.sin();
+        // No stain brightens.
+        unit([along(0), along(1), along(2)].map(|v| v.max(0.0)))
+    };
+    let [a, b] = ends.map(vector);
+    let vectors = if a[0] >= b[0] { [a, b] } else { [b, a] };
+    (dot(a, b) < LEAST_ANGLE.cos()).then_some(Vectors(vectors))
+}
+
+/// The optical densities of the colours in a window that are stained, and how many pixels have each.
+fn stained_colours(window: &Window<'_>, white: [u8; 3]) -> Vec<([f64; 3], u64)> {
+    const BITS: usize = 6;
+    const DROPPED: usize = 8 - BITS;
+    let mut counts = vec![0u32; 1 << (3 * BITS)];
+    for row in 0..window.height {
+        for pixel in window.row(row) {
+            let [r, g, b] = on_white(*pixel).map(|value| usize::from(value) >> DROPPED);
+            counts[(r << (2 * BITS)) | (g << BITS) | b] += 1;
+        }
+    }
+    let value =
+        |bin: usize| (((bin & ((1 << BITS) - 1)) << DROPPED) as f64) + (1 << DROPPED) as f64 / 2.0 - 0.5;
+    let occupied = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
+    occupied
+        .map(|(bin, count)| {
+            let densities = [
+                density(value(bin >> (2 * BITS)), white[0]),
+                density(value(bin >> BITS), white[1]),
+                density(value(bin), white[2]),
+            ];
+            (densities, u64::from(count))
+        })
+        .filter(|(densities, _)| dot(*densities, *densities) >= LEAST_DENSITY * LEAST_DENSITY)
+        .collect()
+}
+
+/// The two orthogonal directions that the densities lie along most: the first two singular vectors.
+fn principal_plane(colours: &[([f64; 3], u64)]) -> [[f64; 3]; 2] {
+    let product =
+        |i: usize, j: usize| colours.iter().map(|(d, count)| d[i] * d[j] * *count as f64).sum::<f64>();
+    let (values, vectors) = eigen(std::array::from_fn(|i| std::array::from_fn(|j| product(i, j))));
+    let mut order = [0, 1, 2];
+    order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
+    let [first, second, _] = order.map(|i| vectors[i]);
+    // No density is negative: with the first axis turned to their side, no angle is near ±π.
+    let turned = if first.iter().sum::<f64>() < 0.0 { first.map(|c| -c) } else { first };
+    [turned, second]
+}
+
+/// Eigenvalues and eigenvectors of a symmetric matrix, by Jacobi's rotations.
+fn eigen(mut matrix: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
+    const SWEEPS: usize = 24;
+    let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    for _ in 0..SWEEPS {
+        for (p, q) in [(0, 1), (0, 2), (1, 2)] {
+            let difference = matrix[q][q] - matrix[p][p];
+            let angle = 0.5 * (2.0 * matrix[p][q]).atan2(difference);
+            let (sine, cosine) = angle.sin_cos();
+            let turn = |a: f64, b: f64| (cosine * a - sine * b, sine * a + cosine * b);
+            for row in &mut matrix {
+                (row[p], row[q]) = turn(row[p], row[q]);
+            }
+            for k in 0..3 {
+                (matrix[p][k], matrix[q][k]) = turn(matrix[p][k], matrix[q][k]);
+                (vectors[p][k], vectors[q][k]) = turn(vectors[p][k], vectors[q][k]);
+            }
+        }
+    }
+    ([matrix[0][0], matrix[1][1], matrix[2][2]], vectors)
+}
+
+/// The angle below which that part of all pixels lies.
+fn percentile(sorted: &[(f64, u64)], part: f64, total: u64) -> f64 {
+    let wanted = part * total as f64;
+    let mut below = 0;
+    let reached = sorted.iter().find(|(_, count)| {
+        below += count;
+        below as f64 >= wanted
+    });
+    reached.or(sorted.last()).map_or(0.0, |(angle, _)| *angle)
+}
+
+fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+fn unit(v: [f64; 3]) -> [f64; 3] {
+    let length = dot(v, v).sqrt().max(f64::MIN_POSITIVE);
+    v.map(|c| c / length)
+}
+
+#[cfg(test)]
+mod tests {
+    use imaging::Image;
+
+    use super::*;
+
+    /// Pixels with known amounts of two stains.
+    fn stained(vectors: [[f64; 3]; 2], amounts: &[[f64; 2]], width: u32) -> Image {
+        let byte = |[first, second]: [f64; 2], channel: usize| {
+            let density = first * vectors[0][channel] + second * vectors[1][channel];
+            (255.0 * 10f64.powf(-density)).round() as u8
+        };
+        let rgba = amounts.iter().flat_map(|a| [byte(*a, 0), byte(*a, 1), byte(*a, 2), 255]).collect();
+        Image::new(width, amounts.len() as u32 / width, rgba).expect("four bytes a pixel")
+    }
+
+    fn amounts_of(image: &Image, stains: Stains, reduction: usize) -> Vec<[f32; 2]> {
+        let window = Window::whole(image);
+        let quantities = Quantities::new(Vectors::of(stains, &window, [255; 3]), false, [255; 3], reduction);
+        let reduced = Reduced::new(window, reduction);
+        let mut amounts = Vec::new();
+        for row in 0..reduced.height {
+            let [mut first, mut second] = [vec![0.0; reduced.width], vec![0.0; reduced.width]];
+            reduced.fill(&quantities.haematoxylin, row, 0, &mut first);
+            reduced.fill(&quantities.second, row, 0, &mut second);
+            amounts.extend(first.into_iter().zip(second).map(|(first, second)| [first, second]));
+        }
+        amounts
+    }
+
+    fn vectors_of(stains: Stains) -> Vectors {
+        let white = Image::new(1, 1, vec![255; 4]).expect("a pixel");
+        Vectors::of(stains, &Window::whole(&white), [255; 3])
+    }
+
+    #[test]
+    fn the_amounts_of_stain_come_back() {
+        let amounts = [[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.4, 0.3], [0.8, 0.1], [0.05, 0.4]];
+        for stains in [Stains::HE, Stains::HDab] {
+            let Vectors(vectors) = vectors_of(stains);
+            let is = amounts_of(&stained(vectors, &amounts, 3), stains, 1);
+            for (is, expected) in is.iter().zip(amounts) {
+                let off = (0..2).map(|i| (f64::from(is[i]) - expected[i]).abs()).fold(0.0, f64::max);
+                assert!(off < 0.02, "{stains:?}: {is:?} is not {expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pixel_of_a_reduction_is_the_mean_of_its_square() {
+        let rgba =
+            [[0u8, 10, 20, 255], [1, 20, 20, 255], [2, 30, 20, 255], [4, 40, 20, 255], [100; 4], [0; 4]];
+        let image =
+            Image::new(3, 2, [rgba[0], rgba[1], rgba[4], rgba[2], rgba[3], rgba[5]].concat()).expect("six");
+        let reduced = Reduced::new(Window::whole(&image), 2);
+        assert_eq!((reduced.width, reduced.height), (2, 1));
+        let seen = [reduced.mean(0, 0), reduced.mean(0, 1)];
+        // 7 / 4 and 25 in sixteenths; half-clear grey and clear, on white.
+        assert_eq!(seen[0], [28, 400, 320]);
+        let half: u16 = (100 * 100 + 255 * 155 + 127) / 255;
+        assert_eq!(seen[1], [(half + 255) * 8; 3]);
+    }
+
+    #[test]
+    fn macenko_finds_the_stains_of_a_slide() {
+        let mut amounts = Vec::new();
+        for i in 0..2000 {
+            let (part, strength) = (f64::from(i % 50) / 49.0, 0.3 + 0.5 * f64::from(i % 37) / 36.0);
+            // A third of each alone, a third mixed.
+            let part = if i % 3 == 0 {
+                0.0
+            } else if i % 3 == 1 {
+                1.0
+            } else {
+                part
+            };
+            amounts.push([strength * part, strength * (1.0 - part)]);
+        }
+        let own = [unit([0.60, 0.74, 0.30]), unit([0.20, 0.85, 0.48])];
+        for vectors in [own, vectors_of(Stains::HDab).0] {
+            let image = stained(vectors, &amounts, 50);
+            let Vectors(is) = macenko(&Window::whole(&image), [255; 3]).expect("there are two stains");
+            for (is, expected) in is.iter().zip(vectors) {
+                let angle = dot(*is, expected).min(1.0).acos();
+                assert!(angle < 0.05, "{is:?} is {angle} away from {expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_two_stains_is_taken_for_haematoxylin_and_eosin() {
+        let [first, _] = vectors_of(Stains::HE).0;
+        let one: Vec<[f64; 2]> = (0..400).map(|i| [0.3 + f64::from(i % 10) * 0.04, 0.0]).collect();
+        for amounts in [vec![[0.0, 0.0]; 400], one] {
+            let image = stained([first, first], &amounts, 20);
+            assert_eq!(Vectors::of(Stains::Auto, &Window::whole(&image), [255; 3]), vectors_of(Stains::HE));
+        }
+    }
+}
