@@ -2,7 +2,7 @@
 //!
 //! Nuclei are convex, nearly, so that each has a summit of its own in the distance. The surface is flooded from its
 //! summits down; where two floods meet, the lower summit is one of its own only if it stands out from the pass between them
-//! by more than a tolerance, as in ImageJ's watershed of the distance map: ragged edges make small summits.
+//! by more than a tolerance, as ImageJ's watershed of the distance map has one: ragged edges make small summits.
 
 use std::{cmp::Reverse, ops::Range};
 
@@ -10,8 +10,9 @@ use imaging::{Deadline, TimedOut};
 
 use super::regions::{Run, root};
 
-/// How far a summit must stand out, in pixels, and as a part of its height.
-const TOLERANCE: f32 = 0.5;
+/// How far a summit must stand out, in pixels, and as a part of its height. In a nucleus that is few pixels wide, distances
+/// go in steps of up to √8 − 2: such a step is no summit.
+const TOLERANCE: f32 = 0.85;
 const TOLERANCE_PART: f32 = 0.1;
 
 /// Which nucleus each pixel belongs to. 0 is none.
