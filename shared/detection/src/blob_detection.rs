@@ -138,6 +138,7 @@ static SCHEMA: Schema = Schema {
         // 1 for a bright blob, −1 for a dark one.
         Column { name: "polarity", unit: None, digits: Digits::Decimals(0) },
     ],
+    labels: &[],
     radius: Some(1),
 };
 

@@ -9,6 +9,9 @@ pub struct Schema {
     pub class: Class,
     /// What was measured, in the order of [`Entry::values`]. Names are `snake_case`, neither `x` nor `y`.
     pub columns: &'static [Column],
+    /// What is said of each in words, in the order of [`Entry::labels`]. Names are as the columns' are. The last is what
+    /// the entry itself is called.
+    pub labels: &'static [&'static str],
     /// Which column, if any, is the radius in pixels of the disc that an entry without outline stands for.
     pub radius: Option<usize>,
 }
@@ -50,6 +53,7 @@ pub struct Findings {
     x: Vec<f64>,
     y: Vec<f64>,
     values: Vec<f64>,
+    labels: Vec<String>,
     vertices: Vec<[f32; 2]>,
     /// Where each entry's outline ends in `vertices`; empty as long as no entry has an outline.
     outline_ends: Vec<u32>,
@@ -64,6 +68,8 @@ pub struct Entry<'a> {
     pub y: f64,
     /// What was measured, in the order of [`Schema::columns`].
     pub values: &'a [f64],
+    /// What is said of it, in the order of [`Schema::labels`].
+    pub labels: &'a [String],
     /// The outline's vertices (x, y), not closed; empty for a point.
     pub outline: &'a [[f32; 2]],
     /// The radius of the disc that it stands for, in pixels; none for a point and for what has an outline.
@@ -79,6 +85,7 @@ impl Findings {
             x: Vec::new(),
             y: Vec::new(),
             values: Vec::new(),
+            labels: Vec::new(),
             vertices: Vec::new(),
             outline_ends: Vec::new(),
         }
@@ -109,6 +116,14 @@ impl Findings {
         self.values.extend_from_slice(&values);
     }
 
+    /// Says of the entry that was appended last what the schema's labels ask for. An entry of a schema with labels must have
+    /// them before the next one comes.
+    pub fn label<const LABELS: usize>(&mut self, labels: [String; LABELS]) {
+        debug_assert_eq!(LABELS, self.schema.labels.len(), "one text per label");
+        debug_assert_eq!(self.labels.len() + LABELS, self.len() * LABELS, "one label after another");
+        self.labels.extend(labels);
+    }
+
     /// What the entries are.
     #[must_use]
     pub fn schema(&self) -> &'static Schema {
@@ -129,12 +144,13 @@ impl Findings {
 
     /// The entries, in the order of the algorithm.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + DoubleEndedIterator {
-        let columns = self.schema.columns.len();
+        let (columns, labels) = (self.schema.columns.len(), self.schema.labels.len());
         (0..self.len()).map(move |i| {
             let values = &self.values[i * columns..(i + 1) * columns];
+            let labels = self.labels.get(i * labels..(i + 1) * labels).unwrap_or(&[]);
             let outline = self.outline(i);
             let radius = self.schema.radius.filter(|_| outline.is_empty()).map(|column| values[column]);
-            Entry { x: self.x[i], y: self.y[i], values, outline, radius }
+            Entry { x: self.x[i], y: self.y[i], values, labels, outline, radius }
         })
     }
 
@@ -153,6 +169,7 @@ mod tests {
         list: "nuclei",
         class: Class { name: "Nucleus", color: [1, 2, 3] },
         columns: &[Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) }],
+        labels: &[],
         radius: None,
     };
 
@@ -166,6 +183,9 @@ mod tests {
         findings.push_outlined(10.0, 11.0, [12.0], &triangle);
         let entries: Vec<_> = findings.entries().collect();
         assert_eq!(entries.iter().map(|e| e.outline.len()).collect::<Vec<_>>(), [0, 3, 0, 3]);
-        assert_eq!(entries[3], Entry { x: 10.0, y: 11.0, values: &[12.0], outline: &triangle, radius: None });
+        assert_eq!(
+            entries[3],
+            Entry { x: 10.0, y: 11.0, values: &[12.0], labels: &[], outline: &triangle, radius: None }
+        );
     }
 }

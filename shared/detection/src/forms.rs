@@ -91,6 +91,9 @@ impl Findings {
         out.push('{');
         push_provenance(&mut out, context);
         out.push_str(",\"units\":{\"x\":\"px\",\"y\":\"px\"");
+        for label in self.schema().labels {
+            let _ = write!(out, ",{}:null", quoted(label));
+        }
         for column in self.schema().columns {
             let _ = write!(out, ",{}:{}", quoted(column.name), Value::from(column.unit));
         }
@@ -100,6 +103,9 @@ impl Findings {
             push_number(&mut out, entry.x, POSITION);
             out.push_str(",\"y\":");
             push_number(&mut out, entry.y, POSITION);
+            for (label, text) in self.schema().labels.iter().zip(entry.labels) {
+                let _ = write!(out, ",{}:{}", quoted(label), quoted(text));
+            }
             for (column, value) in self.schema().columns.iter().zip(entry.values) {
                 let _ = write!(out, ",{}:", quoted(column.name));
                 push_number(&mut out, *value, column.digits);
@@ -136,8 +142,10 @@ impl Findings {
             push_geometry(&mut out, &entry, context);
             let _ = write!(
                 out,
-                ",\"properties\":{{\"objectType\":\"detection\",\"classification\":{classification},\"measurements\":{{"
+                ",\"properties\":{{\"objectType\":\"detection\",\"classification\":{classification},"
             );
+            push_metadata(&mut out, self.schema().labels, entry.labels);
+            out.push_str("\"measurements\":{");
             let measured = self.schema().columns.iter().zip(&names).zip(entry.values);
             for (j, ((column, name), value)) in measured.enumerate() {
                 let _ = write!(out, "{}{name}:", if j == 0 { "" } else { "," });
@@ -150,11 +158,14 @@ impl Findings {
     }
 
     /// CSV as RFC 4180 has it (commas, CRLF), one row an entry. The header names each column with its unit:
-    /// `x_px,y_px,response`. Outlines are not in it.
+    /// `x_px,y_px,response`. Outlines are not in it; what is said in words is, before what was measured.
     #[must_use]
     pub fn csv(&self) -> String {
         let mut out = String::with_capacity(64 + self.len() * (20 + 16 * self.schema().columns.len()));
         out.push_str("x_px,y_px");
+        for label in self.schema().labels {
+            let _ = write!(out, ",{label}");
+        }
         for column in self.schema().columns {
             let _ = match column.unit {
                 Some(unit) => write!(out, ",{}_{unit}", column.name),
@@ -166,6 +177,10 @@ impl Findings {
             push_number(&mut out, entry.x, POSITION);
             out.push(',');
             push_number(&mut out, entry.y, POSITION);
+            for text in entry.labels {
+                out.push(',');
+                push_field(&mut out, text);
+            }
             for (column, value) in self.schema().columns.iter().zip(entry.values) {
                 out.push(',');
                 push_number(&mut out, *value, column.digits);
@@ -197,6 +212,25 @@ fn push_provenance(out: &mut String, context: &Context<'_>) {
         quoted(&run.version),
         quoted(sha256),
     );
+}
+
+/// What is said of an entry, as QuPath has it: a name and other texts. Nothing where nothing is said.
+fn push_metadata(out: &mut String, names: &[&str], texts: &[String]) {
+    let Some(name) = texts.last() else { return };
+    let _ = write!(out, "\"name\":{},\"metadata\":{{", quoted(name));
+    for (i, (label, text)) in names.iter().zip(texts).enumerate() {
+        let _ = write!(out, "{}{}:{}", if i == 0 { "" } else { "," }, quoted(label), quoted(text));
+    }
+    out.push_str("},");
+}
+
+/// A text as a field of CSV, in quotes where it must be.
+fn push_field(out: &mut String, text: &str) {
+    if text.contains([',', '"', '\r', '\n']) {
+        let _ = write!(out, "\"{}\"", text.replace('"', "\"\""));
+    } else {
+        out.push_str(text);
+    }
 }
 
 fn push_geometry(out: &mut String, entry: &Entry<'_>, context: &Context<'_>) {
@@ -300,6 +334,7 @@ mod tests {
             Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) },
             Column { name: "score", unit: None, digits: Digits::Significant(3) },
         ],
+        labels: &[],
         radius: None,
     };
 
@@ -373,6 +408,7 @@ mod tests {
         list: "blobs",
         class: Class { name: "Blob", color: [240, 228, 66] },
         columns: &[Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(1) }],
+        labels: &[],
         radius: Some(0),
     };
 

@@ -178,7 +178,13 @@ const fn columns(length: &'static str, area: &'static str) -> [Column; 5] {
 }
 
 const fn schema(columns: &'static [Column]) -> Schema {
-    Schema { list: "nuclei", class: Class { name: "Nucleus", color: [240, 228, 66] }, columns, radius: None }
+    Schema {
+        list: "nuclei",
+        class: Class { name: "Nucleus", color: [240, 228, 66] },
+        columns,
+        labels: &[],
+        radius: None,
+    }
 }
 
 /// See the module.

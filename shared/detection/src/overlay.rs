@@ -148,6 +148,7 @@ mod tests {
         list: "points",
         class: Class { name: "Point", color: [240, 228, 66] },
         columns: &[],
+        labels: &[],
         radius: None,
     };
 

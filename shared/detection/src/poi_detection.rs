@@ -129,7 +129,8 @@ pub(crate) static SPECIFICATION: Specification = Specification {
 const CLASS: Class = Class { name: "Point of interest", color: [240, 228, 66] };
 const RESPONSE: Column = Column { name: "response", unit: None, digits: Digits::Significant(6) };
 
-static SCHEMA: Schema = Schema { list: "points", class: CLASS, columns: &[RESPONSE], radius: None };
+static SCHEMA: Schema =
+    Schema { list: "points", class: CLASS, columns: &[RESPONSE], labels: &[], radius: None };
 
 static ORB_SCHEMA: Schema = Schema {
     list: "points",
@@ -144,6 +145,7 @@ static ORB_SCHEMA: Schema = Schema {
         // Of the patch that the angle is that of.
         Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(3) },
     ],
+    labels: &[],
     // Discs of many levels would hide the image and each other.
     radius: None,
 };

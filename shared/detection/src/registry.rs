@@ -17,6 +17,7 @@ registry! {
     poi_detection,
     blob_detection,
     nuclei_detection,
+    barcode_detection,
 }
 
 /// Every detector, in the order of the catalogue.

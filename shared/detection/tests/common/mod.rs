@@ -99,6 +99,11 @@ fn references(name: &str) -> PathBuf {
 
 /// The reference results of that name, which `tests/references/make.py` made.
 pub(crate) fn reference<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    known(name)
+}
+
+/// What is known in a file of `tests/references`.
+pub(crate) fn known<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&std::fs::read(references(name)).expect("the fixture"))
         .expect("the fixture parses")
 }
