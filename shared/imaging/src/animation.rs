@@ -2,7 +2,7 @@
 
 use crate::{
     Deadline, Format, Image, ImageError, Limits, colour,
-    decode::{self, apng, gif, webp},
+    decode::{self, apng, gif, png::Picture, webp},
     header::Header,
     resize,
     thumbnail::View,
@@ -40,6 +40,18 @@ impl Animation {
         Ok(&first.image)
     }
 
+    /// Changes the pixels of every frame.
+    fn map(mut self, change: impl Fn(&mut [u8]) -> Result<(), ImageError>) -> Result<Self, ImageError> {
+        for Frame { image, .. } in &mut self.frames {
+            let (width, height) = (image.width(), image.height());
+            let mut rgba = image.rgba().to_vec();
+            change(&mut rgba)?;
+            *image = Image::new(width, height, rgba)
+                .ok_or_else(|| ImageError::internal("colour", "an empty result"))?;
+        }
+        Ok(self)
+    }
+
     /// Appends a frame; one like the last is the last one shown for longer.
     fn push(&mut self, image: Image, delay: u32) {
         match self.frames.last_mut() {
@@ -69,34 +81,31 @@ pub(crate) fn animated(
         animation.push(shown(canvas, header, view, deadline)?, as_played(delay));
         Ok(())
     };
+    let whole =
+        || view.from(&decode::decode(bytes, header, limits, deadline)?, deadline).map(Animation::still);
     let (plays, profile) = match header.format {
         Format::Gif => (gif::frames(bytes, header, deadline, &mut each)?, gif::profile(bytes)),
-        Format::Png => {
-            (apng::frames(bytes, header, limits, deadline, &mut each)?, apng::profile(bytes, limits))
-        }
+        Format::Png => match apng::frames(bytes, header, limits, deadline, &mut each) {
+            Ok(plays) => {
+                animation.plays = plays;
+                let conversion = Picture::read(bytes)?.narrow_conversion();
+                return animation.map(|rgba| {
+                    conversion.narrow(rgba);
+                    deadline.check().map_err(ImageError::from)
+                });
+            }
+            // Of a first frame that is damaged, the still picture shows what there is.
+            Err(ImageError::Corrupt { .. }) => return whole(),
+            Err(error) => return Err(error),
+        },
         Format::WebP => (webp::frames(bytes, header, limits, deadline, &mut each)?, webp::profile(bytes)),
-        _ => {
-            return Ok(Animation::still(
-                view.from(&decode::decode(bytes, header, limits, deadline)?, deadline)?,
-            ));
-        }
+        _ => return whole(),
     };
     animation.plays = plays;
-    if let Some(profile) = profile {
-        animation.frames = animation
-            .frames
-            .into_iter()
-            .map(|Frame { image, delay }| Ok(Frame { image: in_srgb(image, &profile, deadline)?, delay }))
-            .collect::<Result<_, ImageError>>()?;
+    match profile {
+        Some(profile) => animation.map(|rgba| colour::to_srgb(rgba, &profile, deadline)),
+        None => Ok(animation),
     }
-    Ok(animation)
-}
-
-fn in_srgb(image: Image, profile: &[u8], deadline: Deadline) -> Result<Image, ImageError> {
-    let (width, height) = (image.width(), image.height());
-    let mut rgba = image.into_rgba();
-    colour::to_srgb(&mut rgba, profile, deadline)?;
-    Image::new(width, height, rgba).ok_or_else(|| ImageError::internal("colour", "an empty result"))
 }
 
 /// A canvas, what it was before, a frame in the decoder's own samples, and every thumbnail.

@@ -49,7 +49,7 @@ pub(crate) fn decode(
     deadline.check()?;
     header.check_memory(limits)?;
     let decoded = match header.format {
-        Format::Jpeg => jpeg::decode(bytes, deadline),
+        Format::Jpeg => jpeg::decode(bytes, limits, deadline),
         Format::Png => png::decode(bytes, header, limits, deadline),
         Format::Gif => gif::decode(bytes, header, deadline),
         Format::WebP => webp::decode(bytes, header, limits, deadline),

@@ -63,7 +63,7 @@ impl Format {
     }
 
     /// The kind of these bytes, or why they are refused. A kind that is known but not decoded is refused by name;
-    /// to know SVG and PDF the first 1024 bytes are needed, for the others 32.
+    /// to know SVG and PDF, and JPEGs with something before them, the first 8 KB are needed, for the others 32.
     ///
     /// # Errors
     /// [`ImageError::Empty`], [`ImageError::Unsupported`] or [`ImageError::UnknownFormat`].
@@ -76,8 +76,15 @@ impl Format {
         }
         match refused_kind(bytes) {
             Some((kind, advice)) => Err(ImageError::Unsupported { kind, advice }),
+            None if jpeg_start(bytes).is_some() => Ok(Self::Jpeg),
             None => Err(ImageError::UnknownFormat),
         }
+    }
+
+    /// Where an image of this kind begins in a file of this kind: at its beginning, but for JPEGs with something before them.
+    pub(crate) fn start(self, bytes: &[u8]) -> usize {
+        let begins = self != Self::Jpeg || bytes.starts_with(&SOI);
+        if begins { 0 } else { jpeg_start(bytes).unwrap_or_default() }
     }
 
     /// Its media type.
@@ -123,6 +130,17 @@ const DRAWING: &str = "draw it at the size you need, as PNG, and send that";
 const PAGE: &str = "save the page as PNG or JPEG and send that";
 const MOVIE: &str = "send a single frame as PNG or JPEG";
 
+/// The first marker of a JPEG, with the first byte of the next.
+const SOI: [u8; 3] = [0xff, 0xd8, 0xff];
+
+/// Where a JPEG begins that has something before it, as cameras and mail gateways leave it.
+fn jpeg_start(bytes: &[u8]) -> Option<usize> {
+    bytes[..bytes.len().min(TEXT)].windows(SOI.len()).position(|at| at == SOI)
+}
+
+/// How much of a text is looked at: comments come before what it is.
+const TEXT: usize = 8192;
+
 /// Kinds that people do send and that are not decoded: the name, and what to do.
 fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if let Some(refused) = iso_media_kind(bytes) {
@@ -152,7 +170,7 @@ fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if let Some(&(_, kind, advice)) = magics.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
         return Some((kind, advice));
     }
-    text_kind(&bytes[..bytes.len().min(1024)])
+    text_kind(&bytes[..bytes.len().min(TEXT)])
 }
 
 /// HEIF with HEVC inside.
@@ -223,6 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_known_and_not_decoded_is_refused_by_name() {
+        let licensed = format!("<?xml version='1.0'?><!--{}--><svg/>", " ".repeat(3000));
         for (bytes, kind) in [
             (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"),
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
@@ -233,6 +252,7 @@ mod tests {
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
             (b"\xef\xbb\xbf <?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", "SVG"),
             (b"<!DOCTYPE html><html><body>", "a web page"),
+            (licensed.as_bytes(), "SVG"),
             (b"%PDF-1.7\n", "PDF"),
             (b"8BPS\0\x01", "PSD"),
             (b"\xff\x0a\xfa\x7f", "JPEG XL"),

@@ -103,7 +103,7 @@ const STEPS: [Step; 14] = [
 ];
 
 /// The best-looking file within the preset's budget, of frames that have its size: PNG of what does not move, else a
-/// GIF that lasts as long as the animation, and only where not even two frames fit its first one as PNG. At most five
+/// GIF that lasts as long as the animation, and only where not even two frames fit its first one as PNG. At most six
 /// files are tried: the best, the one that its bytes let hope for, and halves of what is left.
 ///
 /// # Errors

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use jobs::colour::Colour;
 
 use crate::{
-    Deadline, Encoded, Format, Gravity, Image, ImageError, Interest, Limits, OutputFormat, Preset, Thumbnail,
-    ThumbnailOptions, Thumbnails,
+    Deadline, Encoded, Fit, Format, Gravity, Image, ImageError, Interest, Limits, OutputFormat, Preset,
+    Thumbnail, ThumbnailOptions, Thumbnails,
     animation::{self, Animation},
     canvas, decode,
     encode::{self, Codec},
@@ -23,6 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Source {
     bytes: Vec<u8>,
+    /// Bytes before the image.
+    start: usize,
     header: Header,
     limits: Limits,
     deadline: Deadline,
@@ -42,8 +44,9 @@ impl Source {
         deadline.check()?;
         limits.check_bytes(&bytes)?;
         let format = Format::identify(&bytes)?;
-        let header = Header::read(&bytes, format, limits, deadline)?;
-        Ok(Self { bytes, header, limits: limits.clone(), deadline, image: OnceLock::new() })
+        let start = format.start(&bytes);
+        let header = Header::read(&bytes[start..], format, limits, deadline)?;
+        Ok(Self { bytes, start, header, limits: limits.clone(), deadline, image: OnceLock::new() })
     }
 
     /// What kind of file it is.
@@ -76,6 +79,11 @@ impl Source {
         &self.bytes
     }
 
+    /// Where the image begins, to its end.
+    fn file(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
     /// The picture, upright, in sRGB, at full size; of an animation, the first frame. Decoded on the first call and
     /// kept.
     ///
@@ -86,7 +94,7 @@ impl Source {
         if let Some(image) = self.image.get() {
             return Ok(image);
         }
-        let image = decode::decode(&self.bytes, &self.header, &self.limits, self.deadline)?;
+        let image = decode::decode(self.file(), &self.header, &self.limits, self.deadline)?;
         Ok(self.image.get_or_init(|| image))
     }
 
@@ -143,13 +151,16 @@ impl Source {
     ) -> Result<Animation, ImageError> {
         let size = (self.width(), self.height());
         let focus = self.focus(target, options, interest)?;
-        let layout = Layout::of(size, target, options, focus);
+        // A preset's size is what the place takes it for: nothing less will do.
+        let within = ThumbnailOptions { fit: Fit::Contain, ..*options };
+        let of_its_size = preset.is_some() && options.fit == Fit::Inside;
+        let layout = Layout::of(size, target, if of_its_size { &within } else { options }, focus);
         let still = matches!(options.format, OutputFormat::Png | OutputFormat::Jpeg) && preset.is_none();
         let mut picture = if still || self.frames() == 1 {
             Animation::still(self.shown(layout.view)?)
         } else {
             self.check_frames(layout.canvas)?;
-            animation::animated(&self.bytes, &self.header, layout.view, &self.limits, self.deadline)?
+            animation::animated(self.file(), &self.header, layout.view, &self.limits, self.deadline)?
         };
         self.deadline.check()?;
         let ground = match (options.background.unwrap_or(Colour::TRANSPARENT), options.format, preset) {
@@ -185,7 +196,7 @@ impl Source {
     fn shown(&self, view: View) -> Result<Image, ImageError> {
         self.deadline.check()?;
         // Whether the whole picture happens to be there already must not be told from the result.
-        match reduced::view(&self.bytes, &self.header, view, &self.limits, self.deadline)? {
+        match reduced::view(self.file(), &self.header, view, &self.limits, self.deadline)? {
             Some(shown) => Ok(shown),
             None => view.from(self.image()?, self.deadline),
         }

@@ -18,7 +18,7 @@ pub enum Quality {
     Lossless,
 }
 
-/// libwebp's own middle between slow and large; see the measurements in `imaging`.
+/// libwebp's own middle between slow and large.
 const METHOD: i32 = 4;
 
 impl Quality {

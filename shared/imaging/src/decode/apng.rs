@@ -66,13 +66,9 @@ fn open<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> png::Decode
     let own = png::Limits { bytes: usize::try_from(limits.max_decoder_bytes).unwrap_or(usize::MAX) };
     let mut decoder = png::Decoder::new_with_limits(TimedReader::new(bytes, deadline), own);
     decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.ignore_checksums(true);
     decoder
-}
-
-/// The embedded ICC profile.
-pub(crate) fn profile(bytes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
-    let reader = open(bytes, limits, Deadline::none()).read_info().ok()?;
-    reader.info().icc_profile.as_deref().map(<[u8]>::to_vec)
 }
 
 /// What the decoder says; a decoder that was stopped reports some failure of its own.

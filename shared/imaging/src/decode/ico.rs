@@ -1,6 +1,8 @@
 //! Windows icons and cursors: the largest picture in the file, and of several of that size the deepest. Each is a PNG
 //! file, or a bitmap with a mask of transparent pixels below it.
 
+use std::collections::HashSet;
+
 use super::{Decoded, bmp::Bitmap, pixelwise, png};
 use crate::{
     Deadline, Format, ImageError, Limits,
@@ -67,6 +69,7 @@ pub(super) fn decode(
 fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), ImageError> {
     let count = le16(bytes, 4).unwrap_or(0).min(MAX_ENTRIES) as usize;
     let mut best: Option<((u64, u16), &[u8], Header)> = None;
+    let mut seen = HashSet::new();
     let mut refusal = pixelwise::unreadable(Format::Ico);
     for index in 0..count {
         let entry = bytes.get(DIRECTORY + index * ENTRY..).unwrap_or_default();
@@ -74,6 +77,9 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), Imag
         let length = le32(entry, 8).unwrap_or(0) as usize;
         // Lengths that lie are common enough, and the pictures know their own.
         let Some(picture) = bytes.get(at..).filter(|rest| !rest.is_empty() && length > 0) else { continue };
+        if !seen.insert(at) {
+            continue;
+        }
         match inner_header(picture, limits) {
             Ok((header, bits)) => {
                 let rank = (u64::from(header.stored.0) * u64::from(header.stored.1), bits);

@@ -8,7 +8,8 @@ use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
 use super::{Decoded, samples, scaled};
 use crate::{
-    Deadline, Format, ImageError, colour, deadline::TimedReader, exif, header::Header, orient::Orientation,
+    Deadline, Format, ImageError, Limits, colour, deadline::TimedReader, exif, header::Header,
+    orient::Orientation,
 };
 
 /// A decoder whose headers have been read.
@@ -100,7 +101,7 @@ pub(crate) fn meaning(decoder: &Decoder<'_>) -> Option<(Channels, Option<Vec<u8>
 
 /// Decodes what there is. Where the data is cut short or damaged, the picture is shown as far as it goes, the rest
 /// grey; only where nothing at all can be shown is the file corrupt.
-pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Decoded, ImageError> {
     let mut decoder = open(bytes, deadline)?;
     let (width, height) = size(&decoder)?;
     let pixels = width as usize * height as usize;
@@ -118,8 +119,10 @@ pub(super) fn decode(bytes: &[u8], deadline: Deadline) -> Result<Decoded, ImageE
     let samples = &mut buffer[..pixels * channels];
     let result = decoder.decode_into(samples);
     deadline.check()?;
-    let cut_short = result.is_err() || !bytes.trim_ascii_end().ends_with(&[0xff, 0xd9]);
-    if cut_short && samples.iter().all(|&sample| sample == UNSEEN) {
+    // Nothing but grey: either that is the picture, or there is none.
+    if samples.iter().all(|&sample| sample == UNSEEN)
+        && !scaled::shows(bytes, (width, height), limits, deadline)?
+    {
         return Err(match result {
             Err(error) => refusal(error),
             Ok(()) => ImageError::Corrupt { format: Format::Jpeg, source: None },

@@ -18,7 +18,7 @@ use unpack::Unpack;
 
 use super::{
     Decoded,
-    samples::{self, Samples},
+    samples::{self, Layout, Samples},
 };
 use crate::{
     Deadline, Format, ImageError, Limits, colour::Conversion, exif, header::Header, orient::Orientation,
@@ -88,6 +88,11 @@ impl<'a> Picture<'a> {
     /// What makes sRGB of the samples.
     pub(crate) fn conversion(&self) -> Conversion {
         meaning::conversion(&self.info, self.unpack().layout())
+    }
+
+    /// What makes sRGB of them once they are RGBA of 8 bits.
+    pub(crate) fn narrow_conversion(&self) -> Conversion {
+        meaning::conversion(&self.info, Layout { wide: false, ..self.unpack().layout() })
     }
 }
 

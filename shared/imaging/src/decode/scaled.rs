@@ -31,6 +31,8 @@ use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 
 /// The side of a block.
 pub(crate) const BLOCK: u32 = 8;
+/// No encoder makes as many scans: some ten are usual.
+const MOST_SCANS: usize = 1000;
 
 /// Why there are no planes.
 enum Stop {
@@ -83,6 +85,7 @@ pub(crate) fn decode(
         restart: 0,
         frame: None,
         plan: None,
+        scans: 0,
         seen: false,
         choice,
         limits,
@@ -93,6 +96,19 @@ pub(crate) fn decode(
         Ok(()) | Err(Stop::Odd) => Ok(None),
         Err(Stop::Refused(error)) => Err(error),
     }
+}
+
+/// Whether there is anything in the file's scans that can be read here.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn shows(
+    bytes: &[u8],
+    size: (u32, u32),
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<bool, ImageError> {
+    Ok(decode(bytes, size, &|_| Some(Side::One), limits, deadline)?.is_some())
 }
 
 /// How many samples are made of a block, across and down, from as many coefficients.
@@ -221,6 +237,8 @@ struct Decoder<'a> {
     frame: Option<Frame>,
     /// Of the scans to come, the last one first, whether each is read.
     plan: Option<Vec<bool>>,
+    /// Scans so far.
+    scans: usize,
     /// Whether anything of the picture has been decoded.
     seen: bool,
     choice: Choice<'a>,
@@ -232,6 +250,7 @@ impl<'a> Decoder<'a> {
     /// Goes through the file until the picture is whole, or the file ends.
     fn run(&mut self, size: (u32, u32)) -> Result<(), Stop> {
         while let Some((marker, at)) = scan::next_marker(self.data, self.at) {
+            self.deadline.check()?;
             self.at = at;
             match marker {
                 0x01 | 0xd0..=0xd8 => continue,
@@ -305,8 +324,12 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Reads a scan's header, and its data if there are DC coefficients in it.
+    /// Reads a scan's header, and its data if there are coefficients in it that are kept.
     fn start_scan(&mut self, segment: &[u8]) -> Result<(), Stop> {
+        self.scans += 1;
+        if self.scans > MOST_SCANS {
+            return Err(Stop::Odd);
+        }
         let frame = self.frame.as_mut().ok_or(Stop::Odd)?;
         let shallow = frame.is_shallow();
         if frame.progressive && !shallow {
@@ -346,7 +369,10 @@ impl<'a> Decoder<'a> {
                 codes(&self.ac, tables & 15),
             )
             .ok_or(Stop::Odd)?;
-            if channel.quantisers.is_none() || parts.iter().any(|part: &Part| part.channel == which) {
+            // A channel comes once, unless some of it comes at a time.
+            let again = !frame.progressive && channel.precision.is_some();
+            if again || channel.quantisers.is_none() || parts.iter().any(|part: &Part| part.channel == which)
+            {
                 return Err(Stop::Odd);
             }
             parts.push(part);

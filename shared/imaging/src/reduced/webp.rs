@@ -14,7 +14,7 @@ mod colours;
 mod planes;
 mod weighted;
 
-use webp_codec::{Outcome, Part};
+use webp_codec::Part;
 
 use self::{
     planes::{LARGEST, Planes},
@@ -170,13 +170,17 @@ fn translucent(
     resize::resample_rgba(&weighted.finish(), size, crop, wanted.size, true, deadline).map(Some)
 }
 
-/// A lossless picture, reduced by libwebp, which weighs by alpha; not where it would have to be kept as it is.
+/// A lossless picture, reduced by libwebp; not where it would have to be kept as it is. libwebp weighs by alpha, whether the file
+/// says that there is any or not: without it, what lies in its place is nobody's business, and may be nought.
 fn lossless(
     picture: &Picture<'_>,
     wanted: Wanted,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Vec<u8>>, ImageError> {
+    if !picture.has_alpha {
+        return Ok(None);
+    }
     let (across, down) = wanted.samples();
     let reduced = |side: u32, samples: f64| {
         (f64::from(side) * (MARGIN / samples).min(1.0)).ceil().clamp(1.0, f64::from(side))
@@ -190,11 +194,8 @@ fn lossless(
     let mut rgba = vec![0; size.0 as usize * size.1 as usize * 4];
     let go_on = &mut || deadline.check().is_ok();
     let decoded = webp_codec::decode_rgba(picture.data, size, &mut rgba, go_on);
-    let Outcome { rows, .. } = webp::shown(decoded, limits, deadline)?;
-    if !picture.has_alpha {
-        webp::unseen(&mut rgba, size.0, rows);
-    }
+    webp::shown(decoded, limits, deadline)?;
     let whole = Part { left: 0, top: 0, width: picture.size.0, height: picture.size.1 };
     let crop = wanted.within(whole, scale);
-    resize::resample_rgba(&rgba, size, crop, wanted.size, picture.has_alpha, deadline).map(Some)
+    resize::resample_rgba(&rgba, size, crop, wanted.size, true, deadline).map(Some)
 }

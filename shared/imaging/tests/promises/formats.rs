@@ -204,6 +204,17 @@ fn jpegs_that_are_coded_in_a_rare_way_are_not_called_damaged() {
 }
 
 #[test]
+fn what_lies_before_or_behind_a_jpeg_is_passed_over() {
+    let whole = decode(sample("subsampled.jpg"));
+    let around = [&[0, 1][..], b"junk", &sample("subsampled.jpg"), b"more junk"].concat();
+    assert_eq!(decode(around), whole);
+    let grey = ImageBuffer::from_pixel(64, 64, Luma([128_u8]));
+    let mut flat = encoded(&DynamicImage::from(grey), ImageFormat::Jpeg);
+    flat.extend(b"junk");
+    assert_eq!(&decode(flat).rgba()[..4], [128, 128, 128, 255], "mid-grey is a picture like any other");
+}
+
+#[test]
 fn what_shows_nothing_is_corrupt() {
     for format in ENCODABLE {
         let whole = file(format);

@@ -310,6 +310,14 @@ fn each_preset_has_its_thumbnail_within_its_budget() {
         }
         assert_eq!(source.thumbnail(&asked).expect("the first"), made.first.file);
     }
+    let inside = ThumbnailOptions {
+        preset: Presets::from_iter([Preset::Slack]),
+        fit: Fit::Inside,
+        ..ThumbnailOptions::default()
+    };
+    let wide =
+        open(file(ImageFormat::Png)).and_then(|source| source.thumbnail(&inside)).expect("a thumbnail");
+    assert_eq!((wide.width, wide.height), Preset::Slack.size(), "nothing less will do");
     let one = ThumbnailOptions { preset: Presets::from_iter([Preset::Slack]), ..ThumbnailOptions::default() };
     assert!(open(sample("animated.gif")).expect("a file").thumbnails(&one, &|_, _| Ok(vec![])).is_ok());
 }

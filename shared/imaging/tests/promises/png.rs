@@ -1,9 +1,9 @@
 //! Every kind of PNG, whole and damaged, by way of its boxes and by way of the whole picture.
 
-use imaging::{Fit, Image, ImageError, ThumbnailOptions};
+use imaging::{Fit, Image, ImageError, OutputFormat, ThumbnailOptions};
 use png::{BitDepth, ColorType, Encoder};
 
-use crate::support::{at, open, png_chunk, reopened};
+use crate::support::{QUARTERS, at, close, open, png_chunk, quarters, reopened, sample};
 
 /// Waves, so that reductions differ where they lie by a fraction of a pixel.
 fn wave(x: u32, y: u32, channel: u32) -> f64 {
@@ -239,6 +239,34 @@ fn colours_go_by_the_first_that_says_something() {
     damaged[33 + 12] ^= 1;
     let image = open(damaged).expect("a file").image().expect("a picture").clone();
     assert_eq!(image.rgba(), plain, "a chunk with a wrong checksum is passed over");
+}
+
+#[test]
+fn what_moves_has_the_colours_of_what_does_not() {
+    let linear = with_chunk(&sample("animated.png"), b"cICP", &[1, 8, 0, 1]);
+    let shown = |format| {
+        let options =
+            ThumbnailOptions { width: 48, height: 32, format, quality: 100, ..ThumbnailOptions::default() };
+        reopened(&open(linear.clone()).expect("a file").thumbnail(&options).expect("a thumbnail"))
+    };
+    let (still, moving) = (shown(OutputFormat::Png), shown(OutputFormat::Webp));
+    assert!(close(quarters(&moving), quarters(&still), 2), "{:?} {:?}", quarters(&moving), quarters(&still));
+    assert!(!close(quarters(&still), QUARTERS, 12), "linear light is not taken for sRGB");
+}
+
+#[test]
+fn an_animation_is_shown_in_spite_of_a_wrong_checksum_or_where_it_is_cut_off() {
+    let file = sample("animated.png");
+    let data = file.windows(4).position(|name| name == b"IDAT").expect("image data");
+    let length = u32::from_be_bytes(*file[data - 4..].first_chunk().expect("a length")) as usize;
+    let mut damaged = file.clone();
+    damaged[data + 4 + length] ^= 1;
+    let cut = file[..data + 4 + length - 1].to_vec();
+    for file in [damaged, cut] {
+        let options = ThumbnailOptions { format: OutputFormat::Webp, ..ThumbnailOptions::default() };
+        let shown = open(file).and_then(|source| source.thumbnail(&options));
+        assert!(shown.is_ok(), "{shown:?}");
+    }
 }
 
 #[test]

@@ -2,14 +2,11 @@
 //! only whether they are zero.
 
 use super::{
-    Frame, Kept, be16,
+    Frame, Kept, MOST_SCANS, be16,
     bits::Bits,
     huffman::Coded,
     scan::{Band, Part, next_marker},
 };
-
-/// The most scans that are planned for; encoders make some ten.
-const MOST_SCANS: usize = 1000;
 
 /// Of the scans from this one on, the last one first, whether each must be read for the sake of the coefficients that are kept: it
 /// holds one, or a scan behind it that does so refines others along with it.

@@ -171,6 +171,22 @@ fn what_is_rare_is_left_to_the_plain_decoder() {
 }
 
 #[test]
+fn scans_that_repeat_themselves_are_left_to_the_plain_decoder() {
+    let (_, jpeg, _) = SAMPLES[0];
+    let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
+    let empty = [0xff, 0xda, 0, 8, 1, jpeg[scan + 5], 0, 0, 63, 0];
+    assert_eq!(planes(&[&jpeg[..scan], &empty.repeat(3)].concat(), SIZE), None);
+    let late = decode(
+        &jpeg[..scan],
+        SIZE,
+        &|_| Some(Side::One),
+        &Limits::default(),
+        Deadline::after(Duration::ZERO),
+    );
+    assert!(matches!(late, Err(ImageError::TimeLimit(_))), "time is looked at before any scan: {late:?}");
+}
+
+#[test]
 fn what_is_cut_short_is_shown_as_far_as_it_goes() {
     for (name, jpeg, _) in SAMPLES {
         let whole = planes(jpeg, SIZE).expect("planes").swap_remove(0);
