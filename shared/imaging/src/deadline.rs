@@ -12,19 +12,28 @@ pub struct TimedOut;
 
 /// The moment by which work must be done. Kept by asking: long loops call [`check`](Self::check) now and then.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline(End);
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Never,
+    At(Instant),
+    /// After so many looks at the clock, which tells without one whether there are enough of them.
+    #[cfg(test)]
+    Looks(&'static std::sync::atomic::AtomicU32),
+}
 
 impl Deadline {
     /// A deadline that is `limit` away.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
-        Self(Instant::now().checked_add(limit))
+        Self(Instant::now().checked_add(limit).map_or(End::Never, End::At))
     }
 
     /// No deadline.
     #[must_use]
     pub fn none() -> Self {
-        Self(None)
+        Self(End::Never)
     }
 
     /// Asks whether there is time left.
@@ -32,10 +41,13 @@ impl Deadline {
     /// # Errors
     /// [`TimedOut`] once the moment has passed.
     pub fn check(&self) -> Result<(), TimedOut> {
-        match self.0 {
-            Some(end) if Instant::now() >= end => Err(TimedOut),
-            _ => Ok(()),
-        }
+        let passed = match self.0 {
+            End::Never => false,
+            End::At(end) => Instant::now() >= end,
+            #[cfg(test)]
+            End::Looks(left) => looks::passed(left),
+        };
+        if passed { Err(TimedOut) } else { Ok(()) }
     }
 }
 
@@ -129,6 +141,35 @@ impl io::Write for TimedWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Deadlines that count looks at the clock: the same work looks at the same places, however fast it is.
+#[cfg(test)]
+pub(crate) mod looks {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::{Deadline, End};
+
+    pub(super) fn passed(left: &AtomicU32) -> bool {
+        left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+
+    fn counting(looks: u32) -> (Deadline, &'static AtomicU32) {
+        let left: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(looks)));
+        (Deadline(End::Looks(left)), left)
+    }
+
+    /// How often this looks at the clock.
+    pub(crate) fn taken<T>(work: impl FnOnce(Deadline) -> T) -> u32 {
+        let (deadline, left) = counting(u32::MAX);
+        work(deadline);
+        u32::MAX - left.load(Relaxed)
+    }
+
+    /// What comes of this where the time is up from that look on, counted from 0.
+    pub(crate) fn passing_after<T>(looks: u32, work: impl FnOnce(Deadline) -> T) -> T {
+        work(counting(looks).0)
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn encode(
     let bytes = match codec {
         Codec::Png => png(image, Compression::Balanced, deadline)?,
         Codec::Jpeg => jpeg(image, quality, deadline)?,
-        Codec::Webp => webp::still(image, quality)?,
+        Codec::Webp => webp::still(image, quality, deadline)?,
         Codec::Gif => gif::still(image)?,
     };
     Ok(Encoded::new(bytes, codec, image))
@@ -113,7 +113,7 @@ pub(crate) fn encode_all(
     let first = animation.first()?;
     let bytes = match codec {
         Codec::Gif if animation.frames.len() > 1 => gif::animated(animation, gif::MAX_COLOURS, deadline)?,
-        Codec::Webp if animation.frames.len() > 1 => webp::animated(animation, quality)?,
+        Codec::Webp if animation.frames.len() > 1 => webp::animated(animation, quality, deadline)?,
         _ => return encode(first, codec, quality, deadline),
     };
     Ok(Encoded::new(bytes, codec, first))
@@ -181,5 +181,50 @@ fn rgb(image: &Image) -> Vec<u8> {
             .collect()
     } else {
         pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{animation::Frame, deadline::looks};
+
+    /// Noise, of which no encoder makes short work.
+    fn noise(side: u32, seed: u32) -> Image {
+        let hash =
+            |at: u32| (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519);
+        let rgba = (0..side * side).flat_map(|at| (hash(at) | 0xff00_0000).to_le_bytes()).collect();
+        Image::new(side, side, rgba).expect("a picture")
+    }
+
+    /// The encoder looks at the clock at least so often, and stops wherever the time is up.
+    fn stops(name: &str, least: u32, encode: impl Fn(Deadline) -> Result<Encoded, ImageError>) {
+        let taken = looks::taken(|deadline| encode(deadline).expect(name));
+        assert!(taken >= least, "{name}: {taken} looks");
+        for passes in [0, 1, taken / 2, taken - 1] {
+            let late = looks::passing_after(passes, &encode);
+            assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name} at {passes} of {taken}: {late:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_limit_stops_every_encoder_within_a_picture() {
+        let image = noise(300, 1);
+        for (codec, quality, least) in
+            [(Codec::Png, 80, 5), (Codec::Jpeg, 80, 5), (Codec::Webp, 80, 15), (Codec::Webp, 100, 15)]
+        {
+            let name = format!("{codec:?} of quality {quality}");
+            stops(&name, least, |deadline| encode(&image, codec, quality, deadline));
+        }
+    }
+
+    #[test]
+    fn a_time_limit_stops_every_encoder_within_an_animation() {
+        let frames = (1..4).map(|seed| Frame { image: noise(200, seed), delay: 50 }).collect();
+        let animation = Animation { frames, plays: 0 };
+        for (codec, quality) in [(Codec::Webp, 80), (Codec::Webp, 100)] {
+            let name = format!("{codec:?} of quality {quality}");
+            stops(&name, 45, |deadline| encode_all(&animation, codec, quality, deadline));
+        }
     }
 }

@@ -97,7 +97,8 @@ pub enum ImageError {
         height: u32,
         /// Its frames.
         frames: u32,
-        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes).
+        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes), or what
+        /// [`Limits::max_pixels`](crate::Limits::max_pixels) take where that is less.
         max: u64,
     },
     /// A thumbnail option outside its range.

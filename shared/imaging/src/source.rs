@@ -202,10 +202,12 @@ impl Source {
         }
     }
 
-    /// Holds the frames of an animated thumbnail against the limit on memory.
+    /// Holds the frames of an animated thumbnail against the limit on memory, and their pixels against the limit on those of
+    /// a source: each costs as much time to encode as to decode, and more.
     fn check_frames(&self, (width, height): (u32, u32)) -> Result<(), ImageError> {
         const RGBA: u64 = 4;
-        let (frames, max) = (self.frames(), self.limits.max_decoder_bytes);
+        let frames = self.frames();
+        let max = self.limits.max_decoder_bytes.min(self.limits.max_pixels.saturating_mul(RGBA));
         let each = u64::from(width) * u64::from(height) * RGBA;
         if each.saturating_mul(frames.into()) > max {
             return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });

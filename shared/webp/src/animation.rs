@@ -1,6 +1,6 @@
 //! Animations as whole files: each frame is only what has changed, as small as the library can make it.
 
-use std::{mem::MaybeUninit, ptr};
+use std::{marker::PhantomData, mem::MaybeUninit, ptr};
 
 use libwebp_sys::{
     WEBP_MUX_ABI_VERSION, WebPAnimEncoder, WebPAnimEncoderAdd, WebPAnimEncoderAssemble,
@@ -8,26 +8,36 @@ use libwebp_sys::{
     WebPAnimEncoderOptionsInitInternal, WebPConfig, WebPData, WebPDataClear,
 };
 
-use crate::{Error, MAX_SIDE, Quality, encode::Picture};
+use crate::{Error, MAX_SIDE, Quality, encode::Picture, watch::Watch};
 
 /// The longest that one frame can be shown, in milliseconds: 24 bits hold it.
 const MAX_DELAY: u32 = (1 << 24) - 1;
 
 /// An animation that is being encoded.
-pub struct Animation {
+pub struct Animation<'a> {
     encoder: *mut WebPAnimEncoder,
+    /// From a box, at one place for as long as the encoder lives: that keeps the last picture's pointer to it, and asks again
+    /// where it encodes that once more at the end.
+    watch: *mut Watch<'a>,
+    _owned: PhantomData<Watch<'a>>,
     config: WebPConfig,
     size: (u32, u32),
     /// When the next frame is shown, in milliseconds; libwebp only looks at differences, so that it may wrap around.
     now: u32,
 }
 
-impl Animation {
-    /// An animation of frames of `width` × `height` pixels, shown so many times; 0 is for ever.
+impl<'a> Animation<'a> {
+    /// An animation of frames of `width` × `height` pixels, shown so many times; 0 is for ever. `go_on` is asked now
+    /// and then while frames are encoded; once it has answered false it is not asked again.
     ///
     /// # Errors
     /// [`Error::Size`] where a side is zero or longer than [`MAX_SIDE`]; [`Error::OutOfMemory`].
-    pub fn new(size: (u32, u32), plays: u16, quality: Quality) -> Result<Self, Error> {
+    pub fn new(
+        size: (u32, u32),
+        plays: u16,
+        quality: Quality,
+        go_on: &'a mut dyn FnMut() -> bool,
+    ) -> Result<Self, Error> {
         if ![size.0, size.1].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
             return Err(Error::Size);
         }
@@ -53,17 +63,24 @@ impl Animation {
                 WEBP_MUX_ABI_VERSION.cast_signed(),
             )
         };
-        if encoder.is_null() { Err(Error::OutOfMemory) } else { Ok(Self { encoder, config, size, now: 0 }) }
+        if encoder.is_null() {
+            return Err(Error::OutOfMemory);
+        }
+        let watch = Box::into_raw(Box::new(Watch::new(go_on)));
+        Ok(Self { encoder, watch, _owned: PhantomData, config, size, now: 0 })
     }
 
     /// Adds a frame, all of it as it is shown, and for how many milliseconds (4 hours and 39 minutes at most). What looks
     /// like the one before makes that one last longer.
     ///
     /// # Errors
-    /// [`Error::Size`] where the buffer does not hold such a frame; [`Error::OutOfMemory`].
+    /// [`Error::Size`] where the buffer does not hold such a frame; [`Error::OutOfMemory`]; [`Error::Stopped`] where whoever was asked
+    /// answered false.
     pub fn add(&mut self, rgba: &[u8], delay: u32) -> Result<(), Error> {
         let mut picture = Picture::new(rgba, self.size, true)?;
-        // SAFETY: the encoder is alive, the picture and the configuration are valid; it keeps none of them.
+        Watch::set(self.watch, &mut picture);
+        // SAFETY: the encoder is alive, the picture and the configuration are valid; it keeps none of them, but for the
+        // pointer to the watch, which outlives it and which no one else touches meanwhile.
         let added = unsafe {
             WebPAnimEncoderAdd(
                 self.encoder,
@@ -73,7 +90,7 @@ impl Animation {
             )
         };
         if added == 0 {
-            return Err(picture.error());
+            return Err(self.meaning(picture.error()));
         }
         self.now = self.now.wrapping_add(delay.min(MAX_DELAY));
         Ok(())
@@ -82,8 +99,8 @@ impl Animation {
     /// The file, without metadata. An animation that shows but one picture is a still one.
     ///
     /// # Errors
-    /// [`Error::Refused`] where there is no frame; [`Error::OutOfMemory`].
-    pub fn finish(self) -> Result<Vec<u8>, Error> {
+    /// [`Error::Refused`] where there is no frame; [`Error::OutOfMemory`]; [`Error::Stopped`] as [`add`](Self::add).
+    pub fn finish(mut self) -> Result<Vec<u8>, Error> {
         // SAFETY: the encoder is alive; no picture means that the last one ends now, and takes no configuration.
         let ended =
             unsafe { WebPAnimEncoderAdd(self.encoder, ptr::null_mut(), self.now.cast_signed(), ptr::null()) };
@@ -99,13 +116,21 @@ impl Animation {
         };
         // SAFETY: what `file` owns is freed once, here; an empty one owns nothing.
         unsafe { WebPDataClear(&mut file) };
-        if done { Ok(bytes) } else { Err(Error::Refused(0)) }
+        if done { Ok(bytes) } else { Err(self.meaning(Error::Refused(0))) }
+    }
+
+    /// What the encoder's refusal means.
+    fn meaning(&mut self, refused: Error) -> Error {
+        // SAFETY: the watch lives until this is dropped, and the encoder, which alone has the pointer too, is not running.
+        unsafe { &mut *self.watch }.meaning(refused)
     }
 }
 
-impl Drop for Animation {
+impl Drop for Animation<'_> {
     fn drop(&mut self) {
         // SAFETY: the encoder came from `WebPAnimEncoderNewInternal`; it is freed once, here.
         unsafe { WebPAnimEncoderDelete(self.encoder) };
+        // SAFETY: it came from a box; it is freed once, here, after the encoder that points to it.
+        drop(unsafe { Box::from_raw(self.watch) });
     }
 }

@@ -7,7 +7,7 @@ use libwebp_sys::{
     WebPMemoryWriterInit, WebPPicture, WebPPictureFree, WebPPictureImportRGBA, WebPPreset,
 };
 
-use crate::{Error, MAX_SIDE};
+use crate::{Error, MAX_SIDE, watch::Watch};
 
 /// How good an encoded picture shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +36,29 @@ impl Quality {
     }
 }
 
-/// Encodes a picture of straight-alpha RGBA pixels, row by row, as a file of its own, without metadata.
+/// Encodes a picture of straight-alpha RGBA pixels, row by row, as a file of its own, without metadata. `go_on` is
+/// asked now and then; the alpha of a lossy picture is packed without asking.
 ///
 /// # Errors
-/// [`Error::Size`] where a side is zero or longer than [`MAX_SIDE`] or the buffer has another length; [`Error::OutOfMemory`].
-pub fn encode(rgba: &[u8], size: (u32, u32), quality: Quality) -> Result<Vec<u8>, Error> {
+/// [`Error::Size`] where a side is zero or longer than [`MAX_SIDE`] or the buffer has another length; [`Error::OutOfMemory`];
+/// [`Error::Stopped`] where `go_on` answered false.
+pub fn encode(
+    rgba: &[u8],
+    size: (u32, u32),
+    quality: Quality,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<u8>, Error> {
     let config = quality.config()?;
     let mut picture = Picture::new(rgba, size, quality == Quality::Lossless)?;
     let mut writer = Writer::new();
     picture.0.writer = Some(WebPMemoryWrite);
     picture.0.custom_ptr = (&raw mut writer.0).cast();
-    // SAFETY: both are valid; the picture's writer is libwebp's own, and `custom_ptr` is what it takes.
+    let mut watch = Watch::new(go_on);
+    Watch::set(&raw mut watch, &mut picture);
+    // SAFETY: both are valid; the picture's writer is libwebp's own, and `custom_ptr` is what it takes. The watch outlives
+    // the call, and no one else touches it meanwhile.
     let encoded = unsafe { WebPEncode(&raw const config, &raw mut picture.0) };
-    if encoded == 0 { Err(picture.error()) } else { Ok(writer.to_vec()) }
+    if encoded == 0 { Err(watch.meaning(picture.error())) } else { Ok(writer.to_vec()) }
 }
 
 /// A picture in libwebp's memory.

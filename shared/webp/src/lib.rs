@@ -13,6 +13,7 @@ mod animation;
 mod decode;
 mod encode;
 mod rows;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,9 @@ pub enum Error {
     /// The library could not get the memory that it needs.
     #[error("out of memory")]
     OutOfMemory,
+    /// The caller did not want more.
+    #[error("stopped by the caller")]
+    Stopped,
     /// The library refused, with its own number for the reason.
     #[error("libwebp refused, reason {0}")]
     Refused(i32),

@@ -16,7 +16,7 @@ fn picture(width: u32, height: u32, alpha: impl Fn(u32, u32) -> u8) -> Vec<u8> {
 const SIZE: (u32, u32) = (203, 149);
 
 fn file(quality: Quality, alpha: impl Fn(u32, u32) -> u8) -> Vec<u8> {
-    encode(&picture(SIZE.0, SIZE.1, alpha), SIZE, quality).expect("a file")
+    encode(&picture(SIZE.0, SIZE.1, alpha), SIZE, quality, &mut || true).expect("a file")
 }
 
 /// The chunks of a file that has nothing but a picture.
@@ -196,7 +196,7 @@ fn a_reduced_picture_is_the_mean_weighed_by_alpha() {
     // Opaque white beside transparent black.
     let rgba: Vec<u8> =
         (0..64 * 64).flat_map(|at| if at % 2 == 0 { [255; 4] } else { [0, 0, 0, 0] }).collect();
-    let file = encode(&rgba, (64, 64), Quality::Lossless).expect("a file");
+    let file = encode(&rgba, (64, 64), Quality::Lossless, &mut || true).expect("a file");
     let mut reduced = vec![0; 16 * 16 * 4];
     let outcome = decode_rgba(chunks(&file), (16, 16), &mut reduced, &mut || true).expect("a picture");
     assert_eq!(outcome, Outcome { rows: 16, end: End::Whole });
@@ -212,10 +212,10 @@ fn sizes_that_cannot_be_are_refused() {
     for size in [(0, 10), (10, 11), (204, 1), (u32::MAX, u32::MAX)] {
         assert_eq!(decode_rgba(chunks(&file), size, &mut rgba, &mut || true), Err(Error::Size), "{size:?}");
     }
-    assert_eq!(encode(&[], (0, 0), Quality::Lossless), Err(Error::Size));
-    assert_eq!(encode(&[0; 4], (MAX_SIDE + 1, 1), Quality::Lossless), Err(Error::Size));
-    assert_eq!(encode(&[0; 5], (1, 1), Quality::Lossless), Err(Error::Size));
-    assert!(Animation::new((0, 1), 0, Quality::Lossless).is_err());
+    assert_eq!(encode(&[], (0, 0), Quality::Lossless, &mut || true), Err(Error::Size));
+    assert_eq!(encode(&[0; 4], (MAX_SIDE + 1, 1), Quality::Lossless, &mut || true), Err(Error::Size));
+    assert_eq!(encode(&[0; 5], (1, 1), Quality::Lossless, &mut || true), Err(Error::Size));
+    assert!(Animation::new((0, 1), 0, Quality::Lossless, &mut || true).is_err());
 }
 
 #[test]
@@ -230,7 +230,8 @@ fn nonsense_is_no_picture() {
 
 #[test]
 fn an_animation_keeps_its_times_and_its_number_of_plays() {
-    let mut animation = Animation::new((8, 8), 3, Quality::Lossless).expect("an animation");
+    let mut go_on = || true;
+    let mut animation = Animation::new((8, 8), 3, Quality::Lossless, &mut go_on).expect("an animation");
     let frame = |at: usize| -> Vec<u8> {
         (0..64).flat_map(|pixel| if pixel == at { [255, 0, 0, 255] } else { [0, 0, 255, 255] }).collect()
     };
@@ -248,7 +249,94 @@ fn an_animation_keeps_its_times_and_its_number_of_plays() {
         .map(|at| u32::from_le_bytes([file[at + 20], file[at + 21], file[at + 22], 0]));
     assert_eq!(delays.collect::<Vec<_>>(), [100, 1, 40_000, (1 << 24) - 1]);
     assert!(
-        Animation::new((8, 8), 0, Quality::Lossless).expect("an animation").finish().is_err(),
+        Animation::new((8, 8), 0, Quality::Lossless, &mut || true).expect("an animation").finish().is_err(),
         "no frames"
     );
+}
+
+/// Noise, of which nothing can be foretold.
+fn noise(seed: u32) -> Vec<u8> {
+    let hash = |at: u32| (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519);
+    (0..SIZE.0 * SIZE.1).flat_map(|at| (hash(at) | 0xff00_0000).to_le_bytes()).collect()
+}
+
+const QUALITIES: [Quality; 2] = [Quality::Lossy(80), Quality::Lossless];
+
+#[test]
+fn an_encoder_asks_within_a_picture_and_stops_where_it_is_told_to() {
+    for quality in QUALITIES {
+        let mut asked = 0;
+        let mut count = || {
+            asked += 1;
+            true
+        };
+        encode(&noise(1), SIZE, quality, &mut count).expect("a file");
+        assert!(asked > 20, "{quality:?}: {asked}");
+        for last in [1, 2, asked / 2, asked - 1] {
+            let mut left = last;
+            let mut stop = || {
+                left -= 1;
+                left > 0
+            };
+            assert_eq!(
+                encode(&noise(1), SIZE, quality, &mut stop),
+                Err(Error::Stopped),
+                "{quality:?} {last}"
+            );
+            assert_eq!(left, 0, "and is not asked again");
+        }
+    }
+}
+
+#[test]
+fn an_animation_asks_within_each_frame_and_stops_where_it_is_told_to() {
+    /// Frames that were added, and what came of it.
+    fn animate(
+        quality: Quality,
+        seeds: &[u32],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> (u32, Result<Vec<u8>, Error>) {
+        let mut animation = Animation::new(SIZE, 0, quality, go_on).expect("an animation");
+        for (added, &seed) in (0..).zip(seeds) {
+            if let Err(error) = animation.add(&noise(seed), 50) {
+                return (added, Err(error));
+            }
+        }
+        (seeds.len() as u32, animation.finish())
+    }
+    for quality in QUALITIES {
+        // Two that are alike are one, which is encoded once more when the file is put together.
+        for seeds in [&[1, 2, 3][..], &[1, 1]] {
+            let mut asked = 0;
+            let mut count = || {
+                asked += 1;
+                true
+            };
+            animate(quality, seeds, &mut count).1.expect("a file");
+            assert!(asked > 40, "{quality:?}: {asked}");
+            for last in [1, asked / 2, asked - 1] {
+                let mut left = last;
+                let mut stop = || {
+                    left -= 1;
+                    left > 0
+                };
+                let (added, result) = animate(quality, seeds, &mut stop);
+                assert_eq!(result, Err(Error::Stopped), "{quality:?} {last} of {asked}, {added} frames");
+                assert!(last > 1 || added == 0, "{quality:?}: {added}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_whoever_is_asked_passes_the_encoder() {
+    let mine = |panic: Box<dyn std::any::Any + Send>| panic.downcast_ref::<&str>() == Some(&"mine");
+    let still =
+        std::panic::catch_unwind(|| encode(&noise(1), SIZE, Quality::Lossless, &mut || panic!("mine")));
+    assert!(still.is_err_and(mine));
+    let moving = std::panic::catch_unwind(|| {
+        let mut go_on = || panic!("mine");
+        Animation::new(SIZE, 0, Quality::Lossless, &mut go_on).expect("an animation").add(&noise(1), 50)
+    });
+    assert!(moving.is_err_and(mine));
 }

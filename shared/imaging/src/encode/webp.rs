@@ -3,7 +3,7 @@
 use webp_codec::{Error, Quality};
 
 use super::STEP;
-use crate::{Image, ImageError, animation::Animation};
+use crate::{Deadline, Image, ImageError, TimedOut, animation::Animation};
 
 /// What stands for "every pixel as it is"; less is lossy.
 const LOSSLESS: u8 = 100;
@@ -11,24 +11,32 @@ const LOSSLESS: u8 = 100;
 /// A picture that does not move, with its alpha as it is. Quality is 1–99, or 100 for lossless.
 ///
 /// # Errors
-/// [`ImageError::Internal`].
-pub(crate) fn still(image: &Image, quality: u8) -> Result<Vec<u8>, ImageError> {
+/// [`ImageError::TimeLimit`] or [`ImageError::Internal`].
+pub(crate) fn still(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+    deadline.check()?;
     let size = (image.width(), image.height());
-    webp_codec::encode(image.rgba(), size, meaning(quality)).map_err(failed)
+    let go_on = &mut || deadline.check().is_ok();
+    webp_codec::encode(image.rgba(), size, meaning(quality), go_on).map_err(failed)
 }
 
 /// Every frame for exactly as long as it is shown (those alike in one), and as often. Quality is 1–99, or 100 for lossless.
 ///
 /// # Errors
-/// [`ImageError::Internal`].
-pub(crate) fn animated(animation: &Animation, quality: u8) -> Result<Vec<u8>, ImageError> {
+/// [`ImageError::TimeLimit`] or [`ImageError::Internal`].
+pub(crate) fn animated(
+    animation: &Animation,
+    quality: u8,
+    deadline: Deadline,
+) -> Result<Vec<u8>, ImageError> {
     let Some(first) = animation.frames.first() else {
         return Err(ImageError::internal(STEP, "no frames"));
     };
     let size = (first.image.width(), first.image.height());
     let plays = u16::try_from(animation.plays).unwrap_or(u16::MAX);
-    let mut encoder = webp_codec::Animation::new(size, plays, meaning(quality)).map_err(failed)?;
+    let go_on = &mut || deadline.check().is_ok();
+    let mut encoder = webp_codec::Animation::new(size, plays, meaning(quality), go_on).map_err(failed)?;
     for frame in &animation.frames {
+        deadline.check()?;
         encoder.add(frame.image.rgba(), frame.delay).map_err(failed)?;
     }
     encoder.finish().map_err(failed)
@@ -39,7 +47,10 @@ fn meaning(quality: u8) -> Quality {
 }
 
 fn failed(error: Error) -> ImageError {
-    ImageError::internal(STEP, error)
+    match error {
+        Error::Stopped => TimedOut.into(),
+        other => ImageError::internal(STEP, other),
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +69,8 @@ mod tests {
         let frames = frames.map(|(colour, delay)| Frame { image: plain(colour), delay }).collect();
         for quality in [60, 100] {
             let file =
-                animated(&Animation { frames: Clone::clone(&frames), plays: 7 }, quality).expect("a file");
+                animated(&Animation { frames: Clone::clone(&frames), plays: 7 }, quality, Deadline::none())
+                    .expect("a file");
             let header = decode::webp::header(&file).expect("a header");
             let mut shown = Vec::new();
             let plays = decode::webp::frames(
@@ -93,9 +105,9 @@ mod tests {
             |x: u32, y: u32| [(x * x % 251) as u8, (x * y % 241) as u8, (y * 8) as u8, 255 - (x as u8)];
         let rgba = (0..30).flat_map(|y| (0..40).flat_map(move |x| wave(x, y))).collect();
         let image = Image::new(40, 30, rgba).expect("an image");
-        let size = |quality| still(&image, quality).expect("a file").len();
+        let size = |quality| still(&image, quality, Deadline::none()).expect("a file").len();
         assert!(size(5) < size(60) && size(60) < size(99));
-        let file = still(&image, LOSSLESS).expect("a file");
+        let file = still(&image, LOSSLESS, Deadline::none()).expect("a file");
         let header = decode::webp::header(&file).expect("a header");
         let back = decode::decode(&file, &header, &Limits::default(), Deadline::none()).expect("a picture");
         assert_eq!(back, image);

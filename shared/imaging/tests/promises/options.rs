@@ -289,6 +289,18 @@ fn an_animation_too_large_for_memory_is_refused_and_its_first_frame_is_not() {
 }
 
 #[test]
+fn the_frames_of_a_thumbnail_have_no_more_pixels_than_a_source_may_have() {
+    let limits = imaging::Limits { max_pixels: 2 * 200 * 200, ..imaging::Limits::default() };
+    let source = imaging::Source::open(sample("animated.gif"), &limits, imaging::Deadline::none());
+    let source = source.expect("a file");
+    let asked = |side: u32| {
+        options(&json!({"width": side, "height": side, "fit": "contain", "background": "#000000"}))
+    };
+    source.thumbnail(&asked(200)).expect("as many");
+    assert_eq!(source.thumbnail(&asked(201)).expect_err("more").code(), "thumbnail_too_large");
+}
+
+#[test]
 fn each_preset_has_its_thumbnail_within_its_budget() {
     let asked = options(&json!({
         "width": 7, "quality": 3, "format": "jpeg", "fit": "contain", "background": "#ff0000",

@@ -140,7 +140,8 @@ mod tests {
     fn frame([left, top, width, height]: [u8; 4], colour: [u8; 4], delay: u8, flags: u8) -> Vec<u8> {
         let pixels = colour.repeat(usize::from(width) * usize::from(height));
         let size = (u32::from(width), u32::from(height));
-        let file = webp_codec::encode(&pixels, size, webp_codec::Quality::Lossless).expect("a file");
+        let quality = webp_codec::Quality::Lossless;
+        let file = webp_codec::encode(&pixels, size, quality, &mut || true).expect("a file");
         let head = [left / 2, 0, 0, top / 2, 0, 0, width - 1, 0, 0, height - 1, 0, 0, delay, 0, 0, flags];
         chunk(b"ANMF", &[&head, &file[12..]].concat())
     }
