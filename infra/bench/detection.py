@@ -74,6 +74,7 @@ ROWS = [
     corners("shi_tomasi", ("opencv", "goodFeaturesToTrack", {"corners": 500, "quality": 0.001, "distance": 10}), 1),
     corners("fast", ("opencv", "FAST", {"threshold": 10}), 1, fast_threshold=10, max_points=100_000),
     corners("orb", ("opencv", "ORB", {"points": 500})),
+    Row("nuclei", ("nuclei_detection", {}), ("scikit-image", "nuclei", {}), 10),
 ]
 
 
