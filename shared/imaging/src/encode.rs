@@ -98,7 +98,7 @@ pub(crate) fn encode(
         Codec::Png => png(image, Compression::Balanced, deadline)?,
         Codec::Jpeg => jpeg(image, quality, deadline)?,
         Codec::Webp => webp::still(image, quality, deadline)?,
-        Codec::Gif => gif::still(image)?,
+        Codec::Gif => gif::still(image, deadline)?,
     };
     Ok(Encoded::new(bytes, codec, image))
 }
@@ -210,9 +210,14 @@ mod tests {
     #[test]
     fn a_time_limit_stops_every_encoder_within_a_picture() {
         let image = noise(300, 1);
-        for (codec, quality, least) in
-            [(Codec::Png, 80, 5), (Codec::Jpeg, 80, 5), (Codec::Webp, 80, 15), (Codec::Webp, 100, 15)]
-        {
+        for (codec, quality, least) in [
+            (Codec::Png, 80, 5),
+            (Codec::Jpeg, 80, 5),
+            (Codec::Webp, 80, 15),
+            (Codec::Webp, 100, 15),
+            // Rows that are drawn, and pixels that are counted and written.
+            (Codec::Gif, 80, 300 + 10),
+        ] {
             let name = format!("{codec:?} of quality {quality}");
             stops(&name, least, |deadline| encode(&image, codec, quality, deadline));
         }
@@ -222,9 +227,11 @@ mod tests {
     fn a_time_limit_stops_every_encoder_within_an_animation() {
         let frames = (1..4).map(|seed| Frame { image: noise(200, seed), delay: 50 }).collect();
         let animation = Animation { frames, plays: 0 };
-        for (codec, quality) in [(Codec::Webp, 80), (Codec::Webp, 100)] {
+        for (codec, quality, least) in
+            [(Codec::Webp, 80, 45), (Codec::Webp, 100, 45), (Codec::Gif, 80, 3 * (200 + 4))]
+        {
             let name = format!("{codec:?} of quality {quality}");
-            stops(&name, 45, |deadline| encode_all(&animation, codec, quality, deadline));
+            stops(&name, least, |deadline| encode_all(&animation, codec, quality, deadline));
         }
     }
 }

@@ -21,10 +21,13 @@ use palette::{Histogram, Palette};
 use write::{File, Picture};
 
 use super::STEP;
-use crate::{Deadline, Image, ImageError, animation::Animation};
+use crate::{Deadline, Image, ImageError, TimedOut, animation::Animation};
 
 /// The most colours that a picture can have.
 pub(crate) const MAX_COLOURS: u16 = 256;
+
+/// Pixels between two looks at the clock.
+const PIXELS_PER_CHECK: usize = 1 << 14;
 
 /// What may be given up for a smaller file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,9 +52,9 @@ impl Look {
 /// A picture that does not move.
 ///
 /// # Errors
-/// [`ImageError::Internal`], which valid pixels do not bring about.
-pub(crate) fn still(image: &Image) -> Result<Vec<u8>, ImageError> {
-    animated(&Animation::still(image.clone()), MAX_COLOURS, Deadline::none())
+/// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid pixels do not bring about.
+pub(crate) fn still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+    animated(&Animation::still(image.clone()), MAX_COLOURS, deadline)
 }
 
 /// Every frame, in at most so many colours (2–256), the transparent one among them.
@@ -84,18 +87,18 @@ pub(crate) fn looking(animation: &Animation, look: &Look, deadline: Deadline) ->
         deadline.check()?;
         let Some(frame) = following.take() else { break };
         following = schedule.get(nth + 1).and_then(|&(index, _)| pixels(index));
-        let delta = screen.draw(&frame, following.as_deref(), &mut palette, look, nth == 0);
+        let delta = screen.draw(&frame, following.as_deref(), &mut palette, look, nth == 0, deadline)?;
         match &mut pending {
             Some(part) if delta.area.is_empty() => part.delay = part.delay.saturating_add(delay),
             _ => {
                 if let Some(part) = pending.replace(Part { delta, delay }) {
-                    write(&mut file, &part, &palette, look);
+                    write(&mut file, &part, &palette, look, deadline)?;
                 }
             }
         }
     }
     if let Some(part) = pending {
-        write(&mut file, &part, &palette, look);
+        write(&mut file, &part, &palette, look, deadline)?;
     }
     Ok(file.finish())
 }
@@ -113,9 +116,11 @@ fn repeats(plays: u32) -> Option<u16> {
 fn palette(animation: &Animation, colours: u16, deadline: Deadline) -> Result<Palette, ImageError> {
     let mut histogram = Histogram::new();
     for frame in &animation.frames {
-        deadline.check()?;
         let solid: Box<Solid> = solid(frame.image.rgba());
-        solid.iter().flatten().for_each(|&colour| histogram.add(colour));
+        for pixels in solid.chunks(PIXELS_PER_CHECK) {
+            deadline.check()?;
+            pixels.iter().flatten().for_each(|&colour| histogram.add(colour));
+        }
     }
     Ok(histogram.palette(usize::from(colours.clamp(2, MAX_COLOURS)) - 1))
 }
@@ -126,11 +131,17 @@ struct Part {
     delay: u16,
 }
 
-fn write(file: &mut File, part: &Part, palette: &Palette, look: &Look) {
+fn write(
+    file: &mut File,
+    part: &Part,
+    palette: &Palette,
+    look: &Look,
+    deadline: Deadline,
+) -> Result<(), TimedOut> {
     let most = part.delta.indices.iter().copied().max().unwrap_or(0);
     let code_size = (u8::BITS - most.leading_zeros()).max(2);
     let loss = Loss { palette, most: look.loss };
-    let codes = lzw::encode(&part.delta.indices, code_size, (look.loss > 0.0).then_some(&loss));
+    let codes = lzw::encode(&part.delta.indices, code_size, (look.loss > 0.0).then_some(&loss), deadline)?;
     file.picture(&Picture {
         area: part.delta.area,
         delay: part.delay,
@@ -139,4 +150,5 @@ fn write(file: &mut File, part: &Part, palette: &Palette, look: &Look) {
         code_size,
         codes: &codes,
     });
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! left, the rest is mapped to the palette, and what becomes transparent is cleared by the frame before.
 
 use super::{Look, dither::Diffusion, palette::Palette};
+use crate::{Deadline, TimedOut};
 
 /// A frame's pixels: a colour, or nothing.
 pub(super) type Solid = [Option<[u8; 3]>];
@@ -99,7 +100,9 @@ impl Screen {
         palette: &mut Palette,
         look: &Look,
         whole: bool,
-    ) -> Delta {
+        deadline: Deadline,
+    ) -> Result<Delta, TimedOut> {
+        deadline.check()?;
         let (width, height) = (self.width, self.height);
         let new: Vec<bool> = (0..frame.len()).map(|at| self.differs(at, frame[at], look.hold)).collect();
         let vanishes = |at: usize| frame[at].is_some() && next.is_some_and(|next| next[at].is_none());
@@ -113,13 +116,14 @@ impl Screen {
         self.cleared = !gone.is_empty();
         let mut delta = Delta { area, indices: Vec::new(), clear: self.cleared };
         if area.is_empty() {
-            return delta;
+            return Ok(delta);
         }
         let across = area.right - area.left;
         let transparent = palette.transparent();
         delta.indices = vec![transparent; across * (area.bottom - area.top)];
         let mut diffusion = Diffusion::new(across, look.dither);
         for (y, row) in (area.top..area.bottom).zip(delta.indices.chunks_exact_mut(across)) {
+            deadline.check()?;
             diffusion.row(|x, error| {
                 let at = y * width + area.left + x;
                 let Some(wanted) = frame[at].filter(|_| new[at]) else { return [0; 3] };
@@ -140,7 +144,7 @@ impl Screen {
                 self.shown[y * width..][area.left..area.right].fill(None);
             }
         }
-        delta
+        Ok(delta)
     }
 
     /// Whether a pixel must be drawn.

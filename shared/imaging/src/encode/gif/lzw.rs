@@ -1,6 +1,7 @@
 //! LZW as GIF has it, which may write a colour for another that is close where that makes the file smaller.
 
-use super::palette::Palette;
+use super::{PIXELS_PER_CHECK, palette::Palette};
+use crate::{Deadline, TimedOut};
 
 const CODES: usize = 4096;
 const MAX_WIDTH: u32 = 12;
@@ -82,7 +83,12 @@ impl Bits {
 }
 
 /// The codes of these pixels, none of which has more than so many bits.
-pub(super) fn encode(pixels: &[u8], code_size: u32, loss: Option<&Loss<'_>>) -> Vec<u8> {
+pub(super) fn encode(
+    pixels: &[u8],
+    code_size: u32,
+    loss: Option<&Loss<'_>>,
+    deadline: Deadline,
+) -> Result<Vec<u8>, TimedOut> {
     let clear = 1_u16 << code_size;
     let mut tree = Tree::new();
     let mut bits = Bits::default();
@@ -91,10 +97,13 @@ pub(super) fn encode(pixels: &[u8], code_size: u32, loss: Option<&Loss<'_>>) -> 
     let mut rest = pixels.iter();
     let Some(&first) = rest.next() else {
         bits.put(clear + 1, width);
-        return bits.finish();
+        return Ok(bits.finish());
     };
     let mut string = u16::from(first);
-    for &pixel in rest {
+    for (nth, &pixel) in rest.enumerate() {
+        if nth.is_multiple_of(PIXELS_PER_CHECK) {
+            deadline.check()?;
+        }
         let longer =
             tree.exactly(string, pixel).or_else(|| loss.and_then(|loss| tree.nearly(string, pixel, loss)));
         if let Some(longer) = longer {
@@ -121,7 +130,7 @@ pub(super) fn encode(pixels: &[u8], code_size: u32, loss: Option<&Loss<'_>>) -> 
         width += 1;
     }
     bits.put(clear + 1, width);
-    bits.finish()
+    Ok(bits.finish())
 }
 
 impl Bits {

@@ -75,7 +75,7 @@ proptest! {
         pixels in prop::collection::vec(0..8_u8, 1..20_000), repeat in 1..4_usize, size in 3..9_u32,
     ) {
         let pixels: Vec<u8> = pixels.into_iter().flat_map(|pixel| vec![pixel; repeat]).collect();
-        let codes = lzw::encode(&pixels, size, None);
+        let codes = lzw::encode(&pixels, size, None, Deadline::none()).expect("time enough");
         let read = Decoder::new(BitOrder::Lsb, size as u8).decode(&codes).expect("valid codes");
         prop_assert!(read == pixels, "{} pixels, {} read", pixels.len(), read.len());
     }
@@ -90,7 +90,7 @@ fn codes_stay_right_over_full_dictionaries() {
     })
     .take(100_000)
     .collect();
-    let codes = lzw::encode(&noise, 8, None);
+    let codes = lzw::encode(&noise, 8, None, Deadline::none()).expect("time enough");
     assert!(Decoder::new(BitOrder::Lsb, 8).decode(&codes).expect("valid codes") == noise);
 }
 
@@ -144,7 +144,7 @@ fn what_stands_still_is_not_written_again() {
 #[test]
 fn a_still_is_a_gif_of_one_frame_with_its_transparency() {
     let picture = image(9, 7, |x, y| if x > y { [10, 20, 30, 255] } else { [200, 100, 50, 20] });
-    let shown = shown(&still(&picture).expect("a GIF"));
+    let shown = shown(&still(&picture, Deadline::none()).expect("a GIF"));
     assert_eq!((shown.frames.len(), shown.plays), (1, 1));
     let pixels = shown.frames[0].image.rgba().as_chunks::<4>().0.to_vec();
     assert_eq!((pixels[1], pixels[9]), ([10, 20, 30, 255], [0; 4]));
