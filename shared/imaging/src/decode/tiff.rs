@@ -12,10 +12,12 @@ mod meaning;
 mod packed;
 mod page;
 mod samples;
+#[cfg(test)]
+mod tests;
 
 use directory::{Directory, File, tag};
 use packed::Unpacked;
-use page::{Colour, Compression, Page};
+use page::{Colour, Compression, Page, Predictor};
 use samples::Samples;
 
 use super::{Decoded, pixelwise};
@@ -27,8 +29,9 @@ const MAX_PAGES: usize = 256;
 /// The brightest light that a picture in floats is believed to have, where white is 1.
 const BRIGHT: f64 = 64.0;
 
-/// Rows between two looks at the clock.
-const ROWS: u32 = 64;
+/// Rows between two looks at the clock, and bytes of them.
+const ROWS: usize = 64;
+const BYTES: usize = 256 << 10;
 
 /// Reads the headers.
 ///
@@ -145,7 +148,7 @@ impl Chunks<'_> {
         let (width, height) = (self.page.chunk.0 as usize, self.page.chunk.1 as usize);
         let row_bytes = self.page.row_bytes().unwrap_or(usize::MAX);
         if self.page.compression != Compression::Jpeg {
-            self.limits.check_memory(row_bytes as u64)?;
+            self.limits.check_memory(self.memory(row_bytes))?;
         }
         let mut rows = 0;
         for plane in 0..if self.page.planar { self.page.samples } else { 1 } {
@@ -168,6 +171,16 @@ impl Chunks<'_> {
         Ok(rows)
     }
 
+    /// Bytes that reading takes by rows: the picture, a row, what a row of floats is put in order from, and the places of two
+    /// rows of a fax at which the colour changes.
+    fn memory(&self, row_bytes: usize) -> u64 {
+        const CHANGES: u64 = 32;
+        let rows = if self.page.predictor == Predictor::Float { 2 } else { 1 };
+        let changes = if matches!(self.page.compression, Compression::Fax(_)) { CHANGES } else { 0 };
+        let beside = u64::from(self.page.chunk.0) * changes;
+        self.page.rgba_bytes().saturating_add(beside).saturating_add((row_bytes as u64).saturating_mul(rows))
+    }
+
     /// One row of a chunk's place in the picture.
     fn row<'o>(&self, out: &'o mut [[u8; 4]], place: Place, row: usize) -> &'o mut [[u8; 4]] {
         let start = (place.top + row) * self.page.width as usize + place.left;
@@ -185,11 +198,12 @@ impl Chunks<'_> {
     ) -> Result<usize, ImageError> {
         let (mut row, mut scratch) = (vec![0; row_bytes], Vec::new());
         let (across, down) = (self.page.subsampling.0 as usize, self.page.subsampling.1 as usize);
+        let between = (BYTES / row_bytes.max(1)).clamp(1, ROWS);
         for (done, first) in (0..place.height).step_by(down).enumerate() {
-            if (done as u32).is_multiple_of(ROWS) {
+            if done.is_multiple_of(between) {
                 self.deadline.check()?;
             }
-            if !unpacked.fill(&mut row) {
+            if !unpacked.fill(&mut row, self.deadline)? {
                 return Ok(done);
             }
             if (across, down) == (1, 1) {

@@ -45,7 +45,7 @@ pub(super) fn decode(
     if count != page.samples_in_chunk() || width > most(page.chunk.0) || height > most(page.chunk.1) {
         return Ok(None);
     }
-    limits.check_memory((width * height * count) as u64)?;
+    limits.check_memory(memory(page, &file, (width, height, count)))?;
     // The samples as they are: three without conversion are RGB to the decoder if an Adobe marker says CMYK.
     let space = if (count, space) == (3, ColorSpace::CMYK) { ColorSpace::RGB } else { space };
     decoder.set_options(options.jpeg_set_out_colorspace(space));
@@ -56,6 +56,15 @@ pub(super) fn decode(
         Err(error) if samples.iter().all(|&sample| sample == UNSEEN) => refused(error),
         _ => Ok(Some(Chunk { width, count, samples })),
     }
+}
+
+/// Bytes that decoding takes: the page, the chunk's samples, and the coefficients of whole blocks, two bytes each, which are
+/// kept where they come in several scans, progressive or not.
+fn memory(page: &Page<'_>, file: &[u8], (width, height, count): (usize, usize, usize)) -> u64 {
+    const BLOCKS: usize = 32;
+    let area = |width: usize, height: usize| width as u64 * height as u64 * count as u64;
+    let coefficients = area(width.next_multiple_of(BLOCKS), height.next_multiple_of(BLOCKS)) * 2;
+    page.rgba_bytes() + file.len() as u64 + area(width, height) + coefficients
 }
 
 fn refused(error: zune_jpeg::errors::DecodeErrors) -> Result<Option<Chunk>, ImageError> {

@@ -6,9 +6,11 @@ use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
 use super::{
+    BYTES,
     fax::Fax,
     page::{Compression, Page},
 };
+use crate::{Deadline, TimedOut};
 
 /// A chunk being unpacked.
 pub(super) struct Unpacked<'a> {
@@ -50,8 +52,27 @@ impl<'a> Unpacked<'a> {
         Some(Self { packed, read: 0, state })
     }
 
-    /// Unpacks into all of `out`; false where it ends before that.
-    pub(super) fn fill(&mut self, out: &mut [u8]) -> bool {
+    /// Unpacks into all of `out`, which is one row; false where it ends before that. Looks at the clock in rows that are long.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub(super) fn fill(&mut self, out: &mut [u8], deadline: Deadline) -> Result<bool, TimedOut> {
+        if let State::Fax(fax) = &mut self.state {
+            return Ok(fax.row(&self.packed, out));
+        }
+        for (nth, piece) in out.chunks_mut(BYTES).enumerate() {
+            if nth > 0 {
+                deadline.check()?;
+            }
+            if !self.piece(piece) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Unpacks into all of `out`, going on where the last piece ended; false where it ends before that.
+    fn piece(&mut self, out: &mut [u8]) -> bool {
         let packed = self.packed.get(self.read..).unwrap_or_default();
         match &mut self.state {
             State::Plain => {

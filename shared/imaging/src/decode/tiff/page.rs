@@ -146,6 +146,10 @@ impl<'a> Page<'a> {
             return Err(corrupt("fax of more than one bit"));
         }
         let (chunk, offsets, lengths) = chunks(&directory, width, height)?;
+        if compression == Compression::Jpeg {
+            // It is decoded whole, however little of it is shown.
+            limits.check_pixels(chunk.0, chunk.1, 1)?;
+        }
         Ok(Self {
             width,
             height,
@@ -187,6 +191,17 @@ impl<'a> Page<'a> {
         Some(bits.div_ceil(8))
     }
 
+    /// Bytes of the page as RGBA.
+    pub(super) fn rgba_bytes(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * 4
+    }
+
+    /// Bytes of a chunk, unpacked, unless it is a JPEG.
+    fn chunk_bytes(&self) -> usize {
+        let rows = self.chunk.1.div_ceil(self.subsampling.1) as usize;
+        self.row_bytes().and_then(|row| row.checked_mul(rows)).unwrap_or(usize::MAX)
+    }
+
     /// The packed bytes of a chunk; `None` where there are none.
     pub(super) fn packed(&self, index: usize) -> Option<&'a [u8]> {
         let at = usize::try_from(self.offsets.number(index)?).ok()?;
@@ -196,7 +211,8 @@ impl<'a> Page<'a> {
             // A hole, which writers of sparse files leave.
             Some(0) if at == 0 => return None,
             // Lengths of what is not packed are often wrong, and of no use.
-            Some(length) if length > 0 && self.compression != Compression::None => length,
+            _ if self.compression == Compression::None => self.chunk_bytes(),
+            Some(length) if length > 0 => length,
             _ => rest.len(),
         };
         Some(&rest[..length.min(rest.len())]).filter(|packed| !packed.is_empty())
@@ -307,6 +323,10 @@ fn predictor(
     }
 }
 
+/// How far tiles may go beyond the page: to the next multiple of this. Those that are written are a quarter of it at most, as
+/// a rule.
+const MAX_TILE: u32 = 4096;
+
 /// A chunk's size, and where the chunks lie.
 type Chunks<'a> = ((u32, u32), Entry<'a>, Option<Entry<'a>>);
 
@@ -315,6 +335,10 @@ fn chunks<'a>(directory: &Directory<'a>, width: u32, height: u32) -> Result<Chun
     let side = |tag| directory.number(tag).map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let (size, offsets, lengths) = match side(tag::TILE_WIDTH).zip(side(tag::TILE_HEIGHT)) {
         Some(tile) => {
+            let most = |side: u32| side.checked_next_multiple_of(MAX_TILE).unwrap_or(u32::MAX);
+            if tile.0 > most(width) || tile.1 > most(height) {
+                return Err(corrupt("tiles far larger than the page"));
+            }
             (tile, entry(tag::TILE_OFFSETS, tag::STRIP_OFFSETS), entry(tag::TILE_LENGTHS, tag::STRIP_LENGTHS))
         }
         None => {
