@@ -65,7 +65,7 @@ impl Animation {
 ///
 /// # Errors
 /// [`ImageError::Corrupt`] where there is no frame at all, [`ImageError::UnsupportedFeature`],
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
+/// [`ImageError::DecoderMemory`], [`ImageError::ThumbnailTooLarge`] or [`ImageError::TimeLimit`].
 pub(crate) fn animated(
     bytes: &[u8],
     header: &Header,
@@ -108,13 +108,27 @@ pub(crate) fn animated(
     }
 }
 
-/// A canvas, what it was before, a frame in the decoder's own samples, and every thumbnail.
+/// What decoding holds, and every thumbnail beside it: where only both together are too much, a smaller thumbnail is not.
 fn check_memory(header: &Header, view: View, limits: &Limits) -> Result<(), ImageError> {
     const RGBA: u64 = 4;
     let area = |(w, h)| u64::from(w) * u64::from(h);
-    let canvas = area(header.stored) * (3 * RGBA + header.beside);
-    let thumbnails = area((view.width, view.height)) * RGBA * u64::from(header.frames);
-    limits.check_memory(canvas.saturating_add(thumbnails))
+    let canvas = area(header.stored);
+    let decoding = match header.format {
+        // The canvas, what was under a frame, and its samples, which are of 16 bits at most.
+        Format::Png => canvas * (2 * RGBA + 2 * RGBA),
+        // The canvas, and what was under a frame; the frame itself is beside.
+        Format::Gif => canvas * 2 * RGBA + canvas.max(area(header.largest_frame)) * header.beside,
+        // The canvas; the frame itself is beside.
+        _ => canvas * RGBA + canvas.max(area(header.largest_frame)) * header.beside,
+    };
+    limits.check_memory(decoding)?;
+    let View { width, height, .. } = view;
+    let (frames, max) = (header.frames, limits.max_decoder_bytes);
+    let thumbnails = (area((width, height)) * RGBA).saturating_mul(frames.into());
+    if decoding.saturating_add(thumbnails) > max {
+        return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });
+    }
+    Ok(())
 }
 
 /// How long browsers show a frame, whatever the format: 10 ms and less are taken for a slip and become 100 ms (Chromium's
@@ -268,6 +282,32 @@ mod tests {
     }
 
     #[test]
+    fn a_canvas_counts_for_what_its_format_holds() {
+        for (format, beside, bytes) in [(Format::Png, 0, 16), (Format::Gif, 1, 9), (Format::WebP, 8, 12)] {
+            let (_, file, _) = sample!("disposal-2.gif");
+            let header = Header {
+                format,
+                beside,
+                stored: (100, 100),
+                frames: 3,
+                largest_frame: (90, 100),
+                ..opened(file)
+            };
+            let view = View { crop: Crop::whole(header.stored), width: 10, height: 10 };
+            let at = |max_decoder_bytes| {
+                check_memory(&header, view, &Limits { max_decoder_bytes, ..Limits::default() })
+            };
+            let canvas = 100 * 100 * bytes;
+            assert!(matches!(at(canvas - 1), Err(ImageError::DecoderMemory { .. })), "{format:?}");
+            let thumbnails = 10 * 10 * 4 * 3;
+            for max in [canvas, canvas + thumbnails - 1] {
+                assert!(matches!(at(max), Err(ImageError::ThumbnailTooLarge { .. })), "{format:?}");
+            }
+            assert!(at(canvas + thumbnails).is_ok(), "{format:?}");
+        }
+    }
+
+    #[test]
     fn limits_hold_before_memory_is_taken() {
         let (_, bytes, _) = sample!("disposal-2.gif");
         let header = opened(bytes);
@@ -279,7 +319,7 @@ mod tests {
             &Limits { max_decoder_bytes: 1 << 20, ..Limits::default() },
             Deadline::none(),
         );
-        assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })));
+        assert!(matches!(refused, Err(ImageError::ThumbnailTooLarge { width: 4096, .. })), "{refused:?}");
         let late =
             animated(bytes, &header, view, &Limits::default(), Deadline::after(std::time::Duration::ZERO));
         assert!(matches!(late, Err(ImageError::TimeLimit(_))));
