@@ -1,7 +1,5 @@
 //! What is too much is refused from the headers, by the limit's own name, before memory is taken.
 
-use std::time::Duration;
-
 use image::ImageFormat;
 use imaging::{Deadline, ImageError, Limits, Source};
 
@@ -169,30 +167,4 @@ fn a_message_says_what_to_do_and_keeps_the_decoders_words_to_itself() {
     assert_eq!(error.to_string(), "the PNG file is damaged or incomplete: send it again, or export it anew");
     let cause = std::error::Error::source(&error).expect("the decoder's error is kept for the log");
     assert!(!error.to_string().contains(&cause.to_string()));
-}
-
-#[test]
-fn a_deadline_stops_every_format() {
-    for format in ENCODABLE {
-        let late = Source::open(file(format), &Limits::default(), Deadline::after(Duration::ZERO));
-        assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{format:?}");
-    }
-}
-
-#[test]
-fn a_deadline_that_passes_while_decoding_stops_the_decoder() {
-    let noise = image::RgbImage::from_fn(2000, 2000, |x, y| {
-        let hash = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
-        image::Rgb([(hash >> 8) as u8, (hash >> 16) as u8, (hash >> 24) as u8])
-    });
-    let noise = image::DynamicImage::from(noise);
-    for format in [ImageFormat::Jpeg, ImageFormat::Png] {
-        let bytes = crate::support::encoded(&noise, format);
-        let deadline = Deadline::after(Duration::from_millis(5));
-        let source = Source::open(bytes, &Limits::default(), deadline);
-        let started = std::time::Instant::now();
-        let result = source.and_then(|source| source.image().cloned());
-        assert!(matches!(result, Err(ImageError::TimeLimit(_))), "{format:?}: {result:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{format:?}");
-    }
 }
