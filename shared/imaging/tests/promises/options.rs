@@ -294,7 +294,9 @@ fn the_frames_of_a_thumbnail_have_no_more_pixels_than_a_source_may_have() {
     let source = imaging::Source::open(sample("animated.gif"), &limits, imaging::Deadline::none());
     let source = source.expect("a file");
     let asked = |side: u32| {
-        options(&json!({"width": side, "height": side, "fit": "contain", "background": "#000000"}))
+        options(
+            &json!({"width": side, "height": side, "fit": "contain", "format": "gif", "background": "#000000"}),
+        )
     };
     source.thumbnail(&asked(200)).expect("as many");
     assert_eq!(source.thumbnail(&asked(201)).expect_err("more").code(), "thumbnail_too_large");
