@@ -1,7 +1,7 @@
 //! What is too much is refused from the headers, by the limit's own name, before memory is taken.
 
 use image::ImageFormat;
-use imaging::{Deadline, ImageError, Limits, Source};
+use imaging::{Deadline, Limits, Source};
 
 use crate::support::{Avif, AvifItem, ENCODABLE, avif_payload, file, open, png_chunk, riff_chunk, sample};
 
