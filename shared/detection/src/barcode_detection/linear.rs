@@ -8,10 +8,10 @@ use rxing::{
 use super::{Code, MOST_ROUNDS, bars::corners_of_bars, bitmap, guarded, points, turn::Turned};
 use crate::DetectError;
 
-/// Rows of a piece: ZXing looks at fifteen of them, one in four.
-const HEIGHT: usize = 128;
+/// Rows of a piece: ZXing looks at fifteen of them in its middle, one in sixteen. Lower bars are found by chance.
+const HEIGHT: usize = 512;
 /// Pieces begin this far below each other, so that every row is near the middle of one.
-const STEP: usize = 56;
+const STEP: usize = 240;
 /// The narrowest pieces, in pixels: hardly a code is narrower.
 const NARROWEST: usize = 150;
 /// Bars are at least so high; chance makes some that are less.

@@ -52,6 +52,32 @@ impl Turned {
     }
 }
 
+/// The means of squares of so many pixels; what does not fill one at the right and at the bottom is left out.
+pub(super) fn reduced(
+    grey: Vec<u8>,
+    (width, height): (usize, usize),
+    factor: usize,
+) -> (Vec<u8>, (usize, usize)) {
+    if factor == 1 {
+        return (grey, (width, height));
+    }
+    let size = (width / factor, height / factor);
+    let mut out = Vec::with_capacity(size.0 * size.1);
+    for rows in grey.chunks_exact(width * factor) {
+        let mean = |x: usize| {
+            let columns = x * factor..(x + 1) * factor;
+            let sum: usize = rows
+                .chunks_exact(width)
+                .flat_map(|row| &row[columns.clone()])
+                .map(|&it| usize::from(it))
+                .sum();
+            ((sum + factor * factor / 2) / (factor * factor)) as u8
+        };
+        out.extend((0..size.0).map(mean));
+    }
+    (out, size)
+}
+
 /// Turns a picture clockwise by so many degrees.
 pub(super) fn turned(grey: &[u8], size: (usize, usize), degrees: f64) -> Turned {
     let (width, height) = (size.0 as f64, size.1 as f64);
@@ -121,6 +147,13 @@ mod tests {
             }
             assert!(seen > (width - 3) * (height - 3) - 200, "{degrees}: {seen}");
         }
+    }
+
+    #[test]
+    fn reduced_pixels_are_the_means_of_their_squares() {
+        let grey = vec![10, 20, 99, 30, 40, 99, 0, 1, 99, 1, 0, 99, 7, 7, 7];
+        assert_eq!(reduced(grey.clone(), (3, 5), 2), (vec![25, 1], (1, 2)));
+        assert_eq!(reduced(grey.clone(), (3, 5), 1), (grey, (3, 5)));
     }
 
     #[test]
