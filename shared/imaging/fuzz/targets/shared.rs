@@ -6,7 +6,7 @@ use imaging::{Deadline, ImageError, Limits, Source};
 
 /// Small enough that a lucky claim costs nothing, large enough that decoders get to work.
 fn limits() -> Limits {
-    Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_frames: 8, max_decoder_bytes: 64 << 20 }
+    Limits { max_bytes: 1 << 20, max_pixels: 1 << 18, max_frames: 8, max_decoder_bytes: 64 << 20 }
 }
 
 /// libFuzzer takes every panic for a crash. Those of the AV1 decoder are caught by `imaging`, and refuse the file.
