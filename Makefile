@@ -93,8 +93,8 @@ $(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(B
 
 .PHONY: bench-detection
 bench-detection: $(BENCH_TOOLS)/detection/installed ## measure detectors against scikit-image and OpenCV (BENCH=--quick)
-	cargo build --locked --release --package detection --example bench
-	$(BENCH_TOOLS)/detection/venv/bin/python infra/bench/detection.py $(BENCH_EXAMPLE) $(BENCH_TOOLS)/detection $(BENCH)
+	cargo build --locked --release --package detection --example bench_detection
+	$(BENCH_TOOLS)/detection/venv/bin/python infra/bench/detection.py $(dir $(BENCH_EXAMPLE))bench_detection $(BENCH_TOOLS)/detection $(BENCH)
 
 $(BENCH_TOOLS)/detection/installed: infra/bench/detection.txt
 	mkdir -p $(@D)

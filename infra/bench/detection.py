@@ -3,7 +3,7 @@
 
   detection.py OURS FOLDER [--quick] [--only TEXT]
 
-  OURS is the built example `bench` of shared/detection; the images that are measured are drawn into FOLDER.
+  OURS is the built example `bench_detection` of shared/detection; the images that are measured are drawn into FOLDER.
   --only keeps the rows whose name contains TEXT.
 
 How to read it
