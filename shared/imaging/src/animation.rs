@@ -41,15 +41,16 @@ impl Animation {
     }
 
     /// Changes the pixels of every frame.
-    fn map(mut self, change: impl Fn(&mut [u8]) -> Result<(), ImageError>) -> Result<Self, ImageError> {
-        for Frame { image, .. } in &mut self.frames {
+    fn map(self, change: impl Fn(&mut [u8]) -> Result<(), ImageError>) -> Result<Self, ImageError> {
+        let changed = |Frame { image, delay }| {
             let (width, height) = (image.width(), image.height());
-            let mut rgba = image.rgba().to_vec();
+            let mut rgba = image.into_rgba();
             change(&mut rgba)?;
-            *image = Image::new(width, height, rgba)
+            let image = Image::new(width, height, rgba)
                 .ok_or_else(|| ImageError::internal("colour", "an empty result"))?;
-        }
-        Ok(self)
+            Ok(Frame { image, delay })
+        };
+        Ok(Self { frames: self.frames.into_iter().map(changed).collect::<Result<_, ImageError>>()?, ..self })
     }
 
     /// Appends a frame; one like the last is the last one shown for longer.

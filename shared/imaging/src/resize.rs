@@ -11,7 +11,7 @@ use fast_image_resize::{
     images::{Image as Pixels, ImageRef},
 };
 
-use crate::{Deadline, Image, ImageError};
+use crate::{Deadline, Image, ImageError, decode::samples::unpremultiply};
 
 const STEP: &str = "resize";
 
@@ -210,13 +210,6 @@ pub(crate) fn resample_rgba(
 fn premultiply([r, g, b, a]: [u8; 4]) -> [u8; 4] {
     let by = |value: u8| ((u32::from(value) * u32::from(a) + 127) / 255) as u8;
     [by(r), by(g), by(b), a]
-}
-
-fn unpremultiply(pixel: &mut [u8; 4]) {
-    let alpha = u32::from(pixel[3]);
-    for value in &mut pixel[..3] {
-        *value = ((u32::from(*value) * 255 + alpha / 2).checked_div(alpha).unwrap_or(0)).min(255) as u8;
-    }
 }
 
 /// Resamples rows as they come, holding no more of them than a band needs.

@@ -103,13 +103,7 @@ fn draw(
         return Err(ImageError::Corrupt { format: Format::Png, source: None });
     }
     canvas.begin(area, disposal);
-    for (y, row) in
-        samples.as_chunks::<4>().0.chunks(area.width.max(1) as usize).take(area.height as usize).enumerate()
-    {
-        for (under, &over) in canvas.row(area, y).iter_mut().zip(row) {
-            *under = if frame.blend_op == BlendOp::Over { composited(over, *under) } else { over };
-        }
-    }
+    canvas.lay(area, samples.as_chunks().0, frame.blend_op == BlendOp::Over);
     Ok(())
 }
 
@@ -145,29 +139,4 @@ fn into_rgba(samples: &mut [u8], pixels: usize, (color, depth): (ColorType, png:
         _ => return false,
     }
     true
-}
-
-/// One pixel over another, straight alpha.
-fn composited(over: [u8; 4], under: [u8; 4]) -> [u8; 4] {
-    let shares = (u32::from(over[3]) * 255, u32::from(under[3]) * (255 - u32::from(over[3])));
-    let alpha = shares.0 + shares.1;
-    if shares.1 == 0 || alpha == 0 {
-        return over;
-    }
-    let mix = |a: u8, b: u8| ((u32::from(a) * shares.0 + u32::from(b) * shares.1 + alpha / 2) / alpha) as u8;
-    [mix(over[0], under[0]), mix(over[1], under[1]), mix(over[2], under[2]), ((alpha + 127) / 255) as u8]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pixels_are_composited_with_straight_alpha() {
-        let over = [20, 90, 200, 128];
-        assert_eq!(composited(over, [0; 4]), over);
-        assert_eq!(composited([9, 9, 9, 0], over), over);
-        assert_eq!(composited([1, 2, 3, 255], over), [1, 2, 3, 255]);
-        assert_eq!(composited(over, [255, 255, 255, 255]), [137, 172, 227, 255]);
-    }
 }

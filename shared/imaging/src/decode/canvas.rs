@@ -1,5 +1,7 @@
 //! The canvas that an animation's frames are drawn on.
 
+use crate::canvas;
+
 /// A part of the canvas, which may lie beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Area {
@@ -63,6 +65,16 @@ impl Canvas {
         &mut self.rgba.as_chunks_mut::<4>().0[y * self.width + left..][..across]
     }
 
+    /// Draws a frame's pixels on its area: over what is there, or in its place.
+    pub(super) fn lay(&mut self, area: Area, pixels: &[[u8; 4]], blend: bool) {
+        let rows = pixels.chunks(area.width.max(1) as usize).take(area.height as usize);
+        for (y, from) in rows.enumerate() {
+            for (under, &above) in self.row(area, y).iter_mut().zip(from) {
+                *under = if blend { over(above, *under) } else { above };
+            }
+        }
+    }
+
     /// The area's rows on the canvas.
     fn rows(&self, area: Area) -> std::ops::Range<usize> {
         0..(area.height as usize).min(self.height.saturating_sub(area.top as usize))
@@ -100,6 +112,11 @@ impl Canvas {
     }
 }
 
+/// One pixel over another; on nothing it is as it was, clear ones too.
+fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
+    if above[3] == u8::MAX || below[3] == 0 { above } else { canvas::over(above, below) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +141,37 @@ mod tests {
         assert_eq!(draw(area(0, 0, 1, 1), Disposal::Clear, 3), [3, 1, 1, 1, 1, 1]);
         assert_eq!(draw(area(7, 7, 1, 1), Disposal::Restore, 4), [0, 1, 1, 1, 1, 1]);
         assert_eq!(draw(area(2, 0, u32::MAX, 1), Disposal::Keep, 5), [0, 1, 5, 1, 1, 1]);
+    }
+
+    #[test]
+    fn half_over_half_is_three_quarters() {
+        assert_eq!(over([200, 0, 0, 128], [0, 200, 0, 128]), [134, 66, 0, 192]);
+        assert_eq!(over([1, 2, 3, 255], [9; 4]), [1, 2, 3, 255]);
+        assert_eq!(over([1, 2, 3, 0], [9; 4]), [9; 4]);
+        assert_eq!(over([1, 2, 3, 4], [9, 9, 9, 0]), [1, 2, 3, 4]);
+        assert_eq!(over([100, 100, 100, 1], [100, 100, 100, 254])[..3], [100; 3]);
+    }
+
+    #[test]
+    fn pixels_are_composited_with_straight_alpha() {
+        let half = [20, 90, 200, 128];
+        assert_eq!(over(half, [0; 4]), half);
+        assert_eq!(over([9, 9, 9, 0], half), half);
+        assert_eq!(over([1, 2, 3, 255], half), [1, 2, 3, 255]);
+        assert_eq!(over(half, [255, 255, 255, 255]), [137, 172, 227, 255]);
+        assert_eq!(over([9, 9, 9, 0], [0; 4]), [9, 9, 9, 0]);
+    }
+
+    #[test]
+    fn a_frame_that_lies_over_the_edge_is_cut_there() {
+        let mut canvas = Canvas::new((3, 2));
+        let at = |left, top| Area { left, top, width: 2, height: 2 };
+        canvas.begin(at(2, 1), Disposal::Clear);
+        canvas.lay(at(2, 1), &[[7; 4]; 4], false);
+        let filled: Vec<bool> = canvas.rgba.as_chunks::<4>().0.iter().map(|pixel| pixel[3] != 0).collect();
+        assert_eq!(filled, [false, false, false, false, false, true]);
+        canvas.begin(at(8, 8), Disposal::Keep);
+        canvas.lay(at(8, 8), &[[7; 4]; 4], true);
+        assert!(canvas.rgba.iter().all(|&value| value == 0));
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
 }
 
 /// A pixel whose colours were multiplied by its alpha, without that.
-pub(super) fn unpremultiply(pixel: &mut [u8; 4]) {
+pub(crate) fn unpremultiply(pixel: &mut [u8; 4]) {
     let alpha = u32::from(pixel[3]);
     for value in &mut pixel[..3] {
         let whole = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);

@@ -460,13 +460,7 @@ fn to_rgba(samples: &[u8], layout: Layout, target: (u32, u32), conversion: &Conv
     } else {
         samples::spread(samples, layout.channels, u8::MAX, &mut rgba);
         if layout.has_alpha() {
-            for pixel in &mut rgba {
-                let alpha = u32::from(pixel[3]);
-                for value in &mut pixel[..3] {
-                    let straight = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
-                    *value = straight.unwrap_or(0).min(255) as u8;
-                }
-            }
+            rgba.iter_mut().for_each(samples::unpremultiply);
         }
         conversion.narrow(rgba.as_flattened_mut());
     }
