@@ -35,9 +35,9 @@ pub(super) struct Inflate<'a> {
 }
 
 impl<'a> Inflate<'a> {
-    /// Bytes of the window for lines of that length: one can ask for two at once.
+    /// Bytes of the window for lines of that length: one can ask for four at once.
     pub(super) fn window_bytes(line: usize, whole: u64) -> usize {
-        let lines = line.saturating_mul(2).max(BATCH);
+        let lines = line.saturating_mul(4).max(BATCH);
         HISTORY + usize::try_from(whole).map_or(lines, |whole| whole.min(lines))
     }
 
@@ -64,7 +64,7 @@ impl<'a> Inflate<'a> {
         self.read = (self.read + bytes).min(self.filled);
     }
 
-    /// Makes that many bytes (at most two lines) ready to be read; false where the data ends before.
+    /// Makes that many bytes (at most four lines) ready to be read; false where the data ends before.
     pub(super) fn ensure(&mut self, wanted: usize) -> Result<bool, TimedOut> {
         while self.filled - self.read < wanted {
             if self.over {

@@ -1,11 +1,9 @@
 //! The rows of a PNG, one by one, without holding the picture.
 
-use std::mem;
-
 use super::{
     chunks::Shape,
     inflate::Inflate,
-    unfilter::{self, PAETH},
+    unfilter::{self, PAETH, ROWS},
 };
 use crate::{Deadline, ImageError, Limits, TimedOut};
 
@@ -42,9 +40,9 @@ pub(crate) struct Rows<'a> {
     shape: Shape,
     passes: Vec<Pass>,
     inflate: Inflate<'a>,
-    /// The row last given, the next where that is ready, and room.
-    lines: [Vec<u8>; 3],
-    ready: bool,
+    /// The row last given, the next ones as far as they are ready, and room.
+    lines: [Vec<u8>; 1 + ROWS],
+    ready: usize,
     pass: usize,
     row: u32,
 }
@@ -61,13 +59,13 @@ impl<'a> Rows<'a> {
         let line = shape.row_bytes(shape.width);
         let whole = (line as u64 + 1).saturating_mul(u64::from(shape.height) * 2);
         let window = Inflate::window_bytes(line + 1, whole);
-        limits.check_memory((line as u64).saturating_mul(3).saturating_add(window as u64))?;
+        limits.check_memory((line as u64).saturating_mul(1 + ROWS as u64).saturating_add(window as u64))?;
         Ok(Self {
             shape,
             passes: passes(&shape),
             inflate: Inflate::new(file, line + 1, whole, deadline),
             lines: std::array::from_fn(|_| vec![0; line]),
-            ready: false,
+            ready: 0,
             pass: 0,
             row: 0,
         })
@@ -84,10 +82,13 @@ impl<'a> Rows<'a> {
         if self.row == 0 {
             self.lines[0][..bytes].fill(0);
         }
-        // Of two that were read at once, the second had to wait for its turn.
-        if !mem::take(&mut self.ready) && !self.read(bytes, self.row + 1 < pass.height)? {
-            return Ok(None);
+        if self.ready == 0 {
+            self.ready = self.read(bytes, (pass.height - self.row) as usize)?;
+            if self.ready == 0 {
+                return Ok(None);
+            }
         }
+        self.ready -= 1;
         self.lines.rotate_left(1);
         let y = pass.top + self.row * pass.down;
         self.row += 1;
@@ -100,29 +101,37 @@ impl<'a> Rows<'a> {
         }))
     }
 
-    /// Reads the next row into the second line, and with luck the one after it into the third.
-    fn read(&mut self, bytes: usize, another: bool) -> Result<bool, TimedOut> {
+    /// Reads the next row, and with luck some behind it (of as many as are `left`), into the lines behind the first; gives how many.
+    fn read(&mut self, bytes: usize, left: usize) -> Result<usize, TimedOut> {
         let line = bytes + 1;
         if !self.inflate.ensure(line)? {
-            return Ok(false);
+            return Ok(0);
         }
-        let paeth = |inflate: &Inflate<'_>, at: usize| inflate.unread().get(at) == Some(&PAETH);
-        let two = another
-            && paeth(&self.inflate, 0)
-            && self.inflate.ensure(2 * line)?
-            && paeth(&self.inflate, line);
-        let [above, out, below] = self.lines.each_mut().map(|line| &mut line[..bytes]);
+        let mut count = 0;
+        while count < left.min(ROWS)
+            && self.inflate.ensure((count + 1) * line)?
+            && self.inflate.unread()[count * line] == PAETH
+        {
+            count += 1;
+        }
+        let [above, a, b, c, d] = self.lines.each_mut().map(|line| &mut line[..bytes]);
         let size = (self.shape.bits() / 8).max(1);
-        let raw = self.inflate.unread();
-        let known = if two {
-            unfilter::two_by_paeth(size, above, [&raw[1..line], &raw[line + 1..2 * line]], [out, below]);
-            true
-        } else {
-            unfilter::one(raw[0], size, above, &raw[1..line], out)
-        };
-        self.inflate.consume(if two { 2 * line } else { line });
-        self.ready = two;
-        Ok(known)
+        let unread = self.inflate.unread();
+        let raw = |row: usize| &unread[row * line + 1..][..bytes];
+        match count {
+            0 => {
+                if !unfilter::one(unread[0], size, above, raw(0), a) {
+                    return Ok(0);
+                }
+            }
+            1 => unfilter::by_paeth(size, above, [raw(0)], [a]),
+            2 => unfilter::by_paeth(size, above, [raw(0), raw(1)], [a, b]),
+            3 => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2)], [a, b, c]),
+            _ => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2), raw(3)], [a, b, c, d]),
+        }
+        let read = count.max(1);
+        self.inflate.consume(read * line);
+        Ok(read)
     }
 
     /// Whether the rows ended because there are no more.
