@@ -165,8 +165,8 @@ fn draw(
         return Ok(true);
     }
     let indices = lzw.decode(picture.codes, picture.code_size, area.pixels(), deadline)?;
-    let colours = picture.colours(screen);
-    let see_through = colours.iter().any(|colour| colour[3] == 0);
+    let colours = picture.colours(screen).map(u32::from_le_bytes);
+    let see_through = colours.iter().any(|&colour| colour >> 24 == 0);
     for (nth, (y, stored)) in picture.rows().zip(indices.chunks(area.width as usize)).enumerate() {
         if nth.is_multiple_of(ROWS_PER_CHECK) {
             deadline.check()?;
@@ -174,12 +174,14 @@ fn draw(
         let shown = canvas.row(area, y).iter_mut().zip(stored);
         if see_through {
             for (pixel, &index) in shown {
+                // Without a branch, which noise would make unforeseeable: opacity, all or nothing, fills the mask.
                 let colour = colours[usize::from(index)];
-                *pixel = if colour[3] == 0 { *pixel } else { colour };
+                let kept = !(colour.cast_signed() >> 31).cast_unsigned();
+                *pixel = (u32::from_le_bytes(*pixel) & kept | colour).to_le_bytes();
             }
         } else {
             for (pixel, &index) in shown {
-                *pixel = colours[usize::from(index)];
+                *pixel = colours[usize::from(index)].to_le_bytes();
             }
         }
     }
