@@ -86,6 +86,8 @@ static SCHEMA: Schema = Schema {
 
 /// Of one showing, only so many of the strongest boxes are looked at.
 const MOST_CANDIDATES: usize = 30_000;
+/// And of all showings, only so many of the strongest.
+const MOST_FOUND: usize = 200_000;
 /// A box that ends so near to the end of its tile, in pixels, may go on.
 const NEAR: f64 = 2.0;
 
@@ -124,6 +126,7 @@ impl Detector for Algorithm {
         }
         let region =
             settings.region.unwrap_or(Rectangle { x: 0, y: 0, width: image.width(), height: image.height() });
+        let size = [region.width, region.height];
         let description = model.description();
         let min_score = settings.min_score.unwrap_or(description.min_score);
         let suppression = Suppression {
@@ -133,7 +136,7 @@ impl Detector for Algorithm {
         let picture = Opaque::new(image, region);
         let mut pixels = vec![0.0; description.input.shape().iter().product()];
         let mut all = Vec::new();
-        for (i, showing) in showings(&description.input, region).iter().enumerate() {
+        for (i, showing) in showings(&description.input, size).iter().enumerate() {
             deadline.check()?;
             picture
                 .show(showing, &description.input, model.scale(), &mut pixels)
@@ -145,15 +148,22 @@ impl Detector for Algorithm {
             let mut answers = answers::read(model, &outputs, min_score)?;
             answers.sort_by(|a, b| b.score.total_cmp(&a.score));
             answers.truncate(MOST_CANDIDATES);
-            let found = answers.iter().filter_map(|answer| place(answer, showing, i, region)).collect();
+            let found = answers.iter().filter_map(|answer| place(answer, showing, i, size)).collect();
             all.extend(suppress(found, suppression, deadline)?);
+            if all.len() > 2 * MOST_FOUND {
+                all.sort_by(Found::before);
+                all.truncate(MOST_FOUND);
+            }
         }
         let kept = suppress(all, suppression, deadline)?;
         for found in kept.iter().take(settings.max_detections) {
             let [left, top, right, bottom] = found.corners;
             let [x, y] = found.centre();
-            let corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
-            let outline = corners.map(|corner| corner.map(|at| at as f32));
+            let (x, y) = window.place(x, y);
+            let outline = [[left, top], [right, top], [right, bottom], [left, bottom]].map(|[x, y]| {
+                let (x, y) = window.place(x, y);
+                [x as f32, y as f32]
+            });
             findings.push_outlined(x, y, [right - left, bottom - top, found.score], &outline);
             findings.label([description.classes[found.class].clone()]);
         }
@@ -161,21 +171,21 @@ impl Detector for Algorithm {
     }
 }
 
-/// A box where it lies in the picture, clipped to the region; none where it is empty, or another tile's.
-fn place(answer: &Answer, showing: &Showing, index: usize, region: Rectangle) -> Option<Found> {
+/// A box where it lies in the region, clipped to it; none where it is empty, or another tile's.
+fn place(answer: &Answer, showing: &Showing, index: usize, size: [u32; 2]) -> Option<Found> {
     let [left, top, right, bottom] = answer.corners;
     let ((left, top), (right, bottom)) = (showing.place(left, top), showing.place(right, bottom));
     let centre = [(left + right) / 2.0, (top + bottom) / 2.0];
     let owned = centre.iter().zip(showing.own).all(|(at, [from, to])| (from..to).contains(at));
-    let span = |from: u32, length: u32| [f64::from(from), f64::from(from) + f64::from(length)];
-    let (across, down) = (span(region.x, region.width), span(region.y, region.height));
-    let clipped = |at: f64, [low, high]: [f64; 2]| at.clamp(low, high);
-    let corners = [clipped(left, across), clipped(top, down), clipped(right, across), clipped(bottom, down)];
+    let [across, down] = size.map(f64::from);
+    let corners =
+        [left.clamp(0.0, across), top.clamp(0.0, down), right.clamp(0.0, across), bottom.clamp(0.0, down)];
     let is_box = corners[0] < corners[2] && corners[1] < corners[3];
-    let part = [span(showing.part.x, showing.part.width), span(showing.part.y, showing.part.height)];
-    let cut = [(0, across, part[0]), (1, down, part[1])].iter().any(|(axis, all, part)| {
-        (part[0] > all[0] && corners[*axis] < part[0] + NEAR)
-            || (part[1] < all[1] && corners[axis + 2] > part[1] - NEAR)
+    let Rectangle { x, y, width, height } = showing.part;
+    let sides = [(0, across, x, width), (1, down, y, height)];
+    let cut = sides.into_iter().any(|(axis, end, start, length)| {
+        let (first, last) = (f64::from(start), f64::from(start) + f64::from(length));
+        (first > 0.0 && corners[axis] < first + NEAR) || (last < end && corners[axis + 2] > last - NEAR)
     });
     (owned && is_box).then_some(Found {
         corners,

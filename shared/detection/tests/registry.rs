@@ -9,7 +9,7 @@ use std::{collections::HashSet, time::Instant};
 use common::model_of;
 use detection::{Context, DetectError, Detector, Findings, Form, catalogue, detector, detectors};
 use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameters, Run};
+use jobs::algorithm::{Kind, Parameter, Parameters, Run};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -250,10 +250,12 @@ fn value_of(kind: &'static Kind) -> BoxedStrategy<Value> {
 /// Some of a detector's parameters, with any values in range.
 fn any_parameters(detector: &'static dyn Detector) -> impl Strategy<Value = Parameters> {
     let parameters = detector.specification().parameters;
-    let values: Vec<_> = parameters
-        .iter()
-        .map(|p| proptest::option::weighted(if p.kind.is_required() { 1.0 } else { 0.5 }, value_of(&p.kind)))
-        .collect();
+    let value = |parameter: &'static Parameter| {
+        let value = value_of(&parameter.kind);
+        let required = parameter.kind.is_required();
+        if required { value.prop_map(Some).boxed() } else { proptest::option::of(value).boxed() }
+    };
+    let values: Vec<_> = parameters.iter().map(value).collect();
     values.prop_map(|values| {
         let given = parameters.iter().zip(values);
         Parameters(given.filter_map(|(p, value)| Some((p.name.to_owned(), value?))).collect())

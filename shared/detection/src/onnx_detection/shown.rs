@@ -12,7 +12,7 @@ use super::description::{Align, Channels, Fit, Input, Layout};
 /// One showing: which part of the picture becomes which part of the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Showing {
-    /// The part of the picture, in whole pixels of it.
+    /// The part of the region, in whole pixels from its top left.
     pub(super) part: Rectangle,
     /// Where that lies in the input, in pixels of the input: left, top, width and height.
     pub(super) at: [u32; 4],
@@ -22,7 +22,7 @@ pub(super) struct Showing {
 }
 
 impl Showing {
-    /// A place in the input as a place in the picture.
+    /// A place in the input as a place in the region.
     pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
         let Rectangle { x: left, y: top, width, height } = self.part;
         let [at_left, at_top, at_width, at_height] = self.at.map(f64::from);
@@ -33,27 +33,28 @@ impl Showing {
     }
 }
 
-/// All showings of a region, from left to right and from top to bottom.
-pub(super) fn showings(input: &Input, region: Rectangle) -> Vec<Showing> {
+/// All showings of a region of that size, from left to right and from top to bottom.
+pub(super) fn showings(input: &Input, size: [u32; 2]) -> Vec<Showing> {
     let [width, height] = [input.width, input.height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let everything = [[f64::NEG_INFINITY, f64::INFINITY]; 2];
+    let whole = Rectangle { x: 0, y: 0, width: size[0], height: size[1] };
     match input.fit {
-        Fit::Stretch => vec![Showing { part: region, at: [0, 0, width, height], own: everything }],
+        Fit::Stretch => vec![Showing { part: whole, at: [0, 0, width, height], own: everything }],
         Fit::Letterbox => {
-            let scale = (f64::from(width) / f64::from(region.width))
-                .min(f64::from(height) / f64::from(region.height));
+            let scale =
+                (f64::from(width) / f64::from(whole.width)).min(f64::from(height) / f64::from(whole.height));
             let within = |side: u32, most: u32| ((f64::from(side) * scale + 0.5) as u32).clamp(1, most);
-            let (across, down) = (within(region.width, width), within(region.height, height));
+            let (across, down) = (within(whole.width, width), within(whole.height, height));
             let (left, top) = match input.align {
                 Align::Centre => ((width - across) / 2, (height - down) / 2),
                 Align::TopLeft => (0, 0),
             };
-            vec![Showing { part: region, at: [left, top, across, down], own: everything }]
+            vec![Showing { part: whole, at: [left, top, across, down], own: everything }]
         }
         Fit::Tile => {
             let overlap = u32::try_from(input.overlap()).unwrap_or(0);
-            let columns = pieces(region.x, region.width, width, overlap);
-            let rows = pieces(region.y, region.height, height, overlap);
+            let columns = pieces(whole.width, width, overlap);
+            let rows = pieces(whole.height, height, overlap);
             let tile = |row: &Piece, column: &Piece| Showing {
                 part: Rectangle { x: column.start, y: row.start, width: column.length, height: row.length },
                 at: [0, 0, column.length, row.length],
@@ -72,12 +73,12 @@ struct Piece {
 }
 
 /// Covers an axis with pieces of a side, spread evenly, each sharing at least the overlap with the next.
-fn pieces(start: u32, length: u32, side: u32, overlap: u32) -> Vec<Piece> {
+fn pieces(length: u32, side: u32, overlap: u32) -> Vec<Piece> {
     if length <= side {
-        return vec![Piece { start, length, own: [f64::NEG_INFINITY, f64::INFINITY] }];
+        return vec![Piece { start: 0, length, own: [f64::NEG_INFINITY, f64::INFINITY] }];
     }
     let last = (length - overlap).div_ceil(side - overlap) - 1;
-    let begin = |i: u32| start + (u64::from(length - side) * u64::from(i) / u64::from(last)) as u32;
+    let begin = |i: u32| (u64::from(length - side) * u64::from(i) / u64::from(last)) as u32;
     // Neighbours do not place a thing to the very same pixel: what lies near the middle of what they share is both's, and
     // suppressed in one of them, rather than neither's.
     let slack = f64::from(overlap) / 8.0;
@@ -94,8 +95,9 @@ fn pieces(start: u32, length: u32, side: u32, overlap: u32) -> Vec<Piece> {
 /// The picture as models see it: nothing is transparent.
 pub(super) struct Opaque<'a> {
     image: &'a Image,
-    /// The region on white, where any of it is transparent; and where its top left lies.
-    composed: Option<(Vec<u8>, Rectangle)>,
+    region: Rectangle,
+    /// The region on white, where any of it is transparent.
+    composed: Option<Vec<u8>>,
 }
 
 impl<'a> Opaque<'a> {
@@ -114,9 +116,9 @@ impl<'a> Opaque<'a> {
             };
             let rgba =
                 rows().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
-            (rgba.collect(), region)
+            rgba.collect()
         });
-        Self { image, composed }
+        Self { image, region, composed }
     }
 
     /// The samples of the input, one after the other in the model's order, into `out`.
@@ -145,14 +147,13 @@ impl<'a> Opaque<'a> {
         Some(())
     }
 
-    /// Fills `out` with a part of the picture, by a triangle filter as wide as the reduction asks for (as Pillow's
+    /// Fills `out` with a part of the region, by a triangle filter as wide as the reduction asks for (as Pillow's
     /// `BILINEAR` is). Nothing beside the part is looked at.
     fn resample(&self, part: Rectangle, out: &mut Pixels<'_>) -> Option<()> {
+        let Rectangle { x, y, width, height } = self.region;
         let (rgba, [width, height], [left, top]) = match &self.composed {
-            Some((rgba, region)) => {
-                (rgba.as_slice(), [region.width, region.height], [part.x - region.x, part.y - region.y])
-            }
-            None => (self.image.rgba(), [self.image.width(), self.image.height()], [part.x, part.y]),
+            Some(rgba) => (rgba.as_slice(), [width, height], [part.x, part.y]),
+            None => (self.image.rgba(), [self.image.width(), self.image.height()], [x + part.x, y + part.y]),
         };
         let whole = ImageRef::new(width, height, rgba, PixelType::U8x4).ok()?;
         let cut = CroppedImage::new(&whole, left, top, part.width, part.height).ok()?;
@@ -202,17 +203,13 @@ mod tests {
         serde_json::from_str(json).expect("an input")
     }
 
-    fn region(width: u32, height: u32) -> Rectangle {
-        Rectangle { x: 10, y: 20, width, height }
-    }
-
     /// The input's samples for a picture of one grey with a red top left pixel.
     fn shown(input: &Input, scale: f32, width: u32, height: u32) -> Vec<f32> {
         let mut rgba = [50, 50, 50, 255].repeat((width * height) as usize);
         rgba[..3].copy_from_slice(&[250, 10, 20]);
         let image = Image::new(width, height, rgba).expect("an image");
         let whole = Rectangle { x: 0, y: 0, width, height };
-        let showing = showings(input, whole)[0];
+        let showing = showings(input, [width, height])[0];
         let mut out = vec![0.0; input.shape().iter().product()];
         Opaque::new(&image, whole).show(&showing, input, scale, &mut out).expect("it fits");
         out
@@ -221,27 +218,27 @@ mod tests {
     #[test]
     fn a_letterbox_keeps_the_proportions_and_leads_back() {
         let centred = input(r#"{"width": 64, "height": 64}"#);
-        let [showing] = showings(&centred, region(200, 100))[..] else { panic!("one showing") };
+        let [showing] = showings(&centred, [200, 100])[..] else { panic!("one showing") };
         assert_eq!(showing.at, [0, 16, 64, 32]);
-        assert_eq!(showing.place(0.0, 16.0), (10.0, 20.0));
-        assert_eq!(showing.place(64.0, 48.0), (210.0, 120.0));
+        assert_eq!(showing.place(0.0, 16.0), (0.0, 0.0));
+        assert_eq!(showing.place(64.0, 48.0), (200.0, 100.0));
         let cornered = input(r#"{"width": 64, "height": 64, "align": "top_left"}"#);
-        assert_eq!(showings(&cornered, region(100, 200))[0].at, [0, 0, 32, 64]);
-        assert_eq!(showings(&centred, region(10_000, 1))[0].at, [0, 31, 64, 1], "never empty");
+        assert_eq!(showings(&cornered, [100, 200])[0].at, [0, 0, 32, 64]);
+        assert_eq!(showings(&centred, [10_000, 1])[0].at, [0, 31, 64, 1], "never empty");
         let stretched = input(r#"{"width": 64, "height": 32, "fit": "stretch"}"#);
-        assert_eq!(showings(&stretched, region(3, 500))[0].at, [0, 0, 64, 32]);
+        assert_eq!(showings(&stretched, [3, 500])[0].at, [0, 0, 64, 32]);
     }
 
     #[test]
     fn tiles_cover_everything_and_share_what_they_must() {
         let tiled = input(r#"{"width": 64, "height": 48, "fit": "tile", "overlap": 16}"#);
-        assert_eq!(showings(&tiled, region(64, 48)).len(), 1, "what fits is one");
-        assert_eq!(showings(&tiled, region(30, 20))[0].at, [0, 0, 30, 20]);
+        assert_eq!(showings(&tiled, [64, 48]).len(), 1, "what fits is one");
+        assert_eq!(showings(&tiled, [30, 20])[0].at, [0, 0, 30, 20]);
         for width in 65..400 {
-            let tiles = showings(&tiled, region(width, 10));
-            assert_eq!((tiles[0].part.x, tiles[0].own[0][0]), (10, f64::NEG_INFINITY));
+            let tiles = showings(&tiled, [width, 10]);
+            assert_eq!((tiles[0].part.x, tiles[0].own[0][0]), (0, f64::NEG_INFINITY));
             let last = tiles.last().expect("several");
-            assert_eq!((last.part.x + 64, last.own[0][1]), (10 + width, f64::INFINITY));
+            assert_eq!((last.part.x + 64, last.own[0][1]), (width, f64::INFINITY));
             for pair in tiles.windows(2) {
                 assert!(pair[0].part.x + 64 >= pair[1].part.x + 16, "{width}: {pair:?}");
                 assert!(pair[0].own[0][1] > pair[1].own[0][0], "no place is nobody's");
@@ -271,7 +268,7 @@ mod tests {
         let whole = Rectangle { x: 1, y: 0, width: 1, height: 1 };
         let input = input(r#"{"width": 1, "height": 1}"#);
         let mut out = [0.0; 3];
-        let showing = showings(&input, whole)[0];
+        let showing = showings(&input, [1, 1])[0];
         Opaque::new(&image, whole).show(&showing, &input, 1.0, &mut out).expect("it fits");
         assert_eq!(out, [224.0, 204.0, 204.0]);
     }

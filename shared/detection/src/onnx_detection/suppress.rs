@@ -70,7 +70,7 @@ impl Found {
     }
 
     /// The order of a result: strongest first; of equals, from top to bottom and from left to right.
-    fn before(&self, other: &Self) -> std::cmp::Ordering {
+    pub(super) fn before(&self, other: &Self) -> std::cmp::Ordering {
         let place = |found: &Self| [found.corners[1], found.corners[0], found.corners[3], found.corners[2]];
         other
             .score
