@@ -206,6 +206,17 @@ fn a_result_names_its_model_and_classifies_each_finding() {
     assert!(findings.csv().starts_with("x_px,y_px,class,width_px,height_px,score\r\n"));
 }
 
+/// The bytes with a text everywhere replaced by another one.
+fn replaced(bytes: &[u8], text: &str, other: &str) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len() - text.len() {
+        if bytes[at..].starts_with(text.as_bytes()) {
+            bytes[at..at + other.len()].copy_from_slice(other.as_bytes());
+        }
+    }
+    bytes
+}
+
 #[test]
 fn a_model_that_is_none_or_another_is_refused_with_the_reason() {
     let good = file("yolov8.onnx");
@@ -216,6 +227,13 @@ fn a_model_that_is_none_or_another_is_refused_with_the_reason() {
     };
     for bytes in [&b""[..], b"not a model", &good[..good.len() / 2], &[0; 1000]] {
         assert_eq!(loading(bytes, &description).code(), "invalid_model");
+    }
+    // Another operator in place of one of the same length: one that does not exist, and one that draws random numbers.
+    for (layout, operator, other) in [("yolov8", "Sqrt", "Nope"), ("yolov5", "Transpose", "Bernoulli")] {
+        let changed = replaced(&file(&format!("{layout}.onnx")), operator, other);
+        let error = loading(&changed, &description);
+        assert_eq!(error.code(), "invalid_model");
+        assert!(error.to_string().ends_with(&format!("not supported: {other}")), "{error}");
     }
     assert_eq!(loading(&good, b"{}").code(), "invalid_model_description");
     for (members, says) in [

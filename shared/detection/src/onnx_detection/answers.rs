@@ -101,7 +101,8 @@ impl Answers<'_> {
     fn class(&self, score: f32, label: f32, first: usize) -> Result<Option<usize>, ModelError> {
         let count = self.description.classes.len();
         let class = f64::from(label.round()) - first as f64;
-        if !(f64::from(score) >= self.min_score) || class < 0.0 {
+        let counts = f64::from(score) >= self.min_score;
+        if !counts || class < 0.0 {
             return Ok(None);
         }
         if class < count as f64 {

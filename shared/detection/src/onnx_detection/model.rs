@@ -16,6 +16,7 @@ use std::{
 use imaging::{Deadline, TimedOut};
 use jobs::key::ModelKey;
 use tract_onnx::{
+    pb::GraphProto,
     prelude::{
         DatumType, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, TValue, Tensor,
         TractError, TractResult, TypedRunnableModel, tvec,
@@ -28,6 +29,8 @@ use super::description::Description;
 
 /// The most bytes of what one operator gives, and of all the results and weights that are known before it is run.
 const MOST_BYTES: usize = 256 << 20;
+/// The most operators that an error names.
+const MOST_NAMED: usize = 10;
 
 /// A model with its description, ready to be run. Costs much to make and some hundred bytes to share.
 #[derive(Clone)]
@@ -229,16 +232,14 @@ fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> 
     let graph = proto.graph.as_ref().ok_or_else(|| ModelError::Unreadable(Cause("no graph".to_owned())))?;
     let is_random =
         |operator: &str| operator.starts_with("Random") || ["Bernoulli", "Multinomial"].contains(&operator);
-    let mut strangers: Vec<_> = graph
-        .node
-        .iter()
-        .map(|node| node.op_type.as_str())
-        .filter(|operator| is_random(operator) || !onnx.op_register.0.contains_key(*operator))
-        .collect();
+    let mut strangers = Vec::new();
+    operators(graph, &mut strangers);
+    strangers.retain(|operator| is_random(operator) || !onnx.op_register.0.contains_key(*operator));
     strangers.sort_unstable();
     strangers.dedup();
     if !strangers.is_empty() {
-        return Err(ModelError::Unsupported(strangers.join(", ")));
+        let names: Vec<String> = strangers.into_iter().take(MOST_NAMED).map(printable).collect();
+        return Err(ModelError::Unsupported(names.join(", ")));
     }
     let outputs: Vec<_> = graph.output.iter().map(|output| output.name.clone()).collect();
     let model = onnx.model_for_proto_model(&proto).map_err(unusable)?;
@@ -266,6 +267,20 @@ fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> 
     }
     let plan = model.into_optimized().and_then(|model| model.into_runnable()).map_err(unusable)?;
     Ok((plan, datum, outputs))
+}
+
+/// The operators of a graph and of those within it.
+fn operators<'a>(graph: &'a GraphProto, all: &mut Vec<&'a str>) {
+    for node in &graph.node {
+        all.push(&node.op_type);
+        let inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        inner.for_each(|graph| operators(graph, all));
+    }
+}
+
+/// An operator's name as it may be shown: a file may say anything there.
+fn printable(name: &str) -> String {
+    name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "_.".contains(*letter)).take(60).collect()
 }
 
 /// What the samples of the input are; floats where the model does not say.
