@@ -18,8 +18,8 @@ use jobs::key::ModelKey;
 use tract_onnx::{
     pb::GraphProto,
     prelude::{
-        DatumType, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, TValue, Tensor,
-        TractError, TractResult, TypedRunnableModel, tvec,
+        DatumType, Framework as _, InferenceFact, InferenceModelExt, IntoRunnable, TValue, Tensor,
+        TractError, TractResult, TypedModel, TypedRunnableModel, tvec,
     },
     tract_core::plan::{self, SimpleState},
     tract_hir::{infer::Factoid as _, internal::DimLike as _},
@@ -254,8 +254,8 @@ fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> 
     check_shape(declared, shape)?;
     let model = model
         .with_input_fact(0, InferenceFact::dt_shape(datum, shape))
-        .and_then(|model| model.into_typed())
-        .and_then(|model| model.into_decluttered())
+        .and_then(InferenceModelExt::into_typed)
+        .and_then(TypedModel::into_decluttered)
         .map_err(unusable)?;
     let sizes = model.nodes().iter().flat_map(|node| &node.outputs).filter_map(|output| {
         let shape = output.fact.shape.as_concrete()?;
@@ -265,7 +265,7 @@ fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> 
     if let Some(bytes) = sizes.max().filter(|bytes| *bytes > MOST_BYTES) {
         return Err(ModelError::TooLarge { bytes });
     }
-    let plan = model.into_optimized().and_then(|model| model.into_runnable()).map_err(unusable)?;
+    let plan = model.into_optimized().and_then(IntoRunnable::into_runnable).map_err(unusable)?;
     Ok((plan, datum, outputs))
 }
 

@@ -31,7 +31,7 @@ pub(super) fn suppress(
     deadline: Deadline,
 ) -> Result<Vec<Found>, TimedOut> {
     // Boxes that overlap lie at most one such side apart, so in the same square of this side or in one beside it.
-    let side = found.iter().map(|found| found.side()).fold(1.0, f64::max);
+    let side = found.iter().map(Found::side).fold(1.0, f64::max);
     let square = |at: &Found| at.centre().map(|place| (place / side).floor() as i64);
     found.sort_by(|a, b| a.cut.cmp(&b.cut).then_with(|| a.before(b)));
     let mut kept: HashMap<[i64; 2], Vec<Found>> = HashMap::new();
