@@ -14,14 +14,17 @@ use serde_json::{Value, json};
 
 const LAYOUTS: [&str; 4] = ["yolov8", "yolov5", "end_to_end", "separate"];
 
+/// Of what onnxruntime found: x, y, width, height, score and class.
+type Row = (f64, f64, f64, f64, f64, String);
+
 /// What `tests/references/onnx/make.py` knows.
 #[derive(Deserialize)]
 struct Known {
     /// Of each picture what was drawn: the centre's x and y, the side, and the class.
     few: Vec<(f64, f64, f64, String)>,
     many: Vec<(f64, f64, f64, String)>,
-    /// Of each model what onnxruntime found in `few`: x, y, width, height, score and class.
-    onnxruntime: BTreeMap<String, Vec<(f64, f64, f64, f64, f64, String)>>,
+    /// Of each model what onnxruntime found in `few`.
+    onnxruntime: BTreeMap<String, Vec<Row>>,
 }
 
 fn facts() -> Known {
@@ -39,9 +42,11 @@ fn onnx() -> &'static dyn Detector {
 /// The description of a layout's model, with some members replaced.
 fn described(layout: &str, members: Value) -> Vec<u8> {
     let mut description: Value = serde_json::from_slice(&file(&format!("{layout}.json"))).expect("JSON");
-    for (pointer, value) in members.as_object().expect("members by their pointers") {
+    let members: BTreeMap<String, Value> =
+        serde_json::from_value(members).expect("members by their pointers");
+    for (pointer, value) in members {
         let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
-        description.pointer_mut(parent).expect("there")[name] = value.clone();
+        description.pointer_mut(parent).expect("there")[name] = value;
     }
     description.to_string().into_bytes()
 }
@@ -153,7 +158,7 @@ fn parameters_bound_what_is_found() {
     let all = run(&model, &few, json!({})).expect("found");
     let strongest = rows(&all)[0].clone();
     let one = run(&model, &few, json!({"max_detections": 1})).expect("found");
-    assert_eq!(rows(&one), [strongest.clone()]);
+    assert_eq!(rows(&one), std::slice::from_ref(&strongest));
     let strong = run(&model, &few, json!({"min_score": strongest.2[2]})).expect("found");
     assert_eq!(rows(&strong), [strongest]);
     let unsuppressed = run(&model, &few, json!({"iou": 1.0, "min_score": 0.3})).expect("found");
