@@ -15,7 +15,7 @@ use jobs::{
 use testing::contract;
 use time::OffsetDateTime;
 
-use crate::support::{Api, sqs, variable};
+use crate::support::{Api, put_model, sqs, variable};
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
@@ -36,6 +36,14 @@ async fn the_table_lists_newest_first() {
 async fn the_bucket_keeps_objects_until_their_job_is_removed() {
     let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("BUCKET"));
     contract::objects_are_kept_until_their_job_is_removed(&bucket).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn the_bucket_of_models_reads_what_has_changed() {
+    let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("MODELS_BUCKET"));
+    let put = async |key: String, body| put_model(&key, body).await;
+    contract::models_are_read_when_they_have_changed(&bucket, put).await;
 }
 
 #[tokio::test]

@@ -109,6 +109,14 @@ impl Api {
     }
 }
 
+/// Puts a file into the bucket of models, as whoever runs the stack does.
+pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    let client = aws_sdk_s3::Client::new(&config.http_client(aws::http_client()).load().await);
+    let put = client.put_object().bucket(variable("MODELS_BUCKET")).key(key);
+    put.body(body.into().into()).send().await.unwrap();
+}
+
 /// A client of SQS itself, for what no port offers.
 pub(crate) async fn sqs() -> aws_sdk_sqs::Client {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest());

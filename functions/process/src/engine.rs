@@ -1,71 +1,97 @@
-//! The algorithms on the image: decoded once, then each in its turn.
+//! The algorithms on the image: decoded once, then each in its turn. The models that they name are read before.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use detection::{Context, DetectError, Form};
+use detection::{Context, DetectError, Form, Model};
 use imaging::{Deadline, ImageError, Source, Thumbnail, ThumbnailOptions};
 use jobs::{
     algorithm::Run,
     error::{Chain, Failure, sentence},
+    key::ModelKey,
     limits::Limits,
-    ports::{Artifact, Engine, Output, Worked},
+    ports::{Artifact, Engine, Output, ReadModels, WorkError, Worked},
 };
 use serde_json::{Map, Value};
+
+use crate::models::{Models, Pending};
 
 /// Runs algorithms on a thread of their own, within the limits.
 pub struct ImageEngine {
     limits: imaging::Limits,
     time: Duration,
+    models: Models,
 }
 
 impl ImageEngine {
-    /// An engine with these limits.
+    /// An engine with these limits, and the models that algorithms may name.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, models: Arc<dyn ReadModels>) -> Self {
         let time = limits.job;
+        let models = Models::new(models, limits.model_bytes);
         let limits = imaging::Limits {
             max_bytes: limits.upload_bytes,
             max_pixels: limits.pixels,
             max_frames: limits.frames,
             max_decoder_bytes: limits.decoder_bytes,
         };
-        Self { limits, time }
+        Self { limits, time, models }
     }
 }
 
 #[async_trait]
 impl Engine for ImageEngine {
-    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure> {
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError> {
         let (limits, deadline) = (self.limits.clone(), Deadline::after(self.time));
-        let (sha256, runs) = (sha256.to_owned(), runs.to_vec());
+        let mut tasks = Vec::with_capacity(runs.len());
+        for run in runs {
+            let model = match model_of(run) {
+                Some(key) => Some(self.models.read(key, self.time).await?),
+                None => None,
+            };
+            tasks.push(Task { run: run.clone(), model });
+        }
+        let (sha256, models) = (sha256.to_owned(), self.models.clone());
         let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || span.in_scope(|| work(image, &sha256, &runs, &limits, deadline)))
-            .await
-            .unwrap_or_else(|panic| {
-                tracing::error!(error = %Chain(&panic), "an algorithm panicked");
-                Err(internal_error())
-            })
+        let working = move || span.in_scope(|| work(image, &sha256, tasks, &models, &limits, deadline));
+        let worked = tokio::task::spawn_blocking(working).await.unwrap_or_else(|panic| {
+            tracing::error!(error = %Chain(&panic), "an algorithm panicked");
+            Err(internal_error())
+        });
+        Ok(worked?)
     }
+}
+
+/// A run with the files of the model that it names.
+struct Task {
+    run: Run,
+    model: Option<Pending>,
+}
+
+/// The model that a run names.
+fn model_of(run: &Run) -> Option<ModelKey> {
+    detection::detector(&run.name)?.specification().model(&run.parameters)
 }
 
 fn work(
     image: Bytes,
     sha256: &str,
-    runs: &[Run],
+    tasks: Vec<Task>,
+    models: &Models,
     limits: &imaging::Limits,
     deadline: Deadline,
 ) -> Result<Worked, Failure> {
     let source = Source::open(image.into(), limits, deadline).map_err(|error| image_failure(&error))?;
-    let outputs = runs
-        .iter()
-        .map(|run| {
+    let outputs = tasks
+        .into_iter()
+        .map(|Task { run, model }| {
             if run.name == imaging::THUMBNAIL.name {
-                thumbnail(&source, run)
-            } else {
-                detect(&source, sha256, run, deadline)
+                return thumbnail(&source, &run);
             }
+            let model = model.map(|pending| models.ready(pending)).transpose();
+            let model = model.map_err(|error| detection_failure(&error.into()))?;
+            detect(&source, sha256, &run, model.as_ref(), deadline)
         })
         .collect::<Result<_, _>>()?;
     Ok(Worked {
@@ -100,13 +126,20 @@ fn artifact(Thumbnail { preset, file }: Thumbnail) -> Artifact {
     Artifact { extension, content_type: file.content_type, body: file.bytes.into() }
 }
 
-fn detect(source: &Source, sha256: &str, run: &Run, deadline: Deadline) -> Result<Output, Failure> {
+fn detect(
+    source: &Source,
+    sha256: &str,
+    run: &Run,
+    model: Option<&Model>,
+    deadline: Deadline,
+) -> Result<Output, Failure> {
     let detector = detection::detector(&run.name).ok_or_else(|| {
         Failure::new("unknown_algorithm", "The service no longer has this algorithm: submit the image anew.")
     })?;
     let image = source.image().map_err(|error| image_failure(&error))?;
-    let found =
-        detector.detect(image, &run.parameters, deadline).map_err(|error| detection_failure(&error))?;
+    let found = detector
+        .detect(image, &run.parameters, model, deadline)
+        .map_err(|error| detection_failure(&error))?;
     let context = Context { run, sha256, width: image.width(), height: image.height() };
     let artifacts = Form::ALL
         .into_iter()

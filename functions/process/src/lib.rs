@@ -1,6 +1,7 @@
 //! Working on images: one message, one job.
 
 mod engine;
+mod models;
 
 use async_trait::async_trait;
 use jobs::{

@@ -1,4 +1,4 @@
-//! Images and results in S3.
+//! Images, results and models in S3.
 
 use std::time::Duration;
 
@@ -14,14 +14,17 @@ use bytes::Bytes;
 use jobs::{
     error::PortError,
     id::JobId,
-    key::{ObjectKey, job_prefix},
-    ports::{ObjectInfo, PresignUploads, Probe, Read, ReadObjects, UploadTicket, WriteObjects},
+    key::{ModelKey, ObjectKey, job_prefix},
+    ports::{
+        ModelFile, ModelRead, ObjectInfo, PresignUploads, Probe, Read, ReadModels, ReadObjects, UploadTicket,
+        WriteObjects,
+    },
 };
 use url::Url;
 
 use crate::error::{broken, port_error};
 
-/// The bucket.
+/// A bucket: that of images and results, or that of models.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     client: Client,
@@ -90,6 +93,41 @@ impl ReadObjects for Bucket {
             .await
             .map_err(port_error(OPERATION))?;
         presigned_url(OPERATION, &request)
+    }
+}
+
+#[async_trait]
+impl ReadModels for Bucket {
+    async fn read_model(
+        &self,
+        model: &ModelKey,
+        file: ModelFile,
+        known: Option<&str>,
+        max_bytes: u64,
+    ) -> Result<ModelRead, PortError> {
+        const OPERATION: &str = "reading a model";
+        let request = self.client.get_object().bucket(&self.name).key(file.key(model));
+        let got = request.set_if_none_match(known.map(|etag| format!("\"{etag}\""))).send().await;
+        let object = match got {
+            Ok(object) => object,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+                return Ok(ModelRead::Missing);
+            }
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 304) => {
+                return Ok(ModelRead::Unchanged);
+            }
+            Err(error) => return Err(port_error(OPERATION)(error)),
+        };
+        let info = info(object.content_length, object.content_type, object.e_tag);
+        if info.bytes > max_bytes {
+            return Ok(ModelRead::TooLarge(info.bytes));
+        }
+        let body = object.body.collect().await.map_err(|error| PortError {
+            operation: OPERATION,
+            retryable: true,
+            cause: Box::new(error),
+        })?;
+        Ok(ModelRead::Found { etag: info.etag, body: body.into_bytes() })
     }
 }
 

@@ -39,7 +39,7 @@ fn answer(line: &str, image: &mut Option<Image>) -> Result<Value, Failure> {
 
     let mut count = 0;
     for _ in 0..request["runs"].as_u64().unwrap_or(1) {
-        count = detector.detect(image, &parameters, Deadline::none())?.len();
+        count = detector.detect(image, &parameters, None, Deadline::none())?.len();
     }
 
     let mut answer = json!({"count": count});

@@ -1,20 +1,22 @@
 //! Runs one detector on one file, as the worker does:
 //!
-//! `cargo run --release -p detection --example detect -- IN --algorithm NAME [--parameters JSON] [--out PREFIX]
-//! [--repeat N]`
+//! `cargo run --release -p detection --example detect -- IN --algorithm NAME [--parameters JSON] [--models FOLDER]
+//! [--out PREFIX] [--repeat N]`
 //!
 //! Prints the result JSON; with `--out` writes PREFIX.json, .geojson, .csv and .png; with `--repeat` prints the median
-//! milliseconds of N detections (without decoding) on stderr. What is refused prints `{"code", "message"}` and ends
+//! milliseconds of N detections (without decoding, and without reading a model) on stderr. FOLDER, the current one if
+//! none is named, stands for the bucket of models. What is refused prints `{"code", "message"}` and ends
 //! with status 2.
 
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use detection::{Context, Form, catalogue, detector};
+use detection::{Context, Form, Model, ModelSource, catalogue, detector};
 use imaging::{Deadline, Limits, Source};
-use jobs::algorithm::Parameters;
+use jobs::{algorithm::Parameters, key::ModelKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -32,16 +34,16 @@ struct Arguments {
     input: String,
     algorithm: String,
     parameters: Parameters,
+    models: PathBuf,
     out: Option<String>,
     repeat: usize,
 }
 
 impl Arguments {
     fn read(mut given: impl Iterator<Item = String>) -> Result<Self, Refusal> {
-        const USAGE: &str =
-            "usage: detect IN --algorithm NAME [--parameters JSON] [--out PREFIX] [--repeat N]";
+        const USAGE: &str = "usage: detect IN --algorithm NAME [--parameters JSON] [--models FOLDER] [--out PREFIX] [--repeat N]";
         let (mut input, mut algorithm, mut out) = (None, None, None);
-        let (mut parameters, mut repeat) = (Parameters::default(), 0);
+        let (mut parameters, mut models, mut repeat) = (Parameters::default(), PathBuf::from("."), 0);
         while let Some(argument) = given.next() {
             if !argument.starts_with("--") {
                 input = Some(argument);
@@ -55,19 +57,41 @@ impl Arguments {
                         refuse("invalid_json", format!("--parameters must be a JSON object: {e}"))
                     })?;
                 }
+                "--models" => models = value.into(),
                 "--out" => out = Some(value),
                 "--repeat" => repeat = value.parse().map_err(|_| refuse("usage", USAGE))?,
                 _ => return Err(refuse("usage", USAGE)),
             }
         }
         let (Some(input), Some(algorithm)) = (input, algorithm) else { return Err(refuse("usage", USAGE)) };
-        Ok(Self { input, algorithm, parameters, out, repeat })
+        Ok(Self { input, algorithm, parameters, models, out, repeat })
     }
 }
 
+fn file_error(path: &Path, error: &std::io::Error) -> Refusal {
+    refuse("file", format!("{}: {error}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
+    std::fs::read(path).map_err(|error| file_error(path, &error))
+}
+
+fn sha256_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The model at that key of the folder.
+fn load(folder: &Path, key: ModelKey) -> Result<Model, Refusal> {
+    let (model, description) = (read(&folder.join(key.as_str()))?, read(&folder.join(key.description()))?);
+    let source = ModelSource { key, sha256: sha256_of(&model), description_sha256: sha256_of(&description) };
+    Model::load(source, &model, &description).map_err(|error| refuse(error.code(), &error))
+}
+
 fn run(arguments: &Arguments) -> Result<(), Refusal> {
-    let Arguments { input, algorithm, parameters, out, repeat } = arguments;
-    let file_error = |path: &str, error| refuse("file", format!("{path}: {error}"));
+    let Arguments { input, algorithm, parameters, models, out, repeat } = arguments;
     let detector = detector(algorithm).ok_or_else(|| {
         let known: Vec<_> = catalogue().iter().skip(1).map(|s| s.name).collect();
         refuse(
@@ -78,17 +102,17 @@ fn run(arguments: &Arguments) -> Result<(), Refusal> {
     let refuse_detection = |error: detection::DetectError| refuse(error.code(), &error);
     let run = detector.specification().resolve(parameters).map_err(|error| refuse_detection(error.into()))?;
 
-    let bytes = std::fs::read(input).map_err(|error| file_error(input, error))?;
-    let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let key = detector.specification().model(&run.parameters);
+    let model = key.map(|key| load(models, key)).transpose()?;
+    let bytes = read(Path::new(input))?;
+    let sha256 = sha256_of(&bytes);
     let deadline = Deadline::none();
     let refuse_image = |error: imaging::ImageError| refuse(error.code(), &error);
     let source = Source::open(bytes, &Limits::default(), deadline).map_err(refuse_image)?;
     let image = source.image().map_err(refuse_image)?;
 
-    let detect = || detector.detect(image, &run.parameters, deadline).map_err(refuse_detection);
+    let detect =
+        || detector.detect(image, &run.parameters, model.as_ref(), deadline).map_err(refuse_detection);
     let findings = detect()?;
     let context = Context { run: &run, sha256: &sha256, width: image.width(), height: image.height() };
     let _ = std::io::stdout().write_all(findings.json(&context).as_bytes());
@@ -96,7 +120,7 @@ fn run(arguments: &Arguments) -> Result<(), Refusal> {
         for form in Form::ALL {
             let path = format!("{prefix}.{}", form.extension());
             let content = findings.render(form, &context, image).map_err(refuse_detection)?;
-            std::fs::write(&path, content).map_err(|error| file_error(&path, error))?;
+            std::fs::write(&path, content).map_err(|error| file_error(Path::new(&path), &error))?;
         }
     }
     if *repeat > 0 {

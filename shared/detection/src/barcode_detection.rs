@@ -31,7 +31,7 @@ use rxing::{
 use serde::Deserialize;
 
 use crate::{
-    Class, DetectError, Detector, Findings, Schema,
+    Class, DetectError, Detector, Findings, Model, Schema,
     window::{self, Window},
 };
 use turn::{Turned, reduced, turned};
@@ -181,6 +181,7 @@ impl Detector for Algorithm {
         &self,
         image: &Image,
         parameters: &Parameters,
+        _: Option<&Model>,
         deadline: Deadline,
     ) -> Result<Findings, DetectError> {
         let run = SPECIFICATION.resolve(parameters)?;

@@ -37,7 +37,7 @@ use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Schema,
+    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
     window::{self, Window},
 };
 
@@ -185,6 +185,7 @@ impl Detector for Algorithm {
         &self,
         image: &Image,
         parameters: &Parameters,
+        _: Option<&Model>,
         deadline: Deadline,
     ) -> Result<Findings, DetectError> {
         let run = SPECIFICATION.resolve(parameters)?;

@@ -1,5 +1,7 @@
 //! What a detector found: the one result that every form is made from.
 
+use crate::ModelSource;
+
 /// What the entries of a result are and what was measured of each. A detector has one, as a static.
 #[derive(Debug, PartialEq)]
 pub struct Schema {
@@ -10,7 +12,7 @@ pub struct Schema {
     /// What was measured, in the order of [`Entry::values`]. Names are `snake_case`, neither `x` nor `y`.
     pub columns: &'static [Column],
     /// What is said of each in words, in the order of [`Entry::labels`]. Names are as the columns' are. The last is what
-    /// the entry itself is called.
+    /// the entry itself is called; a label named `class` is its class, too.
     pub labels: &'static [&'static str],
     /// Which column, if any, is the radius in pixels of the disc that an entry without outline stands for.
     pub radius: Option<usize>,
@@ -50,6 +52,7 @@ pub enum Digits {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Findings {
     schema: &'static Schema,
+    model: Option<ModelSource>,
     x: Vec<f64>,
     y: Vec<f64>,
     values: Vec<f64>,
@@ -82,6 +85,7 @@ impl Findings {
     pub fn new(schema: &'static Schema) -> Self {
         Self {
             schema,
+            model: None,
             x: Vec::new(),
             y: Vec::new(),
             values: Vec::new(),
@@ -122,6 +126,17 @@ impl Findings {
         debug_assert_eq!(LABELS, self.schema.labels.len(), "one text per label");
         debug_assert_eq!(self.labels.len() + LABELS, self.len() * LABELS, "one label after another");
         self.labels.extend(labels);
+    }
+
+    /// Says which model made them.
+    pub fn made_by(&mut self, model: ModelSource) {
+        self.model = Some(model);
+    }
+
+    /// Which model made them, if one did.
+    #[must_use]
+    pub fn model(&self) -> Option<&ModelSource> {
+        self.model.as_ref()
     }
 
     /// What the entries are.

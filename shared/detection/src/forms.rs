@@ -7,7 +7,7 @@ use imaging::Image;
 use jobs::algorithm::Run;
 use serde_json::{Value, json};
 
-use crate::{Column, DetectError, Digits, Entry, Findings, overlay};
+use crate::{Column, DetectError, Digits, Entry, Findings, ModelSource, overlay};
 
 /// Vertices of the polygon that a disc becomes in GeoJSON, which has no circles.
 const VERTICES: u32 = 24;
@@ -83,13 +83,14 @@ impl Findings {
     }
 
     /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "units",
-    /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's. One entry a line. An entry with an outline has
+    /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's; behind `source` comes `"model": {"key", "sha256",
+    /// "description_sha256"}` where a model made it. One entry a line. An entry with an outline has
     /// `"outline": [[x, y], …]`, not closed. A unit is `null` where the quantity is a pure number.
     #[must_use]
     pub fn json(&self, context: &Context<'_>) -> String {
         let mut out = String::with_capacity(512 + self.len() * (32 + 32 * self.schema().columns.len()));
         out.push('{');
-        push_provenance(&mut out, context);
+        self.push_provenance(&mut out, context);
         out.push_str(",\"units\":{\"x\":\"px\",\"y\":\"px\"");
         for label in self.schema().labels {
             let _ = write!(out, ",{}:null", quoted(label));
@@ -130,16 +131,18 @@ impl Findings {
     pub fn geojson(&self, context: &Context<'_>) -> String {
         let mut out = String::with_capacity(512 + self.len() * (256 + 32 * self.schema().columns.len()));
         out.push_str("{\"type\":\"FeatureCollection\",\"darkroom\":{");
-        push_provenance(&mut out, context);
+        self.push_provenance(&mut out, context);
         out.push_str("},\"features\":[");
-        let namespace = fingerprint(context);
+        let namespace = self.fingerprint(context);
         let class = &self.schema().class;
-        let classification = json!({"name": class.name, "color": class.color}).to_string();
+        let own_class = self.schema().labels.iter().position(|label| *label == "class");
         let names: Vec<String> = self.schema().columns.iter().map(measurement_name).collect();
         for (i, entry) in self.entries().enumerate() {
             out.push_str(if i == 0 { "\n" } else { ",\n" });
             let _ = write!(out, "{{\"type\":\"Feature\",\"id\":\"{}\",\"geometry\":", uuid(namespace, i));
             push_geometry(&mut out, &entry, context);
+            let name = own_class.and_then(|i| entry.labels.get(i)).map_or(class.name, String::as_str);
+            let classification = json!({"name": name, "color": class.color});
             let _ = write!(
                 out,
                 ",\"properties\":{{\"objectType\":\"detection\",\"classification\":{classification},"
@@ -198,20 +201,37 @@ impl Findings {
     pub fn overlay_png(&self, image: &Image) -> Result<Vec<u8>, DetectError> {
         Ok(overlay::draw(self, image).encode_png()?)
     }
-}
 
-/// The members that say what made a result, without the braces.
-fn push_provenance(out: &mut String, context: &Context<'_>) {
-    let Context { run, sha256, width, height } = context;
-    let parameters = Value::Object(run.parameters.0.clone());
-    let _ = write!(
-        out,
-        "\"algorithm\":{},\"version\":{},\"parameters\":{parameters},\
-         \"source\":{{\"sha256\":{},\"width\":{width},\"height\":{height}}}",
-        quoted(&run.name),
-        quoted(&run.version),
-        quoted(sha256),
-    );
+    /// The members that say what made a result, without the braces.
+    fn push_provenance(&self, out: &mut String, context: &Context<'_>) {
+        let Context { run, sha256, width, height } = context;
+        let parameters = Value::Object(run.parameters.0.clone());
+        let _ = write!(
+            out,
+            "\"algorithm\":{},\"version\":{},\"parameters\":{parameters},\
+             \"source\":{{\"sha256\":{},\"width\":{width},\"height\":{height}}}",
+            quoted(&run.name),
+            quoted(&run.version),
+            quoted(sha256),
+        );
+        if let Some(ModelSource { key, sha256, description_sha256 }) = self.model() {
+            let _ = write!(
+                out,
+                ",\"model\":{{\"key\":{},\"sha256\":{},\"description_sha256\":{}}}",
+                quoted(key.as_str()),
+                quoted(sha256),
+                quoted(description_sha256),
+            );
+        }
+    }
+
+    /// FNV-1a, 64 bit, of all that distinguishes one run from another.
+    fn fingerprint(&self, context: &Context<'_>) -> u64 {
+        let mut text = String::new();
+        self.push_provenance(&mut text, context);
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
 }
 
 /// What is said of an entry, as QuPath has it: a name and other texts. Nothing where nothing is said.
@@ -299,14 +319,6 @@ fn measurement_name(column: &Column) -> String {
         Some(unit) => quoted(&format!("{} {unit}", column.name)).to_string(),
         None => quoted(column.name).to_string(),
     }
-}
-
-/// FNV-1a, 64 bit, of all that distinguishes one run from another.
-fn fingerprint(context: &Context<'_>) -> u64 {
-    let mut text = String::new();
-    push_provenance(&mut text, context);
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A UUID of version 8 (RFC 9562: bits of our own choice) from the run's fingerprint and the entry's place.

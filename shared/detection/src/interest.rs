@@ -17,7 +17,7 @@ pub fn interest(image: &Image, deadline: Deadline) -> Result<Vec<PointOfInterest
         "subpixel": true,
     });
     let parameters = Parameters(parameters.as_object().cloned().unwrap_or_default());
-    match poi_detection::Algorithm.detect(image, &parameters, deadline) {
+    match poi_detection::Algorithm.detect(image, &parameters, None, deadline) {
         Ok(found) => Ok(found
             .entries()
             .map(|entry| PointOfInterest {

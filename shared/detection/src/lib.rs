@@ -18,6 +18,7 @@ mod grey;
 mod interest;
 mod kernels;
 mod nuclei_detection;
+mod onnx_detection;
 mod overlay;
 mod peaks;
 mod poi_detection;
@@ -30,6 +31,7 @@ use jobs::algorithm::{ParameterError, Parameters, Rectangle, Specification};
 pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
 pub use forms::{Context, Form};
 pub use interest::interest;
+pub use onnx_detection::{Cause, Model, ModelError, ModelSource};
 pub use registry::{catalogue, detector, detectors};
 
 /// One algorithm. Implementations hold no state: everything that varies comes in as an argument.
@@ -40,15 +42,17 @@ pub trait Detector: Send + Sync {
     /// Finds what the algorithm looks for, in the order that the result is to have.
     ///
     /// `image` is the upright full-size image. `parameters` may be as they came or resolved: they are checked against
-    /// the specification and completed with its defaults either way.
+    /// the specification and completed with its defaults either way. `model` is the one that they name, for a
+    /// specification with a parameter of the kind [`Model`](jobs::algorithm::Kind::Model); other detectors do not look at it.
     ///
     /// # Errors
     /// [`DetectError::InvalidParameters`] for what the specification forbids, [`DetectError::TimedOut`] when the
-    /// deadline passes, which is looked at every few dozen rows.
+    /// deadline passes, which is looked at every few dozen rows; [`DetectError::Model`] where the model does not serve.
     fn detect(
         &self,
         image: &Image,
         parameters: &Parameters,
+        model: Option<&Model>,
         deadline: Deadline,
     ) -> Result<Findings, DetectError>;
 }
@@ -73,6 +77,12 @@ pub enum DetectError {
     /// The deadline passed while it ran.
     #[error("the detection took longer than its time limit: send a smaller image")]
     TimedOut(#[from] TimedOut),
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The picture could not be resampled for a model: a fault of the detector.
+    #[error("the image could not be shown to the model")]
+    Unshown,
     /// The overlay could not be encoded.
     #[error("the overlay could not be encoded")]
     Encode(#[from] ImageError),
@@ -89,8 +99,9 @@ impl DetectError {
             Self::InvalidParameters(_) => "invalid_parameters",
             Self::OutsideImage { .. } => "region_outside_image",
             Self::TimedOut(_) => "time_limit",
+            Self::Model(error) => error.code(),
             Self::Encode(error) => error.code(),
-            Self::Inconsistent(_) => "internal_error",
+            Self::Unshown | Self::Inconsistent(_) => "internal_error",
         }
     }
 }

@@ -40,7 +40,7 @@ use jobs::{
 use serde::Deserialize;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Schema,
+    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
     window::{self, Window},
 };
 
@@ -233,6 +233,7 @@ impl Detector for Algorithm {
         &self,
         image: &Image,
         parameters: &Parameters,
+        _: Option<&Model>,
         deadline: Deadline,
     ) -> Result<Findings, DetectError> {
         let run = SPECIFICATION.resolve(parameters)?;
@@ -567,7 +568,7 @@ mod tests {
         let grey =
             |value: u8| Image::new(64, 48, [value, value, value, 255].repeat(64 * 48)).expect("an image");
         for image in [grey(255), grey(0), grey(127), Image::new(1, 1, vec![9; 4]).expect("an image")] {
-            let found = Algorithm.detect(&image, &Parameters::default(), Deadline::none());
+            let found = Algorithm.detect(&image, &Parameters::default(), None, Deadline::none());
             assert!(found.expect("in range").is_empty());
         }
     }

@@ -33,7 +33,7 @@ use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Schema, peaks,
+    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema, peaks,
     window::{self, Window},
 };
 
@@ -186,6 +186,7 @@ impl Detector for Algorithm {
         &self,
         image: &Image,
         parameters: &Parameters,
+        _: Option<&Model>,
         deadline: Deadline,
     ) -> Result<Findings, DetectError> {
         let run = SPECIFICATION.resolve(parameters)?;

@@ -18,6 +18,7 @@ registry! {
     blob_detection,
     nuclei_detection,
     barcode_detection,
+    onnx_detection,
 }
 
 /// Every detector, in the order of the catalogue.

@@ -2,11 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests are tests")]
 
+mod common;
+
 use std::{collections::HashSet, time::Instant};
 
-use detection::{Context, Detector, Findings, Form, catalogue, detector, detectors};
+use common::model_of;
+use detection::{Context, DetectError, Detector, Findings, Form, catalogue, detector, detectors};
 use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameters, Run};
+use jobs::algorithm::{Kind, Parameter, Parameters, Run};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -41,10 +44,33 @@ fn images() -> Vec<(&'static str, Image)> {
     ]
 }
 
+/// The model that a detector is tried with, if it needs one.
+const MODEL: &str = "yolov8.onnx";
+
+/// What a detector cannot do without, and the defaults.
+fn least(detector: &dyn Detector) -> Parameters {
+    let required =
+        detector.specification().parameters.iter().filter(|parameter| parameter.kind.is_required());
+    Parameters(required.map(|parameter| (parameter.name.to_owned(), json!(MODEL))).collect())
+}
+
+fn detect(
+    detector: &dyn Detector,
+    image: &Image,
+    parameters: &Parameters,
+    deadline: Deadline,
+) -> Result<Findings, DetectError> {
+    detector.detect(image, parameters, model_of(detector, parameters).as_ref(), deadline)
+}
+
 /// The defaults, and each parameter at its least and its greatest (or at each of its words) with the others at theirs.
 fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
-    let one = |name: &str, value: Value| Parameters([(name.to_owned(), value)].into_iter().collect());
-    let mut all = vec![Parameters::default()];
+    let one = |name: &str, value: Value| {
+        let mut parameters = least(detector);
+        parameters.0.insert(name.to_owned(), value);
+        parameters
+    };
+    let mut all = vec![least(detector)];
     for parameter in detector.specification().parameters {
         let values: Vec<Value> = match parameter.kind {
             Kind::Integer { min, max, .. } => vec![json!(min), json!(max)],
@@ -55,6 +81,7 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
             Kind::Colour => vec![json!("transparent"), json!("#ffffff")],
             Kind::Flag { .. } => vec![json!(false), json!(true)],
             Kind::Rectangle => vec![pixel()],
+            Kind::Model => vec![json!(MODEL)],
         };
         all.extend(values.into_iter().map(|value| one(parameter.name, value)));
     }
@@ -68,6 +95,7 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
             Kind::Colour => json!(if pick_max { "#ffffff" } else { "transparent" }),
             Kind::Flag { .. } => json!(pick_max),
             Kind::Rectangle => pixel(),
+            Kind::Model => json!(MODEL),
         };
         let parameters = detector.specification().parameters;
         all.push(Parameters(parameters.iter().map(|p| (p.name.to_owned(), pick(&p.kind))).collect()));
@@ -117,11 +145,10 @@ fn names_are_unique_and_snake_case_and_lead_to_their_detectors() {
 #[test]
 fn defaults_are_valid_and_what_is_unknown_is_refused() {
     for detector in detectors() {
-        let run = run_of(*detector, &Parameters::default());
+        let run = run_of(*detector, &least(*detector));
         assert_eq!(run_of(*detector, &run.parameters), run, "resolving twice changes nothing");
         let unknown = Parameters([("no_such".to_owned(), json!(1))].into_iter().collect());
-        let error = detector
-            .detect(&images()[0].1, &unknown, Deadline::none())
+        let error = detect(*detector, &images()[0].1, &unknown, Deadline::none())
             .expect_err("an unknown parameter is refused");
         assert_eq!(error.code(), "invalid_parameters");
     }
@@ -132,7 +159,7 @@ fn a_deadline_that_has_passed_stops_it() {
     let image = image(400, 400, noise);
     for detector in detectors() {
         let late = Deadline::after(std::time::Duration::ZERO);
-        let error = detector.detect(&image, &Parameters::default(), late).expect_err("late");
+        let error = detect(*detector, &image, &least(*detector), late).expect_err("late");
         assert_eq!(error.code(), "time_limit");
     }
 }
@@ -144,14 +171,14 @@ fn every_image_and_every_extreme_gives_sound_findings() {
         for (what, image) in images() {
             for parameters in extremes(*detector) {
                 let what = format!("{} on {what} with {:?}", specification.name, parameters.0);
-                let find = || detector.detect(&image, &parameters, Deadline::none()).expect("in range");
+                let find = || detect(*detector, &image, &parameters, Deadline::none()).expect("in range");
                 let findings = find();
                 check_findings(&what, &findings, &image);
                 assert_eq!(specification.list, Some(findings.schema().list), "{what}");
                 assert_eq!(find(), findings, "{what}: the same again");
             }
-            let run = run_of(*detector, &Parameters::default());
-            let findings = detector.detect(&image, &run.parameters, Deadline::none()).expect("in range");
+            let run = run_of(*detector, &least(*detector));
+            let findings = detect(*detector, &image, &run.parameters, Deadline::none()).expect("in range");
             check_forms(&findings, &run, &image);
         }
     }
@@ -161,7 +188,7 @@ fn every_image_and_every_extreme_gives_sound_findings() {
 fn methods(detector: &dyn Detector) -> Vec<Parameters> {
     let method = detector.specification().parameters.iter().find(|parameter| parameter.name == "method");
     let Some(Kind::Choice { values, .. }) = method.map(|parameter| &parameter.kind) else {
-        return vec![Parameters::default()];
+        return vec![least(detector)];
     };
     values.iter().map(|name| Parameters([("method".to_owned(), json!(name))].into_iter().collect())).collect()
 }
@@ -180,10 +207,10 @@ fn a_region_is_searched_as_if_it_were_the_image() {
         let name = detector.specification().name;
         assert!(detector.specification().parameters.iter().any(|p| p.name == "region"), "{name}");
         for mut parameters in methods(*detector) {
-            let expected = detector.detect(&cut, &parameters, Deadline::none()).expect("in range");
+            let expected = detect(*detector, &cut, &parameters, Deadline::none()).expect("in range");
             let region = json!({"x": left, "y": top, "width": width, "height": height});
             parameters.0.insert("region".into(), region);
-            let is = detector.detect(&whole, &parameters, Deadline::none()).expect("in range");
+            let is = detect(*detector, &whole, &parameters, Deadline::none()).expect("in range");
             assert_eq!(is.len(), expected.len(), "{name} {:?}", parameters.0);
             for (is, expected) in is.entries().zip(expected.entries()) {
                 assert_eq!(is.values, expected.values, "{name}");
@@ -192,7 +219,7 @@ fn a_region_is_searched_as_if_it_were_the_image() {
             }
             parameters.0["region"]["width"] = json!(230);
             let error =
-                detector.detect(&whole, &parameters, Deadline::none()).expect_err("it reaches beyond");
+                detect(*detector, &whole, &parameters, Deadline::none()).expect_err("it reaches beyond");
             assert_eq!(error.code(), "region_outside_image");
         }
     }
@@ -216,13 +243,19 @@ fn value_of(kind: &'static Kind) -> BoxedStrategy<Value> {
         Kind::Rectangle => (0u32..60, 0u32..60, 1u32..90, 1u32..90)
             .prop_map(|(x, y, width, height)| json!({"x": x, "y": y, "width": width, "height": height}))
             .boxed(),
+        Kind::Model => Just(json!(MODEL)).boxed(),
     }
 }
 
 /// Some of a detector's parameters, with any values in range.
 fn any_parameters(detector: &'static dyn Detector) -> impl Strategy<Value = Parameters> {
     let parameters = detector.specification().parameters;
-    let values: Vec<_> = parameters.iter().map(|p| proptest::option::of(value_of(&p.kind))).collect();
+    let value = |parameter: &'static Parameter| {
+        let value = value_of(&parameter.kind);
+        let required = parameter.kind.is_required();
+        if required { value.prop_map(Some).boxed() } else { proptest::option::of(value).boxed() }
+    };
+    let values: Vec<_> = parameters.iter().map(value).collect();
     values.prop_map(|values| {
         let given = parameters.iter().zip(values);
         Parameters(given.filter_map(|(p, value)| Some((p.name.to_owned(), value?))).collect())
@@ -247,7 +280,7 @@ proptest! {
         let start = Instant::now();
         let region = given.0.get("region").cloned().filter(|region| !region.is_null());
         let of_region = |name: &str| region.as_ref().and_then(|region| region[name].as_f64());
-        match detector.detect(&image, &given, Deadline::none()) {
+        match detect(detector, &image, &given, Deadline::none()) {
             Ok(findings) => {
                 check_findings(&format!("{} {:?}", detector.specification().name, given.0), &findings, &image);
                 let [left, top] = ["x", "y"].map(|name| of_region(name).unwrap_or(0.0));

@@ -12,6 +12,7 @@ use jobs::{
     error::Failure,
     id::JobId,
     job::{Callback, CallbackState, Job, Origin, ResultSummary, Status},
+    key::ModelKey,
 };
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value};
@@ -405,6 +406,8 @@ struct ParameterView {
     /// The form of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pattern: Option<&'static str>,
+    /// Whether it must be given.
+    required: bool,
     default: Option<Value>,
 }
 
@@ -430,11 +433,15 @@ impl ParameterView {
             Kind::Number { min, max, .. } => ("number", Some(min.into()), Some(max.into()), None),
             Kind::Choice { values, .. } => ("string", None, None, Some(values)),
             Kind::Choices { values } => ("array", None, None, Some(values)),
-            Kind::Colour => ("string", None, None, None),
+            Kind::Colour | Kind::Model => ("string", None, None, None),
             Kind::Flag { .. } => ("boolean", None, None, None),
             Kind::Rectangle => ("object", None, None, None),
         };
-        let pattern = matches!(parameter.kind, Kind::Colour).then_some(Colour::PATTERN);
+        let pattern = match parameter.kind {
+            Kind::Colour => Some(Colour::PATTERN),
+            Kind::Model => Some(ModelKey::PATTERN),
+            _ => None,
+        };
         Self {
             name: parameter.name,
             summary: parameter.summary,
@@ -444,6 +451,7 @@ impl ParameterView {
             maximum,
             values,
             pattern,
+            required: parameter.kind.is_required(),
             default: parameter.kind.default_value(),
         }
     }
@@ -572,14 +580,18 @@ mod tests {
                     kind: Kind::Flag { default: Some(false) },
                 },
                 Parameter { name: "part", summary: "Of it.", unit: Some("px"), kind: Kind::Rectangle },
+                Parameter { name: "after", summary: "Whose.", unit: None, kind: Kind::Model },
             ],
         };
         let view = serde_json::to_value(AlgorithmView::new(&SPECIFICATION)).expect("serialises");
-        let [colour, walls, twice, part] = [0, 1, 2, 3].map(|index| &view["parameters"][index]);
+        let [colour, walls, twice, part, after] = [0, 1, 2, 3, 4].map(|index| &view["parameters"][index]);
         assert_eq!((&colour["type"], &colour["default"]), (&json!("string"), &Value::Null));
         assert!(colour["pattern"].as_str().is_some_and(|pattern| pattern.contains("transparent")));
         assert_eq!((&walls["type"], &walls["enum"]), (&json!("array"), &json!(["north", "south"])));
         assert_eq!((&twice["type"], &twice["default"]), (&json!("boolean"), &json!(false)));
         assert_eq!((&part["type"], &part["default"]), (&json!("object"), &Value::Null));
+        assert_eq!((&after["type"], &after["required"]), (&json!("string"), &json!(true)));
+        assert_eq!(after["pattern"], ModelKey::PATTERN);
+        assert_eq!(part["required"], false);
     }
 }

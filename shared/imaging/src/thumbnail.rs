@@ -392,7 +392,7 @@ mod tests {
                 Kind::Colour => {
                     assert_ne!(parse(&json!({ parameter.name: "#123" })), ThumbnailOptions::default());
                 }
-                Kind::Integer { .. } | Kind::Number { .. } | Kind::Rectangle => {}
+                Kind::Integer { .. } | Kind::Number { .. } | Kind::Rectangle | Kind::Model => {}
             }
         }
         let presets: Vec<_> = parse(&json!({"preset": ["teams", "slack"]})).preset.iter().collect();

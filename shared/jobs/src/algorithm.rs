@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use crate::colour::Colour;
+use crate::{colour::Colour, key::ModelKey};
 
 /// The algorithm that runs when a submission names none, and whose result is an image at a route of its own.
 pub const THUMBNAIL: &str = "thumbnail";
@@ -84,6 +84,8 @@ pub enum Kind {
     },
     /// A [`Rectangle`]. Left out when the submission is silent.
     Rectangle,
+    /// A [`ModelKey`]. The submission must give it.
+    Model,
 }
 
 /// A part of an image: an object with these four members, in pixels, all of which must be there.
@@ -153,6 +155,16 @@ pub enum ParameterError {
         /// The names there are.
         known: String,
     },
+    /// The algorithm cannot do without it.
+    #[error("the algorithm {algorithm} needs the parameter `{name}`, {expected}")]
+    Missing {
+        /// The algorithm asked for.
+        algorithm: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// The type and range accepted.
+        expected: String,
+    },
     /// The value's type or range is wrong.
     #[error("the parameter `{algorithm}.{name}` must be {expected}")]
     Invalid {
@@ -169,7 +181,7 @@ impl Specification {
     /// Checks what a submission gave and fills in the defaults.
     ///
     /// # Errors
-    /// [`ParameterError`] for the first parameter that is unknown, of the wrong type or out of range.
+    /// [`ParameterError`] for the first parameter that is unknown, missing, of the wrong type or out of range.
     pub fn resolve(&self, given: &Parameters) -> Result<Run, ParameterError> {
         if let Some(name) = given.0.keys().find(|name| !self.parameters.iter().any(|p| p.name == *name)) {
             return Err(ParameterError::Unknown {
@@ -181,6 +193,13 @@ impl Specification {
         let mut resolved = Map::new();
         for parameter in self.parameters {
             let value = match given.0.get(parameter.name) {
+                None | Some(Value::Null) if parameter.kind.is_required() => {
+                    return Err(ParameterError::Missing {
+                        algorithm: self.name,
+                        name: parameter.name,
+                        expected: parameter.kind.to_string(),
+                    });
+                }
                 None | Some(Value::Null) => parameter.kind.default_value(),
                 Some(value) => Some(parameter.kind.accept(value).ok_or_else(|| ParameterError::Invalid {
                     algorithm: self.name,
@@ -199,6 +218,13 @@ impl Specification {
         })
     }
 
+    /// The model that parameters name, where this algorithm runs one.
+    #[must_use]
+    pub fn model(&self, parameters: &Parameters) -> Option<ModelKey> {
+        let parameter = self.parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Model))?;
+        parameters.0.get(parameter.name)?.as_str()?.parse().ok()
+    }
+
     fn known_parameters(&self) -> String {
         if self.parameters.is_empty() {
             return "none".to_owned();
@@ -208,6 +234,12 @@ impl Specification {
 }
 
 impl Kind {
+    /// Whether a submission must give it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        matches!(self, Self::Model)
+    }
+
     /// The value used when a submission is silent.
     #[must_use]
     pub fn default_value(&self) -> Option<Value> {
@@ -215,7 +247,7 @@ impl Kind {
             Self::Integer { default, .. } => default.map(Value::from),
             Self::Number { default, .. } => default.map(Value::from),
             Self::Choice { default, .. } => default.map(Value::from),
-            Self::Choices { .. } | Self::Colour | Self::Rectangle => None,
+            Self::Choices { .. } | Self::Colour | Self::Rectangle | Self::Model => None,
             Self::Flag { default } => default.map(Value::from),
         }
     }
@@ -234,6 +266,7 @@ impl Kind {
             Self::Colour => value.as_str()?.parse::<Colour>().ok().map(|colour| colour.to_string().into()),
             Self::Flag { .. } => value.as_bool().map(Value::from),
             Self::Rectangle => Rectangle::read(value).map(Rectangle::to_value),
+            Self::Model => value.as_str()?.parse::<ModelKey>().ok().map(|key| key.as_str().into()),
         }
     }
 
@@ -247,7 +280,7 @@ impl Kind {
             Self::Number { .. } => {
                 text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
             }
-            Self::Choice { .. } => None,
+            Self::Choice { .. } | Self::Model => None,
             Self::Choices { .. } => Some(text.split(',').map(str::trim).collect()),
             // In an address, `#` has to be written as `%23` and is easily lost.
             Self::Colour => format!("#{text}").parse::<Colour>().ok().map(|colour| colour.to_string().into()),
@@ -291,6 +324,7 @@ impl fmt::Display for Kind {
                 "a rectangle in whole pixels, {\"x\": …, \"y\": …, \"width\": …, \"height\": …}, not empty \
                  (in a query: x,y,width,height)",
             ),
+            Self::Model => f.write_str(ModelKey::FORM),
         }
     }
 }
@@ -450,5 +484,37 @@ mod tests {
         for text in ["1,2,30", "1,2,30,40,50", "1,2,-3,4", "all"] {
             assert_eq!(part.kind.read_text(text), json!(text), "refused later");
         }
+    }
+
+    #[test]
+    fn what_an_algorithm_cannot_do_without_is_asked_for() {
+        static RECOGNISE: Specification = Specification {
+            name: "recognise",
+            version: "1",
+            summary: "Recognises.",
+            references: &[],
+            list: None,
+            parameters: &[Parameter { name: "by", summary: "What.", unit: None, kind: Kind::Model }],
+        };
+        for silent in [json!({}), json!({"by": null})] {
+            let error = RECOGNISE.resolve(&given(silent)).expect_err("it must be given");
+            assert!(matches!(error, ParameterError::Missing { name: "by", .. }), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("the algorithm recognise needs the parameter `by`, the key of a model"),
+                "{error}"
+            );
+        }
+        for wrong in [json!("../cat.onnx"), json!("cat"), json!(7)] {
+            let error = RECOGNISE.resolve(&given(json!({ "by": wrong }))).expect_err("no key");
+            assert!(matches!(error, ParameterError::Invalid { name: "by", .. }), "{error}");
+        }
+        let by = RECOGNISE.parameters[0].kind.read_text("pets/cat.onnx");
+        let run = RECOGNISE.resolve(&given(json!({ "by": by }))).expect("a key");
+        assert_eq!(run.parameters, given(json!({"by": "pets/cat.onnx"})));
+        let key = RECOGNISE.model(&run.parameters).expect("it runs a model");
+        assert_eq!(key.as_str(), "pets/cat.onnx");
+        assert_eq!(BLUR.model(&given(json!({"by": "pets/cat.onnx"}))), None);
     }
 }

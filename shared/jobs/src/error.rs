@@ -138,6 +138,7 @@ impl From<crate::algorithm::ParameterError> for Refusal {
     fn from(error: crate::algorithm::ParameterError) -> Self {
         let code = match error {
             crate::algorithm::ParameterError::Unknown { .. } => "unknown_parameter",
+            crate::algorithm::ParameterError::Missing { .. } => "missing_parameter",
             crate::algorithm::ParameterError::Invalid { .. } => "invalid_parameter",
         };
         Self::invalid(code, sentence(&error))

@@ -20,6 +20,8 @@ pub struct Limits {
     pub decoder_bytes: u64,
     /// The most redirects followed to an image.
     pub redirects: u8,
+    /// The most bytes of a model.
+    pub model_bytes: u64,
     /// How long connecting to a host may take.
     pub connect: Duration,
     /// How long fetching an image may take in all.
@@ -44,6 +46,7 @@ impl Default for Limits {
             frames: 60,
             decoder_bytes: 512 << 20,
             redirects: 3,
+            model_bytes: 100_000_000,
             connect: Duration::from_secs(5),
             fetch: Duration::from_secs(20),
             job: Duration::from_secs(60),

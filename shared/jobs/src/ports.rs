@@ -13,7 +13,7 @@ use crate::{
     error::{Failure, PortError, Refusal, WriteError},
     id::JobId,
     job::{Job, Status},
-    key::ObjectKey,
+    key::{ModelKey, ObjectKey},
     message::Message,
 };
 
@@ -126,6 +126,60 @@ pub trait WriteObjects: Send + Sync {
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn delete_all(&self, job: JobId) -> Result<(), PortError>;
+}
+
+/// What reading a file of a model gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelRead {
+    /// There is no such file.
+    Missing,
+    /// It has so many bytes, more than were allowed; none of them was read.
+    TooLarge(u64),
+    /// It is the one that is known already; nothing was read.
+    Unchanged,
+    /// The file, whole, and its tag, which changes with the content.
+    Found {
+        /// Without quotes.
+        etag: String,
+        /// What it holds.
+        body: Bytes,
+    },
+}
+
+/// The two files that make a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ModelFile {
+    /// The ONNX file.
+    Model,
+    /// The JSON beside it.
+    Description,
+}
+
+impl ModelFile {
+    /// The file's own key.
+    #[must_use]
+    pub fn key(self, model: &ModelKey) -> String {
+        match self {
+            Self::Model => model.as_str().to_owned(),
+            Self::Description => model.description(),
+        }
+    }
+}
+
+/// Reads the models that users put into their bucket.
+#[async_trait]
+pub trait ReadModels: Send + Sync {
+    /// A file of a model, if it has at most `max_bytes` and another tag than the `known` one.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn read_model(
+        &self,
+        model: &ModelKey,
+        file: ModelFile,
+        known: Option<&str>,
+        max_bytes: u64,
+    ) -> Result<ModelRead, PortError>;
 }
 
 /// How to upload an object without further rights.
@@ -284,14 +338,25 @@ pub struct Worked {
     pub outputs: Vec<Output>,
 }
 
-/// Works on images. The same bytes and runs give the same outputs.
+/// Why the work on an image gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// No retry would mend it.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// Something that the work needs could not be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Works on images. The same bytes and runs, and the same models, give the same outputs.
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// Runs the algorithms on an image, whose SHA-256 in hexadecimal the results name.
     ///
     /// # Errors
-    /// A [`Failure`] that no retry would mend.
-    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure>;
+    /// [`WorkError`].
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError>;
 }
 
 /// Something whose health can be asked.

@@ -13,8 +13,8 @@ use crate::{
     limits::Limits,
     message::Message,
     ports::{
-        Clock, Engine, FetchError, FetchImages, Output, Read, ReadJobs, ReadObjects, SendMessages, WriteJobs,
-        WriteObjects,
+        Clock, Engine, FetchError, FetchImages, Output, Read, ReadJobs, ReadObjects, SendMessages, WorkError,
+        WriteJobs, WriteObjects,
     },
     submit::sha256_hex,
 };
@@ -64,6 +64,15 @@ enum Stopped {
 impl From<PortError> for Stopped {
     fn from(error: PortError) -> Self {
         Self::Port(error)
+    }
+}
+
+impl From<WorkError> for Stopped {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Failed(failure) => Self::Failed(failure),
+            WorkError::Port(error) => Self::Port(error),
+        }
     }
 }
 
@@ -199,7 +208,7 @@ impl Processor {
         let sha256 = sha256_hex(&image);
         facts.bytes = Some(image.len() as u64);
         facts.sha256 = Some(sha256.clone());
-        let worked = self.engine.run(image, &sha256, job.algorithms()).await.map_err(Stopped::Failed)?;
+        let worked = self.engine.run(image, &sha256, job.algorithms()).await?;
         facts.content_type = Some(worked.content_type.to_owned());
         facts.width = Some(worked.width);
         facts.height = Some(worked.height);

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jobs::{
     algorithm::{Parameters, Run},
-    error::Failure,
+    error::{Failure, PortError},
     job::{CallbackState, Draft, Job, Origin, Status},
     key::ObjectKey,
     limits::Limits,
     message::Message,
-    ports::{Artifact, Clock, Engine, Output, Worked, WriteJobs, WriteObjects},
+    ports::{Artifact, Clock, Engine, Output, WorkError, Worked, WriteJobs, WriteObjects},
     process::{Outcome, Processor},
 };
 use testing::{
@@ -28,9 +28,9 @@ struct Echo;
 
 #[async_trait]
 impl Engine for Echo {
-    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure> {
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError> {
         if image.starts_with(b"bad") {
-            return Err(Failure::new("corrupt_image", "The image is damaged."));
+            return Err(Failure::new("corrupt_image", "The image is damaged.").into());
         }
         let outputs = runs
             .iter()
@@ -274,12 +274,35 @@ async fn a_missing_source_fails_the_job() {
     assert_eq!(world.now_of(&job).error().map(|error| error.code.as_ref()), Some("source_missing"));
 }
 
+/// Cannot read what it needs for the work.
+struct WithoutModel;
+
+#[async_trait]
+impl Engine for WithoutModel {
+    async fn run(&self, _: Bytes, _: &str, _: &[Run]) -> Result<Worked, WorkError> {
+        Err(PortError { operation: "reading a model", retryable: true, cause: "slow down".into() }.into())
+    }
+}
+
+#[tokio::test]
+async fn what_the_work_could_not_read_this_time_is_tried_again_and_costs_no_attempt() {
+    let mut world = World::new();
+    let job = world.queued(b"good").await;
+    let engine = std::mem::replace(&mut world.processor.engine, Arc::new(WithoutModel));
+    for _ in 0..5 {
+        assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(None));
+    }
+    world.processor.engine = engine;
+    world.deliver_until_done(&job).await;
+    assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 1));
+}
+
 /// Deletes its job in the middle of the work.
 struct DeletedMeanwhile(MemoryJobs, jobs::id::JobId);
 
 #[async_trait]
 impl Engine for DeletedMeanwhile {
-    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, Failure> {
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError> {
         self.0.delete(self.1).await.expect("deleted");
         Echo.run(image, sha256, runs).await
     }

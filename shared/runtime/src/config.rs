@@ -52,6 +52,7 @@ impl Config {
             frames: environment.number("MAX_FRAMES", default.frames)?,
             decoder_bytes: environment.number("MAX_DECODER_BYTES", default.decoder_bytes)?,
             redirects: environment.number("MAX_REDIRECTS", default.redirects)?,
+            model_bytes: environment.number("MAX_MODEL_BYTES", default.model_bytes)?,
             connect: environment.seconds("CONNECT_TIMEOUT_SECONDS", default.connect)?,
             fetch: environment.seconds("FETCH_TIMEOUT_SECONDS", default.fetch)?,
             job: environment.seconds("JOB_TIMEOUT_SECONDS", default.job)?,

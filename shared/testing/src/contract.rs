@@ -8,9 +8,12 @@ use jobs::{
     error::{Failure, WriteError},
     id::JobId,
     job::{Facts, Status},
-    key::ObjectKey,
+    key::{ModelKey, ObjectKey},
     message::Message,
-    ports::{ListJobs, ListQuery, Read, ReadJobs, ReadObjects, SendMessages, WriteJobs, WriteObjects},
+    ports::{
+        ListJobs, ListQuery, ModelFile, ModelRead, Read, ReadJobs, ReadModels, ReadObjects, SendMessages,
+        WriteJobs, WriteObjects,
+    },
 };
 use time::OffsetDateTime;
 
@@ -168,6 +171,42 @@ pub async fn objects_are_kept_until_their_job_is_removed(store: &(impl ReadObjec
     assert!(store.head(&result(other, "json")).await.unwrap().is_some(), "another job's objects stay");
     store.delete_all(job).await.unwrap();
     store.delete_all(other).await.unwrap();
+}
+
+/// [`ReadModels`]: what was put is read, within bounds, and not again as long as it is the same. `put` does what the owner of
+/// the bucket does.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn models_are_read_when_they_have_changed(
+    store: &impl ReadModels,
+    put: impl AsyncFn(String, Bytes),
+) {
+    let name = format!("contract/{}.onnx", JobId::new(OffsetDateTime::now_utc()));
+    let model: ModelKey = name.parse().unwrap();
+    for file in [ModelFile::Model, ModelFile::Description] {
+        let read =
+            async |known: Option<&str>, most: u64| store.read_model(&model, file, known, most).await.unwrap();
+        assert_eq!(read(None, 100).await, ModelRead::Missing);
+        assert_eq!(read(Some("0123"), 100).await, ModelRead::Missing, "known or not");
+
+        let body = Bytes::from_static(b"\x08\x08 not text");
+        put(file.key(&model), body.clone()).await;
+        let ModelRead::Found { etag, body: found } = read(None, body.len() as u64).await else {
+            panic!("what was put is found");
+        };
+        assert_eq!(found, body);
+        let small = body.len() as u64 - 1;
+        assert_eq!(read(None, small).await, ModelRead::TooLarge(body.len() as u64));
+        assert_eq!(read(Some(&etag), 100).await, ModelRead::Unchanged);
+
+        put(file.key(&model), Bytes::from_static(b"newer")).await;
+        let ModelRead::Found { etag: newer, body: found } = read(Some(&etag), 100).await else {
+            panic!("it has changed");
+        };
+        assert_eq!(&found[..], b"newer");
+        assert_ne!(newer, etag, "the tag tells contents apart");
+    }
 }
 
 /// [`SendMessages`]: each message arrives, as it was sent, in the queue for its kind and in no other. `jobs` and

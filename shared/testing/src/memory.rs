@@ -12,12 +12,12 @@ use jobs::{
     error::{PortError, Reason, Refusal, WriteError},
     id::JobId,
     job::Job,
-    key::{ObjectKey, job_prefix},
+    key::{ModelKey, ObjectKey, job_prefix},
     message::Message,
     ports::{
         Answer, CallbackRequest, CheckUrls, Clock, FetchError, FetchImages, Fetched, ListJobs, ListQuery,
-        ObjectInfo, PostCallbacks, PresignUploads, Probe, Read, ReadJobs, ReadObjects, SendMessages,
-        UploadTicket, WriteJobs, WriteObjects,
+        ModelFile, ModelRead, ObjectInfo, PostCallbacks, PresignUploads, Probe, Read, ReadJobs, ReadModels,
+        ReadObjects, SendMessages, UploadTicket, WriteJobs, WriteObjects,
     },
     submit::sha256_hex,
 };
@@ -216,6 +216,51 @@ impl Probe for MemoryObjects {
 
 fn memory_url(key: &ObjectKey) -> Url {
     Url::parse(&format!("https://bucket.example.com/{key}")).expect("keys are made of URL characters")
+}
+
+/// Models in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryModels {
+    files: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    faults: Faults,
+}
+
+impl MemoryModels {
+    /// An empty store whose calls `faults` may fail.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self { files: Arc::default(), faults }
+    }
+
+    /// Puts a file at a key, as a user does.
+    pub fn put(&self, key: &str, body: impl Into<Bytes>) {
+        lock(&self.files).insert(key.to_owned(), body.into());
+    }
+}
+
+#[async_trait]
+impl ReadModels for MemoryModels {
+    async fn read_model(
+        &self,
+        model: &ModelKey,
+        file: ModelFile,
+        known: Option<&str>,
+        max_bytes: u64,
+    ) -> Result<ModelRead, PortError> {
+        self.faults.call("reading a model", || {
+            let Some(body) = lock(&self.files).get(&file.key(model)).cloned() else {
+                return ModelRead::Missing;
+            };
+            let etag = sha256_hex(&body);
+            if known == Some(etag.as_str()) {
+                ModelRead::Unchanged
+            } else if body.len() as u64 > max_bytes {
+                ModelRead::TooLarge(body.len() as u64)
+            } else {
+                ModelRead::Found { etag, body }
+            }
+        })
+    }
 }
 
 /// Messages in memory.

@@ -3,7 +3,7 @@
 use jobs::message::Message;
 use testing::{
     contract,
-    memory::{MemoryJobs, MemoryObjects, MemoryQueue},
+    memory::{MemoryJobs, MemoryModels, MemoryObjects, MemoryQueue},
 };
 
 #[tokio::test]
@@ -19,6 +19,12 @@ async fn jobs_are_listed_newest_first() {
 #[tokio::test]
 async fn objects_are_kept_until_their_job_is_removed() {
     contract::objects_are_kept_until_their_job_is_removed(&MemoryObjects::default()).await;
+}
+
+#[tokio::test]
+async fn models_are_read_when_they_have_changed() {
+    let models = MemoryModels::default();
+    contract::models_are_read_when_they_have_changed(&models, async |key, body| models.put(&key, body)).await;
 }
 
 #[tokio::test]

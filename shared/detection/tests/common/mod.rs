@@ -2,9 +2,13 @@
 
 #![allow(dead_code, clippy::expect_used, reason = "helpers of tests, of which each file uses some")]
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
-use detection::{Findings, detector};
+use detection::{Detector, Findings, Model, ModelError, ModelSource, detector};
 use imaging::{Deadline, Image, Limits, Source};
 use jobs::algorithm::Parameters;
 use serde::de::DeserializeOwned;
@@ -16,7 +20,33 @@ pub(crate) fn parameters(value: Value) -> Parameters {
 
 pub(crate) fn detect(algorithm: &str, image: &Image, given: Value) -> Findings {
     let detector = detector(algorithm).expect("registered");
-    detector.detect(image, &parameters(given), Deadline::none()).expect("parameters in range")
+    let parameters = parameters(given);
+    let model = model_of(detector, &parameters);
+    detector.detect(image, &parameters, model.as_ref(), Deadline::none()).expect("parameters in range")
+}
+
+/// The model in `tests/references/onnx` that parameters name, where the detector runs one. Each is loaded once.
+pub(crate) fn model_of(detector: &dyn Detector, parameters: &Parameters) -> Option<Model> {
+    static LOADED: Mutex<BTreeMap<String, Model>> = Mutex::new(BTreeMap::new());
+    let key = detector.specification().model(parameters)?;
+    let mut loaded = LOADED.lock().expect("no test panics while it holds it");
+    let load = || model(key.as_str(), &file(&key.description())).expect("a model");
+    Some(loaded.entry(key.as_str().to_owned()).or_insert_with(load).clone())
+}
+
+/// A model in `tests/references/onnx`, with a description.
+pub(crate) fn model(key: &str, description: &[u8]) -> Result<Model, ModelError> {
+    let source = ModelSource {
+        key: key.parse().expect("a key"),
+        sha256: "ab".to_owned(),
+        description_sha256: "cd".to_owned(),
+    };
+    Model::load(source, &file(key), description)
+}
+
+/// A file in `tests/references/onnx`.
+pub(crate) fn file(name: &str) -> Vec<u8> {
+    std::fs::read(references("onnx").join(name)).expect("the file")
 }
 
 pub(crate) fn image(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 4]) -> Image {

@@ -56,6 +56,7 @@ fn value(kind: &Kind, raw: u16) -> Value {
         Kind::Rectangle => {
             json!({"x": raw % 7, "y": raw % 5, "width": raw % SIDE + 1, "height": raw % 11 + 1})
         }
+        Kind::Model => json!(format!("{raw}.onnx")),
     }
 }
 

@@ -1,0 +1,163 @@
+//! The models that jobs name: read from their bucket when they have changed, and kept ready between jobs.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use detection::{Model, ModelError, ModelSource};
+use jobs::{
+    error::{Failure, PortError},
+    key::ModelKey,
+    ports::{ModelFile, ModelRead, ReadModels, WorkError},
+    submit::sha256_hex,
+};
+
+/// The most models that are kept ready. Ready, a model takes about as much memory as its file, so all of them together
+/// have no more bytes than the largest one may have.
+const MOST_READY: usize = 4;
+
+/// The most bytes of a description.
+const DESCRIPTION_BYTES: u64 = 1 << 20;
+
+/// Reads models and keeps those that were used last.
+#[derive(Clone)]
+pub(crate) struct Models {
+    store: Arc<dyn ReadModels>,
+    max_bytes: u64,
+    ready: Arc<Mutex<VecDeque<Ready>>>,
+}
+
+/// A model that was used lately. The one used last comes first.
+#[derive(Clone)]
+struct Ready {
+    model: Model,
+    /// The tags of the model's file and of the description.
+    etags: [String; 2],
+    bytes: u64,
+}
+
+/// A model whose files are at hand, or that is ready.
+pub(crate) enum Pending {
+    Ready(Box<Model>),
+    Files { key: ModelKey, files: [(String, Bytes); 2] },
+}
+
+impl Models {
+    /// Models from a store, each of at most `max_bytes`.
+    pub(crate) fn new(store: Arc<dyn ReadModels>, max_bytes: u64) -> Self {
+        Self { store, max_bytes, ready: Arc::default() }
+    }
+
+    /// Reads a model's files, unless they are those of one that is ready.
+    ///
+    /// # Errors
+    /// A [`Failure`] where there is no such model, or a larger one than is taken; a [`PortError`] where it cannot be read this time,
+    /// or not within `patience`.
+    pub(crate) async fn read(&self, key: ModelKey, patience: Duration) -> Result<Pending, WorkError> {
+        let reading = self.read_patiently(key);
+        tokio::time::timeout(patience, reading).await.unwrap_or_else(|late| {
+            Err(PortError { operation: "reading a model", retryable: true, cause: Box::new(late) }.into())
+        })
+    }
+
+    async fn read_patiently(&self, key: ModelKey) -> Result<Pending, WorkError> {
+        let known = self.known(&key);
+        let tag = |place: usize| known.as_ref().map(|ready| ready.etags[place].as_str());
+        let description = self.read_file(&key, ModelFile::Description, tag(1), DESCRIPTION_BYTES).await?;
+        let model = self.read_file(&key, ModelFile::Model, tag(0), self.max_bytes).await?;
+        let (model, description) = match (model, description, known) {
+            (None, None, Some(ready)) => return Ok(Pending::Ready(Box::new(ready.model))),
+            // One has changed and the other has not: only what has changed was read.
+            (None, Some(description), _) => {
+                (self.read_whole(&key, ModelFile::Model, self.max_bytes).await?, description)
+            }
+            (Some(model), None, _) => {
+                (model, self.read_whole(&key, ModelFile::Description, DESCRIPTION_BYTES).await?)
+            }
+            (Some(model), Some(description), _) => (model, description),
+            (None, None, None) => return Err(not_found(&key, ModelFile::Model).into()),
+        };
+        Ok(Pending::Files { key, files: [model, description] })
+    }
+
+    /// A file whatever is known of it.
+    async fn read_whole(
+        &self,
+        key: &ModelKey,
+        file: ModelFile,
+        most: u64,
+    ) -> Result<(String, Bytes), WorkError> {
+        let read = self.read_file(key, file, None, most).await?;
+        read.ok_or_else(|| not_found(key, file).into())
+    }
+
+    /// A file with its tag, or none where it is the known one.
+    async fn read_file(
+        &self,
+        key: &ModelKey,
+        file: ModelFile,
+        known: Option<&str>,
+        most: u64,
+    ) -> Result<Option<(String, Bytes)>, WorkError> {
+        match self.store.read_model(key, file, known, most).await? {
+            ModelRead::Found { etag, body } => Ok(Some((etag, body))),
+            ModelRead::Unchanged => Ok(None),
+            ModelRead::Missing => Err(not_found(key, file).into()),
+            ModelRead::TooLarge(bytes) => {
+                let text = format!("{} has {bytes} bytes; at most {most} are taken.", file.key(key));
+                Err(Failure::new("model_too_large", text).into())
+            }
+        }
+    }
+
+    /// The model, made ready if it is not: that takes processor time, so it is not for an asynchronous thread.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub(crate) fn ready(&self, pending: Pending) -> Result<Model, ModelError> {
+        let (key, [(model_tag, model), (description_tag, description)]) = match pending {
+            Pending::Ready(model) => return Ok(*model),
+            Pending::Files { key, files } => (key, files),
+        };
+        let etags = [model_tag, description_tag];
+        // Another algorithm of the same job may have made it ready meanwhile.
+        if let Some(ready) = self.known(&key).filter(|ready| ready.etags == etags) {
+            return Ok(ready.model);
+        }
+        let source =
+            ModelSource { key, sha256: sha256_hex(&model), description_sha256: sha256_hex(&description) };
+        let bytes = model.len() as u64;
+        let model = Model::load(source, &model, &description)?;
+        self.keep(Ready { model: model.clone(), etags, bytes });
+        Ok(model)
+    }
+
+    /// What is ready of that key, which is thereby used.
+    fn known(&self, key: &ModelKey) -> Option<Ready> {
+        let mut all = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = all.iter().position(|ready| ready.model.source().key == *key)?;
+        let ready = all.remove(place)?;
+        all.push_front(ready.clone());
+        Some(ready)
+    }
+
+    fn keep(&self, ready: Ready) {
+        let mut all = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.model.source().key != ready.model.source().key);
+        all.push_front(ready);
+        while all.len() > MOST_READY || all.iter().map(|ready| ready.bytes).sum::<u64>() > self.max_bytes {
+            all.pop_back();
+        }
+    }
+}
+
+fn not_found(key: &ModelKey, file: ModelFile) -> Failure {
+    let file = file.key(key);
+    Failure::new(
+        "model_not_found",
+        format!("There is no {file} in the bucket of models: put it there, or name another."),
+    )
+}

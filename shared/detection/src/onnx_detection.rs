@@ -1,0 +1,197 @@
+//! `onnx_detection`: what a model of the user's own finds, run by `tract` in Rust alone.
+//!
+//! The model is an object in the bucket of models, an ONNX file; a JSON beside it says what it is shown and what it answers
+//! ([`description`]). The picture, or its region, is resized to the model's input, or shown to it in tiles that overlap
+//! ([`shown`]); the answers are read ([`answers`]), those that lie on each other suppressed ([`suppress`]), and what remains
+//! is clipped to the region. Tiles answer for what has its middle in them, so that a thing no larger than three quarters of
+//! the overlap is found once, and as if the picture had been shown whole.
+//!
+//! The same model, picture and parameters give the same findings on the same kind of processor; between kinds, sums are taken in
+//! another order, which may show in a last digit. A picture of one colour holds nothing, whatever a model makes of it.
+//!
+//! `tract` runs on this thread alone. The clock is looked at before each operator of the model.
+
+mod answers;
+mod description;
+mod model;
+mod shown;
+mod suppress;
+
+use imaging::{Deadline, Image};
+use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use serde::Deserialize;
+
+use crate::{
+    Class, Column, DetectError, Detector, Digits, Findings, Schema,
+    window::{self, Window},
+};
+use answers::Answer;
+use description::Suppression;
+use model::Stopped;
+pub use model::{Cause, Model, ModelError, ModelSource};
+use shown::{Opaque, Showing, showings};
+use suppress::{Found, suppress};
+
+/// What `onnx_detection` takes and gives.
+pub(crate) static SPECIFICATION: Specification = Specification {
+    name: "onnx_detection",
+    version: "1",
+    summary: "Finds what a model of your own is trained to find: class, score and box of each, strongest first.",
+    references: &[
+        "ONNX, as tract 0.23 runs it",
+        "the layouts of outputs of YOLOv5, YOLOv8 and torchvision.models.detection",
+    ],
+    parameters: &[
+        Parameter {
+            name: "model",
+            summary: "The model's key in the bucket of models; the description lies beside it, with .json in place of .onnx.",
+            unit: None,
+            kind: Kind::Model,
+        },
+        Parameter {
+            name: "min_score",
+            summary: "The least score of a finding; without it, what the description says.",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 1.0, default: None },
+        },
+        Parameter {
+            name: "iou",
+            summary: "Of two findings whose intersection is more than this part of their union, the weaker is dropped; \
+                      without it, what the description says.",
+            unit: None,
+            kind: Kind::Number { min: 0.0, max: 1.0, default: None },
+        },
+        Parameter {
+            name: "max_detections",
+            summary: "At most so many are found, the strongest.",
+            unit: None,
+            kind: Kind::Integer { min: 1, max: 100_000, default: Some(10_000) },
+        },
+        window::REGION,
+    ],
+    list: Some("detections"),
+};
+
+static SCHEMA: Schema = Schema {
+    list: "detections",
+    class: Class { name: "Detection", color: [240, 228, 66] },
+    columns: &[
+        Column { name: "width", unit: Some("px"), digits: Digits::Decimals(2) },
+        Column { name: "height", unit: Some("px"), digits: Digits::Decimals(2) },
+        Column { name: "score", unit: None, digits: Digits::Decimals(4) },
+    ],
+    labels: &["class"],
+    radius: None,
+};
+
+/// Of one showing, only so many of the strongest boxes are looked at.
+const MOST_CANDIDATES: usize = 30_000;
+/// And of all showings, only so many of the strongest.
+const MOST_FOUND: usize = 200_000;
+/// A box that ends so near to the end of its tile, in pixels, may go on.
+const NEAR: f64 = 2.0;
+
+#[derive(Deserialize)]
+struct Settings {
+    min_score: Option<f64>,
+    iou: Option<f64>,
+    max_detections: usize,
+    region: Option<Rectangle>,
+}
+
+/// See the module.
+pub(crate) struct Algorithm;
+
+impl Detector for Algorithm {
+    fn specification(&self) -> &'static Specification {
+        &SPECIFICATION
+    }
+
+    fn detect(
+        &self,
+        image: &Image,
+        parameters: &Parameters,
+        model: Option<&Model>,
+        deadline: Deadline,
+    ) -> Result<Findings, DetectError> {
+        let run = SPECIFICATION.resolve(parameters)?;
+        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
+        let model = model.ok_or(ModelError::NotLoaded)?;
+        deadline.check()?;
+        let window = Window::of(image, settings.region)?;
+        let mut findings = Findings::new(&SCHEMA);
+        findings.made_by(model.source().clone());
+        if window.is_of_one_colour() {
+            return Ok(findings);
+        }
+        let region =
+            settings.region.unwrap_or(Rectangle { x: 0, y: 0, width: image.width(), height: image.height() });
+        let size = [region.width, region.height];
+        let description = model.description();
+        let min_score = settings.min_score.unwrap_or(description.min_score);
+        let suppression = Suppression {
+            iou: settings.iou.unwrap_or(description.suppression.iou),
+            ..description.suppression
+        };
+        let picture = Opaque::new(image, region);
+        let mut pixels = vec![0.0; description.input.shape().iter().product()];
+        let mut all = Vec::new();
+        for (i, showing) in showings(&description.input, size).iter().enumerate() {
+            deadline.check()?;
+            picture
+                .show(showing, &description.input, model.scale(), &mut pixels)
+                .ok_or(DetectError::Unshown)?;
+            let outputs = model.run(&pixels, deadline).map_err(|stopped| match stopped {
+                Stopped::TimedOut(late) => DetectError::TimedOut(late),
+                Stopped::Failed(error) => DetectError::Model(error),
+            })?;
+            let mut answers = answers::read(model, &outputs, min_score)?;
+            answers.sort_by(|a, b| b.score.total_cmp(&a.score));
+            answers.truncate(MOST_CANDIDATES);
+            let found = answers.iter().filter_map(|answer| place(answer, showing, i, size)).collect();
+            all.extend(suppress(found, suppression, deadline)?);
+            if all.len() > 2 * MOST_FOUND {
+                all.sort_by(Found::before);
+                all.truncate(MOST_FOUND);
+            }
+        }
+        let kept = suppress(all, suppression, deadline)?;
+        for found in kept.iter().take(settings.max_detections) {
+            let [left, top, right, bottom] = found.corners;
+            let [x, y] = found.centre();
+            let (x, y) = window.place(x, y);
+            let outline = [[left, top], [right, top], [right, bottom], [left, bottom]].map(|[x, y]| {
+                let (x, y) = window.place(x, y);
+                [x as f32, y as f32]
+            });
+            findings.push_outlined(x, y, [right - left, bottom - top, found.score], &outline);
+            findings.label([description.classes[found.class].clone()]);
+        }
+        Ok(findings)
+    }
+}
+
+/// A box where it lies in the region, clipped to it; none where it is empty, or another tile's.
+fn place(answer: &Answer, showing: &Showing, index: usize, size: [u32; 2]) -> Option<Found> {
+    let [left, top, right, bottom] = answer.corners;
+    let ((left, top), (right, bottom)) = (showing.place(left, top), showing.place(right, bottom));
+    let centre = [(left + right) / 2.0, (top + bottom) / 2.0];
+    let owned = centre.iter().zip(showing.own).all(|(at, [from, to])| (from..to).contains(at));
+    let [across, down] = size.map(f64::from);
+    let corners =
+        [left.clamp(0.0, across), top.clamp(0.0, down), right.clamp(0.0, across), bottom.clamp(0.0, down)];
+    let is_box = corners[0] < corners[2] && corners[1] < corners[3];
+    let Rectangle { x, y, width, height } = showing.part;
+    let sides = [(0, across, x, width), (1, down, y, height)];
+    let cut = sides.into_iter().any(|(axis, end, start, length)| {
+        let (first, last) = (f64::from(start), f64::from(start) + f64::from(length));
+        (first > 0.0 && corners[axis] < first + NEAR) || (last < end && corners[axis + 2] > last - NEAR)
+    });
+    (owned && is_box).then_some(Found {
+        corners,
+        score: answer.score,
+        class: answer.class,
+        showing: index,
+        cut,
+    })
+}

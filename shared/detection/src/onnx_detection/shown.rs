@@ -1,0 +1,275 @@
+//! What a model is shown: the picture resized to its input, or pieces of it as they are.
+
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{CroppedImage, Image as Pixels, ImageRef},
+};
+use imaging::Image;
+use jobs::algorithm::Rectangle;
+
+use super::description::{Align, Channels, Fit, Input, Layout};
+
+/// One showing: which part of the picture becomes which part of the input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Showing {
+    /// The part of the region, in whole pixels from its top left.
+    pub(super) part: Rectangle,
+    /// Where that lies in the input, in pixels of the input: left, top, width and height.
+    pub(super) at: [u32; 4],
+    /// From where to where, across and down, the centres lie of what this showing answers for: of what lies nearer to
+    /// the middle of another tile, that one sees more.
+    pub(super) own: [[f64; 2]; 2],
+}
+
+impl Showing {
+    /// A place in the input as a place in the region.
+    pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        let Rectangle { x: left, y: top, width, height } = self.part;
+        let [at_left, at_top, at_width, at_height] = self.at.map(f64::from);
+        (
+            f64::from(left) + (x - at_left) * f64::from(width) / at_width,
+            f64::from(top) + (y - at_top) * f64::from(height) / at_height,
+        )
+    }
+}
+
+/// All showings of a region of that size, from left to right and from top to bottom.
+pub(super) fn showings(input: &Input, size: [u32; 2]) -> Vec<Showing> {
+    let [width, height] = [input.width, input.height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+    let everything = [[f64::NEG_INFINITY, f64::INFINITY]; 2];
+    let whole = Rectangle { x: 0, y: 0, width: size[0], height: size[1] };
+    match input.fit {
+        Fit::Stretch => vec![Showing { part: whole, at: [0, 0, width, height], own: everything }],
+        Fit::Letterbox => {
+            let scale =
+                (f64::from(width) / f64::from(whole.width)).min(f64::from(height) / f64::from(whole.height));
+            let within = |side: u32, most: u32| ((f64::from(side) * scale + 0.5) as u32).clamp(1, most);
+            let (across, down) = (within(whole.width, width), within(whole.height, height));
+            let (left, top) = match input.align {
+                Align::Centre => ((width - across) / 2, (height - down) / 2),
+                Align::TopLeft => (0, 0),
+            };
+            vec![Showing { part: whole, at: [left, top, across, down], own: everything }]
+        }
+        Fit::Tile => {
+            let overlap = u32::try_from(input.overlap()).unwrap_or(0);
+            let columns = pieces(whole.width, width, overlap);
+            let rows = pieces(whole.height, height, overlap);
+            let tile = |row: &Piece, column: &Piece| Showing {
+                part: Rectangle { x: column.start, y: row.start, width: column.length, height: row.length },
+                at: [0, 0, column.length, row.length],
+                own: [column.own, row.own],
+            };
+            rows.iter().flat_map(|row| columns.iter().map(move |column| tile(row, column))).collect()
+        }
+    }
+}
+
+/// A part of one axis.
+struct Piece {
+    start: u32,
+    length: u32,
+    own: [f64; 2],
+}
+
+/// Covers an axis with pieces of a side, spread evenly, each sharing at least the overlap with the next.
+fn pieces(length: u32, side: u32, overlap: u32) -> Vec<Piece> {
+    if length <= side {
+        return vec![Piece { start: 0, length, own: [f64::NEG_INFINITY, f64::INFINITY] }];
+    }
+    let last = (length - overlap).div_ceil(side - overlap) - 1;
+    let begin = |i: u32| (u64::from(length - side) * u64::from(i) / u64::from(last)) as u32;
+    // Neighbours do not place a thing to the very same pixel: what lies near the middle of what they share is both's, and
+    // suppressed in one of them, rather than neither's.
+    let slack = f64::from(overlap) / 8.0;
+    let middle = |i: u32| (f64::from(begin(i) + side) + f64::from(begin(i + 1))) / 2.0;
+    (0..=last)
+        .map(|i| {
+            let from = if i == 0 { f64::NEG_INFINITY } else { middle(i - 1) - slack };
+            let to = if i == last { f64::INFINITY } else { middle(i) + slack };
+            Piece { start: begin(i), length: side, own: [from, to] }
+        })
+        .collect()
+}
+
+/// The picture as models see it: nothing is transparent.
+pub(super) struct Opaque<'a> {
+    image: &'a Image,
+    region: Rectangle,
+    /// The region on white, where any of it is transparent.
+    composed: Option<Vec<u8>>,
+}
+
+impl<'a> Opaque<'a> {
+    /// The part of an image that will be shown.
+    pub(super) fn new(image: &'a Image, region: Rectangle) -> Self {
+        let stride = image.width() as usize;
+        let pixels = image.rgba().as_chunks::<4>().0;
+        let rows = || {
+            let rows = pixels.chunks_exact(stride).skip(region.y as usize).take(region.height as usize);
+            rows.flat_map(|row| &row[region.x as usize..][..region.width as usize])
+        };
+        let composed = rows().any(|pixel| pixel[3] < 255).then(|| {
+            let on_white = |value: u8, alpha: u8| {
+                let (value, alpha) = (u32::from(value), u32::from(alpha));
+                ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+            };
+            let rgba =
+                rows().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
+            rgba.collect()
+        });
+        Self { image, region, composed }
+    }
+
+    /// The samples of the input, one after the other in the model's order, into `out`.
+    pub(super) fn show(&self, showing: &Showing, input: &Input, scale: f32, out: &mut [f32]) -> Option<()> {
+        let [left, top, width, height] = showing.at;
+        let mut pixels = Pixels::new(width, height, PixelType::U8x4);
+        self.resample(showing.part, &mut pixels)?;
+        let shown = pixels.buffer().as_chunks::<4>().0;
+        let samples = Samples::new(input, scale);
+        let area = input.width * input.height;
+        for channel in 0..input.channels.count() {
+            let table = samples.table(channel);
+            let mut put = |index: usize, value: f32| match input.layout {
+                Layout::Nchw => out[channel * area + index] = value,
+                Layout::Nhwc => out[index * input.channels.count() + channel] = value,
+            };
+            let beside = samples.value(&table, channel, input.pad);
+            (0..area).for_each(|index| put(index, beside));
+            for (y, row) in shown.chunks_exact(width as usize).enumerate() {
+                let start = (top as usize + y) * input.width + left as usize;
+                for (x, [r, g, b, _]) in row.iter().enumerate() {
+                    put(start + x, samples.value(&table, channel, [*r, *g, *b]));
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Fills `out` with a part of the region, by a triangle filter as wide as the reduction asks for (as Pillow's
+    /// `BILINEAR` is). Nothing beside the part is looked at.
+    fn resample(&self, part: Rectangle, out: &mut Pixels<'_>) -> Option<()> {
+        let Rectangle { x, y, width, height } = self.region;
+        let (rgba, [width, height], [left, top]) = match &self.composed {
+            Some(rgba) => (rgba.as_slice(), [width, height], [part.x, part.y]),
+            None => (self.image.rgba(), [self.image.width(), self.image.height()], [x + part.x, y + part.y]),
+        };
+        let whole = ImageRef::new(width, height, rgba, PixelType::U8x4).ok()?;
+        let cut = CroppedImage::new(&whole, left, top, part.width, part.height).ok()?;
+        let options =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+        Resizer::new().resize(&cut, out, &options).ok()
+    }
+}
+
+/// How samples become numbers.
+struct Samples<'a> {
+    input: &'a Input,
+    scale: f32,
+}
+
+impl<'a> Samples<'a> {
+    fn new(input: &'a Input, scale: f32) -> Self {
+        Self { input, scale }
+    }
+
+    /// What each of the 256 values of a channel becomes.
+    fn table(&self, channel: usize) -> [f32; 256] {
+        let (mean, std) = self.input.normalisation(channel);
+        std::array::from_fn(|value| (value as f32 * self.scale - mean) / std)
+    }
+
+    /// A channel of a pixel.
+    fn value(&self, table: &[f32; 256], channel: usize, [r, g, b]: [u8; 3]) -> f32 {
+        let sample = match (self.input.channels, channel) {
+            // As Pillow and OpenCV have it.
+            (Channels::Grey, _) => {
+                ((u32::from(r) * 299 + u32::from(g) * 587 + u32::from(b) * 114 + 500) / 1000) as u8
+            }
+            (Channels::Rgb, 0) | (Channels::Bgr, 2) => r,
+            (_, 1) => g,
+            _ => b,
+        };
+        table[usize::from(sample)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(json: &str) -> Input {
+        serde_json::from_str(json).expect("an input")
+    }
+
+    /// The input's samples for a picture of one grey with a red top left pixel.
+    fn shown(input: &Input, scale: f32, width: u32, height: u32) -> Vec<f32> {
+        let mut rgba = [50, 50, 50, 255].repeat((width * height) as usize);
+        rgba[..3].copy_from_slice(&[250, 10, 20]);
+        let image = Image::new(width, height, rgba).expect("an image");
+        let whole = Rectangle { x: 0, y: 0, width, height };
+        let showing = showings(input, [width, height])[0];
+        let mut out = vec![0.0; input.shape().iter().product()];
+        Opaque::new(&image, whole).show(&showing, input, scale, &mut out).expect("it fits");
+        out
+    }
+
+    #[test]
+    fn a_letterbox_keeps_the_proportions_and_leads_back() {
+        let centred = input(r#"{"width": 64, "height": 64}"#);
+        let [showing] = showings(&centred, [200, 100])[..] else { panic!("one showing") };
+        assert_eq!(showing.at, [0, 16, 64, 32]);
+        assert_eq!(showing.place(0.0, 16.0), (0.0, 0.0));
+        assert_eq!(showing.place(64.0, 48.0), (200.0, 100.0));
+        let cornered = input(r#"{"width": 64, "height": 64, "align": "top_left"}"#);
+        assert_eq!(showings(&cornered, [100, 200])[0].at, [0, 0, 32, 64]);
+        assert_eq!(showings(&centred, [10_000, 1])[0].at, [0, 31, 64, 1], "never empty");
+        let stretched = input(r#"{"width": 64, "height": 32, "fit": "stretch"}"#);
+        assert_eq!(showings(&stretched, [3, 500])[0].at, [0, 0, 64, 32]);
+    }
+
+    #[test]
+    fn tiles_cover_everything_and_share_what_they_must() {
+        let tiled = input(r#"{"width": 64, "height": 48, "fit": "tile", "overlap": 16}"#);
+        assert_eq!(showings(&tiled, [64, 48]).len(), 1, "what fits is one");
+        assert_eq!(showings(&tiled, [30, 20])[0].at, [0, 0, 30, 20]);
+        for width in 65..400 {
+            let tiles = showings(&tiled, [width, 10]);
+            assert_eq!((tiles[0].part.x, tiles[0].own[0][0]), (0, f64::NEG_INFINITY));
+            let last = tiles.last().expect("several");
+            assert_eq!((last.part.x + 64, last.own[0][1]), (width, f64::INFINITY));
+            for pair in tiles.windows(2) {
+                assert!(pair[0].part.x + 64 >= pair[1].part.x + 16, "{width}: {pair:?}");
+                assert!(pair[0].own[0][1] > pair[1].own[0][0], "no place is nobody's");
+            }
+            assert_eq!(tiles.len(), (width as usize - 16).div_ceil(48), "no more than are needed");
+        }
+    }
+
+    #[test]
+    fn samples_are_scaled_and_shifted_in_the_models_order() {
+        let planes = input(r#"{"width": 2, "height": 1, "pad": [0, 1, 2]}"#);
+        let expected = [250.0, 50.0, 10.0, 50.0, 20.0, 50.0];
+        assert_eq!(shown(&planes, 1.0, 2, 1), expected);
+        let mixed = input(r#"{"width": 2, "height": 1, "layout": "nhwc", "channels": "bgr"}"#);
+        assert_eq!(shown(&mixed, 1.0, 2, 1), [20.0, 10.0, 250.0, 50.0, 50.0, 50.0]);
+        let normalised = input(r#"{"width": 2, "height": 1, "mean": [1, 2, 3], "std": [2, 4, 8]}"#);
+        assert_eq!(shown(&normalised, 0.5, 2, 1), [62.0, 12.0, 0.75, 5.75, 0.875, 2.75]);
+        let grey = input(r#"{"width": 2, "height": 1, "channels": "grey"}"#);
+        assert_eq!(shown(&grey, 1.0, 2, 1), [83.0, 50.0]);
+        let padded = input(r#"{"width": 2, "height": 3, "fit": "tile", "pad": [7, 8, 9]}"#);
+        assert_eq!(shown(&padded, 1.0, 2, 1)[..6], [250.0, 50.0, 7.0, 7.0, 7.0, 7.0]);
+    }
+
+    #[test]
+    fn what_is_transparent_lies_on_white() {
+        let image = Image::new(2, 1, vec![9, 9, 9, 255, 100, 0, 0, 51]).expect("an image");
+        let whole = Rectangle { x: 1, y: 0, width: 1, height: 1 };
+        let input = input(r#"{"width": 1, "height": 1}"#);
+        let mut out = [0.0; 3];
+        let showing = showings(&input, [1, 1])[0];
+        Opaque::new(&image, whole).show(&showing, &input, 1.0, &mut out).expect("it fits");
+        assert_eq!(out, [224.0, 204.0, 204.0]);
+    }
+}
