@@ -1,25 +1,27 @@
-//! WebP, still and animated: the container is read here, its pictures are decoded by libwebp (`webp-codec`).
+//! WebP, still and animated: the container is read here, its pictures are decoded by libwebp (`webp-codec`), but for a still one without
+//! loss, which is decoded here as well ([`lossless`]).
 
 mod container;
 mod frames;
+mod lossless;
 
 use webp_codec::{End, Error, Outcome};
 
 pub(crate) use self::{
     container::{Container, Picture},
     frames::frames,
+    lossless::Rows,
 };
 use super::Decoded;
 use crate::{Deadline, Format, ImageError, Limits, exif, header::Header, orient::Orientation};
 
-/// Bytes for each pixel: of a frame that goes on its canvas, of a lossless picture inside the decoder, and of an alpha channel
-/// there, which is a picture of that kind as well.
+/// Bytes for each pixel: of a frame that goes on its canvas, and of an alpha channel inside libwebp, which is a lossless picture of
+/// its own there.
 const FRAME: u64 = 4;
-const LOSSLESS: u64 = 4;
-const ALPHA: u64 = 1 + LOSSLESS;
+const ALPHA: u64 = 1 + 4;
 
 /// What is shown of an opaque picture where its data ends early: mid-grey, as browsers do.
-const UNSEEN: [u8; 4] = [128, 128, 128, 255];
+pub(crate) const UNSEEN: [u8; 4] = [128, 128, 128, 255];
 
 /// Reads the headers.
 ///
@@ -56,7 +58,11 @@ pub(super) fn decode(
         (frames::first(&file, header.stored, limits, deadline)?, true)
     } else {
         let picture = still(&file, header).ok_or_else(corrupt)?;
-        (pixels(&picture, limits, deadline)?.0, picture.has_alpha)
+        let rgba = match picture.lossless {
+            true => lossless::pixels(&picture, limits, deadline)?,
+            false => pixels(&picture, limits, deadline)?.0,
+        };
+        (rgba, picture.has_alpha)
     };
     Ok(Decoded { rgba, may_have_alpha, profile: file.scan.profile.map(<[u8]>::to_vec) })
 }
@@ -72,13 +78,9 @@ pub(crate) fn still<'a>(file: &Container<'a>, header: &Header) -> Option<Picture
 }
 
 impl Picture<'_> {
-    /// Bytes for each pixel that libwebp takes for itself.
+    /// Bytes for each pixel that libwebp takes for itself; a lossless picture is not its to decode.
     pub(crate) fn memory(&self) -> u64 {
-        match (self.lossless, self.has_alpha) {
-            (true, _) => LOSSLESS,
-            (false, true) => ALPHA,
-            (false, false) => 0,
-        }
+        if self.has_alpha && !self.lossless { ALPHA } else { 0 }
     }
 }
 

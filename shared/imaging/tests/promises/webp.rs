@@ -192,14 +192,24 @@ fn a_deadline_that_passes_while_decoding_stops_it() {
 #[test]
 fn the_decoders_own_memory_is_limited_where_only_a_part_is_kept_too() {
     let area = 600 * 400;
-    for (quality, alpha, needed) in [(100, 99, 4), (90, 99, 5)] {
-        let file = webp(&picture(600, 400, |_, _| alpha), quality);
+    // A plane of alpha, and with it a lossless picture of its own; of a lossless picture, the pixels that can be copied.
+    for (quality, least, most) in [(90, area * 5 - 1, area * 5), (100, (1 << 18) * 4, 3 << 20)] {
+        let file = webp(&picture(600, 400, |_, _| 99), quality);
         let thumbnail = |max_decoder_bytes| {
             let limits = Limits { max_decoder_bytes, ..Limits::default() };
             Source::open(file.clone(), &limits, Deadline::none())?.thumbnail(&fill(20, 20))
         };
-        thumbnail(area * needed).expect("that is enough");
-        let error = thumbnail(area * needed - 1).expect_err("must be refused");
+        thumbnail(most).expect("that is enough");
+        let error = thumbnail(least).expect_err("must be refused");
         assert_eq!(error.code(), "decoder_memory");
     }
+}
+
+#[test]
+fn a_lossless_picture_is_never_held() {
+    let file = webp(&picture(3000, 2000, |_, _| 255), 100);
+    let limits = Limits { max_decoder_bytes: 8 << 20, ..Limits::default() };
+    let open = |limits: &Limits| Source::open(file.clone(), limits, Deadline::none()).expect("a file");
+    open(&limits).thumbnail(&fill(100, 100)).expect("a third of its pixels is enough");
+    assert_eq!(open(&limits).image().expect_err("must be refused").code(), "decoder_memory");
 }

@@ -3,7 +3,7 @@
 
 What lies in `eighth/` are JPEGs of a picture with something in every block, each beside its luminance as libjpeg-turbo
 reduces it to an eighth; in `animations/`, each beside its frames as Pillow composes
-them; in `avif/`, those that begin with `busy` are beside what Pillow makes of them. Every other is the test suite's
+them; in `lossless/`, WebP as libwebp writes it at every effort; in `avif/`, those that begin with `busy` are beside what Pillow makes of them. Every other is the test suite's
 asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
 """
 
@@ -81,6 +81,19 @@ def eighth(name, image, **options):
         reduced.load()
         assert (reduced.mode, reduced.size) == ("L", ((image.width + 7) // 8, (image.height + 7) // 8))
         reduced.save(f"eighth/{name}.png", optimize=True)
+
+
+def lossless():
+    """Colours of every count, so that palettes of every width, caches and each transform are used; sides that are odd."""
+    image = busy()
+    for method, quality in [(0, 0), (2, 40), (4, 75), (6, 100)]:
+        image.save(f"lossless/busy-{method}.webp", lossless=True, method=method, quality=quality)
+    faded = busy(101, 67).convert("RGBA")
+    faded.putalpha(Image.linear_gradient("L").resize(faded.size))
+    faded.save("lossless/faded.webp", lossless=True, exact=True)
+    for colours in (1, 2, 4, 16, 200):
+        few = busy(101, 67).quantize(colours, dither=Image.Dither.NONE).convert("RGB")
+        few.save(f"lossless/colours-{colours}.webp", lossless=True)
 
 
 def composed(name):
@@ -169,6 +182,8 @@ if __name__ == "__main__":
     avifs()
     os.makedirs("animations", exist_ok=True)
     animations()
+    os.makedirs("lossless", exist_ok=True)
+    lossless()
     picture().save("progressive.jpg", quality=95, progressive=True, subsampling=0)
     picture().save("subsampled.jpg", quality=95, subsampling=2)
     picture("CMYK").save("cmyk.jpg", quality=95)
