@@ -7,7 +7,7 @@
 //! code. PDF417, Aztec and MaxiCode are left out: rxing 0.9.3 places the first wrongly where it is turned, and finds the others in
 //! the middle of a picture only.
 //!
-//! A picture of 2 MP takes some seconds, of which nearly all go to linear codes; larger ones are reduced for these.
+//! Nearly all of the time goes to linear codes; pictures of more than 4 MP are reduced for these.
 //!
 //! What is read depends on nothing but the pixels and the parameters. The deadline is looked at between pieces.
 

@@ -29,6 +29,7 @@ mod extrema;
 mod gaussian;
 mod hessian;
 mod prune;
+mod pyramid;
 mod tiles;
 mod upsample;
 
@@ -47,7 +48,7 @@ use tiles::Stack;
 /// What `blob_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "blob_detection",
-    version: "1",
+    version: "2",
     summary: "Finds blobs: bright or dark spots with their sizes, strongest first.",
     references: &[
         "T. Lindeberg: Feature detection with automatic scale selection, International Journal of Computer Vision 30, \

@@ -255,10 +255,7 @@ fn push_field(out: &mut String, text: &str) {
 
 fn push_geometry(out: &mut String, entry: &Entry<'_>, context: &Context<'_>) {
     if let Some(radius) = entry.radius {
-        let vertices: Vec<[f32; 2]> = (0..VERTICES).map(|i| vertex(entry, radius, i, context)).collect();
-        out.push_str("{\"type\":\"Polygon\",\"coordinates\":[[");
-        push_positions(out, vertices.iter().chain(vertices.first()));
-        out.push_str("]]}");
+        push_polygon(out, (0..VERTICES).map(|i| vertex(entry, radius, i, context)).collect());
     } else if entry.outline.is_empty() {
         out.push_str("{\"type\":\"Point\",\"coordinates\":[");
         push_number(out, entry.x, POSITION);
@@ -266,10 +263,19 @@ fn push_geometry(out: &mut String, entry: &Entry<'_>, context: &Context<'_>) {
         push_number(out, entry.y, POSITION);
         out.push_str("]}");
     } else {
-        out.push_str("{\"type\":\"Polygon\",\"coordinates\":[[");
-        push_positions(out, entry.outline.iter().chain(entry.outline.first()));
-        out.push_str("]]}");
+        push_polygon(out, entry.outline.to_vec());
     }
+}
+
+/// A closed polygon. What was moved inside the image may have come to lie where its neighbour does: once is enough.
+fn push_polygon(out: &mut String, mut vertices: Vec<[f32; 2]>) {
+    vertices.dedup();
+    while vertices.len() > 1 && vertices.first() == vertices.last() {
+        vertices.pop();
+    }
+    out.push_str("{\"type\":\"Polygon\",\"coordinates\":[[");
+    push_positions(out, vertices.iter().chain(vertices.first()));
+    out.push_str("]]}");
 }
 
 /// A vertex of the polygon around a disc, moved inside the image.
@@ -444,5 +450,20 @@ mod tests {
         }
         let json: Value = serde_json::from_str(&findings.json(&context)).expect("JSON");
         assert_eq!(json["blobs"], json!([{"x": 10.5, "y": 1, "radius": 4}]), "no outline there");
+    }
+
+    #[test]
+    fn a_disc_in_the_images_corner_has_no_place_twice() {
+        let run =
+            Run { name: "blob_detection".into(), version: "1".into(), parameters: Parameters::default() };
+        let context = Context { run: &run, sha256: "ab", width: 100, height: 90 };
+        for (x, y) in [(0.5, 0.5), (99.5, 0.5), (99.5, 89.5), (0.5, 89.5)] {
+            let mut findings = Findings::new(&DISCS);
+            findings.push(x, y, [4.0]);
+            let geojson: Value = serde_json::from_str(&findings.geojson(&context)).expect("GeoJSON is JSON");
+            let ring = geojson["features"][0]["geometry"]["coordinates"][0].as_array().expect("a ring");
+            assert_eq!(ring.first(), ring.last(), "closed");
+            assert!(ring.len() > 8 && ring.windows(2).all(|pair| pair[0] != pair[1]), "{ring:?}");
+        }
     }
 }

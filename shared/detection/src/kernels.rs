@@ -1,7 +1,7 @@
 //! Row kernels that detectors are built from. They work on slices of `f32`, allocate nothing, and are written so that
 //! the compiler turns them into vector code on every target. [`wide`] compiles them once for each level of vector
 //! instructions that a processor may have; the results are the same to the last bit, as additions keep their order and
-//! are not fused with multiplications.
+//! are not fused with multiplications, but where a kernel says so.
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
@@ -9,6 +9,15 @@ use fearless_simd::{Level, Simd as _, dispatch};
 #[inline(always)]
 pub(crate) fn wide<T>(kernel: impl FnOnce() -> T) -> T {
     dispatch!(Level::new(), level => level.vectorize(kernel))
+}
+
+/// Whether the processor multiplies and adds in one step.
+fn fuses() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let fuses = Level::new().as_avx2().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    let fuses = cfg!(target_arch = "aarch64");
+    fuses
 }
 
 /// How many values a kernel keeps in registers at a time.
@@ -48,11 +57,17 @@ impl<'a> Taps<'a> {
     }
 }
 
+/// `sum + weight · value`, in one step and rounded once where `FUSED`.
+#[inline(always)]
+fn add<const FUSED: bool>(sum: f32, weight: f32, value: f32) -> f32 {
+    if FUSED { weight.mul_add(value, sum) } else { sum + weight * value }
+}
+
 /// The sums under a symmetric kernel for `N` neighbours from `start` on, `KERNELS` kernels at once. Each pair of taps as
 /// far from the centre is added before it is weighted, the outermost first, so that a mirrored input gives the mirrored
 /// output to the last bit.
 #[inline(always)]
-fn fold<const N: usize, const KERNELS: usize>(
+fn fold<const N: usize, const KERNELS: usize, const FUSED: bool>(
     halves: [&[f32]; KERNELS],
     taps: Taps<'_>,
     start: usize,
@@ -70,14 +85,14 @@ fn fold<const N: usize, const KERNELS: usize>(
         for i in 0..N {
             let both = before[i] + after[i];
             for kernel in 0..KERNELS {
-                sums[kernel][i] += weights[kernel] * both;
+                sums[kernel][i] = add::<FUSED>(sums[kernel][i], weights[kernel], both);
             }
         }
     }
     let centre = taps.lanes::<N>(centre[0], start);
     for kernel in 0..KERNELS {
         for i in 0..N {
-            sums[kernel][i] += halves[kernel][0] * centre[i];
+            sums[kernel][i] = add::<FUSED>(sums[kernel][i], halves[kernel][0], centre[i]);
         }
     }
     sums
@@ -100,54 +115,83 @@ macro_rules! in_blocks {
 /// Convolves with a symmetric kernel given by its half: `out[i] = Σ half[|k|] · data[at[radius + k] + i]` for k from
 /// −radius to radius; there are `2 · radius + 1` taps.
 pub(crate) fn convolve(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
+    convolve_as::<false>(half, taps, out);
+}
+
+/// [`convolve`], with last bits that depend on the processor.
+pub(crate) fn convolve_fused(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
+    if fuses() {
+        convolve_as::<true>(half, taps, out);
+    } else {
+        convolve_as::<false>(half, taps, out);
+    }
+}
+
+fn convolve_as<const FUSED: bool>(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
     wide(
         #[inline(always)]
         || {
             in_blocks!(
                 out.len(),
-                |at| out[at..at + LANES].copy_from_slice(&fold::<LANES, 1>([half], taps, at)[0]),
-                |at| out[at] = fold::<1, 1>([half], taps, at)[0][0]
+                |at| out[at..at + LANES].copy_from_slice(&fold::<LANES, 1, FUSED>([half], taps, at)[0]),
+                |at| out[at] = fold::<1, 1, FUSED>([half], taps, at)[0][0]
             );
         },
     );
 }
 
-/// [`convolve`] with two kernels of one size at once.
-pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [f32]; 2]) {
+/// [`convolve_fused`] with two kernels of one size at once.
+pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, out: [&mut [f32]; 2]) {
+    if fuses() {
+        convolve_both_as::<true>(halves, taps, out);
+    } else {
+        convolve_both_as::<false>(halves, taps, out);
+    }
+}
+
+fn convolve_both_as<const FUSED: bool>(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [f32]; 2]) {
     wide(
         #[inline(always)]
         || {
             in_blocks!(
                 a.len().min(b.len()),
                 |at| {
-                    let sums = fold::<LANES, 2>(halves, taps, at);
+                    let sums = fold::<LANES, 2, FUSED>(halves, taps, at);
                     a[at..at + LANES].copy_from_slice(&sums[0]);
                     b[at..at + LANES].copy_from_slice(&sums[1]);
                 },
-                |at| [[a[at]], [b[at]]] = fold::<1, 2>(halves, taps, at)
+                |at| [[a[at]], [b[at]]] = fold::<1, 2, FUSED>(halves, taps, at)
             );
         },
     );
 }
 
-/// The sum of two convolutions.
+/// The sum of two convolutions as [`convolve_fused`] makes them.
 pub(crate) fn convolve_sum(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [f32]) {
+    if fuses() {
+        convolve_sum_as::<true>(halves, taps, out);
+    } else {
+        convolve_sum_as::<false>(halves, taps, out);
+    }
+}
+
+fn convolve_sum_as<const FUSED: bool>(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [f32]) {
     wide(
         #[inline(always)]
         || {
             in_blocks!(
                 out.len(),
                 |at| {
-                    let [a] = fold::<LANES, 1>([halves[0]], taps[0], at);
-                    let [b] = fold::<LANES, 1>([halves[1]], taps[1], at);
+                    let [a] = fold::<LANES, 1, FUSED>([halves[0]], taps[0], at);
+                    let [b] = fold::<LANES, 1, FUSED>([halves[1]], taps[1], at);
                     let out = &mut out[at..at + LANES];
                     for i in 0..LANES {
                         out[i] = a[i] + b[i];
                     }
                 },
                 |at| {
-                    let [[a]] = fold::<1, 1>([halves[0]], taps[0], at);
-                    let [[b]] = fold::<1, 1>([halves[1]], taps[1], at);
+                    let [[a]] = fold::<1, 1, FUSED>([halves[0]], taps[0], at);
+                    let [[b]] = fold::<1, 1, FUSED>([halves[1]], taps[1], at);
                     out[at] = a + b;
                 }
             );
@@ -182,6 +226,30 @@ pub(crate) fn midpoints<const HALF: usize>(weights: &[f32; HALF], taps: Taps<'_>
                 |at| out[at..at + LANES].copy_from_slice(&sum::<LANES, HALF>(weights, taps, at)),
                 |at| [out[at]] = sum::<1, HALF>(weights, taps, at)
             );
+        },
+    );
+}
+
+/// Deals a row out: its first value to `even`, its second to `odd`, and so on.
+pub(crate) fn deal(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    wide(
+        #[inline(always)]
+        || {
+            for ((pair, even), odd) in row.as_chunks::<2>().0.iter().zip(even).zip(odd) {
+                [*even, *odd] = *pair;
+            }
+        },
+    );
+}
+
+/// The contrary of [`deal`].
+pub(crate) fn merge(even: &[f32], odd: &[f32], row: &mut [f32]) {
+    wide(
+        #[inline(always)]
+        || {
+            for ((pair, even), odd) in row.as_chunks_mut::<2>().0.iter_mut().zip(even).zip(odd) {
+                *pair = [*even, *odd];
+            }
         },
     );
 }
@@ -272,6 +340,15 @@ pub(crate) fn windowed_max<'a>(
     window
 }
 
+/// The place inside 0 .. length that lies at `place` when what is inside is mirrored at both ends, again and again.
+pub(crate) fn mirrored(place: isize, length: usize) -> usize {
+    if (0..length as isize).contains(&place) {
+        return place.unsigned_abs();
+    }
+    let within = place.rem_euclid(2 * length as isize) as usize;
+    within.min(2 * length - 1 - within)
+}
+
 /// The larger one; both are numbers. `f32::max` would also have to think of NaN.
 pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
@@ -325,14 +402,33 @@ mod tests {
             let taps = 2 * half.len() - 1;
             let n = row.len() + 1 - taps;
             let at: Vec<usize> = (0..taps).collect();
-            let mut out = vec![0.0; n];
-            convolve(&half, Taps { data: &row, at: &at }, &mut out);
-            for (i, is) in out.into_iter().enumerate() {
+            let mut outs = [const { Vec::new() }; 6];
+            outs.iter_mut().for_each(|out| out.resize(n, 0.0));
+            let [plain, fused, one, other, sum, plain_sum] = &mut outs;
+            let taps_of = Taps { data: &row, at: &at };
+            convolve(&half, taps_of, plain);
+            convolve_fused(&half, taps_of, fused);
+            convolve_both([&half, &half], taps_of, [one, other]);
+            convolve_sum([&half, &half], [taps_of; 2], sum);
+            convolve_sum_as::<false>([&half, &half], [taps_of; 2], plain_sum);
+            for i in 0..n {
                 let expected: f64 = (0..taps)
                     .map(|k| f64::from(half[k.abs_diff(half.len() - 1)]) * f64::from(row[i + k]))
                     .sum();
-                prop_assert!((f64::from(is) - expected).abs() < 1e-4);
+                for (out, times) in outs.iter().zip([1.0, 1.0, 1.0, 1.0, 2.0, 2.0]) {
+                    prop_assert!((f64::from(out[i]) - times * expected).abs() < 2e-4);
+                }
             }
+        }
+
+        #[test]
+        fn what_is_dealt_is_merged(row in proptest::collection::vec(-10f32..10.0, 0..70)) {
+            let half = row.len() / 2;
+            let (mut even, mut odd, mut merged) = (vec![0.0; half], vec![0.0; half], vec![0.0; 2 * half]);
+            deal(&row, &mut even, &mut odd);
+            prop_assert!(even.iter().zip(&odd).zip(row.chunks(2)).all(|((a, b), pair)| pair == [*a, *b]));
+            merge(&even, &odd, &mut merged);
+            prop_assert_eq!(&merged, &row[..2 * half]);
         }
 
         #[test]

@@ -53,7 +53,7 @@ use stains::{Quantities, Reduced, Vectors};
 /// What `nuclei_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "nuclei_detection",
-    version: "1",
+    version: "2",
     summary: "Finds cell nuclei on H&E and DAB slides: outline, area, shape and stain of each.",
     references: &[
         "A. C. Ruifrok, D. A. Johnston: Quantification of histochemical staining by color deconvolution, Analytical and \
@@ -70,7 +70,8 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         Parameter {
             name: "stains",
             summary: "Haematoxylin and eosin, haematoxylin and DAB (both as Ruifrok and Johnston give them), or the \
-                      slide's own two stains, estimated by Macenko's method.",
+                      slide's own two stains, estimated by Macenko's method, which tells red cells and strong eosin \
+                      better from nuclei.",
             unit: None,
             kind: Kind::Choice { values: &["h_e", "h_dab", "auto"], default: Some("h_e") },
         },
@@ -449,17 +450,26 @@ impl Nuclei<'_> {
         for run in component {
             let places = run.places(self.labels.width);
             self.row.load(&self.image, &self.quantities, run);
-            let own = self.labels.labels[places.clone()].iter().zip(&self.background[places.clone()]);
-            for (i, (label, background)) in own.enumerate() {
-                let tally = &mut self.tallies[(label - labels.start) as usize];
+            let own = &self.labels.labels[places.clone()];
+            let mut start = 0;
+            for alike in own.chunk_by(|a, b| a == b) {
+                let part = start..start + alike.len();
+                let tally = &mut self.tallies[(alike[0] - labels.start) as usize];
                 if tally.pixels == 0.0 {
-                    tally.first = places.start + i;
+                    tally.first = places.start + start;
                 }
-                tally.pixels += 1.0;
-                tally.background += f64::from(*background) / f64::from(BACKGROUND_STEPS);
-                tally.detection += f64::from(*self.row.detection.get(i).unwrap_or(&self.row.haematoxylin[i]));
-                tally.haematoxylin += f64::from(self.row.haematoxylin[i]);
-                tally.second += f64::from(self.row.second[i]);
+                start = part.end;
+                let sum =
+                    |values: &[f32]| values[part.clone()].iter().map(|value| f64::from(*value)).sum::<f64>();
+                let Row { detection, haematoxylin, second } = &self.row;
+                let [first, second] = [haematoxylin, second].map(|values| sum(values));
+                tally.pixels += alike.len() as f64;
+                tally.detection += if detection.is_empty() { first } else { sum(detection) };
+                tally.haematoxylin += first;
+                tally.second += second;
+                let background = &self.background[places.clone()][part];
+                let steps: i64 = background.iter().map(|steps| i64::from(*steps)).sum();
+                tally.background += steps as f64 / f64::from(BACKGROUND_STEPS);
             }
         }
     }

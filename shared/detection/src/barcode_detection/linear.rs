@@ -30,9 +30,9 @@ pub(super) fn codes(
     loop {
         let step = (width / 3).max(1);
         for top in (0..down.saturating_sub(HEIGHT) + STEP).step_by(STEP) {
-            deadline.check()?;
             let height = HEIGHT.min(down.saturating_sub(top));
             for left in (0..across.saturating_sub(width) + step).step_by(step) {
+                deadline.check()?;
                 let piece = Piece { left, top, width: width.min(across.saturating_sub(left)), height };
                 codes.extend(piece.codes(&mut picture, hints));
             }

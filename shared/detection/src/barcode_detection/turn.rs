@@ -98,7 +98,8 @@ pub(super) fn turned(grey: &[u8], size: (usize, usize), degrees: f64) -> Turned 
         let start = turned.back([0.5, y as f64 + 0.5]);
         let row = (0..turned.size.0).map(|x| {
             let place = [start[0] + x as f64 * cosine, start[1] - x as f64 * sine];
-            sample(grey, size, place).round() as u8
+            // Rounded, as it is not negative.
+            (sample(grey, size, place) + 0.5) as u8
         });
         turned.grey.extend(row);
     }
@@ -107,17 +108,29 @@ pub(super) fn turned(grey: &[u8], size: (usize, usize), degrees: f64) -> Turned 
 
 fn sample(grey: &[u8], (width, height): (usize, usize), [x, y]: [f64; 2]) -> f64 {
     const WHITE: f64 = 255.0;
-    let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
-    let (right_part, lower_part) = (x - 0.5 - left, y - 0.5 - top);
-    let pixel = |x: f64, y: f64| {
-        if x < 0.0 || y < 0.0 || x >= width as f64 || y >= height as f64 {
-            return WHITE;
-        }
-        grey.get(y as usize * width + x as usize).map_or(WHITE, |&grey| grey.into())
+    let (x, y) = (x - 0.5, y - 0.5);
+    // Inside, which is nearly everywhere, a cast is the floor.
+    let (column, row) = (x.max(0.0) as usize, y.max(0.0) as usize);
+    let [upper, lower] = if x >= 0.0 && y >= 0.0 && column + 1 < width && row + 1 < height {
+        let pair = |row: usize| {
+            let at = row * width + column;
+            grey.get(at..at + 2).map_or([WHITE; 2], |pair| [pair[0], pair[1]].map(f64::from))
+        };
+        [pair(row), pair(row + 1)]
+    } else {
+        let pixel = |x: f64, y: f64| {
+            if x < 0.0 || y < 0.0 || x >= width as f64 || y >= height as f64 {
+                return WHITE;
+            }
+            grey.get(y as usize * width + x as usize).map_or(WHITE, |&grey| grey.into())
+        };
+        let (left, top) = (x.floor(), y.floor());
+        [top, top + 1.0].map(|y| [pixel(left, y), pixel(left + 1.0, y)])
     };
-    let upper = pixel(left, top) * (1.0 - right_part) + pixel(left + 1.0, top) * right_part;
-    let lower = pixel(left, top + 1.0) * (1.0 - right_part) + pixel(left + 1.0, top + 1.0) * right_part;
-    upper * (1.0 - lower_part) + lower * lower_part
+    let part = |at: f64, whole: usize| if at >= 0.0 { at - whole as f64 } else { at - at.floor() };
+    let (right_part, lower_part) = (part(x, column), part(y, row));
+    let along = |[left, right]: [f64; 2]| left * (1.0 - right_part) + right * right_part;
+    along(upper) * (1.0 - lower_part) + along(lower) * lower_part
 }
 
 #[cfg(test)]
@@ -147,6 +160,14 @@ mod tests {
             }
             assert!(seen > (width - 3) * (height - 3) - 200, "{degrees}: {seen}");
         }
+    }
+
+    #[test]
+    fn between_pixels_it_is_linear_and_white_beyond() {
+        let grey = [0, 100, 50, 150];
+        let at = |x: f64, y: f64| sample(&grey, (2, 2), [x, y]);
+        assert_eq!([at(0.5, 0.5), at(1.5, 0.5), at(1.0, 0.5), at(1.0, 1.0)], [0.0, 100.0, 50.0, 75.0]);
+        assert_eq!([at(0.0, 0.5), at(2.0, 1.5), at(-3.0, 1.0), at(1.0, 9.0)], [127.5, 202.5, 255.0, 255.0]);
     }
 
     #[test]

@@ -113,9 +113,12 @@ pub(super) fn maxima(
 /// So many columns are looked at together.
 const BLOCK: usize = 32;
 
+/// Columns of which some are peaks: where they start, and which ones.
+type Block = (usize, [bool; BLOCK]);
+
 /// Calls `found` for each column of the middle row whose value is above `floor` and not below any of the eight around
 /// it by more than `slack`. The rows begin and end with a neighbour. `blocks` is overwritten.
-fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, blocks: &mut Vec<usize>, mut found: impl FnMut(usize)) {
+fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, blocks: &mut Vec<Block>, mut found: impl FnMut(usize)) {
     let columns = rows[1].len() - 2;
     let whole = columns - columns % BLOCK;
     blocks.clear();
@@ -125,14 +128,22 @@ fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, blocks: &mut Vec<usize>, mu
             for start in (0..whole).step_by(BLOCK) {
                 let block = rows.map(|row| &row[start..start + BLOCK + 2]);
                 let high = block[1][1..=BLOCK].iter().fold(false, |any, c| any | (*c > floor));
-                if high && (0..BLOCK).fold(false, |any, j| any | is_peak(block, j, floor, slack)) {
-                    blocks.push(start);
+                if high {
+                    let mut peaks = [false; BLOCK];
+                    for (j, peak) in peaks.iter_mut().enumerate() {
+                        *peak = is_peak(block, j, floor, slack);
+                    }
+                    if peaks.iter().fold(false, |any, peak| any | peak) {
+                        blocks.push((start, peaks));
+                    }
                 }
             }
         },
     );
-    let in_blocks = blocks.iter().flat_map(|start| *start..*start + BLOCK);
-    in_blocks.chain(whole..columns).filter(|j| is_peak(rows, *j, floor, slack)).for_each(&mut found);
+    for (start, peaks) in blocks {
+        peaks.iter().enumerate().filter(|(_, peak)| **peak).for_each(|(j, _)| found(*start + j));
+    }
+    (whole..columns).filter(|j| is_peak(rows, *j, floor, slack)).for_each(found);
 }
 
 #[inline(always)]

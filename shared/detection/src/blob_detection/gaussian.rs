@@ -5,16 +5,18 @@
 //! passes share their additions and whose horizontal passes are one.
 //!
 //! A plane of a large σ varies slowly. From σ = 5 on it is made on every second pixel of every second row, from 10 on every
-//! fourth, and so on, and brought to the image's resolution by `upsample`. On that grid it is exact; between, the error is
-//! some 10⁻⁵: the kernels' cut leaves a trace of finer detail (up to 10⁻⁴ only in noise of black and white pixels). So that
-//! no candidate and no place in their order hangs on that, candidates are then looked at in double precision, and so are
-//! neighbours that are as high but for it.
+//! fourth, and so on, and brought to the image's resolution by `upsample`. Such a grid is filtered from an image of its own
+//! resolution (`pyramid`) with a kernel that, together with what made that image, is nearest to scipy's. The error is some
+//! 10⁻⁵: the kernels' cut leaves a trace of finer detail (10⁻⁴ only in noise of black and white pixels). So that
+//! no candidate and no place in their order hangs on that, nor on a processor's rounding, candidates are then looked at in
+//! double precision, and so are neighbours that are as high but for it.
 
 use std::ops::Range;
 
 use imaging::{Deadline, TimedOut};
 
 use super::{
+    pyramid::{self, Level, Pyramid},
     tiles::{Stack, Target, Tile},
     upsample::{self, Grid},
 };
@@ -30,7 +32,7 @@ const COLUMNS: usize = 64;
 
 /// −σ² times the Laplacian of the Gaussian, at each σ.
 pub(super) struct Laplacians<'a> {
-    grey: Grey<'a>,
+    pyramid: Pyramid<'a>,
     filters: Vec<Filter>,
     scratch: Scratch,
 }
@@ -38,7 +40,7 @@ pub(super) struct Laplacians<'a> {
 impl<'a> Laplacians<'a> {
     pub(super) fn new(window: Window<'a>, sigmas: &[f64]) -> Self {
         let filters: Vec<Filter> = sigmas.iter().map(|sigma| Filter::laplacian(*sigma)).collect();
-        Self { grey: Grey::new(window, &filters), filters, scratch: Scratch::default() }
+        Self { pyramid: pyramid_for(window, &filters), filters, scratch: Scratch::default() }
     }
 }
 
@@ -48,15 +50,15 @@ impl Stack for Laplacians<'_> {
     }
 
     fn margin(&self) -> usize {
-        self.grey.margin
+        self.pyramid.margin
     }
 
     fn load(&mut self, tile: &Tile) {
-        self.grey.load(tile);
+        self.pyramid.load(tile);
     }
 
     fn fill(&mut self, layer: usize, target: Target<'_>, deadline: Deadline) -> Result<(), TimedOut> {
-        self.filters[layer].apply(&self.grey, target, &mut self.scratch, deadline)
+        self.filters[layer].apply(&self.pyramid, target, &mut self.scratch, deadline)
     }
 
     /// Not 0: the second derivative's kernel, cut off, does not quite sum to 0.
@@ -71,7 +73,7 @@ impl Stack for Laplacians<'_> {
 
     fn exact(&self, layer: usize, row: usize, column: usize) -> (f64, usize) {
         let filter = &self.filters[layer];
-        (filter.at(&self.grey, row, column), 2 * filter.smooth.len().pow(2))
+        (filter.at(&self.pyramid, row, column), 2 * filter.smooth.len().pow(2))
     }
 
     fn is_dark(&self, _layer: usize, _row: usize, _column: usize) -> bool {
@@ -81,7 +83,7 @@ impl Stack for Laplacians<'_> {
 
 /// The differences of one Gaussian and the next, over `ratio` − 1.
 pub(super) struct Differences<'a> {
-    grey: Grey<'a>,
+    pyramid: Pyramid<'a>,
     filters: Vec<Filter>,
     scale: f64,
     /// The Gaussian that the next plane starts from, for the tile's ring.
@@ -93,8 +95,8 @@ impl<'a> Differences<'a> {
     /// One σ more than there will be planes.
     pub(super) fn new(window: Window<'a>, sigmas: &[f64], ratio: f64) -> Self {
         let filters: Vec<Filter> = sigmas.iter().map(|sigma| Filter::gaussian(*sigma)).collect();
-        let grey = Grey::new(window, &filters);
-        Self { grey, filters, scale: 1.0 / (ratio - 1.0), finer: Vec::new(), scratch: Scratch::default() }
+        let pyramid = pyramid_for(window, &filters);
+        Self { pyramid, filters, scale: 1.0 / (ratio - 1.0), finer: Vec::new(), scratch: Scratch::default() }
     }
 }
 
@@ -104,11 +106,11 @@ impl Stack for Differences<'_> {
     }
 
     fn margin(&self) -> usize {
-        self.grey.margin
+        self.pyramid.margin
     }
 
     fn load(&mut self, tile: &Tile) {
-        self.grey.load(tile);
+        self.pyramid.load(tile);
     }
 
     fn fill(&mut self, layer: usize, target: Target<'_>, deadline: Deadline) -> Result<(), TimedOut> {
@@ -118,10 +120,10 @@ impl Stack for Differences<'_> {
         if layer == 0 {
             finer.resize(columns * tile.rows.len(), 0.0);
             let target = Target { tile, out: finer, stride: columns };
-            self.filters[0].apply(&self.grey, target, &mut self.scratch, deadline)?;
+            self.filters[0].apply(&self.pyramid, target, &mut self.scratch, deadline)?;
         }
         let coarser = Target { tile, out: &mut *out, stride };
-        self.filters[layer + 1].apply(&self.grey, coarser, &mut self.scratch, deadline)?;
+        self.filters[layer + 1].apply(&self.pyramid, coarser, &mut self.scratch, deadline)?;
         let scale = self.scale as f32;
         for (out, finer) in out.chunks_mut(stride).zip(finer.chunks_exact_mut(columns)) {
             for (out, finer) in out.iter_mut().zip(finer) {
@@ -143,7 +145,7 @@ impl Stack for Differences<'_> {
 
     fn exact(&self, layer: usize, row: usize, column: usize) -> (f64, usize) {
         let filters = [&self.filters[layer], &self.filters[layer + 1]];
-        let [finer, coarser] = filters.map(|filter| filter.at(&self.grey, row, column));
+        let [finer, coarser] = filters.map(|filter| filter.at(&self.pyramid, row, column));
         let cost = filters.map(|filter| filter.smooth.len().pow(2)).iter().sum();
         ((finer - coarser) * self.scale, cost)
     }
@@ -153,15 +155,21 @@ impl Stack for Differences<'_> {
     }
 }
 
+/// What the planes of these filters are made from.
+fn pyramid_for<'a>(window: Window<'a>, filters: &[Filter]) -> Pyramid<'a> {
+    let asked: Vec<_> = filters.iter().map(|filter| (filter.level, filter.radius())).collect();
+    Pyramid::new(window, &asked)
+}
+
 /// A Gaussian of one σ, or its Laplacian.
 struct Filter {
-    /// The plane is made on every so manyth pixel: 2 to the power of `doublings`.
-    step: isize,
-    doublings: usize,
-    radius: usize,
-    /// The Gaussian, and −σ² times its second derivative (empty without Laplacian): whole, and in halves from the centre.
+    /// The level of the pyramid that the plane is made from: it is made on every pixel that is a multiple of 2 to the
+    /// power of this.
+    level: usize,
+    /// The Gaussian, and −σ² times its second derivative (empty without Laplacian).
     smooth: Vec<f64>,
     second: Vec<f64>,
+    /// The same for that level, in halves from the centre.
     half_smooth: Vec<f32>,
     half_second: Vec<f32>,
 }
@@ -178,50 +186,41 @@ impl Filter {
         let bell = |k: usize| (-0.5 / (sigma * sigma) * distance(k).powi(2)).exp();
         let sum: f64 = (0..=2 * radius).map(bell).sum();
         let smooth: Vec<f64> = (0..=2 * radius).map(|k| bell(k) / sum).collect();
-        let doublings = (sigma / upsample::LEAST_SIGMA).log2().max(0.0) as usize;
-        Self {
-            step: 1 << doublings,
-            doublings,
-            radius,
-            half_smooth: smooth[radius..].iter().map(|w| *w as f32).collect(),
-            smooth,
-            second: Vec::new(),
-            half_second: Vec::new(),
-        }
+        let level = (sigma / upsample::LEAST_SIGMA).log2().max(0.0) as usize;
+        let half_smooth = pyramid::half(&smooth, level, &smooth);
+        Self { level, half_smooth, smooth, second: Vec::new(), half_second: Vec::new() }
     }
 
     fn laplacian(sigma: f64) -> Self {
         let mut filter = Self::gaussian(sigma);
-        let distance = |k: usize| k.abs_diff(filter.radius) as f64 / sigma;
+        let radius = filter.smooth.len() / 2;
+        let distance = |k: usize| k.abs_diff(radius) as f64 / sigma;
         let second = filter.smooth.iter().enumerate().map(|(k, weight)| weight * (1.0 - distance(k).powi(2)));
         filter.second = second.collect();
-        filter.half_second = filter.second[filter.radius..].iter().map(|w| *w as f32).collect();
+        filter.half_second = pyramid::half(&filter.second, filter.level, &filter.smooth);
         filter
     }
 
-    /// How far the plane's values may be off: by rounding, and between the points of a grid by a trace of the image's
-    /// finer detail, which a Gaussian's cut leaves less of than its second derivative's.
-    fn slack(&self) -> f32 {
-        match (self.doublings, self.second.is_empty()) {
-            (0, _) => 1e-6,
-            (_, true) => 5e-6,
-            (_, false) => 4e-5,
-        }
+    /// On its level.
+    fn radius(&self) -> usize {
+        self.half_smooth.len() - 1
     }
 
-    /// How far the plane looks around a pixel.
-    fn reach(&self) -> usize {
-        let mut range = 0..1;
-        (0..self.doublings).for_each(|_| range = upsample::coarser(&range));
-        let grid = range.end.max(1 - range.start).unsigned_abs();
-        // A tile may start anywhere between the grid's points.
-        self.radius + (grid + usize::from(self.doublings > 0)) * self.step.unsigned_abs()
+    /// How far two of the plane's values may be off against each other: by rounding, and on a grid and between its points
+    /// by a trace of the image's finer detail, which a Gaussian's cut leaves less of than its second derivative's. One value
+    /// of a Laplacian is off by less than 10⁻⁴ where black meets white.
+    fn slack(&self) -> f32 {
+        match (self.level, self.second.is_empty()) {
+            (0, _) => 2e-6,
+            (_, true) => 2e-5,
+            (_, false) => 2e-4,
+        }
     }
 
     /// Writes the plane of a tile.
     fn apply(
         &self,
-        grey: &Grey<'_>,
+        pyramid: &Pyramid<'_>,
         target: Target<'_>,
         scratch: &mut Scratch,
         deadline: Deadline,
@@ -229,16 +228,17 @@ impl Filter {
         let signed = |range: &Range<usize>| range.start as isize..range.end as isize;
         let Target { tile, out, stride } = target;
         let mut ranges = vec![[signed(&tile.rows), signed(&tile.columns)]];
-        for i in 0..self.doublings {
+        for i in 0..self.level {
             ranges.push(ranges[i].each_ref().map(upsample::coarser));
         }
         let Some([rows, columns]) = ranges.pop() else { return Ok(()) };
+        let level = &pyramid.levels[self.level];
         if ranges.is_empty() {
-            return self.filter(grey, [&rows, &columns], out, stride, &mut scratch.filter, deadline);
+            return self.filter(level, [&rows, &columns], out, stride, &mut scratch.filter, deadline);
         }
         let Scratch { filter, grids: [grid, finer], doubling } = scratch;
         grid.values.resize(rows.len() * columns.len(), 0.0);
-        self.filter(grey, [&rows, &columns], &mut grid.values, columns.len(), filter, deadline)?;
+        self.filter(level, [&rows, &columns], &mut grid.values, columns.len(), filter, deadline)?;
         (grid.rows, grid.columns) = (rows, columns);
         while let Some([rows, columns]) = ranges.pop() {
             if ranges.is_empty() {
@@ -254,39 +254,36 @@ impl Filter {
         Ok(())
     }
 
-    /// Writes the values at every `step`th row and column, of which `rows` and `columns` are the numbers.
+    /// Writes the values on the level's grid.
     fn filter(
         &self,
-        grey: &Grey<'_>,
+        level: &Level,
         [rows, columns]: [&Range<isize>; 2],
         out: &mut [f32],
         stride: usize,
         scratch: &mut FilterScratch,
         deadline: Deadline,
     ) -> Result<(), TimedOut> {
-        let step = self.step;
-        let taps = 2 * self.radius + 1;
-        let reach = self.radius as isize;
+        let taps = 2 * self.radius() + 1;
+        let reach = self.radius() as isize;
         // The columns under the kernel, from the first tap of the first value to the last one of the last.
-        let span = step.unsigned_abs() * (columns.len() - 1) + taps;
-        let left = (step * columns.start - reach - grey.left) as usize;
-        let across = Deal::new(span, step.unsigned_abs(), taps);
-        let FilterScratch { smooth, second, dealt } = scratch;
+        let span = columns.len() - 1 + taps;
+        let left = level.column(columns.start - reach);
+        let across: Vec<usize> = (0..taps).collect();
+        let FilterScratch { smooth, second } = scratch;
         smooth.resize(span * ROWS, 0.0);
         second.resize(if self.second.is_empty() { 0 } else { span * ROWS }, 0.0);
-        dealt.iter_mut().for_each(|dealt| dealt.resize(across.len(), 0.0));
         for (start, out) in rows.clone().step_by(ROWS).zip(out.chunks_mut(stride * ROWS)) {
             deadline.check()?;
             let rows = (rows.end - start).unsigned_abs().min(ROWS);
-            let down = grey.rows_from(step * start - reach, step.unsigned_abs() * (rows - 1) + taps);
+            let down = level.rows_from(start - reach, rows - 1 + taps);
             for block in (0..span).step_by(COLUMNS) {
                 let length = COLUMNS.min(span - block);
                 for i in 0..rows {
-                    let at = &down[i * step.unsigned_abs()..][..taps];
-                    let taps = Taps { data: &grey.values, at }.from(left + block);
+                    let taps = Taps { data: &level.values, at: &down[i..i + taps] }.from(left + block);
                     let place = i * span + block..i * span + block + length;
                     if self.second.is_empty() {
-                        kernels::convolve(&self.half_smooth, taps, &mut smooth[place]);
+                        kernels::convolve_fused(&self.half_smooth, taps, &mut smooth[place]);
                     } else {
                         let out = [&mut smooth[place.clone()], &mut second[place]];
                         kernels::convolve_both([&self.half_smooth, &self.half_second], taps, out);
@@ -295,12 +292,12 @@ impl Filter {
             }
             for (i, out) in out.chunks_mut(stride).take(rows).enumerate() {
                 let out = &mut out[..columns.len()];
-                let [dealt_smooth, dealt_second] = &mut *dealt;
-                let smooth = across.deal(&smooth[i * span..][..span], dealt_smooth);
+                let row = i * span..(i + 1) * span;
+                let smooth = Taps { data: &smooth[row.clone()], at: &across };
                 if self.second.is_empty() {
-                    kernels::convolve(&self.half_smooth, smooth, out);
+                    kernels::convolve_fused(&self.half_smooth, smooth, out);
                 } else {
-                    let second = across.deal(&second[i * span..][..span], dealt_second);
+                    let second = Taps { data: &second[row], at: &across };
                     kernels::convolve_sum([&self.half_second, &self.half_smooth], [smooth, second], out);
                 }
             }
@@ -309,11 +306,12 @@ impl Filter {
     }
 
     /// The value at one pixel, in double precision.
-    fn at(&self, grey: &Grey<'_>, row: usize, column: usize) -> f64 {
-        let radius = self.radius as isize;
-        let left = (column as isize - radius - grey.left) as usize;
-        let starts = grey.rows_from(row as isize - radius, self.smooth.len());
-        let part = |start: usize| &grey.values[start + left..][..self.smooth.len()];
+    fn at(&self, pyramid: &Pyramid<'_>, row: usize, column: usize) -> f64 {
+        let image = &pyramid.levels[0];
+        let radius = (self.smooth.len() / 2) as isize;
+        let left = image.column(column as isize - radius);
+        let starts = image.rows_from(row as isize - radius, self.smooth.len());
+        let part = |start: usize| &image.values[start + left..][..self.smooth.len()];
         let rows: Vec<&[f32]> = starts.into_iter().map(part).collect();
         if self.second.is_empty() {
             kernels::separable(&rows, [&self.smooth], [&self.smooth], &mut Default::default())
@@ -322,62 +320,6 @@ impl Filter {
             kernels::separable(&rows, [second, smooth], [smooth, second], &mut Default::default())
         }
     }
-}
-
-/// A row dealt out so that every `step`th value and those under the same tap of its neighbours lie side by side.
-struct Deal {
-    step: usize,
-    /// Values of each of the `step` parts.
-    part: usize,
-    /// Where the values under each tap start.
-    at: Vec<usize>,
-}
-
-impl Deal {
-    fn new(span: usize, step: usize, taps: usize) -> Self {
-        let part = span.div_ceil(step);
-        Self { step, part, at: (0..taps).map(|k| k % step * part + k / step).collect() }
-    }
-
-    fn len(&self) -> usize {
-        if self.step == 1 { 0 } else { self.part * self.step }
-    }
-
-    fn deal<'a>(&'a self, row: &'a [f32], dealt: &'a mut [f32]) -> Taps<'a> {
-        if self.step == 1 {
-            return Taps { data: row, at: &self.at };
-        }
-        match self.step {
-            2 => deal_by::<2>(row, dealt, self.part),
-            4 => deal_by::<4>(row, dealt, self.part),
-            _ => {
-                for (k, part) in dealt.chunks_exact_mut(self.part).enumerate() {
-                    for (to, from) in part.iter_mut().zip(row[k.min(row.len())..].iter().step_by(self.step)) {
-                        *to = *from;
-                    }
-                }
-            }
-        }
-        Taps { data: dealt, at: &self.at }
-    }
-}
-
-/// [`Deal::deal`] for a step that is known: `part` values each.
-fn deal_by<const STEP: usize>(row: &[f32], dealt: &mut [f32], part: usize) {
-    kernels::wide(
-        #[inline(always)]
-        || {
-            let (whole, rest) = row.as_chunks::<STEP>();
-            for (k, part) in dealt.chunks_exact_mut(part).enumerate().take(STEP) {
-                for (to, from) in part.iter_mut().zip(whole) {
-                    *to = from[k];
-                }
-                if let (Some(to), Some(from)) = (part.get_mut(whole.len()), rest.get(k)) {
-                    *to = *from;
-                }
-            }
-        },
-    );
 }
 
 #[derive(Default)]
@@ -391,69 +333,6 @@ struct Scratch {
 struct FilterScratch {
     smooth: Vec<f32>,
     second: Vec<f32>,
-    dealt: [Vec<f32>; 2],
-}
-
-/// The grey of a tile and of `margin` pixels around it: mirrored to the left and right of the window, and above and below
-/// it by looking the rows up.
-struct Grey<'a> {
-    window: Window<'a>,
-    margin: usize,
-    /// The window's rows that are held.
-    rows: Range<usize>,
-    /// The window's column of the first value of each row; may lie outside.
-    left: isize,
-    stride: usize,
-    values: Vec<f32>,
-}
-
-impl<'a> Grey<'a> {
-    fn new(window: Window<'a>, filters: &[Filter]) -> Self {
-        // One more for the ring around a tile.
-        let margin = 1 + filters.iter().map(Filter::reach).max().unwrap_or(0);
-        Self { window, margin, rows: 0..0, left: 0, stride: 0, values: Vec::new() }
-    }
-
-    fn load(&mut self, tile: &Tile) {
-        let held = tile.grown(self.margin, &self.window);
-        let left = tile.columns.start as isize - self.margin as isize;
-        let width = tile.columns.len() + 2 * self.margin;
-        // Rows a multiple of the cache's ways apart would evict each other.
-        let stride =
-            width.next_multiple_of(16) + if width.next_multiple_of(16).is_multiple_of(256) { 16 } else { 0 };
-        let same_columns = (left, stride) == (self.left, self.stride);
-        let kept = if same_columns && self.rows.contains(&held.rows.start) {
-            let kept = held.rows.start..self.rows.end.min(held.rows.end);
-            let from = (kept.start - self.rows.start) * stride;
-            self.values.copy_within(from..from + kept.len() * stride, 0);
-            kept.len()
-        } else {
-            0
-        };
-        self.values.resize(held.rows.len() * stride, 0.0);
-        (self.rows, self.left, self.stride) = (held.rows.clone(), left, stride);
-        let inside =
-            (held.columns.start as isize - left) as usize..(held.columns.end as isize - left) as usize;
-        for (row, values) in held.rows.zip(self.values.chunks_exact_mut(stride)).skip(kept) {
-            self.window.grey(row, held.columns.start, &mut values[inside.clone()]);
-            for i in (0..inside.start).chain(inside.end..width) {
-                let column = mirrored(left + i as isize, self.window.width);
-                values[i] = values[(column as isize - left) as usize];
-            }
-        }
-    }
-
-    /// Where in `values` so many rows start, from row `first` on, which may lie outside the window.
-    fn rows_from(&self, first: isize, count: usize) -> Vec<usize> {
-        let start = |row: isize| (mirrored(row, self.window.height) - self.rows.start) * self.stride;
-        (first..).take(count).map(start).collect()
-    }
-}
-
-/// The place inside 0 .. length that lies at `place` when what is inside is mirrored at both ends, again and again.
-fn mirrored(place: isize, length: usize) -> usize {
-    let within = place.rem_euclid(2 * length as isize) as usize;
-    within.min(2 * length - 1 - within)
 }
 
 #[cfg(test)]
@@ -488,7 +367,7 @@ mod tests {
                     }
                 }
                 println!("plane {layer}: {worst:.2e} of {:.0e}", stack.slack(layer));
-                assert!(worst <= f64::from(stack.slack(layer)), "plane {layer} is {worst:e} off");
+                assert!(2.0 * worst <= f64::from(stack.slack(layer)), "plane {layer} is {worst:e} off");
             }
         }
     }

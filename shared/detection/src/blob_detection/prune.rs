@@ -24,37 +24,109 @@ const MOST_PAIRS: usize = 1 << 24;
 /// For each disc whether it stays.
 pub(super) fn survivors(discs: &[Disc], overlap: f64, deadline: Deadline) -> Result<Vec<bool>, TimedOut> {
     let mut sigmas: Vec<f64> = discs.iter().map(|disc| disc.sigma).collect();
-    let greatest = sigmas.iter().copied().fold(0.0, f64::max);
-    let grid = Grid::new(discs, 2.0 * greatest * 2f64.sqrt());
-    let mut neighbours = 0;
-    let mut pairs = Vec::new();
-    grid.each_pair(discs, deadline, |i, j, distance| {
-        neighbours += 1;
-        if shared([discs[i].sigma, discs[j].sigma], distance) > overlap {
-            pairs.push((i, j));
-        }
-        neighbours < MOST_PAIRS
-    })?;
-    let mut decide = |i: usize, j: usize, distance: f64| {
-        if shared([sigmas[i], sigmas[j]], distance) > overlap {
-            let loser = if sigmas[i] > sigmas[j] { j } else { i };
-            sigmas[loser] = 0.0;
-        }
-    };
-    if neighbours < MOST_PAIRS {
-        let mask = table_mask(neighbours);
-        pairs.sort_unstable_by_key(|(i, j)| (tuple_hash([*i as u64, *j as u64]) & mask, *i, *j));
-        for (i, j) in pairs {
-            decide(i, j, distance(&discs[i], &discs[j]));
-        }
-    } else {
-        drop(pairs);
-        grid.each_pair(discs, deadline, |i, j, distance| {
-            decide(i, j, distance);
-            true
-        })?;
+    match overlapping(discs, overlap, MOST_PAIRS, deadline)? {
+        Some(pairs) => pairs.into_iter().for_each(|(i, j)| decide(discs, overlap, &mut sigmas, i, j)),
+        None => decide_in_order(discs, overlap, &mut sigmas, deadline)?,
     }
     Ok(sigmas.into_iter().map(|sigma| sigma > 0.0).collect())
+}
+
+/// Of two discs that overlap too much, sets σ of the one that goes to 0.
+fn decide(discs: &[Disc], overlap: f64, sigmas: &mut [f64], i: usize, j: usize) {
+    if shared([sigmas[i], sigmas[j]], distance(&discs[i], &discs[j])) > overlap {
+        let loser = if sigmas[i] > sigmas[j] { j } else { i };
+        sigmas[loser] = 0.0;
+    }
+}
+
+/// The pairs that overlap too much, in the order of the set; `None` where there are `most` pairs of neighbours or more.
+fn overlapping(
+    discs: &[Disc],
+    overlap: f64,
+    most: usize,
+    deadline: Deadline,
+) -> Result<Option<Vec<(usize, usize)>>, TimedOut> {
+    let reach = 2.0 * discs.iter().map(|disc| disc.sigma).fold(0.0, f64::max) * 2f64.sqrt();
+    let grid = Grid::new(discs, |_| true, reach);
+    let mut looks = Looks { left: Looks::MANY, deadline };
+    let (mut neighbours, mut pairs) = (0, Vec::new());
+    for (i, disc) in discs.iter().enumerate() {
+        for members in grid.around(disc, reach) {
+            looks.count(members.len())?;
+            for j in members.iter().map(|j| *j as usize).filter(|j| *j > i) {
+                let (dr, dc) = (disc.row - discs[j].row, disc.column - discs[j].column);
+                if dr * dr + dc * dc <= reach * reach {
+                    neighbours += 1;
+                    if shared([disc.sigma, discs[j].sigma], distance(disc, &discs[j])) > overlap {
+                        pairs.push((i, j));
+                    }
+                }
+            }
+            if neighbours >= most {
+                return Ok(None);
+            }
+        }
+    }
+    let mask = table_mask(neighbours);
+    pairs.sort_unstable_by_key(|(i, j)| (tuple_hash([*i as u64, *j as u64]) & mask, *i, *j));
+    Ok(Some(pairs))
+}
+
+/// Decides between all pairs in the order of their indices. Discs of each σ have a grid of their own, so that among many
+/// small ones a few large ones make nothing slow.
+fn decide_in_order(
+    discs: &[Disc],
+    overlap: f64,
+    sigmas: &mut [f64],
+    deadline: Deadline,
+) -> Result<(), TimedOut> {
+    let mut sizes = sigmas.to_vec();
+    sizes.sort_unstable_by(f64::total_cmp);
+    sizes.dedup();
+    let reach = |a: f64, b: f64| 2f64.sqrt() * (a + b);
+    let grid = |size: f64| (size, Grid::new(discs, |disc| disc.sigma == size, reach(size, size)));
+    let grids: Vec<(f64, Grid)> = sizes.into_iter().map(grid).collect();
+    let mut looks = Looks { left: Looks::MANY, deadline };
+    let mut near = Vec::new();
+    for (i, disc) in discs.iter().enumerate().filter(|(_, disc)| disc.sigma > 0.0) {
+        near.clear();
+        for (size, grid) in &grids {
+            for members in grid.around(disc, reach(disc.sigma, *size)) {
+                looks.count(members.len())?;
+                near.extend(members.iter().map(|j| *j as usize).filter(|j| *j > i && sigmas[*j] > 0.0));
+            }
+        }
+        near.sort_unstable();
+        for j in &near {
+            decide(discs, overlap, sigmas, i, *j);
+            if sigmas[i] == 0.0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When to look at the deadline.
+struct Looks {
+    left: usize,
+    deadline: Deadline,
+}
+
+impl Looks {
+    /// So many discs are looked at in some milliseconds.
+    const MANY: usize = 1 << 18;
+
+    fn count(&mut self, discs: usize) -> Result<(), TimedOut> {
+        match self.left.checked_sub(discs + 1) {
+            Some(left) => self.left = left,
+            None => {
+                self.left = Self::MANY;
+                self.deadline.check()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn distance(a: &Disc, b: &Disc) -> f64 {
@@ -84,9 +156,8 @@ fn shared([a, b]: [f64; 2], distance: f64) -> f64 {
     area / (PI * small * small)
 }
 
-/// Discs by cells at least as wide as the farthest neighbours may be apart.
+/// Some of the discs, by cells.
 struct Grid {
-    reach: f64,
     cell: f64,
     columns: usize,
     rows: usize,
@@ -97,66 +168,49 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(discs: &[Disc], reach: f64) -> Self {
+    /// Of those that `takes` says, in cells of at least that size.
+    fn new(discs: &[Disc], takes: impl Fn(&Disc) -> bool, cell: f64) -> Self {
         let end = |of: fn(&Disc) -> f64| discs.iter().map(of).fold(0.0, f64::max);
-        let cell = reach.max(16.0);
+        let cell = cell.max(16.0);
         let cells_along = |end: f64| (end / cell) as usize + 1;
         let (rows, columns) = (cells_along(end(|d| d.row)), cells_along(end(|d| d.column)));
-        let starts = vec![0; rows * columns + 1];
-        let mut grid = Self { reach, cell, columns, rows, starts, members: Vec::new() };
-        for disc in discs {
+        let mut grid = Self { cell, columns, rows, starts: vec![0; rows * columns + 1], members: Vec::new() };
+        let taken = || discs.iter().enumerate().filter(|(_, disc)| takes(disc));
+        for (_, disc) in taken() {
             let cell = grid.cell(disc);
-            grid.starts[cell.0 * columns + cell.1 + 1] += 1;
+            grid.starts[cell + 1] += 1;
         }
         for i in 1..grid.starts.len() {
             grid.starts[i] += grid.starts[i - 1];
         }
         let mut next = grid.starts.clone();
-        grid.members.resize(discs.len(), 0);
-        for (i, disc) in discs.iter().enumerate() {
-            let cell = grid.cell(disc);
-            let place = &mut next[cell.0 * columns + cell.1];
+        grid.members.resize(grid.starts[rows * columns] as usize, 0);
+        for (i, disc) in taken() {
+            let place = &mut next[grid.cell(disc)];
             grid.members[*place as usize] = i as u32;
             *place += 1;
         }
         grid
     }
 
-    fn cell(&self, disc: &Disc) -> (usize, usize) {
-        let along = |place: f64, cells: usize| ((place / self.cell) as usize).min(cells - 1);
-        (along(disc.row, self.rows), along(disc.column, self.columns))
+    /// The number of the last of so many cells that a place is in or beyond.
+    fn along(&self, place: f64, cells: usize) -> usize {
+        ((place / self.cell) as usize).min(cells - 1)
     }
 
-    /// Calls `each` with i < j and the distance for every two discs no farther apart than the reach, until it says that
-    /// this is enough.
-    fn each_pair(
-        &self,
-        discs: &[Disc],
-        deadline: Deadline,
-        mut each: impl FnMut(usize, usize, f64) -> bool,
-    ) -> Result<(), TimedOut> {
-        let most = self.reach * self.reach;
-        let mut steps = 0usize;
-        for (i, disc) in discs.iter().enumerate() {
-            let (row, column) = self.cell(disc);
-            for r in row.saturating_sub(1)..(row + 2).min(self.rows) {
-                let first = r * self.columns + column.saturating_sub(1);
-                let last = r * self.columns + (column + 2).min(self.columns);
-                let members = &self.members[self.starts[first] as usize..self.starts[last] as usize];
-                steps += members.len() + 1;
-                for j in members.iter().map(|j| *j as usize).filter(|j| *j > i) {
-                    let (dr, dc) = (disc.row - discs[j].row, disc.column - discs[j].column);
-                    if dr * dr + dc * dc <= most && !each(i, j, distance(disc, &discs[j])) {
-                        return Ok(());
-                    }
-                }
-            }
-            if steps > 1 << 18 {
-                steps = 0;
-                deadline.check()?;
-            }
-        }
-        Ok(())
+    fn cell(&self, disc: &Disc) -> usize {
+        self.along(disc.row, self.rows) * self.columns + self.along(disc.column, self.columns)
+    }
+
+    /// All members no farther from a disc than that, and some that are, row by row of cells.
+    fn around(&self, disc: &Disc, reach: f64) -> impl Iterator<Item = &[u32]> {
+        let span = |place: f64, cells| self.along(place - reach, cells)..=self.along(place + reach, cells);
+        let columns = span(disc.column, self.columns);
+        span(disc.row, self.rows).map(move |row| {
+            let [first, last] =
+                [*columns.start(), *columns.end() + 1].map(|column| row * self.columns + column);
+            &self.members[self.starts[first] as usize..self.starts[last] as usize]
+        })
     }
 }
 
@@ -189,6 +243,47 @@ fn table_mask(items: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Discs of three sizes in a crowd, in descending order of nothing in particular.
+    fn crowd() -> Vec<Disc> {
+        let mix = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24);
+        let sigma = |i: u32| [3.0, 4.5, 40.0][if i.is_multiple_of(50) { 2 } else { i as usize % 2 }];
+        let disc = |i| Disc { row: 900.0 * mix(2 * i), column: 700.0 * mix(2 * i + 1), sigma: sigma(i) };
+        (0..3000).map(disc).collect()
+    }
+
+    #[test]
+    fn every_pair_that_overlaps_is_found() {
+        let discs = crowd();
+        let found = overlapping(&discs, 0.3, usize::MAX, Deadline::none()).expect("no deadline");
+        let mut found = found.expect("no limit");
+        found.sort_unstable();
+        let mut expected = Vec::new();
+        for i in 0..discs.len() {
+            for j in i + 1..discs.len() {
+                if shared([discs[i].sigma, discs[j].sigma], distance(&discs[i], &discs[j])) > 0.3 {
+                    expected.push((i, j));
+                }
+            }
+        }
+        assert!(found.len() > 1000);
+        assert_eq!(found, expected);
+        assert_eq!(overlapping(&discs, 0.3, 1000, Deadline::none()).expect("no deadline"), None);
+    }
+
+    #[test]
+    fn too_many_pairs_are_decided_in_the_order_of_their_indices() {
+        let discs = crowd();
+        let sigmas: Vec<f64> = discs.iter().map(|disc| disc.sigma).collect();
+        let (mut expected, mut is) = (sigmas.clone(), sigmas);
+        for i in 0..discs.len() {
+            for j in i + 1..discs.len() {
+                decide(&discs, 0.3, &mut expected, i, j);
+            }
+        }
+        decide_in_order(&discs, 0.3, &mut is, Deadline::none()).expect("no deadline");
+        assert_eq!(is, expected);
+    }
 
     /// What Python 3.11 says: `hash((i, j))`, and by `sys.getsizeof` the slots of a set to which n items were added.
     #[test]

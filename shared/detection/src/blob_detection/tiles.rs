@@ -57,7 +57,7 @@ pub(super) trait Stack {
     /// The value of plane `layer` where the whole image is white: inverting the image takes a value v to this minus v.
     fn white(&self, layer: usize) -> f64;
 
-    /// How far the values of plane `layer` may be off.
+    /// How far two values of plane `layer` may be off against each other.
     fn slack(&self, layer: usize) -> f32;
 
     /// The value of plane `layer` at a pixel of the tile to double precision, and what it cost, in additions.
@@ -111,7 +111,9 @@ pub(super) fn search(
                 }
                 let Some(middle) = layer.checked_sub(1) else { continue };
                 let sides = (middle > 0, layer < stack.len());
-                let slack = stack.slack(middle);
+                // A plane that is known well may have a neighbour that is not.
+                let beside = middle.saturating_sub(1)..(middle + 2).min(stack.len());
+                let slack = beside.map(|layer| stack.slack(layer)).fold(0.0, f32::max);
                 if let Some(bright) = bright {
                     planes.harvest(sides, bright.floor(), slack, |maximum| {
                         let value = |layer, row, column| stack.exact(layer, row, column);

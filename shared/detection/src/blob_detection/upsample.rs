@@ -17,6 +17,9 @@ const WEIGHTS: [f32; 6] =
     [0.617_779_9, -0.161_390_24, 0.058_338_565, -0.018_413_294, 0.004_191_598, -0.000_506_539_53];
 const REACH: isize = WEIGHTS.len() as isize;
 
+/// Columns of a vertical pass: what is in use stays in the first-level cache.
+const COLUMNS: usize = 384;
+
 /// The points of a grid that those in `range` of the grid twice as fine are made from. Point i of a grid is point 2 · i
 /// of the finer one.
 pub(super) fn coarser(range: &Range<isize>) -> Range<isize> {
@@ -54,15 +57,19 @@ pub(super) fn double(
         double_row(from, grid.columns.start, to, columns.start, &mut scratch.between);
     }
     let mut at = [0; 2 * WEIGHTS.len()];
-    for (row, out) in rows.clone().zip(out.chunks_mut(stride)) {
-        let below = (row.div_euclid(2) - grid.rows.start) as usize;
-        if row.rem_euclid(2) == 0 {
-            out[..n].copy_from_slice(&scratch.wide[below * n..][..n]);
-        } else {
-            for (k, at) in at.iter_mut().enumerate() {
-                *at = (below + 1 + k - WEIGHTS.len()) * n;
+    for start in (0..n).step_by(COLUMNS) {
+        let end = (start + COLUMNS).min(n);
+        for (row, out) in rows.clone().zip(out.chunks_mut(stride)) {
+            let (below, out) = ((row.div_euclid(2) - grid.rows.start) as usize, &mut out[start..end]);
+            if row.rem_euclid(2) == 0 {
+                out.copy_from_slice(&scratch.wide[below * n..][start..end]);
+            } else {
+                for (k, at) in at.iter_mut().enumerate() {
+                    *at = (below + 1 + k - WEIGHTS.len()) * n;
+                }
+                let taps = Taps { data: &scratch.wide, at: &at };
+                kernels::midpoints(&WEIGHTS, taps.from(start), out);
             }
-            kernels::midpoints(&WEIGHTS, Taps { data: &scratch.wide, at: &at }, &mut out[..n]);
         }
     }
 }
@@ -88,12 +95,10 @@ fn double_row(from: &[f32], from_start: isize, to: &mut [f32], to_start: isize, 
         i = 1;
     }
     let on = &from[below + i..];
-    let (two, last) = to.as_chunks_mut::<2>();
-    for ((pair, on), between) in two.iter_mut().zip(on).zip(&between[i..]) {
-        *pair = [*on, *between];
-    }
-    if let [last] = last {
-        *last = on[two.len()];
+    kernels::merge(on, &between[i..], to);
+    let middle = to.len() / 2;
+    if let (1, Some(last)) = (to.len() % 2, to.last_mut()) {
+        *last = on[middle];
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     opening::{Grid, Octagon},
     stains::{Quantity, Reduced},
 };
-use crate::kernels::{self, Taps, larger, wide};
+use crate::kernels::{self, Taps, larger, mirrored, wide};
 
 /// How much a surface may be hollow and still be nucleus, as a part of its height.
 const FLATNESS: f32 = 0.05;
@@ -289,10 +289,4 @@ fn mark_row(
             }
         },
     );
-}
-
-/// The place inside 0 .. length that lies at `place` when what is inside is mirrored at both ends, again and again.
-fn mirrored(place: isize, length: usize) -> usize {
-    let within = place.rem_euclid(2 * length as isize) as usize;
-    within.min(2 * length - 1 - within)
 }

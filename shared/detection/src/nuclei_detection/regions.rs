@@ -18,6 +18,12 @@ impl Run {
         let row = self.row as usize * width;
         row + self.start as usize..row + self.end as usize
     }
+
+    /// Whether it touches the border of a plane of that width, whose last row has that number.
+    pub(super) fn is_at_border(&self, width: usize, last_row: usize) -> bool {
+        let row = self.row as usize;
+        row == 0 || row == last_row || self.start == 0 || self.end as usize == width
+    }
 }
 
 /// The components, in reading order of their first pixels; each is its runs in reading order.
@@ -105,10 +111,8 @@ pub(super) fn fill_holes(
     area: usize,
     deadline: Deadline,
 ) -> Result<(), TimedOut> {
-    let height = mask.len() / width;
-    let at_border = |run: &Run| {
-        run.row == 0 || run.row as usize + 1 == height || run.start == 0 || run.end as usize == width
-    };
+    let last_row = mask.len() / width - 1;
+    let at_border = |run: &Run| run.is_at_border(width, last_row);
     for hole in Components::of(mask, width, 0, true, deadline)?.iter() {
         if pixels(hole) < area && !hole.iter().any(at_border) {
             hole.iter().for_each(|run| mask[run.places(width)].fill(1));

@@ -26,6 +26,8 @@ pub(super) struct Labels {
     summits: Vec<u32>,
     /// Whether to split at all.
     split: bool,
+    /// Whether the component that is flooded touches the border.
+    at_border: bool,
     pixels: Vec<u32>,
     starts: Vec<u32>,
     /// Pixels and the labels that they get next.
@@ -54,6 +56,7 @@ impl Labels {
             parents: vec![0],
             summits: vec![0],
             split,
+            at_border: true,
             pixels: Vec::new(),
             starts: Vec::new(),
             wave: Vec::new(),
@@ -64,6 +67,8 @@ impl Labels {
     /// Labels the pixels of a component, with some of the labels that it gives back: no other component has those.
     pub(super) fn flood(&mut self, component: &[Run]) -> Range<u32> {
         let first = self.parents.len() as u32;
+        let last_row = self.labels.len() / self.width - 1;
+        self.at_border = component.iter().any(|run| run.is_at_border(self.width, last_row));
         self.sort_pixels(component);
         let (pixels, ends) = (std::mem::take(&mut self.pixels), std::mem::take(&mut self.starts));
         let mut start = 0;
@@ -161,6 +166,9 @@ impl Labels {
 
     /// The places beside one. Beyond the border there is none: the place itself stands for it.
     fn beside(&self, at: usize) -> [usize; 4] {
+        if !self.at_border {
+            return [at - 1, at + 1, at - self.width, at + self.width];
+        }
         let (column, end) = (at % self.width, self.labels.len());
         [
             if column > 0 { at - 1 } else { at },
