@@ -1,7 +1,7 @@
 //! Row kernels that detectors are built from. They work on slices of `f32`, allocate nothing, and are written so that
 //! the compiler turns them into vector code on every target. [`wide`] compiles them once for each level of vector
 //! instructions that a processor may have; the results are the same to the last bit, as additions keep their order and
-//! are not fused with multiplications, but where a kernel says so.
+//! are fused with multiplications on every processor or on none.
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
@@ -9,15 +9,6 @@ use fearless_simd::{Level, Simd as _, dispatch};
 #[inline(always)]
 pub(crate) fn wide<T>(kernel: impl FnOnce() -> T) -> T {
     dispatch!(Level::new(), level => level.vectorize(kernel))
-}
-
-/// Whether the processor multiplies and adds in one step.
-fn fuses() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let fuses = Level::new().as_avx2().is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    let fuses = cfg!(target_arch = "aarch64");
-    fuses
 }
 
 /// How many values a kernel keeps in registers at a time.
@@ -118,13 +109,10 @@ pub(crate) fn convolve(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
     convolve_as::<false>(half, taps, out);
 }
 
-/// [`convolve`], with last bits that depend on the processor.
+/// [`convolve`] with each product added before it is rounded: faster where the processor does so in one step, as those of Lambda do, and
+/// with the same result where it does not.
 pub(crate) fn convolve_fused(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
-    if fuses() {
-        convolve_as::<true>(half, taps, out);
-    } else {
-        convolve_as::<false>(half, taps, out);
-    }
+    convolve_as::<true>(half, taps, out);
 }
 
 fn convolve_as<const FUSED: bool>(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
@@ -141,26 +129,18 @@ fn convolve_as<const FUSED: bool>(half: &[f32], taps: Taps<'_>, out: &mut [f32])
 }
 
 /// [`convolve_fused`] with two kernels of one size at once.
-pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, out: [&mut [f32]; 2]) {
-    if fuses() {
-        convolve_both_as::<true>(halves, taps, out);
-    } else {
-        convolve_both_as::<false>(halves, taps, out);
-    }
-}
-
-fn convolve_both_as<const FUSED: bool>(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [f32]; 2]) {
+pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [f32]; 2]) {
     wide(
         #[inline(always)]
         || {
             in_blocks!(
                 a.len().min(b.len()),
                 |at| {
-                    let sums = fold::<LANES, 2, FUSED>(halves, taps, at);
+                    let sums = fold::<LANES, 2, true>(halves, taps, at);
                     a[at..at + LANES].copy_from_slice(&sums[0]);
                     b[at..at + LANES].copy_from_slice(&sums[1]);
                 },
-                |at| [[a[at]], [b[at]]] = fold::<1, 2, FUSED>(halves, taps, at)
+                |at| [[a[at]], [b[at]]] = fold::<1, 2, true>(halves, taps, at)
             );
         },
     );
@@ -168,30 +148,22 @@ fn convolve_both_as<const FUSED: bool>(halves: [&[f32]; 2], taps: Taps<'_>, [a, 
 
 /// The sum of two convolutions as [`convolve_fused`] makes them.
 pub(crate) fn convolve_sum(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [f32]) {
-    if fuses() {
-        convolve_sum_as::<true>(halves, taps, out);
-    } else {
-        convolve_sum_as::<false>(halves, taps, out);
-    }
-}
-
-fn convolve_sum_as<const FUSED: bool>(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [f32]) {
     wide(
         #[inline(always)]
         || {
             in_blocks!(
                 out.len(),
                 |at| {
-                    let [a] = fold::<LANES, 1, FUSED>([halves[0]], taps[0], at);
-                    let [b] = fold::<LANES, 1, FUSED>([halves[1]], taps[1], at);
+                    let [a] = fold::<LANES, 1, true>([halves[0]], taps[0], at);
+                    let [b] = fold::<LANES, 1, true>([halves[1]], taps[1], at);
                     let out = &mut out[at..at + LANES];
                     for i in 0..LANES {
                         out[i] = a[i] + b[i];
                     }
                 },
                 |at| {
-                    let [[a]] = fold::<1, 1, FUSED>([halves[0]], taps[0], at);
-                    let [[b]] = fold::<1, 1, FUSED>([halves[1]], taps[1], at);
+                    let [[a]] = fold::<1, 1, true>([halves[0]], taps[0], at);
+                    let [[b]] = fold::<1, 1, true>([halves[1]], taps[1], at);
                     out[at] = a + b;
                 }
             );

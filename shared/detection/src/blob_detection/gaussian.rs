@@ -8,8 +8,8 @@
 //! fourth, and so on, and brought to the image's resolution by `upsample`. Such a grid is filtered from an image of its own
 //! resolution (`pyramid`) with a kernel that, together with what made that image, is nearest to scipy's. The error is some
 //! 10⁻⁵: the kernels' cut leaves a trace of finer detail (10⁻⁴ only in noise of black and white pixels). So that
-//! no candidate and no place in their order hangs on that, nor on a processor's rounding, candidates are then looked at in
-//! double precision, and so are neighbours that are as high but for it.
+//! no candidate and no place in their order hangs on that, candidates are then looked at in double precision, and so are
+//! neighbours that are as high but for it.
 
 use std::ops::Range;
 

@@ -70,7 +70,7 @@ impl Canvas {
         let rows = pixels.chunks(area.width.max(1) as usize).take(area.height as usize);
         for (y, from) in rows.enumerate() {
             for (under, &above) in self.row(area, y).iter_mut().zip(from) {
-                *under = if blend { over(above, *under) } else { above };
+                *under = if blend { laid_over(above, *under) } else { above };
             }
         }
     }
@@ -113,7 +113,7 @@ impl Canvas {
 }
 
 /// One pixel over another; on nothing it is as it was, clear ones too.
-fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
+fn laid_over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
     if above[3] == u8::MAX || below[3] == 0 { above } else { canvas::over(above, below) }
 }
 
@@ -144,22 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn half_over_half_is_three_quarters() {
-        assert_eq!(over([200, 0, 0, 128], [0, 200, 0, 128]), [134, 66, 0, 192]);
-        assert_eq!(over([1, 2, 3, 255], [9; 4]), [1, 2, 3, 255]);
-        assert_eq!(over([1, 2, 3, 0], [9; 4]), [9; 4]);
-        assert_eq!(over([1, 2, 3, 4], [9, 9, 9, 0]), [1, 2, 3, 4]);
-        assert_eq!(over([100, 100, 100, 1], [100, 100, 100, 254])[..3], [100; 3]);
-    }
-
-    #[test]
     fn pixels_are_composited_with_straight_alpha() {
-        let half = [20, 90, 200, 128];
-        assert_eq!(over(half, [0; 4]), half);
-        assert_eq!(over([9, 9, 9, 0], half), half);
-        assert_eq!(over([1, 2, 3, 255], half), [1, 2, 3, 255]);
-        assert_eq!(over(half, [255, 255, 255, 255]), [137, 172, 227, 255]);
-        assert_eq!(over([9, 9, 9, 0], [0; 4]), [9, 9, 9, 0]);
+        for (above, below, expected) in [
+            ([200, 0, 0, 128], [0, 200, 0, 128], [134, 66, 0, 192]),
+            ([20, 90, 200, 128], [255; 4], [137, 172, 227, 255]),
+            ([1, 2, 3, 255], [9; 4], [1, 2, 3, 255]),
+            ([1, 2, 3, 0], [9; 4], [9; 4]),
+            // What lies on nothing keeps its colour, even where it is not seen.
+            ([1, 2, 3, 4], [9, 9, 9, 0], [1, 2, 3, 4]),
+            ([9, 9, 9, 0], [0; 4], [9, 9, 9, 0]),
+        ] {
+            assert_eq!(laid_over(above, below), expected);
+        }
+        assert_eq!(laid_over([100, 100, 100, 1], [100, 100, 100, 254])[..3], [100; 3]);
     }
 
     #[test]

@@ -58,9 +58,10 @@ pub(super) fn decode(
         (frames::first(&file, header.stored, limits, deadline)?, true)
     } else {
         let picture = still(&file, header).ok_or_else(corrupt)?;
-        let rgba = match picture.lossless {
-            true => lossless::pixels(&picture, limits, deadline)?,
-            false => pixels(&picture, limits, deadline)?.0,
+        let rgba = if picture.lossless {
+            lossless::pixels(&picture, limits, deadline)?
+        } else {
+            pixels(&picture, limits, deadline)?.0
         };
         (rgba, picture.has_alpha)
     };

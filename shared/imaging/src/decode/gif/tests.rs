@@ -201,6 +201,66 @@ fn a_profile_is_found_whole() {
     assert_eq!(profile(&screen(1, 1, true)), None);
 }
 
+/// Codes that are mostly such as there are by then, and what they stand for (Graphics Interchange Format 89a, appendix F), with a
+/// dictionary that holds every string.
+fn codes(size: u8, choices: &[(u8, u16)], pixels: usize) -> (Vec<u8>, Vec<u8>) {
+    let (clear, end) = (1_usize << size, (1_usize << size) + 1);
+    let start = || -> Vec<Option<Vec<u8>>> {
+        let literals = (0..clear).map(|code| u8::try_from(code).ok().map(|byte| vec![byte]));
+        literals.chain([None, None]).collect()
+    };
+    let (mut strings, mut last): (_, Option<Vec<u8>>) = (start(), None);
+    let (mut width, mut bits, mut out, mut ended) = (u32::from(size) + 1, Vec::new(), Vec::new(), false);
+    for &(choice, any) in choices {
+        let next = strings.len();
+        let code = match choice {
+            0 => next,
+            1 => next - 1,
+            2 if any % 16 == 0 => clear,
+            3 if any % 64 == 0 => usize::from(any) % (1 << width),
+            _ => usize::from(any) % next,
+        };
+        let code = code.min((1 << width) - 1);
+        bits.extend((0..width).map(|bit| code >> bit & 1 == 1));
+        if ended || out.len() >= pixels {
+            continue;
+        }
+        if code == clear {
+            (strings, last, width) = (start(), None, u32::from(size) + 1);
+            continue;
+        }
+        let known = strings.get(code).cloned();
+        let text = match (known, &last) {
+            (Some(Some(text)), _) => text,
+            (None, Some(last)) if code == next && next < 4096 => [&last[..], &last[..1]].concat(),
+            _ => {
+                ended = true;
+                continue;
+            }
+        };
+        if code == end {
+            ended = true;
+            continue;
+        }
+        if let Some(last) = last
+            && next < 4096
+        {
+            strings.push(Some([&last[..], &text[..1]].concat()));
+            if strings.len() == 1 << width && width < 12 {
+                width += 1;
+            }
+        }
+        out.extend(&text);
+        last = Some(text);
+    }
+    out.truncate(pixels);
+    bits.extend((0..width).map(|bit| end >> bit & 1 == 1));
+    let bytes: Vec<u8> =
+        bits.chunks(8).map(|bits| (0..).zip(bits).map(|(at, &bit)| u8::from(bit) << at).sum()).collect();
+    let pieces = bytes.chunks(255).flat_map(|piece| [&[piece.len() as u8], piece].concat());
+    (pieces.chain([0]).collect(), out)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -220,6 +280,21 @@ proptest! {
         let pieces = blocks::SubBlocks::new(&chain);
         let read = lzw.decode(pieces, size, pixels.len(), Deadline::none()).expect("no deadline");
         prop_assert!(read == pixels);
+    }
+
+    #[test]
+    fn any_codes_are_read_as_the_specification_says(
+        pictures in prop::collection::vec(
+            (1..12_u8, prop::collection::vec((0..10_u8, any::<u16>()), 1..700), 1..9_usize, 1..20_000_usize), 1..4,
+        ),
+    ) {
+        // One decoder for all, so that what one picture leaves must not show in the next.
+        let mut lzw = Lzw::new();
+        for (size, choices, repeat, pixels) in pictures {
+            let (chain, expected) = codes(size, &choices.repeat(repeat), pixels);
+            let read = lzw.decode(blocks::SubBlocks::new(&chain), size, pixels, Deadline::none());
+            prop_assert!(read.expect("no deadline") == expected);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use fdeflate::Decompressor;
 
-use super::chunks::Chunks;
+use super::{chunks::Chunks, unfilter::ROWS};
 use crate::{Deadline, TimedOut};
 
 /// How far back deflate looks.
@@ -35,9 +35,9 @@ pub(super) struct Inflate<'a> {
 }
 
 impl<'a> Inflate<'a> {
-    /// Bytes of the window for lines of that length: one can ask for four at once.
+    /// Bytes of the window for lines of that length: one can ask for as many at once as are unfiltered together.
     pub(super) fn window_bytes(line: usize, whole: u64) -> usize {
-        let lines = line.saturating_mul(4).max(BATCH);
+        let lines = line.saturating_mul(ROWS).max(BATCH);
         HISTORY + usize::try_from(whole).map_or(lines, |whole| whole.min(lines))
     }
 
@@ -64,7 +64,7 @@ impl<'a> Inflate<'a> {
         self.read = (self.read + bytes).min(self.filled);
     }
 
-    /// Makes that many bytes (at most four lines) ready to be read; false where the data ends before.
+    /// Makes that many bytes (at most [`ROWS`] lines) ready to be read; false where the data ends before.
     pub(super) fn ensure(&mut self, wanted: usize) -> Result<bool, TimedOut> {
         while self.filled - self.read < wanted {
             if self.over {

@@ -41,7 +41,7 @@ pub(crate) struct Rows<'a> {
     passes: Vec<Pass>,
     inflate: Inflate<'a>,
     /// The row last given, the next ones as far as they are ready, and room.
-    lines: [Vec<u8>; 1 + ROWS],
+    lines: Vec<Vec<u8>>,
     ready: usize,
     pass: usize,
     row: u32,
@@ -59,12 +59,13 @@ impl<'a> Rows<'a> {
         let line = shape.row_bytes(shape.width);
         let whole = (line as u64 + 1).saturating_mul(u64::from(shape.height) * 2);
         let window = Inflate::window_bytes(line + 1, whole);
-        limits.check_memory((line as u64).saturating_mul(1 + ROWS as u64).saturating_add(window as u64))?;
+        let lines = 1 + ROWS.min(shape.height as usize);
+        limits.check_memory((line as u64).saturating_mul(lines as u64).saturating_add(window as u64))?;
         Ok(Self {
             shape,
             passes: passes(&shape),
             inflate: Inflate::new(file, line + 1, whole, deadline),
-            lines: std::array::from_fn(|_| vec![0; line]),
+            lines: vec![vec![0; line]; lines],
             ready: 0,
             pass: 0,
             row: 0,
@@ -114,20 +115,25 @@ impl<'a> Rows<'a> {
         {
             count += 1;
         }
-        let [above, a, b, c, d] = self.lines.each_mut().map(|line| &mut line[..bytes]);
         let size = (self.shape.bits() / 8).max(1);
         let unread = self.inflate.unread();
         let raw = |row: usize| &unread[row * line + 1..][..bytes];
+        let mut lines = self.lines.iter_mut().map(|line| &mut line[..bytes]);
+        let above = lines.next().unwrap_or_default();
+        let mut out = || lines.next().unwrap_or_default();
         match count {
             0 => {
-                if !unfilter::one(unread[0], size, above, raw(0), a) {
+                if !unfilter::one(unread[0], size, above, raw(0), out()) {
                     return Ok(0);
                 }
             }
-            1 => unfilter::by_paeth(size, above, [raw(0)], [a]),
-            2 => unfilter::by_paeth(size, above, [raw(0), raw(1)], [a, b]),
-            3 => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2)], [a, b, c]),
-            _ => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2), raw(3)], [a, b, c, d]),
+            1 => unfilter::by_paeth(size, above, [raw(0)], [out()]),
+            2 => unfilter::by_paeth(size, above, [raw(0), raw(1)], [out(), out()]),
+            3 => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2)], [out(), out(), out()]),
+            _ => {
+                let rows = [out(), out(), out(), out()];
+                unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2), raw(3)], rows);
+            }
         }
         let read = count.max(1);
         self.inflate.consume(read * line);
@@ -168,4 +174,75 @@ fn passes(shape: &Shape) -> Vec<Pass> {
         if pass.width == 0 { Pass { height: 0, ..pass } } else { pass }
     });
     passes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::chunks::Colour, *};
+
+    /// A PNG of one kind of row after another, with what its rows are in the order of the file.
+    fn file(shape: Shape, filters: &[u8], noise: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let (mut data, mut rows) = (Vec::new(), Vec::new());
+        let (mut filters, mut noise) = (filters.iter().cycle(), noise.iter().cycle());
+        for pass in passes(&shape) {
+            let bytes = shape.row_bytes(pass.width);
+            let mut above = vec![0; bytes];
+            for _ in 0..pass.height {
+                let filter = *filters.next().expect("a filter");
+                let raw: Vec<u8> = noise.by_ref().take(bytes).copied().collect();
+                let mut row = vec![0; bytes];
+                unfilter::one(filter, (shape.bits() / 8).max(1), &above, &raw, &mut row);
+                data.push(filter);
+                data.extend(&raw);
+                above.clone_from(&row);
+                rows.push(row);
+            }
+        }
+        let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+        for (kind, data) in [(b"IDAT", fdeflate::compress_to_vec(&data)), (b"IEND", Vec::new())] {
+            file.extend((data.len() as u32).to_be_bytes());
+            file.extend(kind);
+            file.extend(data);
+            file.extend([0; 4]);
+        }
+        (file, rows)
+    }
+
+    fn read(file: &[u8], shape: Shape) -> Vec<Vec<u8>> {
+        let mut rows = Rows::new(file, shape, &Limits::default(), Deadline::none()).expect("within limits");
+        let mut read = Vec::new();
+        while let Some(row) = rows.next().expect("no deadline") {
+            read.push(row.data.to_vec());
+        }
+        read
+    }
+
+    const KINDS: [(Colour, u8); 5] =
+        [(Colour::Grey, 1), (Colour::Grey, 8), (Colour::GreyAlpha, 8), (Colour::Rgb, 8), (Colour::Rgba, 16)];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rows_read_together_are_those_read_one_by_one(
+            size in (1..40_u32, 1..14_u32), kind in prop::sample::select(KINDS.to_vec()), interlaced in any::<bool>(),
+            filters in prop::collection::vec(prop::sample::select(vec![0_u8, 1, 2, 3, 4, 4, 4, 4, 4]), 1..20),
+            noise in prop::collection::vec(any::<u8>(), 1..500), kept in 0.0..1.0_f64,
+        ) {
+            let shape = Shape { width: size.0, height: size.1, colour: kind.0, depth: kind.1, interlaced };
+            let (file, rows) = file(shape, &filters, &noise);
+            prop_assert_eq!(&read(&file, shape), &rows);
+            let cut = read(&file[..(file.len() as f64 * kept) as usize], shape);
+            prop_assert_eq!(&cut[..], &rows[..cut.len()]);
+        }
+    }
+
+    #[test]
+    fn lines_longer_than_what_is_inflated_at_once_are_read() {
+        let shape = Shape { width: 12_000, height: 9, colour: Colour::Rgba, depth: 8, interlaced: false };
+        let (file, rows) = file(shape, &[PAETH], &[7, 1, 0, 0, 250, 3, 0]);
+        assert!(read(&file, shape) == rows);
+    }
 }

@@ -252,6 +252,9 @@ mod tests {
             let mut four: [Vec<u8>; 4] = std::array::from_fn(|_| vec![0; length]);
             by_paeth(size, above, raw, four.each_mut().map(Vec::as_mut_slice));
             prop_assert_eq!(&four[..], &expected[..]);
+            let mut two: [Vec<u8>; 2] = std::array::from_fn(|_| vec![0; length]);
+            by_paeth(size, above, [raw[0], raw[1]], two.each_mut().map(Vec::as_mut_slice));
+            prop_assert_eq!(&two[..], &expected[..2]);
             let [first, rest @ ..] = raw;
             let mut one = [vec![0; length]];
             by_paeth(size, above, [first], one.each_mut().map(Vec::as_mut_slice));

@@ -18,7 +18,7 @@
 //! Memory is counted before it is taken ([`Memory`]). What goes with blocks (which group of codes, which predictor, how colours are
 //! correlated) is kept in 2, 1 and 3 bytes a block, which is 16 pixels at the least; groups of codes that no block has are not
 //! kept, and a code takes as much as the longest of its words asks for ([`tables`]).
-//!
+
 mod bits;
 mod codes;
 mod pixels;
@@ -167,7 +167,10 @@ impl<'a> Rows<'a> {
         }
         match self.pixels.row(&mut self.bits, &mut self.line[..self.stored]) {
             Ok(()) => {}
-            Err(Fault::Data) => return Ok(None),
+            Err(Fault::Data) => {
+                self.height = self.row;
+                return Ok(None);
+            }
             Err(Fault::Refused(error)) => return Err(error),
         }
         let mut width = self.stored;

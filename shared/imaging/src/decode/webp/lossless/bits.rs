@@ -93,6 +93,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn bits_come_in_order_and_then_zeros(
             data in prop::collection::vec(any::<u8>(), 0..40),

@@ -74,7 +74,7 @@ fn encoded(rgba: &[u8], size: (u32, u32)) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_libwebp_encodes_is_read_as_libwebp_reads_it(
