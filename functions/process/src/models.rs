@@ -7,7 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use detection::{Model, ModelError, ModelSource};
+use detection::{DetectError, Model, ModelSource};
+use imaging::Deadline;
 use jobs::{
     error::{Failure, PortError},
     key::ModelKey,
@@ -116,8 +117,8 @@ impl Models {
     /// The model, made ready if it is not: that takes processor time, so it is not for an asynchronous thread.
     ///
     /// # Errors
-    /// [`ModelError`].
-    pub(crate) fn ready(&self, pending: Pending) -> Result<Model, ModelError> {
+    /// Those of [`Model::load`].
+    pub(crate) fn ready(&self, pending: Pending, deadline: Deadline) -> Result<Model, DetectError> {
         let (key, [(model_tag, model), (description_tag, description)]) = match pending {
             Pending::Ready(model) => return Ok(*model),
             Pending::Files { key, files } => (key, files),
@@ -130,7 +131,7 @@ impl Models {
         let source =
             ModelSource { key, sha256: sha256_hex(&model), description_sha256: sha256_hex(&description) };
         let bytes = model.len() as u64;
-        let model = Model::load(source, &model, &description)?;
+        let model = Model::load(source, &model, &description, deadline)?;
         self.keep(Ready { model: model.clone(), etags, bytes });
         Ok(model)
     }
