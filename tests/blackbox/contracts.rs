@@ -1,6 +1,6 @@
 //! The real ports keep the contracts that the in-memory ones keep.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
 use aws::{API_PATIENCE, Clients, Queues};
 use jobs::{
@@ -15,7 +15,7 @@ use jobs::{
 use testing::contract;
 use time::OffsetDateTime;
 
-use crate::support::{Api, put_model, sqs, variable};
+use crate::support::{Api, delete_model, put_model, sqs, variable};
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
@@ -42,8 +42,15 @@ async fn the_bucket_keeps_objects_until_their_job_is_removed() {
 #[ignore = "needs a deployed stack"]
 async fn the_bucket_of_models_reads_what_has_changed() {
     let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("MODELS_BUCKET"));
-    let put = async |key: String, body| put_model(&key, body).await;
+    let keys = Mutex::new(BTreeSet::new());
+    let put = async |key: String, body| {
+        put_model(&key, body).await;
+        keys.lock().unwrap().insert(key);
+    };
     contract::models_are_read_when_they_have_changed(&bucket, put).await;
+    for key in keys.into_inner().unwrap() {
+        delete_model(&key).await;
+    }
 }
 
 #[tokio::test]

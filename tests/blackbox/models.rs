@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, id, json as read, problem, put_model};
+use crate::support::{Api, delete_model, id, json as read, problem, put_model};
 
 /// A file of `tests/references/onnx`.
 fn file(name: &str) -> Vec<u8> {
@@ -63,6 +63,9 @@ async fn a_model_of_ones_own_finds_what_it_is_made_to_find() {
     let job = api.ended(&api.submit(&query, file("few.png")).await).await;
     let result = read(api.follow(&job["results"]["onnx_detection"]["url"]).send().await.unwrap()).await;
     assert_eq!(result["detections"][0]["class"], "box");
+    for name in ["yolov8.onnx", "yolov8.json"] {
+        delete_model(&key(name)).await;
+    }
 }
 
 #[tokio::test]
@@ -92,4 +95,7 @@ async fn what_is_wrong_with_a_model_is_said() {
     problem(submit(json!("onnx_detection")).await, 400, "missing_parameter").await;
     let outside = json!({"name": "onnx_detection", "parameters": {"model": "../cat.onnx"}});
     problem(submit(outside).await, 400, "invalid_parameter").await;
+    for name in ["broken.onnx", "broken.json", "lonely.onnx", "vague.onnx", "vague.json"] {
+        delete_model(&key(name)).await;
+    }
 }

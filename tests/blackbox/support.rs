@@ -117,6 +117,13 @@ pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
     put.body(body.into().into()).send().await.unwrap();
 }
 
+/// Deletes a file that [`put_model`] put.
+pub(crate) async fn delete_model(key: &str) {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    let client = aws_sdk_s3::Client::new(&config.http_client(aws::http_client()).load().await);
+    client.delete_object().bucket(variable("MODELS_BUCKET")).key(key).send().await.unwrap();
+}
+
 /// A client of SQS itself, for what no port offers.
 pub(crate) async fn sqs() -> aws_sdk_sqs::Client {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest());

@@ -89,8 +89,8 @@ fn work(
             if run.name == imaging::THUMBNAIL.name {
                 return thumbnail(&source, &run);
             }
-            let model = model.map(|pending| models.ready(pending)).transpose();
-            let model = model.map_err(|error| detection_failure(&error.into()))?;
+            let model = model.map(|pending| models.ready(pending, deadline)).transpose();
+            let model = model.map_err(|error| detection_failure(&error))?;
             detect(&source, sha256, &run, model.as_ref(), deadline)
         })
         .collect::<Result<_, _>>()?;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use detection::{Model, ModelError, ModelSource};
+use detection::{DetectError, Model, ModelSource};
+use imaging::Deadline;
 use jobs::{
-    error::{Failure, PortError},
+    error::{Chain, Failure},
     key::ModelKey,
     ports::{ModelFile, ModelRead, ReadModels, WorkError},
     submit::sha256_hex,
@@ -41,7 +42,7 @@ struct Ready {
 
 /// A model whose files are at hand, or that is ready.
 pub(crate) enum Pending {
-    Ready(Box<Model>),
+    Ready(Model),
     Files { key: ModelKey, files: [(String, Bytes); 2] },
 }
 
@@ -54,13 +55,24 @@ impl Models {
     /// Reads a model's files, unless they are those of one that is ready.
     ///
     /// # Errors
-    /// A [`Failure`] where there is no such model, or a larger one than is taken; a [`PortError`] where it cannot be read this time,
-    /// or not within `patience`.
+    /// [`WorkError::Failed`] where there is no such model, a larger one than is taken, or one that must not be read;
+    /// [`WorkError::Unreachable`] where it was not read within `patience`; [`WorkError::Port`] where it cannot be read this time.
     pub(crate) async fn read(&self, key: ModelKey, patience: Duration) -> Result<Pending, WorkError> {
-        let reading = self.read_patiently(key);
-        tokio::time::timeout(patience, reading).await.unwrap_or_else(|late| {
-            Err(PortError { operation: "reading a model", retryable: true, cause: Box::new(late) }.into())
-        })
+        let name = key.as_str().to_owned();
+        match tokio::time::timeout(patience, self.read_patiently(key)).await {
+            // Denied, encrypted with a key that is out of reach, or archived: to ask again mends none of these.
+            Ok(Err(WorkError::Port(error))) if !error.retryable => {
+                tracing::error!(error = %Chain(&error), "a model cannot be read");
+                let text =
+                    format!("{name} must not be read: give the worker access to it, or put it there anew.");
+                Err(Failure::new("model_unreadable", text).into())
+            }
+            Ok(read) => read,
+            Err(_) => {
+                let text = format!("{name} was not read within {} s: try a smaller one.", patience.as_secs());
+                Err(WorkError::Unreachable(Failure::new("model_unreadable", text)))
+            }
+        }
     }
 
     async fn read_patiently(&self, key: ModelKey) -> Result<Pending, WorkError> {
@@ -69,16 +81,17 @@ impl Models {
         let description = self.read_file(&key, ModelFile::Description, tag(1), DESCRIPTION_BYTES).await?;
         let model = self.read_file(&key, ModelFile::Model, tag(0), self.max_bytes).await?;
         let (model, description) = match (model, description, known) {
-            (None, None, Some(ready)) => return Ok(Pending::Ready(Box::new(ready.model))),
-            // One has changed and the other has not: only what has changed was read.
-            (None, Some(description), _) => {
-                (self.read_whole(&key, ModelFile::Model, self.max_bytes).await?, description)
-            }
-            (Some(model), None, _) => {
-                (model, self.read_whole(&key, ModelFile::Description, DESCRIPTION_BYTES).await?)
-            }
-            (Some(model), Some(description), _) => (model, description),
-            (None, None, None) => return Err(not_found(&key, ModelFile::Model).into()),
+            (None, None, Some(ready)) => return Ok(Pending::Ready(ready.model)),
+            (model, description, _) => (model, description),
+        };
+        // Where one has changed and the other has not, that one was not read.
+        let model = match model {
+            Some(model) => model,
+            None => self.read_whole(&key, ModelFile::Model, self.max_bytes).await?,
+        };
+        let description = match description {
+            Some(description) => description,
+            None => self.read_whole(&key, ModelFile::Description, DESCRIPTION_BYTES).await?,
         };
         Ok(Pending::Files { key, files: [model, description] })
     }
@@ -116,10 +129,10 @@ impl Models {
     /// The model, made ready if it is not: that takes processor time, so it is not for an asynchronous thread.
     ///
     /// # Errors
-    /// [`ModelError`].
-    pub(crate) fn ready(&self, pending: Pending) -> Result<Model, ModelError> {
+    /// Those of [`Model::load`].
+    pub(crate) fn ready(&self, pending: Pending, deadline: Deadline) -> Result<Model, DetectError> {
         let (key, [(model_tag, model), (description_tag, description)]) = match pending {
-            Pending::Ready(model) => return Ok(*model),
+            Pending::Ready(model) => return Ok(model),
             Pending::Files { key, files } => (key, files),
         };
         let etags = [model_tag, description_tag];
@@ -130,7 +143,7 @@ impl Models {
         let source =
             ModelSource { key, sha256: sha256_hex(&model), description_sha256: sha256_hex(&description) };
         let bytes = model.len() as u64;
-        let model = Model::load(source, &model, &description)?;
+        let model = Model::load(source, &model, &description, deadline)?;
         self.keep(Ready { model: model.clone(), etags, bytes });
         Ok(model)
     }

@@ -3,12 +3,14 @@
 
 use std::{path::Path, sync::Arc};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use jobs::{
     algorithm::{Parameters, Run},
-    error::Failure,
+    error::{Failure, PortError},
+    key::ModelKey,
     limits::Limits,
-    ports::{Engine as _, WorkError, Worked},
+    ports::{Engine as _, ModelFile, ModelRead, ReadModels, WorkError, Worked},
 };
 use process::ImageEngine;
 use serde_json::{Value, json};
@@ -125,7 +127,86 @@ async fn the_time_limit_covers_the_model() {
     let (engine, ..) = engine(&limits);
     match work(&engine, &[run(json!({"model": "small.onnx"}))]).await {
         Err(WorkError::Failed(failure)) => assert_eq!(failure.code, "time_limit"),
-        Err(WorkError::Port(error)) => assert!(error.retryable),
-        Ok(_) => panic!("no time is left"),
+        Err(WorkError::Unreachable(failure)) => assert_eq!(failure.code, "model_unreadable"),
+        other => panic!("no time is left, yet {other:?}"),
+    }
+}
+
+/// A bucket that lets nothing be read: a permanent refusal, or no answer at all.
+enum Closed {
+    Denied,
+    Silent,
+}
+
+#[async_trait]
+impl ReadModels for Closed {
+    async fn read_model(
+        &self,
+        _: &ModelKey,
+        _: ModelFile,
+        _: Option<&str>,
+        _: u64,
+    ) -> Result<ModelRead, PortError> {
+        match self {
+            Self::Denied => Err(PortError {
+                operation: "reading a model",
+                retryable: false,
+                cause: "access denied to arn:aws:kms".into(),
+            }),
+            Self::Silent => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_must_not_be_read_fails_the_job_without_saying_more() {
+    let engine = ImageEngine::new(&Limits::default(), Arc::new(Closed::Denied));
+    let failure = failure(&engine, "small.onnx").await;
+    assert_eq!(failure.code, "model_unreadable");
+    assert!(failure.message.contains("small.onnx") && !failure.message.contains("kms"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_come_costs_an_attempt() {
+    let limits = Limits { job: std::time::Duration::from_millis(20), ..Limits::default() };
+    let engine = ImageEngine::new(&limits, Arc::new(Closed::Silent));
+    match work(&engine, &[run(json!({"model": "small.onnx"}))]).await {
+        Err(WorkError::Unreachable(failure)) => assert_eq!(failure.code, "model_unreadable"),
+        other => panic!("nothing was read, yet {other:?}"),
+    }
+}
+
+/// How many files are read for a job with that model.
+async fn read_for(engine: &ImageEngine, models: &MemoryModels, model: &str) -> usize {
+    let before = models.bodies_read();
+    work(engine, &[run(json!({ "model": model }))]).await.expect("it works");
+    models.bodies_read() - before
+}
+
+#[tokio::test]
+async fn the_four_models_used_last_stay_ready() {
+    let (engine, models, _) = engine(&Limits::default());
+    for name in ["a", "b", "c", "d", "e"] {
+        models.put(&format!("{name}.onnx"), file("yolov8.onnx"));
+        models.put(&format!("{name}.json"), file("yolov8.json"));
+    }
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(read_for(&engine, &models, &format!("{name}.onnx")).await, 2, "{name} is new");
+    }
+    assert_eq!(read_for(&engine, &models, "a.onnx").await, 0, "nothing is read of what is ready");
+    assert_eq!(read_for(&engine, &models, "e.onnx").await, 2, "a fifth");
+    assert_eq!(read_for(&engine, &models, "a.onnx").await, 0, "used later than b");
+    assert_eq!(read_for(&engine, &models, "b.onnx").await, 2, "b was used longest ago");
+}
+
+#[tokio::test]
+async fn models_that_are_ready_have_no_more_bytes_than_the_largest_may_have() {
+    let bytes = file("yolov8.onnx").len() as u64;
+    let (engine, models, _) = engine(&Limits { model_bytes: 2 * bytes - 1, ..Limits::default() });
+    models.put("other.onnx", file("yolov8.onnx"));
+    models.put("other.json", file("yolov8.json"));
+    for name in ["small.onnx", "other.onnx", "small.onnx"] {
+        assert_eq!(read_for(&engine, &models, name).await, 2, "two do not fit");
+        assert_eq!(read_for(&engine, &models, name).await, 0, "one does");
     }
 }

@@ -374,20 +374,19 @@ mod tests {
             let taps = 2 * half.len() - 1;
             let n = row.len() + 1 - taps;
             let at: Vec<usize> = (0..taps).collect();
-            let mut outs = [const { Vec::new() }; 6];
+            let mut outs = [const { Vec::new() }; 5];
             outs.iter_mut().for_each(|out| out.resize(n, 0.0));
-            let [plain, fused, one, other, sum, plain_sum] = &mut outs;
+            let [plain, fused, one, other, sum] = &mut outs;
             let taps_of = Taps { data: &row, at: &at };
             convolve(&half, taps_of, plain);
             convolve_fused(&half, taps_of, fused);
             convolve_both([&half, &half], taps_of, [one, other]);
             convolve_sum([&half, &half], [taps_of; 2], sum);
-            convolve_sum_as::<false>([&half, &half], [taps_of; 2], plain_sum);
             for i in 0..n {
                 let expected: f64 = (0..taps)
                     .map(|k| f64::from(half[k.abs_diff(half.len() - 1)]) * f64::from(row[i + k]))
                     .sum();
-                for (out, times) in outs.iter().zip([1.0, 1.0, 1.0, 1.0, 2.0, 2.0]) {
+                for (out, times) in outs.iter().zip([1.0, 1.0, 1.0, 1.0, 2.0]) {
                     prop_assert!((f64::from(out[i]) - times * expected).abs() < 2e-4);
                 }
             }

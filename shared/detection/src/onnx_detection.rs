@@ -3,13 +3,17 @@
 //! The model is an object in the bucket of models, an ONNX file; a JSON beside it says what it is shown and what it answers
 //! ([`description`]). The picture, or its region, is resized to the model's input, or shown to it in tiles that overlap
 //! ([`shown`]); the answers are read ([`answers`]), those that lie on each other suppressed ([`suppress`]), and what remains
-//! is clipped to the region. Tiles answer for what has its middle in them, so that a thing no larger than three quarters of
-//! the overlap is found once, and as if the picture had been shown whole.
+//! is clipped to the region. A tile answers for what has its middle nearer to its own than to that of another, and a little
+//! beyond: a thing no larger than three quarters of the overlap lies whole in each tile that answers for it, and where two do,
+//! suppression leaves one. What a network makes of a thing near the border of a tile may still differ from what it makes of
+//! it amid the whole picture.
 //!
 //! The same model, picture and parameters give the same findings on the same kind of processor; between kinds, sums are taken in
 //! another order, which may show in a last digit. A picture of one colour holds nothing, whatever a model makes of it.
 //!
-//! `tract` runs on this thread alone. The clock is looked at before each operator of the model.
+//! `tract` runs on this thread alone. The clock is looked at between the stages of loading and before each operator of the
+//! model; one operator, or one stage, is not interrupted, and a body that an operator runs again and again (`Scan`, `Loop`, `LSTM`) is
+//! part of it. A worker that is ended in the midst of one is succeeded as every worker is.
 
 mod answers;
 mod description;
@@ -27,7 +31,6 @@ use crate::{
 };
 use answers::Answer;
 use description::Suppression;
-use model::Stopped;
 pub use model::{Cause, Model, ModelError, ModelSource};
 use shown::{Opaque, Showing, showings};
 use suppress::{Found, suppress};
@@ -84,10 +87,8 @@ static SCHEMA: Schema = Schema {
     radius: None,
 };
 
-/// Of one showing, only so many of the strongest boxes are looked at.
-const MOST_CANDIDATES: usize = 30_000;
-/// And of all showings, only so many of the strongest.
-const MOST_FOUND: usize = 200_000;
+/// Of all showings, only so many of the strongest boxes are held against each other.
+const MOST_FOUND: usize = 100_000;
 /// A box that ends so near to the end of its tile, in pixels, may go on.
 const NEAR: f64 = 2.0;
 
@@ -136,21 +137,16 @@ impl Detector for Algorithm {
         let picture = Opaque::new(image, region);
         let mut pixels = vec![0.0; description.input.shape().iter().product()];
         let mut all = Vec::new();
-        for (i, showing) in showings(&description.input, size).iter().enumerate() {
+        for (i, showing) in showings(&description.input, size)?.enumerate() {
             deadline.check()?;
             picture
-                .show(showing, &description.input, model.scale(), &mut pixels)
+                .show(&showing, &description.input, model.scale(), &mut pixels)
                 .ok_or(DetectError::Unshown)?;
-            let outputs = model.run(&pixels, deadline).map_err(|stopped| match stopped {
-                Stopped::TimedOut(late) => DetectError::TimedOut(late),
-                Stopped::Failed(error) => DetectError::Model(error),
-            })?;
-            let mut answers = answers::read(model, &outputs, min_score)?;
-            answers.sort_by(|a, b| b.score.total_cmp(&a.score));
-            answers.truncate(MOST_CANDIDATES);
-            let found = answers.iter().filter_map(|answer| place(answer, showing, i, size)).collect();
+            let outputs = model.run(&pixels, deadline)?;
+            let answers = answers::read(model, &outputs, min_score)?;
+            let found = answers.iter().filter_map(|answer| place(answer, &showing, i, size)).collect();
             all.extend(suppress(found, suppression, deadline)?);
-            if all.len() > 2 * MOST_FOUND {
+            if all.len() > MOST_FOUND {
                 all.sort_by(Found::before);
                 all.truncate(MOST_FOUND);
             }

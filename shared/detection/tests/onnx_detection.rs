@@ -7,7 +7,7 @@ mod common;
 use std::{collections::BTreeMap, time::Duration};
 
 use common::{detect, file, image, known, model, moved, open, parameters};
-use detection::{Context, DetectError, Detector, Findings, Model, ModelError, detector};
+use detection::{Context, DetectError, Detector, Findings, Model, detector};
 use imaging::{Deadline, Image};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ fn described(layout: &str, members: Value) -> Vec<u8> {
     description.to_string().into_bytes()
 }
 
-fn load(layout: &str, members: Value) -> Result<Model, ModelError> {
+fn load(layout: &str, members: Value) -> Result<Model, DetectError> {
     model(&format!("{layout}.onnx"), &described(layout, members))
 }
 
@@ -228,7 +228,7 @@ fn a_model_that_is_none_or_another_is_refused_with_the_reason() {
     let description = file("yolov8.json");
     let source = || model("yolov8.onnx", &description).expect("a model").source().clone();
     let loading = |bytes: &[u8], description: &[u8]| {
-        Model::load(source(), bytes, description).expect_err("it must be refused")
+        Model::load(source(), bytes, description, Deadline::none()).expect_err("it must be refused")
     };
     for bytes in [&b""[..], b"not a model", &good[..good.len() / 2], &[0; 1000]] {
         assert_eq!(loading(bytes, &description).code(), "invalid_model");
@@ -241,6 +241,8 @@ fn a_model_that_is_none_or_another_is_refused_with_the_reason() {
         assert!(error.to_string().ends_with(&format!("not supported: {other}")), "{error}");
     }
     assert_eq!(loading(&good, b"{}").code(), "invalid_model_description");
+    let late = Model::load(source(), &good, &description, Deadline::after(Duration::ZERO));
+    assert_eq!(late.expect_err("no time is left").code(), "time_limit");
     for (members, says) in [
         (json!({"/input/width": 96}), "[1, 3, 64, 64], the description's is [1, 3, 64, 96]"),
         (json!({"/input/layout": "nhwc"}), "[1, 64, 64, 3]"),
@@ -292,7 +294,7 @@ fn no_damage_to_a_model_does_more_than_make_it_fail() {
             bytes[at] ^= 1 << (state % 8);
         }
         let deadline = Deadline::after(Duration::from_secs(10));
-        if let Ok(model) = Model::load(source.clone(), &bytes, &description) {
+        if let Ok(model) = Model::load(source.clone(), &bytes, &description, deadline) {
             let given = parameters(json!({"model": "separate.onnx"}));
             let _ = onnx().detect(&few, &given, Some(&model), deadline);
         }

@@ -344,7 +344,10 @@ pub enum WorkError {
     /// No retry would mend it.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// Something that the work needs could not be had.
+    /// Something that the work needs took too long to be had: that costs an attempt, and after the last one the job fails so.
+    #[error("{0}")]
+    Unreachable(#[source] Failure),
+    /// Something that the work needs could not be had, which is no fault of the job.
     #[error(transparent)]
     Port(#[from] PortError),
 }

@@ -55,7 +55,7 @@ pub struct Processor {
 enum Stopped {
     /// No retry would mend it: the job fails.
     Failed(Failure),
-    /// The source could not be had this time; the failure is the job's, should this be its last attempt.
+    /// The source, or what the work needs, could not be had this time; the failure is the job's, should this be its last attempt.
     Unreachable(Failure),
     /// A service failed us: the job is given back.
     Port(PortError),
@@ -71,6 +71,7 @@ impl From<WorkError> for Stopped {
     fn from(error: WorkError) -> Self {
         match error {
             WorkError::Failed(failure) => Self::Failed(failure),
+            WorkError::Unreachable(failure) => Self::Unreachable(failure),
             WorkError::Port(error) => Self::Port(error),
         }
     }
@@ -141,7 +142,7 @@ impl Processor {
                 job.fail(claim, facts, failure, now)
             }
             Err(Stopped::Unreachable(failure)) => {
-                tracing::warn!(code = %failure.code, "the source was not reached; trying again later");
+                tracing::warn!(code = %failure.code, "what the job needs was not reached; trying again later");
                 return self.give_back(job, claim, Attempt::Counts).await;
             }
             Err(Stopped::Port(error)) => {

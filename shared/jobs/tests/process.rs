@@ -297,6 +297,27 @@ async fn what_the_work_could_not_read_this_time_is_tried_again_and_costs_no_atte
     assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 1));
 }
 
+/// Waits in vain for what it needs.
+struct SlowModel;
+
+#[async_trait]
+impl Engine for SlowModel {
+    async fn run(&self, _: Bytes, _: &str, _: &[Run]) -> Result<Worked, WorkError> {
+        Err(WorkError::Unreachable(Failure::new("model_unreadable", "It was not read in time.")))
+    }
+}
+
+#[tokio::test]
+async fn what_takes_too_long_to_be_had_costs_attempts_and_fails_the_job_with_its_code() {
+    let mut world = World::new();
+    let job = world.queued(b"good").await;
+    world.processor.engine = Arc::new(SlowModel);
+    world.deliver_until_done(&job).await;
+    let job = world.now_of(&job);
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("model_unreadable"));
+    assert_eq!(job.attempts(), Limits::default().attempts);
+}
+
 /// Deletes its job in the middle of the work.
 struct DeletedMeanwhile(MemoryJobs, jobs::id::JobId);
 

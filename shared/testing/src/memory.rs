@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -222,6 +225,7 @@ fn memory_url(key: &ObjectKey) -> Url {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryModels {
     files: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    bodies: Arc<AtomicUsize>,
     faults: Faults,
 }
 
@@ -229,7 +233,13 @@ impl MemoryModels {
     /// An empty store whose calls `faults` may fail.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
-        Self { files: Arc::default(), faults }
+        Self { files: Arc::default(), bodies: Arc::default(), faults }
+    }
+
+    /// How many files have been read, those that had not changed excluded.
+    #[must_use]
+    pub fn bodies_read(&self) -> usize {
+        self.bodies.load(Ordering::SeqCst)
     }
 
     /// Puts a file at a key, as a user does.
@@ -257,6 +267,7 @@ impl ReadModels for MemoryModels {
             } else if body.len() as u64 > max_bytes {
                 ModelRead::TooLarge(body.len() as u64)
             } else {
+                self.bodies.fetch_add(1, Ordering::SeqCst);
                 ModelRead::Found { etag, body }
             }
         })

@@ -260,9 +260,14 @@ def found(model, image, description):
     rows = rows[rows[:, 4] >= description["min_score"]]
     rows[:, [0, 2]] = np.clip((rows[:, [0, 2]] - left) * across, 0, image.width)
     rows[:, [1, 3]] = np.clip((rows[:, [1, 3]] - top) * down, 0, image.height)
+    # What these answer, the model has suppressed itself.
+    if description["output"]["layout"] == "end_to_end" or "labels" in description["output"]:
+        limit = 1
+    else:
+        limit = 0.45
     keep = []
     for row in sorted(rows.tolist(), key=lambda row: -row[4]):
-        if all(row[5] != other[5] or overlap(row, other) <= 0.45 for other in keep):
+        if all(row[5] != other[5] or overlap(row, other) <= limit for other in keep):
             keep.append(row)
     return [
         [*(round(v, 3) for v in ((a + c) / 2, (b + d) / 2, c - a, d - b)), round(score, 5), CLASSES[int(label)]]

@@ -14,10 +14,17 @@ pub(super) struct Answer {
     pub(super) class: usize,
 }
 
-/// The boxes of at least that score. What is not a number is left out.
+/// Of one run, only so many of the strongest boxes are kept.
+const MOST_KEPT: usize = 30_000;
+/// The most boxes of an output: what a detector answers is a tenth of it.
+const MOST_CANDIDATES: usize = 1_000_000;
+/// A probability may be so much more than 1, by rounding.
+const SLACK: f64 = 1e-3;
+
+/// The strongest boxes of at least that score, strongest first; of equals, in the model's order. What is not a number is left out.
 ///
 /// # Errors
-/// [`ModelError::Disagrees`] where the outputs have not the shapes that the description says.
+/// [`ModelError::Disagrees`] where the outputs have not the shapes that the description says, or scores are no probabilities.
 pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<Vec<Answer>, ModelError> {
     let description = model.description();
     let classes = description.classes.len();
@@ -32,62 +39,75 @@ pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<V
     match &description.output {
         Output::Yolov5 { coordinates, logits } => {
             let [count, width] = sides(single()?, "[1, N, 5 + classes]", |[_, width]| width == 5 + classes)?;
-            let values = &single()?.values;
-            for row in values.chunks_exact(width).take(count) {
+            check_count(count)?;
+            for row in single()?.values()?.chunks_exact(width) {
                 let sure = probability(row[4], *logits);
                 let best = best_of(row[5..].iter().copied());
                 answers.add(&row[..4], Boxes::Cxcywh, *coordinates, best, |score| {
                     sure * probability(score, *logits)
-                });
+                })?;
             }
         }
         Output::Yolov8 { coordinates, logits } => {
             let [_, count] = sides(single()?, "[1, 4 + classes, N]", |[height, _]| height == 4 + classes)?;
-            let values = &single()?.values;
+            check_count(count)?;
+            let values = single()?.values()?;
             for i in 0..count {
                 let column = |row: usize| values[row * count + i];
                 let best = best_of((4..4 + classes).map(column));
                 let numbers = [0, 1, 2, 3].map(column);
-                answers.add(&numbers, Boxes::Cxcywh, *coordinates, best, |score| probability(score, *logits));
+                answers
+                    .add(&numbers, Boxes::Cxcywh, *coordinates, best, |score| probability(score, *logits))?;
             }
         }
         Output::EndToEnd { coordinates, first_class } => {
             let [count, width] = sides(single()?, "[1, N, 6]", |[_, width]| width == 6)?;
-            for row in single()?.values.chunks_exact(width).take(count) {
+            check_count(count)?;
+            for row in single()?.values()?.chunks_exact(width) {
                 let Some(class) = answers.class(row[4], row[5], *first_class)? else { continue };
-                answers.add(&row[..4], Boxes::Xyxy, *coordinates, Some((class, row[4])), f64::from);
+                answers.add(&row[..4], Boxes::Xyxy, *coordinates, Some((class, row[4])), f64::from)?;
             }
         }
         Output::Separate { boxes, scores, labels, form, coordinates, first_class, logits } => {
             let output = |name: &String| model.output(name).map(|place| &outputs[place]);
             let [count, _] = sides(output(boxes)?, "[N, 4]", |[_, width]| width == 4)?;
-            let boxes = output(boxes)?.values.chunks_exact(4);
+            check_count(count)?;
+            let boxes = output(boxes)?.values()?.chunks_exact(4);
             let scores = output(scores)?;
             if let Some(labels) = labels {
-                let labels = output(labels)?;
-                let lengths = [scores.values.len(), labels.values.len()];
+                let (scores, labels) = (scores.values()?, output(labels)?.values()?);
+                let lengths = [scores.len(), labels.len()];
                 if lengths != [count; 2] {
                     let [scores, labels] = lengths;
                     return Err(ModelError::Disagrees(format!(
                         "it gave {count} boxes, {scores} scores and {labels} labels"
                     )));
                 }
-                for ((numbers, score), label) in boxes.zip(&scores.values).zip(&labels.values) {
+                for ((numbers, score), label) in boxes.zip(scores).zip(labels) {
                     let score = probability(*score, *logits) as f32;
                     let Some(class) = answers.class(score, *label, *first_class)? else { continue };
-                    answers.add(numbers, *form, *coordinates, Some((class, score)), f64::from);
+                    answers.add(numbers, *form, *coordinates, Some((class, score)), f64::from)?;
                 }
             } else {
-                let all = first_class + classes;
+                let first = *first_class as usize;
+                let all = first + classes;
                 sides(scores, "[N, classes]", |sides| sides == [count, all])?;
-                for (numbers, scores) in boxes.zip(scores.values.chunks_exact(all)) {
-                    let best = best_of(scores[*first_class..].iter().copied());
-                    answers.add(numbers, *form, *coordinates, best, |score| probability(score, *logits));
+                for (numbers, scores) in boxes.zip(scores.values()?.chunks_exact(all)) {
+                    let best = best_of(scores[first..].iter().copied());
+                    answers.add(numbers, *form, *coordinates, best, |score| probability(score, *logits))?;
                 }
             }
         }
     }
+    answers.keep_strongest();
     Ok(answers.found)
+}
+
+fn check_count(count: usize) -> Result<(), ModelError> {
+    if count <= MOST_CANDIDATES {
+        return Ok(());
+    }
+    Err(ModelError::Disagrees(format!("it gave {count} boxes, and at most {MOST_CANDIDATES} are looked at")))
 }
 
 struct Answers<'a> {
@@ -97,12 +117,12 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// The class of a label, or none where the score is too low or the label is that of the background.
-    fn class(&self, score: f32, label: f32, first: usize) -> Result<Option<usize>, ModelError> {
+    /// The class of a label, or none where the score is too low or the label is that of the background or no number.
+    fn class(&self, score: f32, label: f32, first: u32) -> Result<Option<usize>, ModelError> {
         let count = self.description.classes.len();
-        let class = f64::from(label.round()) - first as f64;
+        let class = f64::from(label.round()) - f64::from(first);
         let counts = f64::from(score) >= self.min_score;
-        if !counts || class < 0.0 {
+        if !counts || class.is_nan() || class < 0.0 {
             return Ok(None);
         }
         if class < count as f64 {
@@ -121,11 +141,16 @@ impl Answers<'_> {
         coordinates: Coordinates,
         best: Option<(usize, f32)>,
         score: impl Fn(f32) -> f64,
-    ) {
-        let Some((class, raw)) = best else { return };
+    ) -> Result<(), ModelError> {
+        let Some((class, raw)) = best else { return Ok(()) };
         let score = score(raw);
+        if score > 1.0 + SLACK {
+            return Err(ModelError::Disagrees(format!(
+                "it gave the score {score}, and a score is at most 1: scores that still need a sigmoid are `logits`"
+            )));
+        }
         let [across, down] = coordinates.unit(&self.description.input);
-        let &[a, b, c, d] = numbers else { return };
+        let &[a, b, c, d] = numbers else { return Ok(()) };
         let [a, b, c, d] = [a, b, c, d].map(f64::from);
         let [left, top, right, bottom] = match form {
             Boxes::Xyxy => [a, b, c, d],
@@ -134,9 +159,18 @@ impl Answers<'_> {
             Boxes::Cxcywh => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
         };
         let corners = [left * across, top * down, right * across, bottom * down];
-        if score >= self.min_score && score.is_finite() && corners.iter().all(|at| at.is_finite()) {
+        if score >= self.min_score && corners.iter().all(|at| at.is_finite()) {
             self.found.push(Answer { corners, score, class });
+            if self.found.len() == 2 * MOST_KEPT {
+                self.keep_strongest();
+            }
         }
+        Ok(())
+    }
+
+    fn keep_strongest(&mut self) {
+        self.found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        self.found.truncate(MOST_KEPT);
     }
 }
 
@@ -163,4 +197,72 @@ fn best_of(scores: impl Iterator<Item = f32>) -> Option<(usize, f32)> {
 fn probability(score: f32, logits: bool) -> f64 {
     let score = f64::from(score);
     if logits { 1.0 / (1.0 + (-score).exp()) } else { score }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(classes: usize) -> Description {
+        let classes: Vec<_> = (0..classes).map(|i| i.to_string()).collect();
+        let json = serde_json::json!({
+            "input": {"width": 64, "height": 64},
+            "output": {"layout": "end_to_end"},
+            "classes": classes,
+        });
+        Description::read(json.to_string().as_bytes()).expect("valid")
+    }
+
+    fn add(answers: &mut Answers<'_>, left: f32, score: f32) -> Result<(), ModelError> {
+        let numbers = [left, 0.0, left + 1.0, 1.0];
+        answers.add(&numbers, Boxes::Xyxy, Coordinates::Pixels, Some((0, score)), f64::from)
+    }
+
+    #[test]
+    fn only_the_strongest_are_kept_however_many_there_are() {
+        let description = description(1);
+        let mut answers = Answers { description: &description, min_score: 0.0, found: Vec::new() };
+        for i in 0..5 * MOST_KEPT {
+            add(&mut answers, i as f32, (i % 1000) as f32 / 1000.0).expect("a score");
+            assert!(answers.found.len() < 2 * MOST_KEPT);
+        }
+        answers.keep_strongest();
+        assert_eq!(answers.found.len(), MOST_KEPT);
+        // A fifth of all is kept.
+        assert!(answers.found.iter().all(|answer| answer.score > 0.799));
+        assert!(answers.found.is_sorted_by(|a, b| a.score >= b.score));
+        let error = check_count(MOST_CANDIDATES + 1).expect_err("too many");
+        assert_eq!(error.code(), "model_mismatch");
+        assert!(check_count(MOST_CANDIDATES).is_ok());
+    }
+
+    #[test]
+    fn scores_that_are_no_probabilities_are_named() {
+        let description = description(1);
+        let mut answers = Answers { description: &description, min_score: 0.5, found: Vec::new() };
+        add(&mut answers, 0.0, 1.0005).expect("rounded");
+        add(&mut answers, 0.0, f32::NAN).expect("left out");
+        for score in [1.01, 7.0, f32::INFINITY] {
+            let error = add(&mut answers, 0.0, score).expect_err("no probability");
+            assert_eq!(error.code(), "model_mismatch");
+            assert!(error.to_string().contains("`logits`"), "{error}");
+        }
+        assert_eq!(answers.found.len(), 1);
+    }
+
+    #[test]
+    fn a_label_that_is_no_class_is_told_from_one_that_is_no_number() {
+        let description = description(2);
+        let answers = Answers { description: &description, min_score: 0.5, found: Vec::new() };
+        let class = |score, label| answers.class(score, label, 1);
+        assert_eq!(class(0.9, 2.0).expect("a class"), Some(1));
+        for (score, label) in
+            [(0.9, 0.0), (0.9, f32::NAN), (0.9, f32::NEG_INFINITY), (0.1, 7.0), (f32::NAN, 1.0)]
+        {
+            assert_eq!(class(score, label).expect("left out"), None, "{score} {label}");
+        }
+        for label in [3.0, f32::INFINITY] {
+            assert_eq!(class(0.9, label).expect_err("no class").code(), "model_mismatch");
+        }
+    }
 }

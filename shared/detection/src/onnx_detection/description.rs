@@ -11,7 +11,9 @@ use super::model::ModelError;
 /// hundred bytes.
 const MOST_SIDE: usize = 2048;
 const MOST_PIXELS: usize = 2 << 20;
-/// The most classes, and the most characters of a class's name.
+/// The shortest side of a tile: of smaller ones a picture would have too many.
+const LEAST_TILE: usize = 32;
+/// The most classes, which is also the greatest label of the first, and the most characters of a class's name.
 const MOST_CLASSES: usize = 10_000;
 const MOST_NAME: usize = 100;
 
@@ -47,7 +49,7 @@ pub(super) struct Input {
     #[serde(default)]
     pub(super) fit: Fit,
     /// Pixels that tiles share with their neighbours; a quarter of the shorter side where nothing is said.
-    overlap: Option<usize>,
+    overlap: Option<u32>,
     /// What lies beside the picture, red, green and blue from 0 to 255.
     #[serde(default = "grey")]
     pub(super) pad: [u8; 3],
@@ -132,7 +134,7 @@ pub(super) enum Output {
         #[serde(default)]
         coordinates: Coordinates,
         #[serde(default)]
-        first_class: usize,
+        first_class: u32,
     },
     /// An output of boxes, `[N, 4]`, one of scores, `[N]` with one of labels `[N]`, or `[N, classes]` without. Each may have a 1 in front.
     Separate {
@@ -144,7 +146,7 @@ pub(super) enum Output {
         #[serde(default)]
         coordinates: Coordinates,
         #[serde(default)]
-        first_class: usize,
+        first_class: u32,
         #[serde(default)]
         logits: bool,
     },
@@ -184,11 +186,14 @@ pub(super) struct Suppression {
     pub(super) iou: f64,
     /// Whether one class drops another.
     pub(super) across_classes: bool,
+    /// Whether only findings of different showings drop each other, because the model has suppressed those of one.
+    #[serde(skip)]
+    pub(super) between_showings: bool,
 }
 
 impl Default for Suppression {
     fn default() -> Self {
-        Self { iou: 0.45, across_classes: false }
+        Self { iou: 0.45, across_classes: false, between_showings: false }
     }
 }
 
@@ -218,8 +223,17 @@ impl Description {
                 "`input.width` and `input.height` must be from 1 to {MOST_SIDE}, and at most {MOST_PIXELS} pixels in all"
             ));
         }
-        if input.overlap() * 2 > input.width.min(input.height) {
+        let shorter = input.width.min(input.height);
+        if input.fit == Fit::Tile && shorter < LEAST_TILE {
+            return refuse(&format!(
+                "`input.width` and `input.height` must be at least {LEAST_TILE} where `input.fit` is `tile`"
+            ));
+        }
+        if input.overlap() as usize > shorter / 2 {
             return refuse("`input.overlap` must be at most half of the shorter side");
+        }
+        if output.first_class() as usize > MOST_CLASSES {
+            return refuse(&format!("`output.first_class` must be at most {MOST_CLASSES}"));
         }
         let channels = input.channels.count();
         let fits = |values: &[f32]| values.is_empty() || values.len() == channels;
@@ -248,14 +262,15 @@ impl Description {
         if !(0.0..=1.0).contains(&min_score) || !(0.0..=1.0).contains(&nms.iou) {
             return refuse("`min_score` and `nms.iou` must be from 0 to 1");
         }
-        Ok(Self { input, output, classes, min_score, suppression: nms })
+        let suppression = Suppression { between_showings: output.is_suppressed(), ..nms };
+        Ok(Self { input, output, classes, min_score, suppression })
     }
 }
 
 impl Input {
     /// Pixels that a tile shares with its neighbour, at the least.
-    pub(super) fn overlap(&self) -> usize {
-        self.overlap.unwrap_or(self.width.min(self.height) / 4)
+    pub(super) fn overlap(&self) -> u32 {
+        self.overlap.unwrap_or((self.width.min(self.height) / 4) as u32)
     }
 
     /// What is taken from the channel after scaling, and what it is divided by then.
@@ -270,6 +285,21 @@ impl Input {
             Layout::Nchw => [1, self.channels.count(), self.height, self.width],
             Layout::Nhwc => [1, self.height, self.width, self.channels.count()],
         }
+    }
+}
+
+impl Output {
+    /// The label of the first class.
+    fn first_class(&self) -> u32 {
+        match self {
+            Self::Yolov5 { .. } | Self::Yolov8 { .. } => 0,
+            Self::EndToEnd { first_class, .. } | Self::Separate { first_class, .. } => *first_class,
+        }
+    }
+
+    /// Whether what one run answers has been suppressed by the model itself.
+    fn is_suppressed(&self) -> bool {
+        matches!(self, Self::EndToEnd { .. } | Self::Separate { labels: Some(_), .. })
     }
 }
 
@@ -326,6 +356,11 @@ mod tests {
             ("/input/width", json!(0), "input.width"),
             ("/input/height", json!(4096), "input.height"),
             ("/input/overlap", json!(241), "input.overlap"),
+            ("/input/overlap", json!(u32::MAX), "input.overlap"),
+            ("/input/overlap", json!(u64::MAX), "u32"),
+            ("/input", json!({"width": 31, "height": 480, "fit": "tile"}), "input.width"),
+            ("/output", json!({"layout": "end_to_end", "first_class": 10_001}), "output.first_class"),
+            ("/output", json!({"layout": "end_to_end", "first_class": u64::MAX}), "u32"),
             ("/input/mean", json!([0.5]), "input.mean"),
             ("/input/std", json!([1, 0, 1]), "input.std"),
             ("/input/scale", json!(0), "input.scale"),

@@ -4,8 +4,10 @@
 //! here; a file is never led to read another one (weights beside the file are refused); and operators that draw random
 //! numbers are refused, because the same picture shall give the same findings.
 //!
-//! What cannot be bounded is memory that `tract` takes while it reads a file, before shapes are known: who may write to
-//! the bucket of models is trusted that far. A worker that dies of it is succeeded as every worker is, and the job ends.
+//! What a model takes is counted where shapes are known, before it is optimised, and what an operator gave is measured once
+//! it has given it. Neither bounds the memory that `tract` takes while it reads a file, nor that of one operator at work: who
+//! may write to the bucket of models is trusted that far. A worker that dies of it is succeeded as every worker is, and the
+//! job ends.
 
 use std::{
     fmt,
@@ -13,22 +15,30 @@ use std::{
     sync::Arc,
 };
 
-use imaging::{Deadline, TimedOut};
+use imaging::Deadline;
 use jobs::key::ModelKey;
 use tract_onnx::{
-    pb::GraphProto,
+    pb::{GraphProto, tensor_shape_proto::dimension, type_proto},
     prelude::{
-        DatumType, Framework as _, InferenceFact, InferenceModelExt, IntoRunnable, TValue, Tensor,
-        TractError, TractResult, TypedModel, TypedRunnableModel, tvec,
+        DatumType, Framework as _, InferenceFact, InferenceModelExt, IntoRunnable, IntoTensor as _, TValue,
+        Tensor, TractError, TractResult, TypedModel, TypedRunnableModel, tvec,
     },
-    tract_core::plan::{self, SimpleState},
+    tract_core::{
+        ops::konst::Const,
+        plan::{self, SimpleState},
+    },
     tract_hir::{infer::Factoid as _, internal::DimLike as _},
 };
 
 use super::description::Description;
+use crate::DetectError;
 
-/// The most bytes of what one operator gives, and of all the results and weights that are known before it is run.
+/// The most bytes of what one operator gives, together with all weights where those are known.
 const MOST_BYTES: usize = 256 << 20;
+/// The most operators, those of inner graphs included: the largest detectors have a tenth of it.
+const MOST_OPERATORS: usize = 20_000;
+/// The most bytes of a side's name, which may be a formula: `tract` reads it by recursion, so a long one could exhaust the stack.
+const MOST_FORMULA: usize = 100;
 /// The most operators that an error names.
 const MOST_NAMED: usize = 10;
 
@@ -78,11 +88,26 @@ pub enum ModelError {
     /// It is not what the description says.
     #[error("the model and its description disagree: {0}")]
     Disagrees(String),
-    /// It would take more memory than there is.
-    #[error("the model is too large: a step of it takes {bytes} bytes, and at most {MOST_BYTES} are given")]
+    /// It takes more memory than is given.
+    #[error(
+        "the model is too large: a step of it and its weights take {bytes} bytes, and at most {MOST_BYTES} are given"
+    )]
     TooLarge {
-        /// What it would take.
+        /// What it takes.
         bytes: usize,
+    },
+    /// It has more operators than are run.
+    #[error("the model is too large: it has more than {MOST_OPERATORS} operators")]
+    TooManyOperators,
+    /// The region would be cut into more tiles than are shown.
+    #[error(
+        "the region would be shown in {tiles} tiles, and at most {most} are: name a smaller region, or a larger input"
+    )]
+    TooManyTiles {
+        /// How many it would be.
+        tiles: u64,
+        /// How many it may be.
+        most: u64,
     },
 }
 
@@ -95,7 +120,8 @@ impl ModelError {
             Self::Description(_) => "invalid_model_description",
             Self::Unreadable(_) | Self::Unsupported(_) | Self::Unusable(_) => "invalid_model",
             Self::Disagrees(_) => "model_mismatch",
-            Self::TooLarge { .. } => "model_too_large",
+            Self::TooLarge { .. } | Self::TooManyOperators => "model_too_large",
+            Self::TooManyTiles { .. } => "too_many_tiles",
         }
     }
 }
@@ -118,30 +144,27 @@ impl From<TractError> for Cause {
     }
 }
 
-/// Why a model that could be loaded gave nothing.
-#[derive(Debug)]
-pub(super) enum Stopped {
-    TimedOut(TimedOut),
-    Failed(ModelError),
-}
-
-impl From<TimedOut> for Stopped {
-    fn from(late: TimedOut) -> Self {
-        Self::TimedOut(late)
-    }
-}
-
-impl From<ModelError> for Stopped {
-    fn from(error: ModelError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// An output of a model: its axes, and its numbers in their order.
 #[derive(Debug)]
 pub(super) struct Array {
     pub(super) shape: Vec<usize>,
-    pub(super) values: Vec<f32>,
+    numbers: Tensor,
+}
+
+impl Array {
+    /// Of an output of any type of number; one of floats is not copied.
+    fn of(output: TValue) -> TractResult<Self> {
+        let output = output.into_tensor();
+        let shape = output.shape().to_vec();
+        let is_float = output.datum_type() == DatumType::F32;
+        let numbers = if is_float { output } else { output.cast_to::<f32>()?.into_owned() };
+        Ok(Self { shape, numbers })
+    }
+
+    pub(super) fn values(&self) -> Result<&[f32], ModelError> {
+        let values = self.numbers.try_as_plain_ram().and_then(|plain| plain.as_slice::<f32>());
+        values.map_err(|error| ModelError::Unusable(error.into()))
+    }
 }
 
 impl Model {
@@ -149,10 +172,16 @@ impl Model {
     /// running it a few times.
     ///
     /// # Errors
-    /// [`ModelError`]; no file makes it panic.
-    pub fn load(source: ModelSource, model: &[u8], description: &[u8]) -> Result<Self, ModelError> {
+    /// [`DetectError::Model`], and [`DetectError::TimedOut`] when the deadline passes, which is looked at between the stages of
+    /// loading; no file makes it panic.
+    pub fn load(
+        source: ModelSource,
+        model: &[u8],
+        description: &[u8],
+        deadline: Deadline,
+    ) -> Result<Self, DetectError> {
         let description = Description::read(description)?;
-        let loaded = guarded(|| read(model, &description)).map_err(ModelError::Unusable)?;
+        let loaded = guarded(|| read(model, &description, deadline)).map_err(ModelError::Unusable)?;
         let (plan, datum, outputs) = loaded?;
         Ok(Self(Arc::new(Parts { source, description, plan, datum, outputs })))
     }
@@ -181,32 +210,28 @@ impl Model {
         })
     }
 
-    /// Runs the model on an input of the described shape. The clock is looked at before every operator.
-    pub(super) fn run(&self, pixels: &[f32], deadline: Deadline) -> Result<Vec<Array>, Stopped> {
+    /// Runs the model on an input of the described shape. The clock is looked at before every operator, and what it gave
+    /// is measured after it.
+    pub(super) fn run(&self, pixels: &[f32], deadline: Deadline) -> Result<Vec<Array>, DetectError> {
         let Parts { plan, datum, description, .. } = &*self.0;
-        let unusable = |cause| Stopped::Failed(ModelError::Unusable(cause));
+        let unusable = |cause| DetectError::Model(ModelError::Unusable(cause));
         let ran = guarded(|| -> TractResult<Vec<Array>> {
             let input =
                 Tensor::from_shape(&description.input.shape(), pixels)?.cast_to_dt(*datum)?.into_owned();
             let mut state = SimpleState::new(plan)?;
             let outputs =
                 state.run_plan_with_eval(tvec![TValue::from(input)], |context, state, node, inputs| {
-                    deadline.check().map_err(TractError::new)?;
-                    plan::eval(context, state, node, inputs)
+                    let stop = |error| TractError::new(error);
+                    deadline.check().map_err(|late| stop(DetectError::from(late)))?;
+                    let given = plan::eval(context, state, node, inputs)?;
+                    let sizes = given.iter().map(|output| output.len() * output.datum_type().size_of());
+                    check_bytes(sizes.sum()).map_err(|error| stop(error.into()))?;
+                    TractResult::Ok(given)
                 })?;
-            outputs
-                .iter()
-                .map(|output| {
-                    let values = output.cast_to::<f32>()?;
-                    let values = values.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
-                    Ok(Array { shape: output.shape().to_vec(), values })
-                })
-                .collect()
+            outputs.into_iter().map(Array::of).collect()
         });
-        ran.map_err(unusable)?.map_err(|error| match error.downcast::<TimedOut>() {
-            Ok(late) => Stopped::TimedOut(late),
-            Err(error) => unusable(error.into()),
-        })
+        let ran = ran.map_err(unusable)?;
+        ran.map_err(|error| error.downcast::<DetectError>().unwrap_or_else(|error| unusable(error.into())))
     }
 }
 
@@ -224,7 +249,8 @@ fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Cause> {
 /// The optimised model, the type of its input's samples, and the names of its outputs.
 type Read = (Arc<TypedRunnableModel>, DatumType, Vec<String>);
 
-fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> {
+fn read(mut file: &[u8], description: &Description, deadline: Deadline) -> Result<Read, DetectError> {
+    deadline.check()?;
     let unreadable = |error: TractError| ModelError::Unreadable(error.into());
     let unusable = |error: TractError| ModelError::Unusable(error.into());
     let onnx = tract_onnx::onnx();
@@ -233,20 +259,23 @@ fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> 
     let is_random =
         |operator: &str| operator.starts_with("Random") || ["Bernoulli", "Multinomial"].contains(&operator);
     let mut strangers = Vec::new();
-    operators(graph, &mut strangers);
+    survey(graph, &mut strangers)?;
     strangers.retain(|operator| is_random(operator) || !onnx.op_register.0.contains_key(*operator));
     strangers.sort_unstable();
     strangers.dedup();
     if !strangers.is_empty() {
         let names: Vec<String> = strangers.into_iter().take(MOST_NAMED).map(printable).collect();
-        return Err(ModelError::Unsupported(names.join(", ")));
+        return Err(ModelError::Unsupported(names.join(", ")).into());
     }
     let outputs: Vec<_> = graph.output.iter().map(|output| output.name.clone()).collect();
+    deadline.check()?;
     let model = onnx.model_for_proto_model(&proto).map_err(unusable)?;
     drop(proto);
+    deadline.check()?;
     let [input] = model.input_outlets().map_err(unusable)? else {
         let count = model.inputs.len();
-        return Err(ModelError::Disagrees(format!("it has {count} inputs, and exactly one is given")));
+        let text = format!("it has {count} inputs, and exactly one is given");
+        return Err(ModelError::Disagrees(text).into());
     };
     let declared = model.outlet_fact(*input).map_err(unusable)?;
     let datum = input_type(declared)?;
@@ -255,27 +284,64 @@ fn read(mut file: &[u8], description: &Description) -> Result<Read, ModelError> 
     let model = model
         .with_input_fact(0, InferenceFact::dt_shape(datum, shape))
         .and_then(InferenceModelExt::into_typed)
-        .and_then(TypedModel::into_decluttered)
         .map_err(unusable)?;
-    let sizes = model.nodes().iter().flat_map(|node| &node.outputs).filter_map(|output| {
-        let shape = output.fact.shape.as_concrete()?;
-        let size = output.fact.datum_type.size_of();
-        Some(shape.iter().fold(size, |bytes, side| bytes.saturating_mul(*side)))
-    });
-    if let Some(bytes) = sizes.max().filter(|bytes| *bytes > MOST_BYTES) {
-        return Err(ModelError::TooLarge { bytes });
-    }
+    check_memory(&model)?;
+    deadline.check()?;
+    let model = model.into_decluttered().map_err(unusable)?;
+    check_memory(&model)?;
+    deadline.check()?;
     let plan = model.into_optimized().and_then(IntoRunnable::into_runnable).map_err(unusable)?;
     Ok((plan, datum, outputs))
 }
 
-/// The operators of a graph and of those within it.
-fn operators<'a>(graph: &'a GraphProto, all: &mut Vec<&'a str>) {
-    for node in &graph.node {
-        all.push(&node.op_type);
-        let inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-        inner.for_each(|graph| operators(graph, all));
+/// Whether all weights together with the largest of the other results, where their shapes are known, are within the limit.
+fn check_memory(model: &TypedModel) -> Result<(), ModelError> {
+    let (mut weights, mut largest) = (0_usize, 0);
+    for node in model.nodes() {
+        let sizes = node.outputs.iter().filter_map(|output| {
+            let shape = output.fact.shape.as_concrete()?;
+            let size = output.fact.datum_type.size_of();
+            Some(shape.iter().fold(size, |bytes, side| bytes.saturating_mul(*side)))
+        });
+        let bytes = sizes.fold(0, usize::saturating_add);
+        if node.op_is::<Const>() {
+            weights = weights.saturating_add(bytes);
+        } else {
+            largest = largest.max(bytes);
+        }
     }
+    check_bytes(weights.saturating_add(largest))
+}
+
+fn check_bytes(bytes: usize) -> Result<(), ModelError> {
+    if bytes > MOST_BYTES { Err(ModelError::TooLarge { bytes }) } else { Ok(()) }
+}
+
+/// The operators of a graph and of those within it, if they are not too many and sides have names of a sensible length.
+fn survey<'a>(graph: &'a GraphProto, operators: &mut Vec<&'a str>) -> Result<(), ModelError> {
+    for value in graph.input.iter().chain(&graph.output).chain(&graph.value_info) {
+        let Some(type_proto::Value::TensorType(tensor)) =
+            value.r#type.as_ref().and_then(|of| of.value.as_ref())
+        else {
+            continue;
+        };
+        for side in tensor.shape.iter().flat_map(|shape| &shape.dim) {
+            if matches!(&side.value, Some(dimension::Value::DimParam(name)) if name.len() > MOST_FORMULA) {
+                let cause = Cause(format!("a side's name is longer than {MOST_FORMULA} bytes"));
+                return Err(ModelError::Unreadable(cause));
+            }
+        }
+    }
+    for node in &graph.node {
+        if operators.len() == MOST_OPERATORS {
+            return Err(ModelError::TooManyOperators);
+        }
+        operators.push(&node.op_type);
+        let mut inner =
+            node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        inner.try_for_each(|graph| survey(graph, operators))?;
+    }
+    Ok(())
 }
 
 /// An operator's name as it may be shown: a file may say anything there.
@@ -309,4 +375,76 @@ fn check_shape(declared: &InferenceFact, shape: [usize; 4]) -> Result<(), ModelE
         "the model's input is [{}], the description's is {shape:?}",
         sides.join(", ")
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{
+        pb::{
+            AttributeProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto,
+            tensor_shape_proto::Dimension,
+        },
+        prelude::{DatumTypeExt as _, SpecialOps as _},
+    };
+
+    use super::*;
+
+    /// A value of one side of that name.
+    fn value(name: String) -> ValueInfoProto {
+        let side = Dimension { value: Some(dimension::Value::DimParam(name)), ..Dimension::default() };
+        let shape = Some(TensorShapeProto { dim: vec![side] });
+        let tensor = type_proto::Tensor { shape, ..type_proto::Tensor::default() };
+        let of = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+        ValueInfoProto { r#type: Some(of), ..ValueInfoProto::default() }
+    }
+
+    fn node(inner: Option<GraphProto>) -> NodeProto {
+        let attribute = AttributeProto { g: inner, ..AttributeProto::default() };
+        NodeProto { op_type: "Loop".to_owned(), attribute: vec![attribute], ..NodeProto::default() }
+    }
+
+    #[test]
+    fn a_formula_that_could_exhaust_the_stack_is_refused_wherever_it_stands() {
+        let graph = |name: String| -> [GraphProto; 4] {
+            let values = || vec![value(name.clone())];
+            let within = GraphProto { value_info: values(), ..GraphProto::default() };
+            [
+                GraphProto { input: values(), ..GraphProto::default() },
+                GraphProto { output: values(), ..GraphProto::default() },
+                GraphProto { node: vec![node(Some(within.clone()))], ..GraphProto::default() },
+                within,
+            ]
+        };
+        for graph in graph("N/2".to_owned()) {
+            survey(&graph, &mut Vec::new()).expect("a side like many");
+        }
+        for graph in graph("(".repeat(100_000)) {
+            assert_eq!(survey(&graph, &mut Vec::new()).expect_err("too long").code(), "invalid_model");
+        }
+    }
+
+    #[test]
+    fn operators_are_counted_with_those_of_inner_graphs() {
+        let within = GraphProto { node: vec![node(None); MOST_OPERATORS - 1], ..GraphProto::default() };
+        let mut graph = GraphProto { node: vec![node(Some(within))], ..GraphProto::default() };
+        let mut operators = Vec::new();
+        survey(&graph, &mut operators).expect("just as many as are run");
+        assert_eq!(operators.len(), MOST_OPERATORS);
+        graph.node.push(node(None));
+        assert_eq!(survey(&graph, &mut Vec::new()).expect_err("one more").code(), "model_too_large");
+    }
+
+    #[test]
+    fn weights_and_results_beyond_the_limit_are_refused() {
+        assert!(check_bytes(MOST_BYTES).is_ok());
+        assert_eq!(check_bytes(MOST_BYTES + 1).expect_err("more").code(), "model_too_large");
+        let mut model = TypedModel::default();
+        let half = Tensor::zero::<u8>(&[MOST_BYTES / 2]).expect("a tensor");
+        model.add_const("some", half).expect("a constant");
+        let whole = DatumType::U8.fact([MOST_BYTES / 2]);
+        model.add_source("input", whole).expect("an input");
+        check_memory(&model).expect("just enough");
+        model.add_const("more", Tensor::zero::<u8>(&[1]).expect("a tensor")).expect("a constant");
+        assert_eq!(check_memory(&model).expect_err("one more").code(), "model_too_large");
+    }
 }

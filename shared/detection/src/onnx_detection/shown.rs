@@ -7,7 +7,13 @@ use fast_image_resize::{
 use imaging::Image;
 use jobs::algorithm::Rectangle;
 
-use super::description::{Align, Channels, Fit, Input, Layout};
+use super::{
+    description::{Align, Channels, Fit, Input, Layout},
+    model::ModelError,
+};
+
+/// The most tiles that a region is cut into.
+const MOST_TILES: u64 = 10_000;
 
 /// One showing: which part of the picture becomes which part of the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,62 +40,81 @@ impl Showing {
 }
 
 /// All showings of a region of that size, from left to right and from top to bottom.
-pub(super) fn showings(input: &Input, size: [u32; 2]) -> Vec<Showing> {
+///
+/// # Errors
+/// [`ModelError::TooManyTiles`].
+pub(super) fn showings(
+    input: &Input,
+    size: [u32; 2],
+) -> Result<impl Iterator<Item = Showing> + use<>, ModelError> {
     let [width, height] = [input.width, input.height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let everything = [[f64::NEG_INFINITY, f64::INFINITY]; 2];
-    let whole = Rectangle { x: 0, y: 0, width: size[0], height: size[1] };
-    match input.fit {
-        Fit::Stretch => vec![Showing { part: whole, at: [0, 0, width, height], own: everything }],
+    let part = Rectangle { x: 0, y: 0, width: size[0], height: size[1] };
+    let whole = match input.fit {
+        Fit::Stretch => Some(Showing { part, at: [0, 0, width, height], own: everything }),
         Fit::Letterbox => {
             let scale =
-                (f64::from(width) / f64::from(whole.width)).min(f64::from(height) / f64::from(whole.height));
+                (f64::from(width) / f64::from(part.width)).min(f64::from(height) / f64::from(part.height));
             let within = |side: u32, most: u32| ((f64::from(side) * scale + 0.5) as u32).clamp(1, most);
-            let (across, down) = (within(whole.width, width), within(whole.height, height));
+            let (across, down) = (within(part.width, width), within(part.height, height));
             let (left, top) = match input.align {
                 Align::Centre => ((width - across) / 2, (height - down) / 2),
                 Align::TopLeft => (0, 0),
             };
-            vec![Showing { part: whole, at: [left, top, across, down], own: everything }]
+            Some(Showing { part, at: [left, top, across, down], own: everything })
         }
-        Fit::Tile => {
-            let overlap = u32::try_from(input.overlap()).unwrap_or(0);
-            let columns = pieces(whole.width, width, overlap);
-            let rows = pieces(whole.height, height, overlap);
-            let tile = |row: &Piece, column: &Piece| Showing {
-                part: Rectangle { x: column.start, y: row.start, width: column.length, height: row.length },
-                at: [0, 0, column.length, row.length],
-                own: [column.own, row.own],
-            };
-            rows.iter().flat_map(|row| columns.iter().map(move |column| tile(row, column))).collect()
-        }
+        Fit::Tile => None,
+    };
+    let [columns, rows] = [(part.width, width), (part.height, height)]
+        .map(|(length, side)| Axis::new(length, side, input.overlap()));
+    let tiles = u64::from(columns.count) * u64::from(rows.count);
+    if whole.is_none() && tiles > MOST_TILES {
+        return Err(ModelError::TooManyTiles { tiles, most: MOST_TILES });
     }
+    let rows_shown = if whole.is_some() { 0 } else { rows.count };
+    let tile = move |row: Piece, column: Piece| Showing {
+        part: Rectangle { x: column.start, y: row.start, width: column.length, height: row.length },
+        at: [0, 0, column.length, row.length],
+        own: [column.own, row.own],
+    };
+    let row = move |y: u32| (0..columns.count).map(move |x| tile(rows.piece(y), columns.piece(x)));
+    Ok(whole.into_iter().chain((0..rows_shown).flat_map(row)))
 }
 
-/// A part of one axis.
+/// An axis that is covered with pieces of one side, spread evenly, each sharing at least the overlap with the next.
+#[derive(Clone, Copy)]
+struct Axis {
+    length: u32,
+    side: u32,
+    overlap: u32,
+    count: u32,
+}
+
+/// A part of an axis.
 struct Piece {
     start: u32,
     length: u32,
     own: [f64; 2],
 }
 
-/// Covers an axis with pieces of a side, spread evenly, each sharing at least the overlap with the next.
-fn pieces(length: u32, side: u32, overlap: u32) -> Vec<Piece> {
-    if length <= side {
-        return vec![Piece { start: 0, length, own: [f64::NEG_INFINITY, f64::INFINITY] }];
+impl Axis {
+    fn new(length: u32, side: u32, overlap: u32) -> Self {
+        let count = if length <= side { 1 } else { (length - overlap).div_ceil(side - overlap) };
+        Self { length, side, overlap, count }
     }
-    let last = (length - overlap).div_ceil(side - overlap) - 1;
-    let begin = |i: u32| (u64::from(length - side) * u64::from(i) / u64::from(last)) as u32;
-    // Neighbours do not place a thing to the very same pixel: what lies near the middle of what they share is both's, and
-    // suppressed in one of them, rather than neither's.
-    let slack = f64::from(overlap) / 8.0;
-    let middle = |i: u32| (f64::from(begin(i) + side) + f64::from(begin(i + 1))) / 2.0;
-    (0..=last)
-        .map(|i| {
-            let from = if i == 0 { f64::NEG_INFINITY } else { middle(i - 1) - slack };
-            let to = if i == last { f64::INFINITY } else { middle(i) + slack };
-            Piece { start: begin(i), length: side, own: [from, to] }
-        })
-        .collect()
+
+    fn piece(self, i: u32) -> Piece {
+        let last = self.count - 1;
+        let (side, spare) = (self.side.min(self.length), self.length.saturating_sub(self.side));
+        let begin = |i: u32| (u64::from(spare) * u64::from(i) / u64::from(last.max(1))) as u32;
+        // Neighbours do not place a thing to the very same pixel: what lies near the middle of what they share is both's,
+        // and suppressed in one of them, rather than neither's.
+        let slack = f64::from(self.overlap) / 8.0;
+        let middle = |i: u32| (f64::from(begin(i) + side) + f64::from(begin(i + 1))) / 2.0;
+        let from = if i == 0 { f64::NEG_INFINITY } else { middle(i - 1) - slack };
+        let to = if i == last { f64::INFINITY } else { middle(i) + slack };
+        Piece { start: begin(i), length: side, own: [from, to] }
+    }
 }
 
 /// The picture as models see it: nothing is transparent.
@@ -203,13 +228,17 @@ mod tests {
         serde_json::from_str(json).expect("an input")
     }
 
+    fn all(input: &Input, size: [u32; 2]) -> Vec<Showing> {
+        showings(input, size).expect("not too many").collect()
+    }
+
     /// The input's samples for a picture of one grey with a red top left pixel.
     fn shown(input: &Input, scale: f32, width: u32, height: u32) -> Vec<f32> {
         let mut rgba = [50, 50, 50, 255].repeat((width * height) as usize);
         rgba[..3].copy_from_slice(&[250, 10, 20]);
         let image = Image::new(width, height, rgba).expect("an image");
         let whole = Rectangle { x: 0, y: 0, width, height };
-        let showing = showings(input, [width, height])[0];
+        let showing = all(input, [width, height])[0];
         let mut out = vec![0.0; input.shape().iter().product()];
         Opaque::new(&image, whole).show(&showing, input, scale, &mut out).expect("it fits");
         out
@@ -218,24 +247,24 @@ mod tests {
     #[test]
     fn a_letterbox_keeps_the_proportions_and_leads_back() {
         let centred = input(r#"{"width": 64, "height": 64}"#);
-        let [showing] = showings(&centred, [200, 100])[..] else { panic!("one showing") };
+        let [showing] = all(&centred, [200, 100])[..] else { panic!("one showing") };
         assert_eq!(showing.at, [0, 16, 64, 32]);
         assert_eq!(showing.place(0.0, 16.0), (0.0, 0.0));
         assert_eq!(showing.place(64.0, 48.0), (200.0, 100.0));
         let cornered = input(r#"{"width": 64, "height": 64, "align": "top_left"}"#);
-        assert_eq!(showings(&cornered, [100, 200])[0].at, [0, 0, 32, 64]);
-        assert_eq!(showings(&centred, [10_000, 1])[0].at, [0, 31, 64, 1], "never empty");
+        assert_eq!(all(&cornered, [100, 200])[0].at, [0, 0, 32, 64]);
+        assert_eq!(all(&centred, [10_000, 1])[0].at, [0, 31, 64, 1], "never empty");
         let stretched = input(r#"{"width": 64, "height": 32, "fit": "stretch"}"#);
-        assert_eq!(showings(&stretched, [3, 500])[0].at, [0, 0, 64, 32]);
+        assert_eq!(all(&stretched, [3, 500])[0].at, [0, 0, 64, 32]);
     }
 
     #[test]
     fn tiles_cover_everything_and_share_what_they_must() {
         let tiled = input(r#"{"width": 64, "height": 48, "fit": "tile", "overlap": 16}"#);
-        assert_eq!(showings(&tiled, [64, 48]).len(), 1, "what fits is one");
-        assert_eq!(showings(&tiled, [30, 20])[0].at, [0, 0, 30, 20]);
+        assert_eq!(all(&tiled, [64, 48]).len(), 1, "what fits is one");
+        assert_eq!(all(&tiled, [30, 20])[0].at, [0, 0, 30, 20]);
         for width in 65..400 {
-            let tiles = showings(&tiled, [width, 10]);
+            let tiles = all(&tiled, [width, 10]);
             assert_eq!((tiles[0].part.x, tiles[0].own[0][0]), (0, f64::NEG_INFINITY));
             let last = tiles.last().expect("several");
             assert_eq!((last.part.x + 64, last.own[0][1]), (width, f64::INFINITY));
@@ -245,6 +274,18 @@ mod tests {
             }
             assert_eq!(tiles.len(), (width as usize - 16).div_ceil(48), "no more than are needed");
         }
+    }
+
+    #[test]
+    fn more_tiles_than_are_sensible_are_refused_before_any_is_made() {
+        let tiled = input(r#"{"width": 32, "height": 32, "fit": "tile", "overlap": 16}"#);
+        assert_eq!(all(&tiled, [1616, 1616]).len(), 10_000);
+        let error = showings(&tiled, [1617, 1616]).map(Iterator::count).expect_err("one column more");
+        assert_eq!(error.code(), "too_many_tiles");
+        assert!(error.to_string().contains("10100 tiles"), "{error}");
+        assert!(showings(&tiled, [u32::MAX; 2]).is_err());
+        let whole = input(r#"{"width": 32, "height": 32}"#);
+        assert_eq!(all(&whole, [u32::MAX; 2]).len(), 1, "a letterbox is one showing");
     }
 
     #[test]
@@ -268,7 +309,7 @@ mod tests {
         let whole = Rectangle { x: 1, y: 0, width: 1, height: 1 };
         let input = input(r#"{"width": 1, "height": 1}"#);
         let mut out = [0.0; 3];
-        let showing = showings(&input, [1, 1])[0];
+        let showing = all(&input, [1, 1])[0];
         Opaque::new(&image, whole).show(&showing, &input, 1.0, &mut out).expect("it fits");
         assert_eq!(out, [224.0, 204.0, 204.0]);
     }

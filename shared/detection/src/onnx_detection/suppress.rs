@@ -1,6 +1,6 @@
 //! Non-maximum suppression: of boxes that lie on each other, the one that scores best.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use imaging::{Deadline, TimedOut};
 
@@ -25,32 +25,61 @@ const STRETCH: usize = 256;
 /// The boxes that remain, strongest first.
 ///
 /// What was cut comes last, and yields to what another tile saw of the same thing, however little that overlaps by area.
+///
+/// Each box is compared with those alone whose centres are near enough for the sizes of both: those that were kept lie in
+/// a grid for each power of two that their longer side may have. So one large box among many small ones costs little.
 pub(super) fn suppress(
     mut found: Vec<Found>,
     how: Suppression,
     deadline: Deadline,
 ) -> Result<Vec<Found>, TimedOut> {
-    // Boxes that overlap lie at most one such side apart, so in the same square of this side or in one beside it.
-    let side = found.iter().map(Found::side).fold(1.0, f64::max);
-    let square = |at: &Found| at.centre().map(|place| (place / side).floor() as i64);
     found.sort_by(|a, b| a.cut.cmp(&b.cut).then_with(|| a.before(b)));
-    let mut kept: HashMap<[i64; 2], Vec<Found>> = HashMap::new();
+    let mut kept: BTreeMap<i32, Grid> = BTreeMap::new();
     for (i, candidate) in found.into_iter().enumerate() {
         if i % STRETCH == 0 {
             deadline.check()?;
         }
-        let [x, y] = square(&candidate);
-        let near = (x - 1..=x + 1).flat_map(|x| (y - 1..=y + 1).map(move |y| [x, y]));
-        let yields = near.filter_map(|at| kept.get(&at)).flatten().any(|other| {
-            (how.across_classes || other.class == candidate.class) && candidate.overlap(other) > how.iou
-        });
-        if !yields {
-            kept.entry([x, y]).or_default().push(candidate);
+        let drops = |other: &Found| {
+            (how.across_classes || other.class == candidate.class)
+                && (!how.between_showings || other.showing != candidate.showing)
+                && candidate.overlap(other) > how.iou
+        };
+        if !kept.values().any(|grid| grid.any_near(&candidate, drops)) {
+            let size = candidate.side().max(1.0).log2().ceil();
+            let grid = Grid { side: size.exp2(), squares: HashMap::new() };
+            kept.entry(size as i32).or_insert(grid).put(candidate);
         }
     }
-    let mut kept: Vec<_> = kept.into_values().flatten().collect();
+    let mut kept: Vec<_> = kept.into_values().flat_map(|grid| grid.squares.into_values().flatten()).collect();
     kept.sort_by(Found::before);
     Ok(kept)
+}
+
+/// Boxes that are no longer than the side of a square, by the square that their centre lies in.
+struct Grid {
+    side: f64,
+    squares: HashMap<[i64; 2], Vec<Found>>,
+}
+
+impl Grid {
+    fn put(&mut self, found: Found) {
+        let square = found.centre().map(|at| (at / self.side).floor() as i64);
+        self.squares.entry(square).or_default().push(found);
+    }
+
+    /// Whether that holds for any box that may overlap this one.
+    fn any_near(&self, found: &Found, holds: impl Fn(&Found) -> bool) -> bool {
+        // Centres of boxes that overlap are no farther apart, along each axis, than half of both sides together.
+        let reach = (found.side() + self.side) / 2.0;
+        let [[left, right], [top, bottom]] =
+            found.centre().map(|at| [at - reach, at + reach].map(|end| (end / self.side).floor() as i64));
+        let squares = (right - left + 1) * (bottom - top + 1);
+        if squares > self.squares.len() as i64 {
+            return self.squares.values().flatten().any(holds);
+        }
+        let near = (left..=right).flat_map(|x| (top..=bottom).map(move |y| [x, y]));
+        near.filter_map(|at| self.squares.get(&at)).flatten().any(holds)
+    }
 }
 
 impl Found {
@@ -111,7 +140,7 @@ mod tests {
     }
 
     fn how(iou: f64, across_classes: bool) -> Suppression {
-        Suppression { iou, across_classes }
+        Suppression { iou, across_classes, between_showings: false }
     }
 
     fn scores(found: &[Found], how: Suppression) -> Vec<f64> {
@@ -142,6 +171,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_model_has_suppressed_yields_only_to_other_showings() {
+        let twice = [found([0.0, 0.0, 10.0, 10.0], 0.5, 0), found([0.0, 0.0, 10.0, 10.0], 0.9, 0)];
+        let how = Suppression { between_showings: true, ..how(0.5, false) };
+        assert_eq!(scores(&twice, how), [0.9, 0.5]);
+        let other = Found { showing: 1, ..twice[0] };
+        assert_eq!(scores(&[other, twice[1]], how), [0.9]);
+    }
+
+    #[test]
+    fn large_boxes_among_many_small_ones_cost_little() {
+        let small = |i: u32| {
+            let (x, y) = (f64::from(i % 200) * 4.0, f64::from(i / 200) * 4.0);
+            found([x, y, x + 3.0, y + 3.0], 0.5, 0)
+        };
+        let mut all: Vec<_> = (0..40_000).map(small).collect();
+        all.extend((0..20).map(|i| found([f64::from(i), 0.0, 800.0, 800.0], 0.1, i as usize + 1)));
+        let deadline = Deadline::after(std::time::Duration::from_secs(20));
+        assert_eq!(suppress(all, how(0.5, false), deadline).expect("in time").len(), 40_020);
+    }
+
+    #[test]
     fn the_time_limit_holds() {
         let all = vec![found([0.0, 0.0, 1.0, 1.0], 0.5, 0)];
         let late = suppress(all, how(0.5, false), Deadline::after(std::time::Duration::ZERO));
@@ -153,7 +203,10 @@ mod tests {
         all.sort_by(|a, b| a.cut.cmp(&b.cut).then_with(|| a.before(b)));
         let mut kept: Vec<Found> = Vec::new();
         for candidate in all {
-            let same = |other: &&Found| how.across_classes || other.class == candidate.class;
+            let same = |other: &&Found| {
+                (how.across_classes || other.class == candidate.class)
+                    && (!how.between_showings || other.showing != candidate.showing)
+            };
             if !kept.iter().filter(same).any(|other| candidate.overlap(other) > how.iou) {
                 kept.push(candidate);
             }
@@ -163,10 +216,10 @@ mod tests {
     }
 
     fn any_found() -> impl Strategy<Value = Found> {
-        let corner = || (0.0..200.0f64, 0.0..200.0f64, 0.5..60.0f64, 0.5..60.0f64);
+        let corner = || (0.0..200.0f64, 0.0..200.0f64, -2.0..7.0f64, -2.0..7.0f64);
         (corner(), 0u8..10, 0usize..3, 0usize..2, any::<bool>()).prop_map(
             |((x, y, width, height), score, class, showing, cut)| Found {
-                corners: [x, y, x + width, y + height],
+                corners: [x, y, x + width.exp2(), y + height.exp2()],
                 score: f64::from(score) / 10.0,
                 class,
                 showing,
@@ -179,8 +232,9 @@ mod tests {
         #[test]
         fn the_grid_changes_nothing(
             all in proptest::collection::vec(any_found(), 0..60), iou in 0.0..1.0f64, across_classes in any::<bool>(),
+            between_showings in any::<bool>(),
         ) {
-            let how = how(iou, across_classes);
+            let how = Suppression { between_showings, ..how(iou, across_classes) };
             let kept = suppress(all.clone(), how, Deadline::none()).expect("in time");
             prop_assert_eq!(kept, plainly(all, how));
         }

@@ -8,7 +8,7 @@ use std::{
     sync::Mutex,
 };
 
-use detection::{Detector, Findings, Model, ModelError, ModelSource, detector};
+use detection::{DetectError, Detector, Findings, Model, ModelSource, detector};
 use imaging::{Deadline, Image, Limits, Source};
 use jobs::algorithm::Parameters;
 use serde::de::DeserializeOwned;
@@ -35,13 +35,13 @@ pub(crate) fn model_of(detector: &dyn Detector, parameters: &Parameters) -> Opti
 }
 
 /// A model in `tests/references/onnx`, with a description.
-pub(crate) fn model(key: &str, description: &[u8]) -> Result<Model, ModelError> {
+pub(crate) fn model(key: &str, description: &[u8]) -> Result<Model, DetectError> {
     let source = ModelSource {
         key: key.parse().expect("a key"),
         sha256: "ab".to_owned(),
         description_sha256: "cd".to_owned(),
     };
-    Model::load(source, &file(key), description)
+    Model::load(source, &file(key), description, Deadline::none())
 }
 
 /// A file in `tests/references/onnx`.
