@@ -4,7 +4,7 @@ use crate::{
     Deadline, Format, Image, ImageError, Limits, colour,
     decode::{self, apng, gif, png::Picture, webp},
     header::Header,
-    resize,
+    pixels, resize,
     thumbnail::View,
 };
 
@@ -143,9 +143,7 @@ fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Resu
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (w, h) = header.orientation.upright_size(view.width, view.height);
-    // Some at a time, so that the compiler makes vectors of it.
-    let opaque = |pixels: &[[u8; 4]]| pixels.iter().fold(u8::MAX, |all, pixel| all & pixel[3]) == u8::MAX;
-    let has_alpha = !canvas.as_chunks::<4>().0.chunks(256).all(opaque);
+    let has_alpha = !pixels::is_opaque(canvas);
     let rgba = resize::resample_rgba(canvas, header.stored, crop, (w, h), has_alpha, deadline)?;
     Image::new(view.width, view.height, header.orientation.apply(rgba, w, h))
         .ok_or_else(|| ImageError::internal("resize", "an empty result"))

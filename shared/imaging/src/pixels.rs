@@ -18,7 +18,7 @@ impl Image {
     #[must_use]
     pub fn new(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
         let mut image = Self::opaque(width, height, rgba)?;
-        image.has_alpha = image.rgba.as_chunks::<4>().0.iter().any(|pixel| pixel[3] != 255);
+        image.has_alpha = !is_opaque(&image.rgba);
         Some(image)
     }
 
@@ -83,4 +83,11 @@ impl std::fmt::Debug for Image {
         let Self { width, height, has_alpha, rgba: _ } = self;
         write!(f, "Image({width}×{height}, alpha: {has_alpha})")
     }
+}
+
+/// Whether nothing of RGBA pixels can be seen through.
+pub(crate) fn is_opaque(rgba: &[u8]) -> bool {
+    // Some at a time, so that the compiler makes vectors of it.
+    let opaque = |pixels: &[[u8; 4]]| pixels.iter().fold(u8::MAX, |all, pixel| all & pixel[3]) == u8::MAX;
+    rgba.as_chunks::<4>().0.chunks(256).all(opaque)
 }

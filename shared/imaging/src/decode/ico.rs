@@ -7,6 +7,7 @@ use super::{Decoded, bmp::Bitmap, pixelwise, png};
 use crate::{
     Deadline, Format, ImageError, Limits,
     header::Header,
+    pixels::is_opaque,
     scan::{le16, le32},
 };
 
@@ -51,9 +52,9 @@ pub(super) fn decode(
     let table = picture.get(bitmap.table()..start).unwrap_or_default();
     let data = picture.get(start..).unwrap_or_default();
     let mut decoded = bitmap.decode(table, data, header, deadline)?;
-    let pixels = decoded.rgba.as_chunks_mut::<4>().0;
     // A bitmap of 32 bits has its own alpha, unless it says nothing but "opaque"; else the mask tells.
-    if bitmap.bits < 32 || pixels.iter().all(|pixel| pixel[3] == 255) {
+    if bitmap.bits < 32 || is_opaque(&decoded.rgba) {
+        let pixels = decoded.rgba.as_chunks_mut::<4>().0;
         let colours = bitmap.row_bytes(bitmap.bits) * header.stored.1 as usize;
         let mask = data.get(colours..).unwrap_or_default();
         for (out, row) in pixels.chunks_exact_mut(bitmap.width as usize).zip(mask.chunks(bitmap.row_bytes(1)))

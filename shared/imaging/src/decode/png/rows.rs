@@ -122,12 +122,11 @@ impl<'a> Rows<'a> {
         let above = lines.next().unwrap_or_default();
         let mut out = || lines.next().unwrap_or_default();
         match count {
-            0 => {
+            0 | 1 => {
                 if !unfilter::one(unread[0], size, above, raw(0), out()) {
                     return Ok(0);
                 }
             }
-            1 => unfilter::by_paeth(size, above, [raw(0)], [out()]),
             2 => unfilter::by_paeth(size, above, [raw(0), raw(1)], [out(), out()]),
             3 => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2)], [out(), out(), out()]),
             _ => {

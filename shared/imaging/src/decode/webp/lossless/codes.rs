@@ -3,8 +3,8 @@
 use super::{
     Fault, Memory,
     bits::Bits,
-    pixels,
     tables::{Code, Shape},
+    transforms::Blocks,
 };
 use crate::Deadline;
 
@@ -48,15 +48,8 @@ pub(super) enum Kind {
 pub(super) struct Codes {
     pub(super) tables: Vec<u16>,
     groups: Vec<Group>,
-    blocks: Option<Blocks>,
-}
-
-/// Which group each block has.
-struct Blocks {
-    /// A block's side, as a power of two.
-    bits: u32,
-    across: usize,
-    groups: Vec<u16>,
+    /// Which group each block has.
+    blocks: Option<Blocks<u16>>,
 }
 
 impl Codes {
@@ -73,8 +66,8 @@ impl Codes {
         // Of each group that is stored, its place among those that are kept: those that a block has.
         let mut kept = vec![Some(0)];
         if shown && bits.flag() {
-            let found = Blocks::read(bits, (width, height), memory, deadline)?;
-            kept = found.used(memory)?;
+            let found = Blocks::read(bits, (width, height), memory, deadline, |pixel| (pixel >> 8) as u16)?;
+            kept = used(&found.of, memory)?;
             blocks = Some(found);
         }
         let count = kept.iter().flatten().count();
@@ -96,7 +89,7 @@ impl Codes {
             }
         }
         if let Some(blocks) = &mut codes.blocks {
-            for group in &mut blocks.groups {
+            for group in &mut blocks.of {
                 *group = kept.get(usize::from(*group)).copied().flatten().unwrap_or(0);
             }
             memory.give_back(kept.len() as u64 * size_of::<Option<u16>>() as u64);
@@ -149,9 +142,9 @@ impl Codes {
     #[inline]
     pub(super) fn at(&self, x: usize, y: usize) -> Option<(&Group, usize)> {
         let (group, until) = match &self.blocks {
-            Some(Blocks { bits, across, groups }) => {
+            Some(Blocks { bits, across, of }) => {
                 let block = (y >> bits) * across + (x >> bits);
-                (groups.get(block).copied().unwrap_or(0), ((x >> bits) + 1) << bits)
+                (of.get(block).copied().unwrap_or(0), ((x >> bits) + 1) << bits)
             }
             None => (0, usize::MAX),
         };
@@ -159,35 +152,16 @@ impl Codes {
     }
 }
 
-impl Blocks {
-    fn read(
-        bits: &mut Bits<'_>,
-        (width, height): (u32, u32),
-        memory: &mut Memory<'_>,
-        deadline: Deadline,
-    ) -> Result<Self, Fault> {
-        let side = bits.read(3) + 2;
-        let size = (width.div_ceil(1 << side), height.div_ceil(1 << side));
-        let count = size.0 as usize * size.1 as usize;
-        memory.take(count as u64 * 2)?;
-        let mut groups = Vec::with_capacity(count);
-        pixels::read(bits, size, memory, deadline, &mut |row| {
-            groups.extend(row.iter().map(|pixel| (pixel >> 8) as u16));
-        })?;
-        Ok(Self { bits: side, across: size.0 as usize, groups })
+/// For each group up to the last that a block has: its place among those that blocks have.
+fn used(groups: &[u16], memory: &mut Memory<'_>) -> Result<Vec<Option<u16>>, Fault> {
+    let count = usize::from(groups.iter().copied().max().unwrap_or(0)) + 1;
+    memory.take(count as u64 * size_of::<Option<u16>>() as u64)?;
+    let mut used = vec![None; count];
+    groups.iter().for_each(|&group| used[usize::from(group)] = Some(0));
+    for (place, used) in (0..=u16::MAX).zip(used.iter_mut().flatten()) {
+        *used = place;
     }
-
-    /// For each group up to the last that a block has: its place among those that blocks have.
-    fn used(&self, memory: &mut Memory<'_>) -> Result<Vec<Option<u16>>, Fault> {
-        let count = usize::from(self.groups.iter().copied().max().unwrap_or(0)) + 1;
-        memory.take(count as u64 * size_of::<Option<u16>>() as u64)?;
-        let mut used = vec![None; count];
-        self.groups.iter().for_each(|&group| used[usize::from(group)] = Some(0));
-        for (place, used) in (0..=u16::MAX).zip(used.iter_mut().flatten()) {
-            *used = place;
-        }
-        Ok(used)
-    }
+    Ok(used)
 }
 
 /// The lengths of a code's words, and the table of the code that they come in.

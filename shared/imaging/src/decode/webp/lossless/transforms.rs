@@ -19,9 +19,9 @@ pub(super) enum Transform {
 /// Something for each block of a picture.
 pub(super) struct Blocks<T> {
     /// A block's side, as a power of two.
-    bits: u32,
-    across: usize,
-    of: Vec<T>,
+    pub(super) bits: u32,
+    pub(super) across: usize,
+    pub(super) of: Vec<T>,
 }
 
 /// The predictor of each block, and the row before.
@@ -101,7 +101,7 @@ impl Transform {
 }
 
 impl<T> Blocks<T> {
-    fn read(
+    pub(super) fn read(
         bits: &mut Bits<'_>,
         (width, height): (u32, u32),
         memory: &mut Memory<'_>,
