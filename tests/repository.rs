@@ -65,7 +65,7 @@ fn dependencies_of(package: &str) -> Vec<String> {
 
 #[test]
 fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
-    for package in ["jobs", "imaging", "detection"] {
+    for package in ["jobs", "imaging", "detection", "onnx"] {
         let dependencies = dependencies_of(package);
         assert!(dependencies.iter().any(|name| name == "serde"), "the list is read: {dependencies:?}");
         let strangers: Vec<_> = dependencies
@@ -91,4 +91,13 @@ fn one_tls_stack_and_no_c_library_beside_it_but_libwebp() {
     let native: Vec<_> =
         dependencies.iter().filter(|name| name.ends_with("-sys") && *name != "linux-raw-sys").collect();
     assert_eq!(native, ["libwebp-sys"]);
+}
+
+#[test]
+fn what_runs_models_is_linked_by_the_worker_alone() {
+    let links = |package| dependencies_of(package).iter().any(|name| name == "tract-onnx");
+    assert!(links("process"));
+    for package in ["submit", "notify", "status", "docs"] {
+        assert!(!links(package), "{package}: its binary would have 13 MB more");
+    }
 }

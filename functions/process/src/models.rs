@@ -129,7 +129,7 @@ impl Models {
     /// The model, made ready if it is not: that takes processor time, so it is not for an asynchronous thread.
     ///
     /// # Errors
-    /// Those of [`Model::load`].
+    /// Those of [`onnx::load`].
     pub(crate) fn ready(&self, pending: Pending, deadline: Deadline) -> Result<Model, DetectError> {
         let (key, [(model_tag, model), (description_tag, description)]) = match pending {
             Pending::Ready(model) => return Ok(model),
@@ -143,7 +143,7 @@ impl Models {
         let source =
             ModelSource { key, sha256: sha256_hex(&model), description_sha256: sha256_hex(&description) };
         let bytes = model.len() as u64;
-        let model = Model::load(source, &model, &description, deadline)?;
+        let model = onnx::load(source, &model, &description, deadline)?;
         self.keep(Ready { model: model.clone(), etags, bytes });
         Ok(model)
     }

@@ -87,7 +87,7 @@ fn sha256_of(bytes: &[u8]) -> String {
 fn load(folder: &Path, key: ModelKey) -> Result<Model, Refusal> {
     let (model, description) = (read(&folder.join(key.as_str()))?, read(&folder.join(key.description()))?);
     let source = ModelSource { key, sha256: sha256_of(&model), description_sha256: sha256_of(&description) };
-    Model::load(source, &model, &description, Deadline::none()).map_err(|error| refuse(error.code(), &error))
+    onnx::load(source, &model, &description, Deadline::none()).map_err(|error| refuse(error.code(), &error))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Refusal> {

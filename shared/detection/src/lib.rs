@@ -31,7 +31,7 @@ use jobs::algorithm::{ParameterError, Parameters, Rectangle, Specification};
 pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
 pub use forms::{Context, Form};
 pub use interest::interest;
-pub use onnx_detection::{Cause, Model, ModelError, ModelSource};
+pub use onnx_detection::{Array, Cause, Description, Model, ModelError, ModelSource, Network};
 pub use registry::{catalogue, detector, detectors};
 
 /// One algorithm. Implementations hold no state: everything that varies comes in as an argument.

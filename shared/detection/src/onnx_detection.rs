@@ -1,7 +1,7 @@
-//! `onnx_detection`: what a model of the user's own finds, run by `tract` in Rust alone.
+//! `onnx_detection`: what a model of the user's own finds.
 //!
 //! The model is an object in the bucket of models, an ONNX file; a JSON beside it says what it is shown and what it answers
-//! ([`description`]). The picture, or its region, is resized to the model's input, or shown to it in tiles that overlap
+//! ([`description`]). The crate `onnx` makes a [`Network`] of the file. The picture, or its region, is resized to the model's input, or shown to it in tiles that overlap
 //! ([`shown`]); the answers are read ([`answers`]), those that lie on each other suppressed ([`suppress`]), and what remains
 //! is clipped to the region. A tile answers for what has its middle nearer to its own than to that of another, and a little
 //! beyond: a thing no larger than three quarters of the overlap lies whole in each tile that answers for it, and where two do,
@@ -10,10 +10,6 @@
 //!
 //! The same model, picture and parameters give the same findings on the same kind of processor; between kinds, sums are taken in
 //! another order, which may show in a last digit. A picture of one colour holds nothing, whatever a model makes of it.
-//!
-//! `tract` runs on this thread alone. The clock is looked at between the stages of loading and before each operator of the
-//! model; one operator, or one stage, is not interrupted, and a body that an operator runs again and again (`Scan`, `Loop`, `LSTM`) is
-//! part of it. A worker that is ended in the midst of one is succeeded as every worker is.
 
 mod answers;
 mod description;
@@ -30,8 +26,9 @@ use crate::{
     window::{self, Window},
 };
 use answers::Answer;
+pub use description::Description;
 use description::Suppression;
-pub use model::{Cause, Model, ModelError, ModelSource};
+pub use model::{Array, Cause, Model, ModelError, ModelSource, Network};
 use shown::{Opaque, Showing, showings};
 use suppress::{Found, suppress};
 
@@ -135,14 +132,14 @@ impl Detector for Algorithm {
             ..description.suppression
         };
         let picture = Opaque::new(image, region);
-        let mut pixels = vec![0.0; description.input.shape().iter().product()];
+        let mut pixels = vec![0.0; description.shape().iter().product()];
         let mut all = Vec::new();
         for (i, showing) in showings(&description.input, size)?.enumerate() {
             deadline.check()?;
             picture
                 .show(&showing, &description.input, model.scale(), &mut pixels)
                 .ok_or(DetectError::Unshown)?;
-            let outputs = model.run(&pixels, deadline)?;
+            let outputs = model.network().run(&pixels, deadline)?;
             let answers = answers::read(model, &outputs, min_score)?;
             let found = answers.iter().filter_map(|answer| place(answer, &showing, i, size)).collect();
             all.extend(suppress(found, suppression, deadline)?);

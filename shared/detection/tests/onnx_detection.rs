@@ -228,7 +228,7 @@ fn a_model_that_is_none_or_another_is_refused_with_the_reason() {
     let description = file("yolov8.json");
     let source = || model("yolov8.onnx", &description).expect("a model").source().clone();
     let loading = |bytes: &[u8], description: &[u8]| {
-        Model::load(source(), bytes, description, Deadline::none()).expect_err("it must be refused")
+        onnx::load(source(), bytes, description, Deadline::none()).expect_err("it must be refused")
     };
     for bytes in [&b""[..], b"not a model", &good[..good.len() / 2], &[0; 1000]] {
         assert_eq!(loading(bytes, &description).code(), "invalid_model");
@@ -241,7 +241,7 @@ fn a_model_that_is_none_or_another_is_refused_with_the_reason() {
         assert!(error.to_string().ends_with(&format!("not supported: {other}")), "{error}");
     }
     assert_eq!(loading(&good, b"{}").code(), "invalid_model_description");
-    let late = Model::load(source(), &good, &description, Deadline::after(Duration::ZERO));
+    let late = onnx::load(source(), &good, &description, Deadline::after(Duration::ZERO));
     assert_eq!(late.expect_err("no time is left").code(), "time_limit");
     for (members, says) in [
         (json!({"/input/width": 96}), "[1, 3, 64, 64], the description's is [1, 3, 64, 96]"),
@@ -286,7 +286,7 @@ fn no_damage_to_a_model_does_more_than_make_it_fail() {
     let source = model("separate.onnx", &description).expect("a model").source().clone();
     // Where the graph is described, every byte; among the weights now and then.
     let mut state = 7_u32;
-    for round in 0..600 {
+    for round in 0..300 {
         let mut bytes = good.clone();
         for _ in 0..=round % 3 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -294,7 +294,7 @@ fn no_damage_to_a_model_does_more_than_make_it_fail() {
             bytes[at] ^= 1 << (state % 8);
         }
         let deadline = Deadline::after(Duration::from_secs(10));
-        if let Ok(model) = Model::load(source.clone(), &bytes, &description, deadline) {
+        if let Ok(model) = onnx::load(source.clone(), &bytes, &description, deadline) {
             let given = parameters(json!({"model": "separate.onnx"}));
             let _ = onnx().detect(&few, &given, Some(&model), deadline);
         }

@@ -40,7 +40,7 @@ pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<V
         Output::Yolov5 { coordinates, logits } => {
             let [count, width] = sides(single()?, "[1, N, 5 + classes]", |[_, width]| width == 5 + classes)?;
             check_count(count)?;
-            for row in single()?.values()?.chunks_exact(width) {
+            for row in single()?.values.chunks_exact(width) {
                 let sure = probability(row[4], *logits);
                 let best = best_of(row[5..].iter().copied());
                 answers.add(&row[..4], Boxes::Cxcywh, *coordinates, best, |score| {
@@ -51,7 +51,7 @@ pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<V
         Output::Yolov8 { coordinates, logits } => {
             let [_, count] = sides(single()?, "[1, 4 + classes, N]", |[height, _]| height == 4 + classes)?;
             check_count(count)?;
-            let values = single()?.values()?;
+            let values = &single()?.values;
             for i in 0..count {
                 let column = |row: usize| values[row * count + i];
                 let best = best_of((4..4 + classes).map(column));
@@ -63,19 +63,19 @@ pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<V
         Output::EndToEnd { coordinates, first_class } => {
             let [count, width] = sides(single()?, "[1, N, 6]", |[_, width]| width == 6)?;
             check_count(count)?;
-            for row in single()?.values()?.chunks_exact(width) {
+            for row in single()?.values.chunks_exact(width) {
                 let Some(class) = answers.class(row[4], row[5], *first_class)? else { continue };
                 answers.add(&row[..4], Boxes::Xyxy, *coordinates, Some((class, row[4])), f64::from)?;
             }
         }
         Output::Separate { boxes, scores, labels, form, coordinates, first_class, logits } => {
-            let output = |name: &String| model.output(name).map(|place| &outputs[place]);
+            let output = |name: &String| model.output(outputs, name);
             let [count, _] = sides(output(boxes)?, "[N, 4]", |[_, width]| width == 4)?;
             check_count(count)?;
-            let boxes = output(boxes)?.values()?.chunks_exact(4);
+            let boxes = output(boxes)?.values.chunks_exact(4);
             let scores = output(scores)?;
             if let Some(labels) = labels {
-                let (scores, labels) = (scores.values()?, output(labels)?.values()?);
+                let (scores, labels) = (&scores.values, &output(labels)?.values);
                 let lengths = [scores.len(), labels.len()];
                 if lengths != [count; 2] {
                     let [scores, labels] = lengths;
@@ -92,7 +92,7 @@ pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<V
                 let first = *first_class as usize;
                 let all = first + classes;
                 sides(scores, "[N, classes]", |sides| sides == [count, all])?;
-                for (numbers, scores) in boxes.zip(scores.values()?.chunks_exact(all)) {
+                for (numbers, scores) in boxes.zip(scores.values.chunks_exact(all)) {
                     let best = best_of(scores[first..].iter().copied());
                     answers.add(numbers, *form, *coordinates, best, |score| probability(score, *logits))?;
                 }

@@ -17,9 +17,9 @@ const LEAST_TILE: usize = 32;
 const MOST_CLASSES: usize = 10_000;
 const MOST_NAME: usize = 100;
 
-/// A description, checked.
+/// What the JSON beside a model says, checked.
 #[derive(Debug)]
-pub(super) struct Description {
+pub struct Description {
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) classes: Vec<String>,
@@ -210,7 +210,7 @@ impl Description {
     ///
     /// # Errors
     /// [`ModelError::Description`].
-    pub(super) fn read(json: &[u8]) -> Result<Self, ModelError> {
+    pub fn read(json: &[u8]) -> Result<Self, ModelError> {
         let written: Written =
             serde_json::from_slice(json).map_err(|error| ModelError::Description(error.to_string()))?;
         let Written { input, output, classes, min_score, nms } = written;
@@ -264,6 +264,12 @@ impl Description {
         }
         let suppression = Suppression { between_showings: output.is_suppressed(), ..nms };
         Ok(Self { input, output, classes, min_score, suppression })
+    }
+
+    /// The shape of the model's input.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 4] {
+        self.input.shape()
     }
 }
 

@@ -1,59 +1,46 @@
-//! A model: read, held against its description, optimised, and run; all by `tract`.
-//!
-//! A model's file is a program that someone else wrote. Whatever `tract` makes of it, panics included, becomes an error
-//! here; a file is never led to read another one (weights beside the file are refused); and operators that draw random
-//! numbers are refused, because the same picture shall give the same findings.
-//!
-//! What a model takes is counted where shapes are known, before it is optimised, and what an operator gave is measured once
-//! it has given it. Neither bounds the memory that `tract` takes while it reads a file, nor that of one operator at work: who
-//! may write to the bucket of models is trusted that far. A worker that dies of it is succeeded as every worker is, and the
-//! job ends.
+//! A model: its network, and what its description says of it.
 
-use std::{
-    fmt,
-    panic::{self, AssertUnwindSafe},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use imaging::Deadline;
 use jobs::key::ModelKey;
-use tract_onnx::{
-    pb::{GraphProto, tensor_shape_proto::dimension, type_proto},
-    prelude::{
-        DatumType, Framework as _, InferenceFact, InferenceModelExt, IntoRunnable, IntoTensor as _, TValue,
-        Tensor, TractError, TractResult, TypedModel, TypedRunnableModel, tvec,
-    },
-    tract_core::{
-        ops::konst::Const,
-        plan::{self, SimpleState},
-    },
-    tract_hir::{infer::Factoid as _, internal::DimLike as _},
-};
 
 use super::description::Description;
 use crate::DetectError;
 
-/// The most bytes of what one operator gives, together with all weights where those are known.
-const MOST_BYTES: usize = 256 << 20;
-/// The most operators, those of inner graphs included: the largest detectors have a tenth of it.
-const MOST_OPERATORS: usize = 20_000;
-/// The most bytes of a side's name, which may be a formula: `tract` reads it by recursion, so a long one could exhaust the stack.
-const MOST_FORMULA: usize = 100;
-/// The most operators that an error names.
-const MOST_NAMED: usize = 10;
+/// A network that was read for one shape of input and is ready to be run. The crate `onnx` makes them: what runs networks
+/// is large, and of all functions only the worker links it.
+pub trait Network: Send + Sync {
+    /// Whether a sample of its input is a byte, 0 to 255; else it is a number that need not be whole.
+    fn takes_bytes(&self) -> bool;
 
-/// A model with its description, ready to be run. Costs much to make and some hundred bytes to share.
+    /// What its outputs are called, in their order.
+    fn outputs(&self) -> &[String];
+
+    /// All outputs, in their order, for an input with these samples.
+    ///
+    /// # Errors
+    /// [`ModelError`] where it cannot be run, [`DetectError::TimedOut`] when the deadline passes.
+    fn run(&self, samples: &[f32], deadline: Deadline) -> Result<Vec<Array>, DetectError>;
+}
+
+/// An output of a network: the lengths of its axes, and its numbers, the last axis fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The lengths of its axes.
+    pub shape: Vec<usize>,
+    /// As many as the lengths multiplied.
+    pub values: Vec<f32>,
+}
+
+/// A network with its description, ready to be run. Costs some hundred bytes to share.
 #[derive(Clone)]
 pub struct Model(Arc<Parts>);
 
 struct Parts {
     source: ModelSource,
     description: Description,
-    plan: Arc<TypedRunnableModel>,
-    /// What the samples of its input are.
-    datum: DatumType,
-    /// What its outputs are called, in their order.
-    outputs: Vec<String>,
+    network: Box<dyn Network>,
 }
 
 /// Which model made findings.
@@ -90,15 +77,20 @@ pub enum ModelError {
     Disagrees(String),
     /// It takes more memory than is given.
     #[error(
-        "the model is too large: a step of it and its weights take {bytes} bytes, and at most {MOST_BYTES} are given"
+        "the model is too large: a step of it and its weights take {bytes} bytes, and at most {most} are given"
     )]
     TooLarge {
         /// What it takes.
         bytes: usize,
+        /// What is given.
+        most: usize,
     },
     /// It has more operators than are run.
-    #[error("the model is too large: it has more than {MOST_OPERATORS} operators")]
-    TooManyOperators,
+    #[error("the model is too large: it has more than {most} operators")]
+    TooManyOperators {
+        /// How many are run.
+        most: usize,
+    },
     /// The region would be cut into more tiles than are shown.
     #[error(
         "the region would be shown in {tiles} tiles, and at most {most} are: name a smaller region, or a larger input"
@@ -120,15 +112,15 @@ impl ModelError {
             Self::Description(_) => "invalid_model_description",
             Self::Unreadable(_) | Self::Unsupported(_) | Self::Unusable(_) => "invalid_model",
             Self::Disagrees(_) => "model_mismatch",
-            Self::TooLarge { .. } | Self::TooManyOperators => "model_too_large",
+            Self::TooLarge { .. } | Self::TooManyOperators { .. } => "model_too_large",
             Self::TooManyTiles { .. } => "too_many_tiles",
         }
     }
 }
 
-/// What `tract` said, for the log only.
+/// What the library said that reads and runs models, for the log only.
 #[derive(Debug)]
-pub struct Cause(String);
+pub struct Cause(pub String);
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,52 +130,11 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
-impl From<TractError> for Cause {
-    fn from(error: TractError) -> Self {
-        Self(format!("{error:#}"))
-    }
-}
-
-/// An output of a model: its axes, and its numbers in their order.
-#[derive(Debug)]
-pub(super) struct Array {
-    pub(super) shape: Vec<usize>,
-    numbers: Tensor,
-}
-
-impl Array {
-    /// Of an output of any type of number; one of floats is not copied.
-    fn of(output: TValue) -> TractResult<Self> {
-        let output = output.into_tensor();
-        let shape = output.shape().to_vec();
-        let is_float = output.datum_type() == DatumType::F32;
-        let numbers = if is_float { output } else { output.cast_to::<f32>()?.into_owned() };
-        Ok(Self { shape, numbers })
-    }
-
-    pub(super) fn values(&self) -> Result<&[f32], ModelError> {
-        let values = self.numbers.try_as_plain_ram().and_then(|plain| plain.as_slice::<f32>());
-        values.map_err(|error| ModelError::Unusable(error.into()))
-    }
-}
-
 impl Model {
-    /// Reads a model (the bytes of an `.onnx` file) and its description (those of the JSON beside it). Takes as long as
-    /// running it a few times.
-    ///
-    /// # Errors
-    /// [`DetectError::Model`], and [`DetectError::TimedOut`] when the deadline passes, which is looked at between the stages of
-    /// loading; no file makes it panic.
-    pub fn load(
-        source: ModelSource,
-        model: &[u8],
-        description: &[u8],
-        deadline: Deadline,
-    ) -> Result<Self, DetectError> {
-        let description = Description::read(description)?;
-        let loaded = guarded(|| read(model, &description, deadline)).map_err(ModelError::Unusable)?;
-        let (plan, datum, outputs) = loaded?;
-        Ok(Self(Arc::new(Parts { source, description, plan, datum, outputs })))
+    /// A model from its parts.
+    #[must_use]
+    pub fn new(source: ModelSource, description: Description, network: impl Network + 'static) -> Self {
+        Self(Arc::new(Parts { source, description, network: Box::new(network) }))
     }
 
     /// Which model it is.
@@ -196,255 +147,29 @@ impl Model {
         &self.0.description
     }
 
+    pub(super) fn network(&self) -> &dyn Network {
+        &*self.0.network
+    }
+
     /// What a sample of the picture is multiplied with.
     pub(super) fn scale(&self) -> f32 {
-        let default = if self.0.datum == DatumType::U8 { 1.0 } else { 1.0 / 255.0 };
+        let default = if self.0.network.takes_bytes() { 1.0 } else { 1.0 / 255.0 };
         self.0.description.input.scale.unwrap_or(default)
     }
 
-    /// The place of the output of that name.
-    pub(super) fn output(&self, name: &str) -> Result<usize, ModelError> {
-        self.0.outputs.iter().position(|output| output == name).ok_or_else(|| {
-            let known = self.0.outputs.join(", ");
+    /// The output of that name.
+    pub(super) fn output<'a>(&self, outputs: &'a [Array], name: &str) -> Result<&'a Array, ModelError> {
+        let names = self.0.network.outputs();
+        let named = names.iter().zip(outputs).find(|(known, _)| *known == name);
+        named.map(|(_, output)| output).ok_or_else(|| {
+            let known = names.join(", ");
             ModelError::Disagrees(format!("it has no output {name}; it has {known}"))
         })
-    }
-
-    /// Runs the model on an input of the described shape. The clock is looked at before every operator, and what it gave
-    /// is measured after it.
-    pub(super) fn run(&self, pixels: &[f32], deadline: Deadline) -> Result<Vec<Array>, DetectError> {
-        let Parts { plan, datum, description, .. } = &*self.0;
-        let unusable = |cause| DetectError::Model(ModelError::Unusable(cause));
-        let ran = guarded(|| -> TractResult<Vec<Array>> {
-            let input =
-                Tensor::from_shape(&description.input.shape(), pixels)?.cast_to_dt(*datum)?.into_owned();
-            let mut state = SimpleState::new(plan)?;
-            let outputs =
-                state.run_plan_with_eval(tvec![TValue::from(input)], |context, state, node, inputs| {
-                    let stop = |error| TractError::new(error);
-                    deadline.check().map_err(|late| stop(DetectError::from(late)))?;
-                    let given = plan::eval(context, state, node, inputs)?;
-                    let sizes = given.iter().map(|output| output.len() * output.datum_type().size_of());
-                    check_bytes(sizes.sum()).map_err(|error| stop(error.into()))?;
-                    TractResult::Ok(given)
-                })?;
-            outputs.into_iter().map(Array::of).collect()
-        });
-        let ran = ran.map_err(unusable)?;
-        ran.map_err(|error| error.downcast::<DetectError>().unwrap_or_else(|error| unusable(error.into())))
     }
 }
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Model").field(&self.0.source).finish()
-    }
-}
-
-/// Calls into `tract`, whose panics are errors.
-fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Cause> {
-    panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| Cause("tract panicked".to_owned()))
-}
-
-/// The optimised model, the type of its input's samples, and the names of its outputs.
-type Read = (Arc<TypedRunnableModel>, DatumType, Vec<String>);
-
-fn read(mut file: &[u8], description: &Description, deadline: Deadline) -> Result<Read, DetectError> {
-    deadline.check()?;
-    let unreadable = |error: TractError| ModelError::Unreadable(error.into());
-    let unusable = |error: TractError| ModelError::Unusable(error.into());
-    let onnx = tract_onnx::onnx();
-    let proto = onnx.proto_model_for_read(&mut file).map_err(unreadable)?;
-    let graph = proto.graph.as_ref().ok_or_else(|| ModelError::Unreadable(Cause("no graph".to_owned())))?;
-    let is_random =
-        |operator: &str| operator.starts_with("Random") || ["Bernoulli", "Multinomial"].contains(&operator);
-    let mut strangers = Vec::new();
-    survey(graph, &mut strangers)?;
-    strangers.retain(|operator| is_random(operator) || !onnx.op_register.0.contains_key(*operator));
-    strangers.sort_unstable();
-    strangers.dedup();
-    if !strangers.is_empty() {
-        let names: Vec<String> = strangers.into_iter().take(MOST_NAMED).map(printable).collect();
-        return Err(ModelError::Unsupported(names.join(", ")).into());
-    }
-    let outputs: Vec<_> = graph.output.iter().map(|output| output.name.clone()).collect();
-    deadline.check()?;
-    let model = onnx.model_for_proto_model(&proto).map_err(unusable)?;
-    drop(proto);
-    deadline.check()?;
-    let [input] = model.input_outlets().map_err(unusable)? else {
-        let count = model.inputs.len();
-        let text = format!("it has {count} inputs, and exactly one is given");
-        return Err(ModelError::Disagrees(text).into());
-    };
-    let declared = model.outlet_fact(*input).map_err(unusable)?;
-    let datum = input_type(declared)?;
-    let shape = description.input.shape();
-    check_shape(declared, shape)?;
-    let model = model
-        .with_input_fact(0, InferenceFact::dt_shape(datum, shape))
-        .and_then(InferenceModelExt::into_typed)
-        .map_err(unusable)?;
-    check_memory(&model)?;
-    deadline.check()?;
-    let model = model.into_decluttered().map_err(unusable)?;
-    check_memory(&model)?;
-    deadline.check()?;
-    let plan = model.into_optimized().and_then(IntoRunnable::into_runnable).map_err(unusable)?;
-    Ok((plan, datum, outputs))
-}
-
-/// Whether all weights together with the largest of the other results, where their shapes are known, are within the limit.
-fn check_memory(model: &TypedModel) -> Result<(), ModelError> {
-    let (mut weights, mut largest) = (0_usize, 0);
-    for node in model.nodes() {
-        let sizes = node.outputs.iter().filter_map(|output| {
-            let shape = output.fact.shape.as_concrete()?;
-            let size = output.fact.datum_type.size_of();
-            Some(shape.iter().fold(size, |bytes, side| bytes.saturating_mul(*side)))
-        });
-        let bytes = sizes.fold(0, usize::saturating_add);
-        if node.op_is::<Const>() {
-            weights = weights.saturating_add(bytes);
-        } else {
-            largest = largest.max(bytes);
-        }
-    }
-    check_bytes(weights.saturating_add(largest))
-}
-
-fn check_bytes(bytes: usize) -> Result<(), ModelError> {
-    if bytes > MOST_BYTES { Err(ModelError::TooLarge { bytes }) } else { Ok(()) }
-}
-
-/// The operators of a graph and of those within it, if they are not too many and sides have names of a sensible length.
-fn survey<'a>(graph: &'a GraphProto, operators: &mut Vec<&'a str>) -> Result<(), ModelError> {
-    for value in graph.input.iter().chain(&graph.output).chain(&graph.value_info) {
-        let Some(type_proto::Value::TensorType(tensor)) =
-            value.r#type.as_ref().and_then(|of| of.value.as_ref())
-        else {
-            continue;
-        };
-        for side in tensor.shape.iter().flat_map(|shape| &shape.dim) {
-            if matches!(&side.value, Some(dimension::Value::DimParam(name)) if name.len() > MOST_FORMULA) {
-                let cause = Cause(format!("a side's name is longer than {MOST_FORMULA} bytes"));
-                return Err(ModelError::Unreadable(cause));
-            }
-        }
-    }
-    for node in &graph.node {
-        if operators.len() == MOST_OPERATORS {
-            return Err(ModelError::TooManyOperators);
-        }
-        operators.push(&node.op_type);
-        let mut inner =
-            node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-        inner.try_for_each(|graph| survey(graph, operators))?;
-    }
-    Ok(())
-}
-
-/// An operator's name as it may be shown: a file may say anything there.
-fn printable(name: &str) -> String {
-    name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "_.".contains(*letter)).take(60).collect()
-}
-
-/// What the samples of the input are; floats where the model does not say.
-fn input_type(declared: &InferenceFact) -> Result<DatumType, ModelError> {
-    match declared.datum_type.concretize().unwrap_or(DatumType::F32) {
-        datum @ (DatumType::F32 | DatumType::F16 | DatumType::U8) => Ok(datum),
-        other => Err(ModelError::Disagrees(format!(
-            "its input is of the type {other:?}; pixels are given as f32, f16 or u8"
-        ))),
-    }
-}
-
-/// Whether the input that the model declares can have the shape that the description says.
-fn check_shape(declared: &InferenceFact, shape: [usize; 4]) -> Result<(), ModelError> {
-    let sides: Vec<Option<usize>> =
-        declared.shape.dims().map(|side| side.concretize().and_then(|side| side.to_usize().ok())).collect();
-    let same_rank = declared.shape.is_open() || sides.len() == shape.len();
-    if same_rank
-        && sides.iter().zip(shape).all(|(declared, described)| declared.is_none_or(|side| side == described))
-    {
-        return Ok(());
-    }
-    let sides: Vec<_> =
-        sides.iter().map(|side| side.map_or_else(|| "?".to_owned(), |s| s.to_string())).collect();
-    Err(ModelError::Disagrees(format!(
-        "the model's input is [{}], the description's is {shape:?}",
-        sides.join(", ")
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use tract_onnx::{
-        pb::{
-            AttributeProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto,
-            tensor_shape_proto::Dimension,
-        },
-        prelude::{DatumTypeExt as _, SpecialOps as _},
-    };
-
-    use super::*;
-
-    /// A value of one side of that name.
-    fn value(name: String) -> ValueInfoProto {
-        let side = Dimension { value: Some(dimension::Value::DimParam(name)), ..Dimension::default() };
-        let shape = Some(TensorShapeProto { dim: vec![side] });
-        let tensor = type_proto::Tensor { shape, ..type_proto::Tensor::default() };
-        let of = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
-        ValueInfoProto { r#type: Some(of), ..ValueInfoProto::default() }
-    }
-
-    fn node(inner: Option<GraphProto>) -> NodeProto {
-        let attribute = AttributeProto { g: inner, ..AttributeProto::default() };
-        NodeProto { op_type: "Loop".to_owned(), attribute: vec![attribute], ..NodeProto::default() }
-    }
-
-    #[test]
-    fn a_formula_that_could_exhaust_the_stack_is_refused_wherever_it_stands() {
-        let graph = |name: String| -> [GraphProto; 4] {
-            let values = || vec![value(name.clone())];
-            let within = GraphProto { value_info: values(), ..GraphProto::default() };
-            [
-                GraphProto { input: values(), ..GraphProto::default() },
-                GraphProto { output: values(), ..GraphProto::default() },
-                GraphProto { node: vec![node(Some(within.clone()))], ..GraphProto::default() },
-                within,
-            ]
-        };
-        for graph in graph("N/2".to_owned()) {
-            survey(&graph, &mut Vec::new()).expect("a side like many");
-        }
-        for graph in graph("(".repeat(100_000)) {
-            assert_eq!(survey(&graph, &mut Vec::new()).expect_err("too long").code(), "invalid_model");
-        }
-    }
-
-    #[test]
-    fn operators_are_counted_with_those_of_inner_graphs() {
-        let within = GraphProto { node: vec![node(None); MOST_OPERATORS - 1], ..GraphProto::default() };
-        let mut graph = GraphProto { node: vec![node(Some(within))], ..GraphProto::default() };
-        let mut operators = Vec::new();
-        survey(&graph, &mut operators).expect("just as many as are run");
-        assert_eq!(operators.len(), MOST_OPERATORS);
-        graph.node.push(node(None));
-        assert_eq!(survey(&graph, &mut Vec::new()).expect_err("one more").code(), "model_too_large");
-    }
-
-    #[test]
-    fn weights_and_results_beyond_the_limit_are_refused() {
-        assert!(check_bytes(MOST_BYTES).is_ok());
-        assert_eq!(check_bytes(MOST_BYTES + 1).expect_err("more").code(), "model_too_large");
-        let mut model = TypedModel::default();
-        let half = Tensor::zero::<u8>(&[MOST_BYTES / 2]).expect("a tensor");
-        model.add_const("some", half).expect("a constant");
-        let whole = DatumType::U8.fact([MOST_BYTES / 2]);
-        model.add_source("input", whole).expect("an input");
-        check_memory(&model).expect("just enough");
-        model.add_const("more", Tensor::zero::<u8>(&[1]).expect("a tensor")).expect("a constant");
-        assert_eq!(check_memory(&model).expect_err("one more").code(), "model_too_large");
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn model(key: &str, description: &[u8]) -> Result<Model, DetectError>
         sha256: "ab".to_owned(),
         description_sha256: "cd".to_owned(),
     };
-    Model::load(source, &file(key), description, Deadline::none())
+    onnx::load(source, &file(key), description, Deadline::none())
 }
 
 /// A file in `tests/references/onnx`.
