@@ -32,7 +32,7 @@ from PIL import Image
 from scipy import ndimage
 from sources import picture
 
-SIDE = 1536
+SIDE, LARGE_SIDE = 1536, 2048
 ROUNDS, QUICK_ROUNDS = 7, 3
 # A batch repeats short work until it takes about this long.
 BATCH_SECONDS = 0.1
@@ -48,6 +48,7 @@ class Row:
     peer: tuple[str, str, dict]
     # How many times the peer's time must be ours; none where that is no goal.
     goal: float | None = None
+    images: tuple[str, ...] = ("natural", "H&E")
 
 
 SIGMAS = {"min_sigma": 3, "max_sigma": 10}
@@ -74,7 +75,7 @@ ROWS = [
     corners("shi_tomasi", ("opencv", "goodFeaturesToTrack", {"corners": 500, "quality": 0.001, "distance": 10}), 1),
     corners("fast", ("opencv", "FAST", {"threshold": 10}), 1, fast_threshold=10, max_points=100_000),
     corners("orb", ("opencv", "ORB", {"points": 500})),
-    Row("nuclei", ("nuclei_detection", {}), ("scikit-image", "nuclei", {}), 10),
+    Row("nuclei", ("nuclei_detection", {}), ("scikit-image", "nuclei", {}), 10, ("large H&E",)),
 ]
 
 
@@ -95,7 +96,7 @@ def slide(side: int) -> Image.Image:
     return Image.fromarray(light.clip(0, 255).round().astype(np.uint8))
 
 
-SOURCES = {"natural": picture(SIDE, SIDE), "H&E": slide(SIDE)}
+SOURCES = {"natural": picture(SIDE, SIDE), "H&E": slide(SIDE), "large H&E": slide(LARGE_SIDE)}
 
 
 class Waiting(Library):
@@ -142,11 +143,12 @@ def measured(ours: Path, folder: Path, rows: list[Row], rounds: int) -> list[lis
     table = [["detector", "image", "ours, CPU ms", "peer", "peer's time", "objects", "memory", "goals"], ["---"] * 8]
     libraries = {name: Waiting(name, ours) for name in ("ours", "scikit-image", "opencv")}
     for source, image in SOURCES.items():
-        path = folder / f"{source.replace('&', '')}.png"
+        asked = [row for row in rows if source in row.images]
+        path = folder / f"{source.replace('&', '').replace(' ', '_')}.png"
         image.save(path)
         for library in libraries.values():
             library.ask(load=str(path))
-        for row in rows:
+        for row in asked:
             progress(f"{row.name}, {row.peer[1]}: {source}")
             taken, peer = Taken(), libraries[row.peer[0]]
             taken.measure(row, libraries["ours"], peer, rounds)
@@ -185,7 +187,7 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rows = [row for row in ROWS if given.only.lower() in row.name.lower()]
     rounds = QUICK_ROUNDS if given.quick else ROUNDS
-    show(f"Detection on {SIDE} × {SIDE} pixels", measured(given.ours.resolve(), given.folder, rows, rounds))
+    show(f"Detection on {SIDE} × {SIDE} pixels, large: {LARGE_SIDE} × {LARGE_SIDE}", measured(given.ours.resolve(), given.folder, rows, rounds))
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ pub(super) struct Field {
     pub(super) width: usize,
     /// 1 where there is nucleus, else 0.
     pub(super) mask: Vec<u8>,
-    /// B, in steps of 1 / [`BACKGROUND_STEPS`].
+    /// B, in steps of 1 / [`STEPS`].
     pub(super) background: Vec<i16>,
 }
 
-/// A step is far less than what one step of a byte is in density, and the largest density fits.
-pub(super) const BACKGROUND_STEPS: f32 = 4096.0;
+/// What the opening works in: a step is far less than what one step of a byte is in density, and the largest density fits.
+pub(super) const STEPS: f32 = 4096.0;
 
 /// What the mask depends on. Lengths are pixels of the reduction.
 #[derive(Clone, Copy)]
@@ -83,25 +83,25 @@ pub(super) fn field(
     let reach = (2 * disc.radius()).max(around.radius()).max(1);
     let [rows, columns] = filters.tile;
     let (mut smooth, mut opened, mut highest) = (Smooth::default(), Grid::default(), Grid::default());
-    for top in (0..image.height).step_by(rows) {
-        for left in (0..image.width).step_by(columns) {
+    // Downwards first: what tiles above each other share is smoothed once.
+    for left in (0..image.width).step_by(columns) {
+        for top in (0..image.height).step_by(rows) {
             let tile = Part {
                 rows: top..(top + rows).min(image.height),
                 columns: left..(left + columns).min(image.width),
             };
             smooth.fill(image, density, &half, tile.grown(reach, image), deadline)?;
             if disc.radius() > 0 {
-                smooth.around(&tile, 2 * disc.radius(), f32::INFINITY, &mut opened);
+                smooth.around(&tile, 2 * disc.radius(), 1, &mut opened);
                 disc.erode(&mut opened, deadline)?;
                 smooth.turn(&mut opened, &tile, disc.radius());
                 disc.erode(&mut opened, deadline)?;
                 for (row, opened) in tile.rows.clone().zip(opened.values.chunks_exact(opened.width)) {
                     let target = &mut field.background[row * image.width..][tile.columns.clone()];
-                    keep(opened, target);
+                    target.iter_mut().zip(opened).for_each(|(target, opened)| *target = -*opened);
                 }
             }
-            smooth.around(&tile, around.radius(), f32::NEG_INFINITY, &mut highest);
-            highest.values.iter_mut().for_each(|value| *value = -*value);
+            smooth.around(&tile, around.radius(), -1, &mut highest);
             around.erode(&mut highest, deadline)?;
             deadline.check()?;
             mark(&smooth, &highest, &tile, filters, &mut field);
@@ -120,15 +120,17 @@ impl Filters {
 /// S in a part of the image.
 #[derive(Default)]
 struct Smooth {
-    grid: Grid,
+    grid: Grid<f32>,
     part: Part,
-    /// What it was made from: a row of the density, and what is smoothed along rows only.
+    /// What it was made from: a row of the density, and what is smoothed along rows only, of these rows.
     density: Vec<f32>,
     across: Vec<f32>,
+    rows: Range<usize>,
 }
 
 impl Smooth {
-    /// Takes another part. Beyond the image's border lies its mirror image.
+    /// Takes another part, which keeps what it shares with a part of the same columns above. Beyond the image's border lies its
+    /// mirror image.
     fn fill(
         &mut self,
         image: &Reduced<'_>,
@@ -142,13 +144,17 @@ impl Smooth {
         let radius = half.len() - 1;
         let wide = part.grown(radius, image);
         let (width, count) = (part.columns.len(), wide.columns.len());
+        if part.columns != self.part.columns || !self.part.rows.contains(&part.rows.start) {
+            (self.rows, self.part.rows) = (0..0, 0..0);
+        }
+        let at_hand = move_up(&mut self.across, width, &self.rows, &wide.rows);
         // The first value of a row of the density lies so far left of the part.
         let first = part.columns.start as isize - radius as isize;
         let inside = (wide.columns.start as isize - first).unsigned_abs();
         self.density.resize(width + 2 * radius, 0.0);
-        self.across.resize(width * wide.rows.len(), 0.0);
-        let mut taps: Vec<usize> = (0..=2 * radius).collect();
-        for (row, out) in wide.rows.clone().zip(self.across.chunks_exact_mut(width)) {
+        let taps: Vec<usize> = (0..=2 * radius).collect();
+        let rows = wide.rows.clone().zip(self.across.chunks_exact_mut(width));
+        for (row, out) in rows.skip(at_hand) {
             deadline.check()?;
             let own = &mut self.density[inside..inside + count];
             image.fill(density, row, wide.columns.start, own);
@@ -157,32 +163,32 @@ impl Smooth {
                 let column = mirrored(first + i as isize, image.width);
                 self.density[i] = self.density[(column as isize - first) as usize];
             }
-            kernels::convolve(half, Taps { data: &self.density, at: &taps }, out);
+            kernels::convolve_fused(half, Taps { data: &self.density, at: &taps }, out);
         }
-        self.grid.reset(width, part.rows.len(), 0.0);
-        for (row, out) in part.rows.clone().zip(self.grid.values.chunks_exact_mut(width)) {
+        let at_hand = move_up(&mut self.grid.values, width, &self.part.rows, &part.rows);
+        (self.grid.width, self.grid.height) = (width, part.rows.len());
+        let above = part.rows.start as isize - radius as isize;
+        let down: Vec<usize> = (above..above + (part.rows.len() + 2 * radius) as isize)
+            .map(|row| (mirrored(row, image.height) - wide.rows.start) * width)
+            .collect();
+        for start in (0..width).step_by(COLUMNS) {
             deadline.check()?;
-            for (k, tap) in taps.iter_mut().enumerate() {
-                let row = mirrored((row + k) as isize - radius as isize, image.height);
-                *tap = (row - wide.rows.start) * width;
-            }
-            for start in (0..width).step_by(COLUMNS) {
-                let end = (start + COLUMNS).min(width);
-                kernels::convolve(
-                    half,
-                    Taps { data: &self.across, at: &taps }.from(start),
-                    &mut out[start..end],
-                );
+            let end = (start + COLUMNS).min(width);
+            let rows = part.rows.clone().zip(self.grid.values.chunks_exact_mut(width));
+            for (row, out) in rows.skip(at_hand) {
+                let at = &down[row - part.rows.start..][..taps.len()];
+                let taps = Taps { data: &self.across, at }.from(start);
+                kernels::convolve_fused(half, taps, &mut out[start..end]);
             }
         }
-        self.part = part;
+        (self.part, self.rows) = (part, wide.rows);
         Ok(())
     }
 
-    /// S in a tile and `by` around it, and `beyond` where the image has ended.
-    fn around(&self, tile: &Part, by: usize, beyond: f32, grid: &mut Grid) {
+    /// S in a tile and `by` around it in steps, times `sign`, and what erosion leaves alone where the image has ended.
+    fn around(&self, tile: &Part, by: usize, sign: i16, grid: &mut Grid<i16>) {
         let (width, height) = (tile.columns.len() + 2 * by, tile.rows.len() + 2 * by);
-        grid.reset(width, height, beyond);
+        grid.reset(width, height, i16::MAX);
         let shared = |own: &Range<usize>, tile: &Range<usize>| {
             // From where on both have values: in S, and in the grid.
             let start = own.start.max(tile.start.saturating_sub(by));
@@ -192,13 +198,13 @@ impl Smooth {
         let (top, down, rows) = shared(&self.part.rows, &tile.rows);
         for row in 0..rows {
             let from = &self.grid.values[(top + row) * self.grid.width + left..][..columns];
-            grid.values[(down + row) * width + right..][..columns].copy_from_slice(from);
+            count_steps(from, sign, &mut grid.values[(down + row) * width + right..][..columns]);
         }
     }
 
     /// Makes of the least values in a tile and `by` around it what gives the greatest of them when it is eroded again:
     /// negative, and of no weight where the image has ended.
-    fn turn(&self, grid: &mut Grid, tile: &Part, by: usize) {
+    fn turn(&self, grid: &mut Grid<i16>, tile: &Part, by: usize) {
         let inside = |own: &Range<usize>, tile: &Range<usize>, length: usize| {
             (own.start + by).saturating_sub(tile.start)..(own.end + by - tile.start).min(length)
         };
@@ -206,28 +212,44 @@ impl Smooth {
         let rows = inside(&self.part.rows, &tile.rows, grid.height);
         for (row, values) in grid.values.chunks_exact_mut(grid.width).enumerate() {
             let end = if rows.contains(&row) { columns.clone() } else { 0..0 };
-            values[..end.start].fill(f32::INFINITY);
-            values[end.end..].fill(f32::INFINITY);
+            values[..end.start].fill(i16::MAX);
+            values[end.end..].fill(i16::MAX);
             values[end].iter_mut().for_each(|value| *value = -*value);
         }
     }
 }
 
-/// Takes B from what has been turned.
-#[allow(clippy::cast_possible_truncation, reason = "`as` saturates, as it should here")]
-fn keep(opened: &[f32], background: &mut [i16]) {
+/// Makes of the rows that there are the rows that are wanted, which end no earlier: brings what both have to the front, and
+/// gives how many that are.
+fn move_up(values: &mut Vec<f32>, width: usize, there: &Range<usize>, wanted: &Range<usize>) -> usize {
+    let shared = wanted.start.max(there.start)..there.end;
+    if !shared.is_empty() {
+        values.copy_within((shared.start - there.start) * width..there.len() * width, 0);
+    }
+    values.resize(width * wanted.len(), 0.0);
+    shared.len()
+}
+
+/// Values, none of them negative, in steps: rounded, and times `sign`.
+#[allow(clippy::cast_possible_truncation, reason = "the lower bits are the rounded number")]
+fn count_steps(values: &[f32], sign: i16, out: &mut [i16]) {
+    const MOST: f32 = i16::MAX as f32;
+    /// Numbers from here on have no bits after the point, and the lower bits of its own are 0.
+    const ROUNDS: f32 = 12_582_912.0;
     wide(
         #[inline(always)]
         || {
-            for (background, opened) in background.iter_mut().zip(opened) {
-                *background = (-BACKGROUND_STEPS * opened) as i16;
+            for (out, value) in out.iter_mut().zip(values) {
+                let steps = STEPS * value;
+                let rounded = if steps < MOST { steps } else { MOST } + ROUNDS;
+                *out = rounded.to_bits() as i16 * sign;
             }
         },
     );
 }
 
 /// Marks the pixels of a tile that are nucleus.
-fn mark(smooth: &Smooth, highest: &Grid, tile: &Part, filters: Filters, field: &mut Field) {
+fn mark(smooth: &Smooth, highest: &Grid<i16>, tile: &Part, filters: Filters, field: &mut Field) {
     let Smooth { grid: smooth, part, .. } = smooth;
     let width = tile.columns.len();
     let left = tile.columns.start - part.columns.start;
@@ -256,7 +278,7 @@ fn mark(smooth: &Smooth, highest: &Grid, tile: &Part, filters: Filters, field: &
 fn mark_row(
     rows: [&[f32]; 3],
     background: &[i16],
-    lowered: &[f32],
+    lowered: &[i16],
     bend: f32,
     threshold: f32,
     mask: &mut [u8],
@@ -280,10 +302,10 @@ fn mark_row(
                 let laplacian = across + down;
                 let sloped = laplacian + along / ((xx + yy) + FLAT);
                 let hollow = larger(2.0 * laplacian, sloped);
-                let ground = f32::from(background[i]) / BACKGROUND_STEPS;
+                let ground = f32::from(background[i]) / STEPS;
                 let height = centre - ground;
                 let hill = (height > threshold / 2.0) & (bend * hollow < FLATNESS * height);
-                let summit = -lowered[i] - ground;
+                let summit = -f32::from(lowered[i]) / STEPS - ground;
                 let plateau = (height > threshold) & (height > PLATEAU * summit);
                 mask[i] = u8::from(hill | plateau);
             }

@@ -1,5 +1,7 @@
 //! A nucleus's outline: a closed simple polygon, and what is measured of it.
 
+use super::split::Frame;
+
 /// A polygon with the measures of its area. Lengths are in units of its vertices.
 pub(super) struct Outline {
     pub(super) vertices: Vec<[f64; 2]>,
@@ -10,13 +12,14 @@ pub(super) struct Outline {
 
 impl Outline {
     /// The outline of the pixels with a label, which hang together by their sides; `first` is the place of the first
-    /// in reading order. A pixel's square is from (column, row) to (column + 1, row + 1).
+    /// in reading order. Labels lie in a frame, with none in its margin. A pixel's square is from (column, row) to
+    /// (column + 1, row + 1).
     ///
     /// It goes through the middles of the pixels' sides, which cannot cross, and is then rounded, so that its length is that of a smooth curve and not that of a staircase. Where that would make it
     /// cross itself, as it may where a nucleus is a pixel wide, it stays as it was.
-    pub(super) fn of(labels: &[u32], width: usize, first: usize) -> Self {
-        let traced = trace(labels, width, first);
-        let size = [width as f64, (labels.len() / width) as f64];
+    pub(super) fn of(labels: &[u32], frame: Frame, first: usize) -> Self {
+        let traced = trace(labels, frame, first);
+        let size = [frame.width as f64, frame.height as f64];
         let rounded = thinned(&rounded(&traced, size));
         Self::measured(if is_simple(&rounded) { rounded } else { traced })
     }
@@ -48,14 +51,11 @@ fn sides(vertices: &[[f64; 2]]) -> impl Iterator<Item = ([f64; 2], [f64; 2])> {
 }
 
 /// The middles of the pixels' sides along the outer border, clockwise, from the top of the first pixel on.
-fn trace(labels: &[u32], width: usize, first: usize) -> Vec<[f64; 2]> {
+fn trace(labels: &[u32], frame: Frame, first: usize) -> Vec<[f64; 2]> {
     let label = labels[first];
-    let height = labels.len() / width;
-    let inside = |x: i64, y: i64| {
-        let (x, y) = (usize::try_from(x).unwrap_or(width), usize::try_from(y).unwrap_or(height));
-        x < width && y < height && labels[y * width + x] == label
-    };
-    let start = [(first % width) as i64, (first / width) as i64];
+    // No corner of a pixel is farther out than the pixels of the margin.
+    let inside = |x: i64, y: i64| labels[(y + 1) as usize * frame.stride + (x + 1) as usize] == label;
+    let start = [(first % frame.stride) as i64 - 1, (first / frame.stride) as i64 - 1];
     let (mut at, mut ahead) = (start, [1, 0]);
     let mut middles = Vec::new();
     loop {
@@ -121,7 +121,20 @@ fn is_simple(vertices: &[[f64; 2]]) -> bool {
     let n = sides.len();
     let apart = |i: usize, j: usize| j == i + 1 || (i == 0 && j + 1 == n) || !touch(sides[i], sides[j]);
     let area: f64 = sides.iter().map(|([ax, ay], [bx, by])| ax * by - bx * ay).sum();
-    n >= 3 && area > 0.0 && (0..n).all(|i| (i + 1..n).all(|j| apart(i, j)))
+    n >= 3 && area > 0.0 && (is_star(vertices) || (0..n).all(|i| (i + 1..n).all(|j| apart(i, j))))
+}
+
+/// Whether all of its border is seen from the middle of its vertices, once around and clockwise: then it is simple, which shows
+/// without holding each side against each.
+fn is_star(vertices: &[[f64; 2]]) -> bool {
+    let mean = |k: usize| vertices.iter().map(|vertex| vertex[k]).sum::<f64>() / vertices.len() as f64;
+    let [x, y] = [mean(0), mean(1)];
+    let mut turns = 0;
+    let goes_on = sides(vertices).all(|([ax, ay], [bx, by])| {
+        turns += usize::from(ay < y && by >= y);
+        (ax - x) * (by - y) > (bx - x) * (ay - y)
+    });
+    goes_on && turns == 1
 }
 
 fn touch((a, b): ([f64; 2], [f64; 2]), (c, d): ([f64; 2], [f64; 2])) -> bool {
@@ -140,11 +153,24 @@ mod tests {
 
     use super::*;
 
-    fn outline(width: usize, height: usize, inside: impl Fn(f64, f64) -> bool) -> Outline {
-        let label = |at: usize| u32::from(inside((at % width) as f64 + 0.5, (at / width) as f64 + 0.5));
-        let labels: Vec<u32> = (0..width * height).map(label).collect();
+    /// Labels of 1 where the picture says so, and the first in reading order.
+    fn framed(
+        width: usize,
+        height: usize,
+        inside: impl Fn(usize, usize) -> bool,
+    ) -> (Vec<u32>, Frame, usize) {
+        let frame = Frame::new(width, height);
+        let mut labels = vec![0; frame.len()];
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            labels[frame.place(x, y)] = u32::from(inside(x, y));
+        }
         let first = labels.iter().position(|label| *label == 1).expect("something is inside");
-        Outline::of(&labels, width, first)
+        (labels, frame, first)
+    }
+
+    fn outline(width: usize, height: usize, inside: impl Fn(f64, f64) -> bool) -> Outline {
+        let (labels, frame, first) = framed(width, height, |x, y| inside(x as f64 + 0.5, y as f64 + 0.5));
+        Outline::of(&labels, frame, first)
     }
 
     #[test]
@@ -174,29 +200,36 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_is_seen_from_its_middle_is_simple(
+            vertices in proptest::collection::vec(proptest::array::uniform2(-9f64..9.0), 3..8),
+        ) {
+            let all: Vec<_> = sides(&vertices).collect();
+            let n = all.len();
+            let pairs = (0..n).flat_map(|i| (i + 2..n).map(move |j| (i, j))).filter(|pair| *pair != (0, n - 1));
+            let crossed = pairs.into_iter().any(|(i, j)| touch(all[i], all[j]));
+            prop_assert!(!is_star(&vertices) || !crossed, "{:?}", vertices);
+        }
+
+        #[test]
         fn an_outline_is_simple_and_encloses_what_it_should(
             width in 3usize..16, pixels in proptest::collection::vec(any::<bool>(), 9..200),
         ) {
             let height = pixels.len() / width;
             prop_assume!(height > 0 && pixels[..width * height].contains(&true));
-            let mut labels: Vec<u32> = pixels[..width * height].iter().map(|inside| u32::from(*inside)).collect();
-            let first = labels.iter().position(|label| *label == 1).expect("assumed");
+            let (mut labels, frame, first) = framed(width, height, |x, y| pixels[y * width + x]);
             // What hangs together with the first pixel, by filling.
             let mut open = vec![first];
             while let Some(at) = open.pop() {
                 if labels[at] != 1 { continue }
                 labels[at] = 2;
-                if at % width > 0 { open.push(at - 1) }
-                if at % width + 1 < width { open.push(at + 1) }
-                if at >= width { open.push(at - width) }
-                if at + width < labels.len() { open.push(at + width) }
+                open.extend([at - 1, at + 1, at - frame.stride, at + frame.stride]);
             }
-            let traced = trace(&labels, width, first);
+            let traced = trace(&labels, frame, first);
             prop_assert!(is_simple(&traced));
             let count = labels.iter().filter(|label| **label == 2).count() as f64;
             let outer = Outline::measured(traced);
             prop_assert!(outer.area >= count - 0.5 - 1e-9, "{} pixels in {}", count, outer.area);
-            let is = Outline::of(&labels, width, first);
+            let is = Outline::of(&labels, frame, first);
             prop_assert!(is_simple(&is.vertices));
             let inside = |[x, y]: [f64; 2]| x >= 0.0 && y >= 0.0 && x <= width as f64 && y <= height as f64;
             prop_assert!(is.vertices.iter().copied().all(inside) && inside(is.centroid));

@@ -15,8 +15,12 @@ pub(super) struct Run {
 impl Run {
     /// The places of its pixels in a plane of that width.
     pub(super) fn places(&self, width: usize) -> Range<usize> {
-        let row = self.row as usize * width;
-        row + self.start as usize..row + self.end as usize
+        let first = self.row as usize * width + self.start as usize;
+        first..first + self.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        (self.end - self.start) as usize
     }
 
     /// Whether it touches the border of a plane of that width, whose last row has that number.
@@ -123,7 +127,7 @@ pub(super) fn fill_holes(
 
 /// How many pixels runs have.
 pub(super) fn pixels(runs: &[Run]) -> usize {
-    runs.iter().map(|run| (run.end - run.start) as usize).sum()
+    runs.iter().map(Run::len).sum()
 }
 
 fn push_runs(pixels: &[u8], value: u8, row: u32, runs: &mut Vec<Run>) {

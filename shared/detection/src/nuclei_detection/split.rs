@@ -9,15 +9,49 @@ use std::{cmp::Reverse, ops::Range};
 use imaging::{Deadline, TimedOut};
 
 use super::regions::{Run, root};
+use crate::kernels::wide;
 
 /// How far a summit must stand out, in pixels, and as a part of its height. In a nucleus that is few pixels wide, distances
 /// go in steps of up to √8 − 2: such a step is no summit.
 const TOLERANCE: f32 = 0.85;
 const TOLERANCE_PART: f32 = 0.1;
 
+/// Squared distances less than this are shallow: no summit of √2 or 1 can stand out from what it meets by the tolerance.
+const SHALLOW: u16 = 4;
+
+/// How a plane with a margin of at least a pixel around it lies in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// From one row to the next.
+    pub(super) stride: usize,
+}
+
+impl Frame {
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        // An odd multiple of 32: rows that are a power of two apart would share few places in the processor's cache.
+        Self { width, height, stride: (width + 2).next_multiple_of(64) + 32 }
+    }
+
+    /// How many places there are, those of the margin included.
+    pub(super) fn len(self) -> usize {
+        self.stride * (self.height + 2)
+    }
+
+    pub(super) fn place(self, column: usize, row: usize) -> usize {
+        (row + 1) * self.stride + column + 1
+    }
+
+    pub(super) fn places(self, run: &Run) -> Range<usize> {
+        let first = self.place(run.start as usize, run.row as usize);
+        first..first + run.len()
+    }
+}
+
 /// Which nucleus each pixel belongs to. 0 is none.
 pub(super) struct Labels {
-    pub(super) width: usize,
+    pub(super) frame: Frame,
     pub(super) labels: Vec<u32>,
     /// Squared distances to the nearest pixel outside the mask.
     distances: Vec<u16>,
@@ -26,10 +60,10 @@ pub(super) struct Labels {
     summits: Vec<u32>,
     /// Whether to split at all.
     split: bool,
-    /// Whether the component that is flooded touches the border.
-    at_border: bool,
     pixels: Vec<u32>,
     starts: Vec<u32>,
+    /// Of a level, what lies beside nothing higher.
+    flat: Vec<u32>,
     /// Pixels and the labels that they get next.
     wave: Vec<(u32, u32)>,
     /// Labels that met, and how high.
@@ -45,20 +79,19 @@ impl Labels {
         split: bool,
         deadline: Deadline,
     ) -> Result<Self, TimedOut> {
+        let frame = Frame::new(width, mask.len() / width);
+        // Where nothing is split, all are as far away.
+        let cap = if split { cap } else { 1 };
         Ok(Self {
-            width,
-            labels: vec![0; mask.len()],
-            distances: if split {
-                distances(mask, width, cap, deadline)?
-            } else {
-                mask.into_iter().map(u16::from).collect()
-            },
+            frame,
+            labels: vec![0; frame.len()],
+            distances: distances(mask, frame, cap, deadline)?,
             parents: vec![0],
             summits: vec![0],
             split,
-            at_border: true,
             pixels: Vec::new(),
             starts: Vec::new(),
+            flat: Vec::new(),
             wave: Vec::new(),
             meetings: Vec::new(),
         })
@@ -67,67 +100,101 @@ impl Labels {
     /// Labels the pixels of a component, with some of the labels that it gives back: no other component has those.
     pub(super) fn flood(&mut self, component: &[Run]) -> Range<u32> {
         let first = self.parents.len() as u32;
-        let last_row = self.labels.len() / self.width - 1;
-        self.at_border = component.iter().any(|run| run.is_at_border(self.width, last_row));
-        self.sort_pixels(component);
+        let of_run = |run: &Run| self.distances[self.frame.places(run)].iter().copied().max();
+        let top = component.iter().filter_map(of_run).max().unwrap_or(0);
+        self.flood_levels(component, SHALLOW..top + 1);
+        let mut roots =
+            (first..self.parents.len() as u32).filter(|label| self.parents[*label as usize] == *label);
+        match (roots.next(), roots.next()) {
+            (Some(_), Some(_)) => {
+                self.flood_levels(component, 1..SHALLOW);
+                for at in component.iter().flat_map(|run| self.frame.places(run)) {
+                    self.labels[at] = root(&mut self.parents, self.labels[at]);
+                }
+            }
+            // No summit of what is shallow would stand out: all of it joins the one there is.
+            (only, _) => {
+                let label = only.unwrap_or_else(|| self.raise_at(self.frame.places(&component[0]).start));
+                component.iter().for_each(|run| self.labels[self.frame.places(run)].fill(label));
+            }
+        }
+        first..self.parents.len() as u32
+    }
+
+    /// Floods what of a component is so high, from the top down.
+    fn flood_levels(&mut self, component: &[Run], levels: Range<u16>) {
+        self.sort_pixels(component, levels);
         let (pixels, ends) = (std::mem::take(&mut self.pixels), std::mem::take(&mut self.starts));
         let mut start = 0;
         for end in &ends {
             let level = &pixels[start..*end as usize];
             start = *end as usize;
-            if !level.is_empty() {
-                self.spread(level);
-                self.raise(level);
+            self.descend(level);
+            // Levels are many and have few pixels each: most are done.
+            if !self.flat.is_empty() {
+                self.spread();
+            }
+            if !self.meetings.is_empty() {
+                self.join();
+            }
+            if !self.flat.is_empty() {
+                self.raise();
             }
         }
-        for at in &pixels {
-            let label = &mut self.labels[*at as usize];
-            *label = root(&mut self.parents, *label);
-        }
         (self.pixels, self.starts) = (pixels, ends);
-        first..self.parents.len() as u32
+    }
+
+    /// Labels what of a level lies beside something higher, as that is. The rest is left in `flat`.
+    fn descend(&mut self, level: &[u32]) {
+        self.flat.clear();
+        for at in level {
+            let place = *at as usize;
+            let around = self.around(place);
+            let label = self.label_from(&around, place, self.distances[place]);
+            if label == 0 {
+                self.flat.push(*at);
+            } else {
+                self.labels[place] = label;
+                self.note(&around, label, self.distances[place]);
+            }
+        }
     }
 
     /// Labels what of a level hangs together with what is labelled, in waves: what is as near to two labels goes to the
     /// higher one, whichever comes first in the image.
-    fn spread(&mut self, level: &[u32]) {
+    fn spread(&mut self) {
         let (mut wave, mut next) = (std::mem::take(&mut self.wave), Vec::new());
+        let is_first = |at: &u32| self.beside(*at as usize).iter().any(|at| self.labels[*at] != 0);
         wave.clear();
-        wave.extend(
-            level.iter().map(|at| (*at, self.label_for(*at as usize))).filter(|(_, label)| *label != 0),
-        );
+        wave.extend(self.flat.iter().copied().filter(is_first).map(|at| (at, 0)));
         while !wave.is_empty() {
+            for (at, label) in &mut wave {
+                let at = *at as usize;
+                *label = self.label_from(&self.around(at), at, 0);
+            }
             wave.iter().for_each(|(at, label)| self.labels[*at as usize] = *label);
             next.clear();
             for (at, _) in &wave {
                 let at = *at as usize;
-                for beside in self.beside(at) {
-                    if self.labels[beside] == self.labels[at] {
-                        continue;
-                    } else if self.labels[beside] != 0 {
-                        self.note(at, beside);
-                    } else if self.distances[beside] == self.distances[at] {
-                        next.push((beside as u32, 0));
-                    }
-                }
+                self.note(&self.around(at), self.labels[at], self.distances[at]);
+                let alike = |beside: &usize| {
+                    self.labels[*beside] == 0 && self.distances[*beside] == self.distances[at]
+                };
+                next.extend(self.beside(at).into_iter().filter(alike).map(|at| (at as u32, 0)));
             }
-            next.iter_mut().for_each(|(at, label)| *label = self.label_for(*at as usize));
             std::mem::swap(&mut wave, &mut next);
         }
         self.wave = wave;
-        self.join();
     }
 
     /// Gives what is left of a level, its summits, labels of their own.
-    fn raise(&mut self, level: &[u32]) {
-        let mut open = Vec::new();
-        for summit in level {
+    fn raise(&mut self) {
+        let (flat, mut open) = (std::mem::take(&mut self.flat), Vec::new());
+        for summit in &flat {
             if self.labels[*summit as usize] != 0 {
                 continue;
             }
-            let label = self.parents.len() as u32;
-            self.parents.push(label);
-            self.summits.push(*summit);
+            let label = self.raise_at(*summit as usize);
             self.labels[*summit as usize] = label;
             open.push(*summit as usize);
             while let Some(at) = open.pop() {
@@ -139,18 +206,29 @@ impl Labels {
                 }
             }
         }
+        self.flat = flat;
     }
 
-    /// Brings a component's pixels into the order of their distances, greatest first; equal ones in reading order.
-    /// `starts` is then where each level ends.
-    fn sort_pixels(&mut self, component: &[Run]) {
-        let level = |distances: &[u16]| distances.iter().copied().max().unwrap_or(0);
-        let places = |run: &Run| run.places(self.width);
-        let top = component.iter().map(|run| level(&self.distances[places(run)])).max().unwrap_or(0);
+    /// A new label, whose summit lies there.
+    fn raise_at(&mut self, summit: usize) -> u32 {
+        let label = self.parents.len() as u32;
+        self.parents.push(label);
+        self.summits.push(summit as u32);
+        label
+    }
+
+    /// Brings those of a component's pixels whose distances are among `levels` into their order, greatest first; equal ones in
+    /// reading order. `starts` is then where each level ends.
+    fn sort_pixels(&mut self, component: &[Run], levels: Range<u16>) {
+        let level =
+            |distance: u16| levels.contains(&distance).then(|| usize::from(levels.end - 1 - distance));
+        let places = |run: &Run| self.frame.places(run);
         self.starts.clear();
-        self.starts.resize(usize::from(top) + 2, 0);
-        for at in component.iter().flat_map(places) {
-            self.starts[usize::from(top - self.distances[at]) + 1] += 1;
+        self.starts.resize(levels.len() + 1, 0);
+        for distance in component.iter().flat_map(|run| &self.distances[places(run)]) {
+            if let Some(level) = level(*distance) {
+                self.starts[level + 1] += 1;
+            }
         }
         for level in 1..self.starts.len() {
             self.starts[level] += self.starts[level - 1];
@@ -158,39 +236,42 @@ impl Labels {
         self.pixels.clear();
         self.pixels.resize(self.starts.last().map_or(0, |all| *all as usize), 0);
         for at in component.iter().flat_map(places) {
-            let next = &mut self.starts[usize::from(top - self.distances[at])];
-            self.pixels[*next as usize] = at as u32;
-            *next += 1;
-        }
-    }
-
-    /// The places beside one. Beyond the border there is none: the place itself stands for it.
-    fn beside(&self, at: usize) -> [usize; 4] {
-        if !self.at_border {
-            return [at - 1, at + 1, at - self.width, at + self.width];
-        }
-        let (column, end) = (at % self.width, self.labels.len());
-        [
-            if column > 0 { at - 1 } else { at },
-            if column + 1 < self.width { at + 1 } else { at },
-            if at >= self.width { at - self.width } else { at },
-            if at + self.width < end { at + self.width } else { at },
-        ]
-    }
-
-    /// The label that a pixel gets from its neighbours: that of the highest; of equal ones, that of the higher summit; of
-    /// equal ones, that of the nearer. 0 if none has a label.
-    fn label_for(&mut self, at: usize) -> u32 {
-        // The label as it stands beside, its root, and how high it stands.
-        let (mut seen, mut best, mut highest) = (0, 0, 0);
-        for beside in self.beside(at) {
-            let (label, height) = (self.labels[beside], self.distances[beside]);
-            if label == 0 || height < highest || (label == seen && height == highest) {
-                continue;
+            if let Some(level) = level(self.distances[at]) {
+                let next = &mut self.starts[level];
+                self.pixels[*next as usize] = at as u32;
+                *next += 1;
             }
-            let root = if label == seen { best } else { root(&mut self.parents, label) };
-            if height > highest || best == 0 || (root != best && self.draws(at, root, best)) {
-                (seen, best, highest) = (label, root, height);
+        }
+    }
+
+    /// The places beside one. All are in the plane: what is labelled has a margin around it.
+    fn beside(&self, at: usize) -> [usize; 4] {
+        [at - 1, at + 1, at - self.frame.stride, at + self.frame.stride]
+    }
+
+    /// What lies beside a pixel: labels, as they stand there, and heights.
+    fn around(&self, at: usize) -> [(u32, u16); 4] {
+        self.beside(at).map(|beside| (self.labels[beside], self.distances[beside]))
+    }
+
+    /// The label that a pixel gets from what is around it and higher than `above`: that of the highest; of equal ones,
+    /// that of the higher summit; of equal ones, that of the nearer. 0 if none has a label.
+    fn label_from(&mut self, around: &[(u32, u16); 4], at: usize, above: u16) -> u32 {
+        // What counts there as one number, the higher above the lower: this is most of the work, and what it finds cannot be
+        // foreseen, so nothing branches.
+        let ranks = around.map(|(label, height)| {
+            let counts = (label != 0) & (height > above);
+            u64::from(counts) * (u64::from(height) << 32 | u64::from(label))
+        });
+        let top = ranks.into_iter().fold(0, u64::max);
+        let mut best = root(&mut self.parents, top as u32);
+        let rivals = ranks.map(|rank| (rank != top) & (rank >> 32 == top >> 32));
+        if rivals.into_iter().fold(false, |any, rival| any | rival) {
+            for rank in ranks.into_iter().filter(|rank| rank >> 32 == top >> 32) {
+                let root = root(&mut self.parents, rank as u32);
+                if root != best && self.draws(at, root, best) {
+                    best = root;
+                }
             }
         }
         best
@@ -207,15 +288,21 @@ impl Labels {
 
     /// The squared distance of two places.
     fn apart(&self, a: u32, b: u32) -> u64 {
-        let width = self.width as u32;
+        let width = self.frame.stride as u32;
         u64::from((a % width).abs_diff(b % width)).pow(2) + u64::from((a / width).abs_diff(b / width)).pow(2)
     }
 
-    /// Takes note of a label's meeting with another, if it is one: at `at`, which is as low as `beside` or lower.
-    fn note(&mut self, at: usize, beside: usize) {
-        let [a, b] = [at, beside].map(|place| root(&mut self.parents, self.labels[place]));
-        if a != b {
-            self.meetings.push((a, b, self.distances[at]));
+    /// Takes note of where a label that a pixel of that height has got meets others around it, which stand as high or higher.
+    fn note(&mut self, around: &[(u32, u16); 4], label: u32, height: u16) {
+        let differs = |other: u32| (other != 0) & (other != label);
+        if !around.iter().fold(false, |any, (other, _)| any | differs(*other)) {
+            return;
+        }
+        for (other, _) in around.iter().filter(|(other, _)| differs(*other)) {
+            let [a, b] = [label, *other].map(|label| root(&mut self.parents, label));
+            if a != b {
+                self.meetings.push((a, b, height));
+            }
         }
     }
 
@@ -246,7 +333,8 @@ impl Labels {
 
 /// The squared distance of each pixel of a mask to the nearest one outside it, at most `cap` squared; 0 outside. What
 /// lies beyond the border is not outside.
-fn distances(mut mask: Vec<u8>, width: usize, cap: u8, deadline: Deadline) -> Result<Vec<u16>, TimedOut> {
+fn distances(mut mask: Vec<u8>, frame: Frame, cap: u8, deadline: Deadline) -> Result<Vec<u16>, TimedOut> {
+    let width = frame.width;
     // Up and down first, then along each row: Euclid's distance is separable in its square.
     mask.iter_mut().for_each(|inside| *inside *= cap);
     let mut before = vec![cap; width];
@@ -257,25 +345,50 @@ fn distances(mut mask: Vec<u8>, width: usize, cap: u8, deadline: Deadline) -> Re
     for row in mask.chunks_exact_mut(width).rev() {
         step(row, &mut before);
     }
-    let mut squares = vec![0u16; mask.len()];
-    for (row, squares) in mask.chunks_exact(width).zip(squares.chunks_exact_mut(width)) {
+    let mut squares = vec![0u16; frame.len()];
+    let margin = usize::from(cap);
+    let mut own = vec![u16::from(cap).pow(2); margin + width.next_multiple_of(BLOCK) + margin];
+    for (y, row) in mask.chunks_exact(width).enumerate() {
         deadline.check()?;
-        for (column, square) in squares.iter_mut().enumerate().filter(|(column, _)| row[*column] > 0) {
-            let own = u32::from(row[column]);
-            let mut least = own * own;
-            let mut aside = 1;
-            while aside * aside < least {
-                // Beyond the border the pixel's own distance stands: it is no less.
-                let nearby = |place: usize| u32::from(*row.get(place).unwrap_or(&row[column])).pow(2);
-                let before = nearby(column.wrapping_sub(aside as usize));
-                let after = nearby(column + aside as usize);
-                least = least.min(aside * aside + before.min(after));
-                aside += 1;
-            }
-            *square = least as u16;
-        }
+        square_row(row, &mut own, margin, &mut squares[frame.place(0, y)..][..width]);
     }
     Ok(squares)
+}
+
+/// Pixels of a row that are worked on at a time.
+const BLOCK: usize = 64;
+
+/// The least, for each pixel, of the squared distances along its row and from there up or down, which `row` has. What lies in
+/// the margins on either side of `own` is as far away as can be; what lies between is overwritten.
+fn square_row(row: &[u8], own: &mut [u16], margin: usize, squares: &mut [u16]) {
+    wide(
+        #[inline(always)]
+        || {
+            for (own, distance) in own[margin..].iter_mut().zip(row) {
+                *own = u16::from(*distance) * u16::from(*distance);
+            }
+            for (block, squares) in squares.chunks_mut(BLOCK).enumerate() {
+                let near = |aside: isize| {
+                    let start = (margin + block * BLOCK).wrapping_add_signed(aside);
+                    own[start..].first_chunk::<BLOCK>()
+                };
+                let Some(mut least) = near(0).copied() else { return };
+                let mut aside: u16 = 1;
+                // Nothing farther aside is nearer than what is farthest by now.
+                while least.iter().fold(0, |most, square| most.max(*square)) > aside * aside {
+                    let [Some(before), Some(after)] = [-(aside as isize), aside as isize].map(near) else {
+                        return;
+                    };
+                    for i in 0..BLOCK {
+                        let beside = before[i].min(after[i]).saturating_add(aside * aside);
+                        least[i] = least[i].min(beside);
+                    }
+                    aside += 1;
+                }
+                squares.copy_from_slice(&least[..squares.len()]);
+            }
+        },
+    );
 }
 
 /// Makes of a row of the mask, or of distances, the least of these and one more than in the row before; 0 stays 0.
@@ -302,14 +415,21 @@ mod tests {
         (0..width * height).map(|at| u8::from(inside(at))).collect()
     }
 
+    /// Where the pixels lie, in reading order.
+    fn places(frame: Frame) -> impl Iterator<Item = usize> {
+        (0..frame.height).flat_map(move |y| (0..frame.width).map(move |x| frame.place(x, y)))
+    }
+
     fn counts(mask: &[u8], width: usize, split: bool) -> Vec<usize> {
         let mut labels = Labels::new(mask.to_vec(), width, 40, split, Deadline::none()).expect("no deadline");
         for component in Components::of(mask, width, 1, false, Deadline::none()).expect("no deadline").iter()
         {
             labels.flood(component);
         }
-        assert!(mask.iter().zip(&labels.labels).all(|(mask, label)| (*mask == 0) == (*label == 0)));
+        let inside = places(labels.frame);
+        assert!(mask.iter().zip(inside).all(|(mask, at)| (*mask == 0) == (labels.labels[at] == 0)));
         let mut all: Vec<u32> = labels.labels.iter().copied().filter(|label| *label != 0).collect();
+        assert_eq!(all.len(), mask.iter().filter(|mask| **mask != 0).count(), "the margin has none");
         all.sort_unstable();
         all.chunk_by(|a, b| a == b).map(<[u32]>::len).collect()
     }
@@ -342,14 +462,15 @@ mod tests {
         ) {
             let mut mask: Vec<u8> = pixels.into_iter().map(|p| u8::from(p > 0)).collect();
             mask.resize(mask.len().div_ceil(width) * width, 0);
-            let is = distances(mask.clone(), width, cap, Deadline::none()).expect("no deadline");
+            let frame = Frame::new(width, mask.len() / width);
+            let is = distances(mask.clone(), frame, cap, Deadline::none()).expect("no deadline");
             let place = |at: usize| ((at % width) as i64, (at / width) as i64);
-            for (at, is) in is.iter().enumerate() {
+            for (at, is) in places(frame).map(|at| is[at]).enumerate() {
                 let (x, y) = place(at);
                 let square = |other: usize| (place(other).0 - x).pow(2) + (place(other).1 - y).pow(2);
                 let nearest = (0..mask.len()).filter(|other| mask[*other] == 0).map(square).min();
                 let most = i64::from(cap).pow(2);
-                prop_assert_eq!(i64::from(*is), nearest.map_or(most, |nearest| nearest.min(most)));
+                prop_assert_eq!(i64::from(is), nearest.map_or(most, |nearest| nearest.min(most)));
             }
         }
     }

@@ -7,7 +7,7 @@
 //! looked up in tables.
 
 use super::Stains;
-use crate::window::Window;
+use crate::{kernels::larger, window::Window};
 
 /// Steps of a channel's value from one byte to the next, where values are means of several pixels.
 const FINE: usize = 16;
@@ -22,33 +22,32 @@ const BEYOND: f64 = 0.01;
 const LEAST_PIXELS: u64 = 100;
 const LEAST_ANGLE: f64 = 0.17;
 
-/// Unit vectors of optical density in red, green and blue: haematoxylin, and the second stain.
+/// Unit vectors of optical density in red, green and blue: haematoxylin, the second stain, and what takes the rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Vectors([[f64; 3]; 2]);
+pub(super) struct Vectors([[f64; 3]; 3]);
 
 impl Vectors {
-    /// The vectors of a named pair of stains, those of Ruifrok and Johnston; or the slide's own.
+    /// The vectors of named stains, those of Ruifrok and Johnston; or the slide's own.
     pub(super) fn of(stains: Stains, window: &Window<'_>, white: [u8; 3]) -> Self {
         const HAEMATOXYLIN: [f64; 3] = [0.65, 0.70, 0.29];
         const EOSIN: [f64; 3] = [0.07, 0.99, 0.11];
         const DAB: [f64; 3] = [0.27, 0.57, 0.78];
-        let pair = |second| Self([unit(HAEMATOXYLIN), unit(second)]);
+        let eosin = || Self([HAEMATOXYLIN, EOSIN, DAB].map(unit));
         match stains {
-            Stains::HE => pair(EOSIN),
-            Stains::HDab => pair(DAB),
-            Stains::Auto => macenko(window, white).unwrap_or_else(|| pair(EOSIN)),
+            Stains::HE => eosin(),
+            Stains::HDab => Self([HAEMATOXYLIN, DAB, EOSIN].map(unit)),
+            Stains::Auto => macenko(window, white).unwrap_or_else(eosin),
         }
     }
 
     /// For each stain what a density in red, green and blue adds to its amount: two columns of the inverted matrix.
     fn weights(self) -> [[f64; 3]; 2] {
-        let [first, second] = self.0;
-        let residual = unit(cross(first, second));
+        let [first, second, rest] = self.0;
         let dual = |a: [f64; 3], b: [f64; 3], own: [f64; 3]| {
             let normal = cross(a, b);
             normal.map(|n| n / dot(own, normal))
         };
-        [dual(second, residual, first), dual(residual, first, second)]
+        [dual(second, rest, first), dual(rest, first, second)]
     }
 }
 
@@ -58,7 +57,7 @@ const TABLE: usize = 4096;
 /// Where a pixel's red, green and blue are in tables.
 type Pixel = [u16; 3];
 
-/// A quantity that is the sum of what red, green and blue each add to it, by tables.
+/// A quantity that is the sum of what red, green and blue each add to it, by tables; 0 where that is less.
 pub(super) struct Quantity {
     channels: [Box<[f32; TABLE]>; 3],
 }
@@ -84,7 +83,7 @@ impl Quantity {
         let [red, green, blue] = &self.channels;
         // The remainder tells the compiler that it need not check.
         let entry = |table: &[f32; TABLE], value: u16| table[usize::from(value) % TABLE];
-        entry(red, r) + entry(green, g) + entry(blue, b)
+        larger(entry(red, r) + entry(green, g) + entry(blue, b), 0.0)
     }
 }
 
@@ -195,8 +194,8 @@ fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
         unit([along(0), along(1), along(2)].map(|v| v.max(0.0)))
     };
     let [a, b] = ends.map(vector);
-    let vectors = if a[0] >= b[0] { [a, b] } else { [b, a] };
-    (dot(a, b) < LEAST_ANGLE.cos()).then_some(Vectors(vectors))
+    let [first, second] = if a[0] >= b[0] { [a, b] } else { [b, a] };
+    (dot(a, b) < LEAST_ANGLE.cos()).then(|| Vectors([first, second, unit(cross(first, second))]))
 }
 
 /// The optical densities of the colours in a window that are stained, and how many pixels have each.
@@ -292,9 +291,9 @@ mod tests {
     use super::*;
 
     /// Pixels with known amounts of two stains.
-    fn stained(vectors: [[f64; 3]; 2], amounts: &[[f64; 2]], width: u32) -> Image {
-        let byte = |[first, second]: [f64; 2], channel: usize| {
-            let density = first * vectors[0][channel] + second * vectors[1][channel];
+    fn stained([first, second]: [[f64; 3]; 2], amounts: &[[f64; 2]], width: u32) -> Image {
+        let byte = |amounts: [f64; 2], channel: usize| {
+            let density = amounts[0] * first[channel] + amounts[1] * second[channel];
             (255.0 * 10f64.powf(-density)).round() as u8
         };
         let rgba = amounts.iter().flat_map(|a| [byte(*a, 0), byte(*a, 1), byte(*a, 2), 255]).collect();
@@ -315,6 +314,11 @@ mod tests {
         amounts
     }
 
+    fn pair(stains: Stains) -> [[f64; 3]; 2] {
+        let Vectors([first, second, _]) = vectors_of(stains);
+        [first, second]
+    }
+
     fn vectors_of(stains: Stains) -> Vectors {
         let white = Image::new(1, 1, vec![255; 4]).expect("a pixel");
         Vectors::of(stains, &Window::whole(&white), [255; 3])
@@ -324,11 +328,35 @@ mod tests {
     fn the_amounts_of_stain_come_back() {
         let amounts = [[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.4, 0.3], [0.8, 0.1], [0.05, 0.4]];
         for stains in [Stains::HE, Stains::HDab] {
-            let Vectors(vectors) = vectors_of(stains);
-            let is = amounts_of(&stained(vectors, &amounts, 3), stains, 1);
+            let is = amounts_of(&stained(pair(stains), &amounts, 3), stains, 1);
             for (is, expected) in is.iter().zip(amounts) {
                 let off = (0..2).map(|i| (f64::from(is[i]) - expected[i]).abs()).fold(0.0, f64::max);
                 assert!(off < 0.02, "{stains:?}: {is:?} is not {expected:?}");
+            }
+        }
+    }
+
+    /// What scikit-image 0.26's `rgb2hed` gives times 6: its densities are logarithms to the base 10⁻⁶. Its vectors have lengths
+    /// of 0.998 to 1.003.
+    #[test]
+    fn amounts_are_those_of_rgb2hed() {
+        let colours =
+            [[225, 70, 65], [230, 100, 120], [150, 110, 160], [60, 30, 80], [170, 100, 150], [120, 70, 40]];
+        let rgba = colours.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect();
+        let image = Image::new(6, 1, rgba).expect("six pixels");
+        let [eosin, dab] = [Stains::HE, Stains::HDab].map(|stains| amounts_of(&image, stains, 1));
+        let rgb2hed = [
+            [0.00000, 0.29712, 0.82781],
+            [0.00000, 0.25889, 0.43511],
+            [0.28687, 0.08488, 0.14088],
+            [0.81582, 0.17956, 0.31681],
+            [0.16519, 0.17316, 0.20961],
+            [0.09355, 0.00000, 1.00778],
+        ];
+        for (i, [h, e, d]) in rgb2hed.into_iter().enumerate() {
+            for (is, expected) in [(eosin[i], [h, e]), (dab[i], [h, d])] {
+                let off = (is[0] - expected[0]).abs().max((is[1] - expected[1]).abs());
+                assert!(off < 0.004, "{:?}: {is:?} is not {expected:?}", colours[i]);
             }
         }
     }
@@ -364,10 +392,11 @@ mod tests {
             amounts.push([strength * part, strength * (1.0 - part)]);
         }
         let own = [unit([0.60, 0.74, 0.30]), unit([0.20, 0.85, 0.48])];
-        for vectors in [own, vectors_of(Stains::HDab).0] {
+        for vectors in [own, pair(Stains::HDab)] {
             let image = stained(vectors, &amounts, 50);
-            let Vectors(is) = macenko(&Window::whole(&image), [255; 3]).expect("there are two stains");
-            for (is, expected) in is.iter().zip(vectors) {
+            let Vectors([first, second, _]) =
+                macenko(&Window::whole(&image), [255; 3]).expect("there are two stains");
+            for (is, expected) in [first, second].iter().zip(vectors) {
                 let angle = dot(*is, expected).min(1.0).acos();
                 assert!(angle < 0.05, "{is:?} is {angle} away from {expected:?}");
             }
@@ -376,7 +405,7 @@ mod tests {
 
     #[test]
     fn what_has_no_two_stains_is_taken_for_haematoxylin_and_eosin() {
-        let [first, _] = vectors_of(Stains::HE).0;
+        let [first, _] = pair(Stains::HE);
         let one: Vec<[f64; 2]> = (0..400).map(|i| [0.3 + f64::from(i % 10) * 0.04, 0.0]).collect();
         for amounts in [vec![[0.0, 0.0]; 400], one] {
             let image = stained([first, first], &amounts, 20);
