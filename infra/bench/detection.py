@@ -96,7 +96,11 @@ def slide(side: int) -> Image.Image:
     return Image.fromarray(light.clip(0, 255).round().astype(np.uint8))
 
 
-SOURCES = {"natural": picture(SIDE, SIDE), "H&E": slide(SIDE), "large H&E": slide(LARGE_SIDE)}
+SOURCES = {
+    "natural": lambda: picture(SIDE, SIDE),
+    "H&E": lambda: slide(SIDE),
+    "large H&E": lambda: slide(LARGE_SIDE),
+}
 
 
 class Waiting(Library):
@@ -142,8 +146,11 @@ class Taken:
 def measured(ours: Path, folder: Path, rows: list[Row], rounds: int) -> list[list[str]]:
     table = [["detector", "image", "ours, CPU ms", "peer", "peer's time", "objects", "memory", "goals"], ["---"] * 8]
     libraries = {name: Waiting(name, ours) for name in ("ours", "scikit-image", "opencv")}
-    for source, image in SOURCES.items():
+    for source, draw in SOURCES.items():
         asked = [row for row in rows if source in row.images]
+        if not asked:
+            continue
+        image = draw()
         path = folder / f"{source.replace('&', '').replace(' ', '_')}.png"
         image.save(path)
         for library in libraries.values():
@@ -187,7 +194,8 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rows = [row for row in ROWS if given.only.lower() in row.name.lower()]
     rounds = QUICK_ROUNDS if given.quick else ROUNDS
-    show(f"Detection on {SIDE} × {SIDE} pixels, large: {LARGE_SIDE} × {LARGE_SIDE}", measured(given.ours.resolve(), given.folder, rows, rounds))
+    title = f"Detection on {SIDE} × {SIDE} pixels, large: {LARGE_SIDE} × {LARGE_SIDE}"
+    show(title, measured(given.ours.resolve(), given.folder, rows, rounds))
 
 
 if __name__ == "__main__":

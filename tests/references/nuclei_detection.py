@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from scipy.special import expit
 from skimage import __version__
 from skimage.color import rgb2hed
 from skimage.feature import peak_local_max
@@ -47,6 +48,8 @@ class Slide:
         self.first = np.zeros((side, side))
         self.second = 0.22 + 0.06 * self.texture(4) + 0.04 * self.texture(12)
         self.discs = []
+        # Densities of what is not of the two stains, and how much of a pixel it covers.
+        self.rest, self.rest_cover = np.zeros((side, side, 3)), np.zeros((side, side))
 
     def texture(self, sigma):
         noise = ndimage.gaussian_filter(self.rng.normal(size=(self.side, self.side)), sigma, mode="wrap")
@@ -97,10 +100,24 @@ class Slide:
                 self.nucleus(cx + apart * np.cos(turn), cy + apart * np.sin(turn), other, self.rng.uniform(*first))
                 turn += self.rng.uniform(1.3, 2.2)
 
+    def unstained(self, count, colour, radii, long):
+        """Things with a colour of their own that no nucleus lies under: ellipses, so many times as long as wide."""
+        for _ in range(count):
+            cx, cy = self.rng.uniform(4, self.side - 4, 2)
+            radius, turn = self.rng.uniform(*radii), self.rng.uniform(0, np.pi)
+            x, y = self.x - cx, self.y - cy
+            u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+            cover = expit(2.5 * (radius - np.hypot(u / long, v)))
+            cover[self.labels > 0] = 0
+            density = -np.log10(np.asarray(colour) / 240)
+            self.rest = self.rest * (1 - cover[..., None]) + density * cover[..., None]
+            self.rest_cover = np.maximum(self.rest_cover, cover)
+
     def pixels(self, vectors=(HAEMATOXYLIN, EOSIN), blur=0.6, noise=2.0):
         first, second = (np.asarray(v) / np.linalg.norm(v) for v in vectors)
         cytoplasm = 0.05 + 0.02 * self.texture(3)
         density = (self.first + cytoplasm)[..., None] * first + self.second.clip(0)[..., None] * second
+        density = density * (1 - self.rest_cover[..., None]) + self.rest
         light = ndimage.gaussian_filter(240 * 10**-density, (blur, blur, 0))
         return np.clip(light + self.rng.normal(0, noise, light.shape), 0, 255).round().astype(np.uint8)
 
@@ -151,7 +168,16 @@ def own_stains(seed):
     return slide.pixels((OWN_HAEMATOXYLIN, OWN_EOSIN)), slide.labels, {"stains": "auto"}
 
 
-SLIDES = [spread, touching, faint, crowded, out_of_focus, dab, own_stains]
+def red_cells(seed):
+    """Red cells and collagen between the nuclei: colours that no mixture of the two stains has."""
+    slide = Slide(seed)
+    slide.scatter(80, 1.3, (6, 10), (0.35, 0.8))
+    slide.unstained(60, (230, 100, 120), (2.5, 4), 8)
+    slide.unstained(90, (225, 70, 65), (5, 7), 1.1)
+    return slide.pixels(), slide.labels, {}
+
+
+SLIDES = [spread, touching, faint, crowded, out_of_focus, dab, own_stains, red_cells]
 
 
 def count_nuclei(pixels, sigma=5.0, areas=(40, 1600)):

@@ -1,9 +1,9 @@
 //! `onnx_detection`: what a model of the user's own finds.
 //!
 //! The model is an object in the bucket of models, an ONNX file; a JSON beside it says what it is shown and what it answers
-//! ([`description`]). The crate `onnx` makes a [`Network`] of the file. The picture, or its region, is resized to the model's input, or shown to it in tiles that overlap
-//! ([`shown`]); the answers are read ([`answers`]), those that lie on each other suppressed ([`suppress`]), and what remains
-//! is clipped to the region. A tile answers for what has its middle nearer to its own than to that of another, and a little
+//! ([`description`]). The crate `onnx` makes a [`Network`] of the file. The picture, or its region, is resized to the
+//! model's input, or shown to it in tiles that overlap ([`shown`]); the answers are read ([`answers`]), those that lie on
+//! each other suppressed ([`suppress`]), and what remains is clipped to the region. A tile answers for what has its middle nearer to its own than to that of another, and a little
 //! beyond: a thing no larger than three quarters of the overlap lies whole in each tile that answers for it, and where two do,
 //! suppression leaves one. What a network makes of a thing near the border of a tile may still differ from what it makes of
 //! it amid the whole picture.

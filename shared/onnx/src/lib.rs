@@ -103,11 +103,13 @@ impl Network for Plan {
     }
 }
 
-/// An output of any type of number.
+/// An output of any type of number, if it is within the limit as floats, too.
 fn array(output: TValue) -> TractResult<Array> {
     let output = output.into_tensor();
+    check_bytes(output.len().saturating_mul(size_of::<f32>()))
+        .map_err(|error| TractError::new(DetectError::from(error)))?;
     let values = output.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
-    Ok(Array { shape: output.shape().to_vec(), values })
+    Array::new(output.shape().to_vec(), values).ok_or_else(|| TractError::msg("a tensor of another size"))
 }
 
 fn cause(error: &TractError) -> Cause {

@@ -39,7 +39,8 @@ pub(super) struct Field {
     pub(super) background: Vec<i16>,
 }
 
-/// What the opening works in: a step is far less than what one step of a byte is in density, and the largest density fits.
+/// What the opening works in: a step is far less than what one step of a byte is in density, and 16 bits hold the most that
+/// there is.
 pub(super) const STEPS: f32 = 4096.0;
 
 /// What the mask depends on. Lengths are pixels of the reduction.
@@ -198,7 +199,7 @@ impl Smooth {
         let (top, down, rows) = shared(&self.part.rows, &tile.rows);
         for row in 0..rows {
             let from = &self.grid.values[(top + row) * self.grid.width + left..][..columns];
-            count_steps(from, sign, &mut grid.values[(down + row) * width + right..][..columns]);
+            quantise(from, sign, &mut grid.values[(down + row) * width + right..][..columns]);
         }
     }
 
@@ -230,19 +231,16 @@ fn move_up(values: &mut Vec<f32>, width: usize, there: &Range<usize>, wanted: &R
     shared.len()
 }
 
-/// Values, none of them negative, in steps: rounded, and times `sign`.
+/// Values from 0 to [`MOST`](super::stains::MOST) in steps: rounded, and times `sign`.
 #[allow(clippy::cast_possible_truncation, reason = "the lower bits are the rounded number")]
-fn count_steps(values: &[f32], sign: i16, out: &mut [i16]) {
-    const MOST: f32 = i16::MAX as f32;
+fn quantise(values: &[f32], sign: i16, out: &mut [i16]) {
     /// Numbers from here on have no bits after the point, and the lower bits of its own are 0.
     const ROUNDS: f32 = 12_582_912.0;
     wide(
         #[inline(always)]
         || {
             for (out, value) in out.iter_mut().zip(values) {
-                let steps = STEPS * value;
-                let rounded = if steps < MOST { steps } else { MOST } + ROUNDS;
-                *out = rounded.to_bits() as i16 * sign;
+                *out = (STEPS * value + ROUNDS).to_bits() as i16 * sign;
             }
         },
     );
@@ -274,11 +272,12 @@ fn mark(smooth: &Smooth, highest: &Grid<i16>, tile: &Part, filters: Filters, fie
     }
 }
 
-/// Marks a row's pixels from three rows of S, which have one value more at either end.
+/// Marks a row's pixels from three rows of S, which have one value more at either end, from B, and from the lowest of −S
+/// around each.
 fn mark_row(
     rows: [&[f32]; 3],
     background: &[i16],
-    lowered: &[i16],
+    lowest: &[i16],
     bend: f32,
     threshold: f32,
     mask: &mut [u8],
@@ -287,7 +286,7 @@ fn mark_row(
     const FLAT: f32 = 1e-9;
     let n = mask.len();
     let [above, own, below] = rows.map(|row| &row[..n + 2]);
-    let (background, lowered) = (&background[..n], &lowered[..n]);
+    let (background, lowest) = (&background[..n], &lowest[..n]);
     wide(
         #[inline(always)]
         || {
@@ -305,10 +304,30 @@ fn mark_row(
                 let ground = f32::from(background[i]) / STEPS;
                 let height = centre - ground;
                 let hill = (height > threshold / 2.0) & (bend * hollow < FLATNESS * height);
-                let summit = -f32::from(lowered[i]) / STEPS - ground;
+                let summit = -f32::from(lowest[i]) / STEPS - ground;
                 let plateau = (height > threshold) & (height > PLATEAU * summit);
                 mask[i] = u8::from(hill | plateau);
             }
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::nuclei_detection::stains::MOST;
+
+    proptest! {
+        #[test]
+        fn a_quantity_is_rounded_to_steps(values in proptest::collection::vec(0f32..=MOST, 0..70), up in any::<bool>()) {
+            let sign = if up { 1 } else { -1 };
+            let mut steps = vec![0; values.len()];
+            quantise(&values, sign, &mut steps);
+            for (value, steps) in values.iter().zip(steps) {
+                prop_assert_eq!(f32::from(steps), f32::from(sign) * (value * STEPS).round_ties_even());
+            }
+        }
+    }
 }

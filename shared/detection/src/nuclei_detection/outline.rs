@@ -15,8 +15,9 @@ impl Outline {
     /// in reading order. Labels lie in a frame, with none in its margin. A pixel's square is from (column, row) to
     /// (column + 1, row + 1).
     ///
-    /// It goes through the middles of the pixels' sides, which cannot cross, and is then rounded, so that its length is that of a smooth curve and not that of a staircase. Where that would make it
-    /// cross itself, as it may where a nucleus is a pixel wide, it stays as it was.
+    /// It goes through the middles of the pixels' sides, which cannot cross, and is then rounded, so that its length is
+    /// that of a smooth curve and not that of a staircase. Where that would make it cross itself, as it may where a
+    /// nucleus is a pixel wide, it stays as it was.
     pub(super) fn of(labels: &[u32], frame: Frame, first: usize) -> Self {
         let traced = trace(labels, frame, first);
         let size = [frame.width as f64, frame.height as f64];
@@ -191,6 +192,26 @@ mod tests {
         assert!((0.4..0.6).contains(&long.circularity()), "{}", long.circularity());
     }
 
+    /// Whether no two sides touch but neighbours.
+    fn crosses_nowhere(vertices: &[[f64; 2]]) -> bool {
+        let all: Vec<_> = sides(vertices).collect();
+        let n = all.len();
+        let mut pairs =
+            (0..n).flat_map(|i| (i + 2..n).map(move |j| (i, j))).filter(|pair| *pair != (0, n - 1));
+        !pairs.any(|(i, j)| touch(all[i], all[j]))
+    }
+
+    #[test]
+    fn a_ring_is_a_star_and_a_pentagram_is_none() {
+        let around = |step: f64| {
+            let angle = |i: u32| std::f64::consts::TAU * f64::from(i) * step / 5.0;
+            (0..5).map(|i| [angle(i).cos(), angle(i).sin()]).collect::<Vec<_>>()
+        };
+        assert!(is_star(&around(1.0)));
+        assert!(!is_star(&around(2.0)), "twice around");
+        assert!(!is_star(&around(-1.0)), "against the clock");
+    }
+
     #[test]
     fn one_pixel_has_an_outline_around_its_centre() {
         let is = outline(1, 1, |_, _| true);
@@ -201,13 +222,16 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_seen_from_its_middle_is_simple(
-            vertices in proptest::collection::vec(proptest::array::uniform2(-9f64..9.0), 3..8),
+            radii in proptest::collection::vec(1f64..9.0, 4..12), turns in 1usize..3,
+            jitter in proptest::collection::vec(-0.4f64..0.4, 12),
         ) {
-            let all: Vec<_> = sides(&vertices).collect();
-            let n = all.len();
-            let pairs = (0..n).flat_map(|i| (i + 2..n).map(move |j| (i, j))).filter(|pair| *pair != (0, n - 1));
-            let crossed = pairs.into_iter().any(|(i, j)| touch(all[i], all[j]));
-            prop_assert!(!is_star(&vertices) || !crossed, "{:?}", vertices);
+            let n = radii.len();
+            let vertex = |(i, (radius, jitter)): (usize, (f64, f64))| {
+                let angle = std::f64::consts::TAU * (i as f64 + jitter) * turns as f64 / n as f64;
+                [radius * angle.cos(), radius * angle.sin()]
+            };
+            let vertices: Vec<_> = radii.into_iter().zip(jitter).enumerate().map(vertex).collect();
+            prop_assert!(!is_star(&vertices) || crosses_nowhere(&vertices), "{:?}", vertices);
         }
 
         #[test]
@@ -225,12 +249,12 @@ mod tests {
                 open.extend([at - 1, at + 1, at - frame.stride, at + frame.stride]);
             }
             let traced = trace(&labels, frame, first);
-            prop_assert!(is_simple(&traced));
+            prop_assert!(crosses_nowhere(&traced));
             let count = labels.iter().filter(|label| **label == 2).count() as f64;
             let outer = Outline::measured(traced);
             prop_assert!(outer.area >= count - 0.5 - 1e-9, "{} pixels in {}", count, outer.area);
             let is = Outline::of(&labels, frame, first);
-            prop_assert!(is_simple(&is.vertices));
+            prop_assert!(crosses_nowhere(&is.vertices));
             let inside = |[x, y]: [f64; 2]| x >= 0.0 && y >= 0.0 && x <= width as f64 && y <= height as f64;
             prop_assert!(is.vertices.iter().copied().all(inside) && inside(is.centroid));
         }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use imaging::{Deadline, TimedOut};
+use memchr::memchr;
 
 /// Neighbouring pixels of one row: from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +35,7 @@ impl Run {
 pub(super) struct Components {
     runs: Vec<Run>,
     /// Where each component's runs end.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 impl Components {
@@ -69,24 +70,22 @@ impl Components {
             }
             above = first..runs.len();
         }
-        Ok(Self::grouped(&runs, &mut parents))
+        Ok(Self::grouped(&runs, parents))
     }
 
-    /// Sorts runs by component: a component's first run is its root.
-    fn grouped(runs: &[Run], parents: &mut [u32]) -> Self {
-        let mut ends: Vec<usize> = Vec::new();
-        let mut component_of: Vec<u32> = vec![0; runs.len()];
-        for i in 0..runs.len() {
-            let root = root(parents, i as u32) as usize;
-            if root == i {
-                component_of[i] = ends.len() as u32;
+    /// Sorts runs by component. A component's first run is its root, and no parent comes after its child.
+    fn grouped(runs: &[Run], mut parents: Vec<u32>) -> Self {
+        let mut ends: Vec<u32> = Vec::new();
+        // From parents to the numbers of components, in place: those before have theirs.
+        for i in 0..parents.len() {
+            let parent = parents[i] as usize;
+            parents[i] = if parent == i { ends.len() as u32 } else { parents[parent] };
+            if parent == i {
                 ends.push(0);
-            } else {
-                component_of[i] = component_of[root];
             }
-            ends[component_of[i] as usize] += 1;
+            ends[parents[i] as usize] += 1;
         }
-        let mut next: Vec<usize> = Vec::with_capacity(ends.len());
+        let mut next: Vec<u32> = Vec::with_capacity(ends.len());
         let mut sum = 0;
         for end in &mut ends {
             next.push(sum);
@@ -94,9 +93,9 @@ impl Components {
             *end = sum;
         }
         let mut sorted = vec![Run { row: 0, start: 0, end: 0 }; runs.len()];
-        for (run, component) in runs.iter().zip(component_of) {
+        for (run, component) in runs.iter().zip(parents) {
             let next = &mut next[component as usize];
-            sorted[*next] = *run;
+            sorted[*next as usize] = *run;
             *next += 1;
         }
         Self { runs: sorted, ends }
@@ -104,7 +103,7 @@ impl Components {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[Run]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.runs[start..*end])
+        starts.zip(&self.ends).map(|(start, end)| &self.runs[start as usize..*end as usize])
     }
 }
 
@@ -130,12 +129,12 @@ pub(super) fn pixels(runs: &[Run]) -> usize {
     runs.iter().map(Run::len).sum()
 }
 
+/// Adds the runs of `value` in a row of a mask, which has but 0 and 1.
 fn push_runs(pixels: &[u8], value: u8, row: u32, runs: &mut Vec<Run>) {
     let mut at = 0;
-    while let Some(start) = pixels[at..].iter().position(|pixel| *pixel == value) {
+    while let Some(start) = memchr(value, &pixels[at..]) {
         let start = at + start;
-        let length = pixels[start..].iter().position(|pixel| *pixel != value);
-        at = length.map_or(pixels.len(), |length| start + length);
+        at = memchr(1 - value, &pixels[start..]).map_or(pixels.len(), |length| start + length);
         runs.push(Run { row, start: start as u32, end: at as u32 });
     }
 }

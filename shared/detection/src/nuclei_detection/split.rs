@@ -19,7 +19,10 @@ const TOLERANCE_PART: f32 = 0.1;
 /// Squared distances less than this are shallow: no summit of √2 or 1 can stand out from what it meets by the tolerance.
 const SHALLOW: u16 = 4;
 
-/// How a plane with a margin of at least a pixel around it lies in memory.
+/// Pixels that may be flooded between two looks at the clock.
+const STRETCH: usize = 4096;
+
+/// How a plane lies in memory with a pixel around it, that at the end of a row being that before the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) width: usize,
@@ -30,13 +33,12 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(width: usize, height: usize) -> Self {
-        // An odd multiple of 32: rows that are a power of two apart would share few places in the processor's cache.
-        Self { width, height, stride: (width + 2).next_multiple_of(64) + 32 }
+        Self { width, height, stride: width + 1 }
     }
 
     /// How many places there are, those of the margin included.
     pub(super) fn len(self) -> usize {
-        self.stride * (self.height + 2)
+        self.stride * (self.height + 2) + 1
     }
 
     pub(super) fn place(self, column: usize, row: usize) -> usize {
@@ -58,8 +60,6 @@ pub(super) struct Labels {
     /// Of each label: that which it was joined to, itself if to none; and where its summit is.
     parents: Vec<u32>,
     summits: Vec<u32>,
-    /// Whether to split at all.
-    split: bool,
     pixels: Vec<u32>,
     starts: Vec<u32>,
     /// Of a level, what lies beside nothing higher.
@@ -88,7 +88,6 @@ impl Labels {
             distances: distances(mask, frame, cap, deadline)?,
             parents: vec![0],
             summits: vec![0],
-            split,
             pixels: Vec::new(),
             starts: Vec::new(),
             flat: Vec::new(),
@@ -98,16 +97,19 @@ impl Labels {
     }
 
     /// Labels the pixels of a component, with some of the labels that it gives back: no other component has those.
-    pub(super) fn flood(&mut self, component: &[Run]) -> Range<u32> {
+    ///
+    /// # Errors
+    /// When the deadline passes, which is looked at between large parts of a component.
+    pub(super) fn flood(&mut self, component: &[Run], deadline: Deadline) -> Result<Range<u32>, TimedOut> {
         let first = self.parents.len() as u32;
         let of_run = |run: &Run| self.distances[self.frame.places(run)].iter().copied().max();
         let top = component.iter().filter_map(of_run).max().unwrap_or(0);
-        self.flood_levels(component, SHALLOW..top + 1);
+        self.flood_levels(component, SHALLOW..top + 1, deadline)?;
         let mut roots =
             (first..self.parents.len() as u32).filter(|label| self.parents[*label as usize] == *label);
         match (roots.next(), roots.next()) {
             (Some(_), Some(_)) => {
-                self.flood_levels(component, 1..SHALLOW);
+                self.flood_levels(component, 1..SHALLOW, deadline)?;
                 for at in component.iter().flat_map(|run| self.frame.places(run)) {
                     self.labels[at] = root(&mut self.parents, self.labels[at]);
                 }
@@ -118,21 +120,29 @@ impl Labels {
                 component.iter().for_each(|run| self.labels[self.frame.places(run)].fill(label));
             }
         }
-        first..self.parents.len() as u32
+        Ok(first..self.parents.len() as u32)
     }
 
     /// Floods what of a component is so high, from the top down.
-    fn flood_levels(&mut self, component: &[Run], levels: Range<u16>) {
+    fn flood_levels(
+        &mut self,
+        component: &[Run],
+        levels: Range<u16>,
+        deadline: Deadline,
+    ) -> Result<(), TimedOut> {
         self.sort_pixels(component, levels);
         let (pixels, ends) = (std::mem::take(&mut self.pixels), std::mem::take(&mut self.starts));
         let mut start = 0;
         for end in &ends {
             let level = &pixels[start..*end as usize];
             start = *end as usize;
+            if level.len() > STRETCH {
+                deadline.check()?;
+            }
             self.descend(level);
             // Levels are many and have few pixels each: most are done.
             if !self.flat.is_empty() {
-                self.spread();
+                self.spread(deadline)?;
             }
             if !self.meetings.is_empty() {
                 self.join();
@@ -142,6 +152,7 @@ impl Labels {
             }
         }
         (self.pixels, self.starts) = (pixels, ends);
+        Ok(())
     }
 
     /// Labels what of a level lies beside something higher, as that is. The rest is left in `flat`.
@@ -162,12 +173,13 @@ impl Labels {
 
     /// Labels what of a level hangs together with what is labelled, in waves: what is as near to two labels goes to the
     /// higher one, whichever comes first in the image.
-    fn spread(&mut self) {
+    fn spread(&mut self, deadline: Deadline) -> Result<(), TimedOut> {
         let (mut wave, mut next) = (std::mem::take(&mut self.wave), Vec::new());
         let is_first = |at: &u32| self.beside(*at as usize).iter().any(|at| self.labels[*at] != 0);
         wave.clear();
         wave.extend(self.flat.iter().copied().filter(is_first).map(|at| (at, 0)));
         while !wave.is_empty() {
+            deadline.check()?;
             for (at, label) in &mut wave {
                 let at = *at as usize;
                 *label = self.label_from(&self.around(at), at, 0);
@@ -182,9 +194,13 @@ impl Labels {
                 };
                 next.extend(self.beside(at).into_iter().filter(alike).map(|at| (at as u32, 0)));
             }
+            // Reached from several sides, a pixel goes on once.
+            next.sort_unstable();
+            next.dedup();
             std::mem::swap(&mut wave, &mut next);
         }
         self.wave = wave;
+        Ok(())
     }
 
     /// Gives what is left of a level, its summits, labels of their own.
@@ -323,7 +339,7 @@ impl Labels {
             let (lower, higher) = if (height_a, b) < (height_b, a) { (a, b) } else { (b, a) };
             let summit = f32::from(height_a.min(height_b)).sqrt();
             let tolerance = TOLERANCE.max(TOLERANCE_PART * summit);
-            if !self.split || summit - f32::from(pass).sqrt() <= tolerance {
+            if summit - f32::from(pass).sqrt() <= tolerance {
                 self.parents[lower as usize] = higher;
             }
         }
@@ -358,8 +374,9 @@ fn distances(mut mask: Vec<u8>, frame: Frame, cap: u8, deadline: Deadline) -> Re
 /// Pixels of a row that are worked on at a time.
 const BLOCK: usize = 64;
 
-/// The least, for each pixel, of the squared distances along its row and from there up or down, which `row` has. What lies in
-/// the margins on either side of `own` is as far away as can be; what lies between is overwritten.
+/// The least, for each pixel, of the squared distances along its row and from there up or down, which `row` has. `own` has
+/// room for whole blocks between its margins: its front is overwritten, and what is beyond the row is, as the margins are, as
+/// far away as can be.
 fn square_row(row: &[u8], own: &mut [u16], margin: usize, squares: &mut [u16]) {
     wide(
         #[inline(always)]
@@ -368,17 +385,14 @@ fn square_row(row: &[u8], own: &mut [u16], margin: usize, squares: &mut [u16]) {
                 *own = u16::from(*distance) * u16::from(*distance);
             }
             for (block, squares) in squares.chunks_mut(BLOCK).enumerate() {
-                let near = |aside: isize| {
-                    let start = (margin + block * BLOCK).wrapping_add_signed(aside);
-                    own[start..].first_chunk::<BLOCK>()
-                };
-                let Some(mut least) = near(0).copied() else { return };
+                let start = margin + block * BLOCK;
+                let mut least = [0; BLOCK];
+                least.copy_from_slice(&own[start..][..BLOCK]);
                 let mut aside: u16 = 1;
                 // Nothing farther aside is nearer than what is farthest by now.
                 while least.iter().fold(0, |most, square| most.max(*square)) > aside * aside {
-                    let [Some(before), Some(after)] = [-(aside as isize), aside as isize].map(near) else {
-                        return;
-                    };
+                    let by = usize::from(aside);
+                    let (before, after) = (&own[start - by..][..BLOCK], &own[start + by..][..BLOCK]);
                     for i in 0..BLOCK {
                         let beside = before[i].min(after[i]).saturating_add(aside * aside);
                         least[i] = least[i].min(beside);
@@ -424,7 +438,7 @@ mod tests {
         let mut labels = Labels::new(mask.to_vec(), width, 40, split, Deadline::none()).expect("no deadline");
         for component in Components::of(mask, width, 1, false, Deadline::none()).expect("no deadline").iter()
         {
-            labels.flood(component);
+            labels.flood(component, Deadline::none()).expect("no deadline");
         }
         let inside = places(labels.frame);
         assert!(mask.iter().zip(inside).all(|(mask, at)| (*mask == 0) == (labels.labels[at] == 0)));
@@ -455,12 +469,72 @@ mod tests {
         assert_eq!(counts(&[1; 50], 10, true), [50]);
     }
 
+    /// What a flood from the top to the edge gives, with nothing taken for granted.
+    fn plainly(mask: &[u8], width: usize) -> Labels {
+        let deadline = Deadline::none();
+        let mut labels = Labels::new(mask.to_vec(), width, 40, true, deadline).expect("no deadline");
+        for component in Components::of(mask, width, 1, false, deadline).expect("no deadline").iter() {
+            labels.flood_levels(component, 1..40 * 40 + 1, deadline).expect("no deadline");
+        }
+        for label in &mut labels.labels {
+            *label = root(&mut labels.parents, *label);
+        }
+        labels
+    }
+
+    #[test]
+    fn a_level_that_is_reached_in_many_ways_is_flooded_once() {
+        // Every pixel lies beside a hole, so that all are of one level, but for two summits.
+        let width = 120;
+        let is_hole =
+            |x: usize, y: usize| (x + 2 * y).is_multiple_of(5) && ![(10, 10), (15, 15)].contains(&(x, y));
+        let inside = |at: usize| u8::from(!is_hole(at % width, at / width));
+        let mask: Vec<u8> = (0..width * width).map(inside).collect();
+        assert!(
+            counts(&mask, width, true).len() > 1,
+            "both summits stand out, so that every level is flooded"
+        );
+    }
+
+    #[test]
+    fn the_time_limit_holds_within_a_component() {
+        let mut labels = Labels::new(vec![1; 10_000], 100, 40, true, Deadline::none()).expect("no deadline");
+        let components = Components::of(&[1; 10_000], 100, 1, false, Deadline::none()).expect("no deadline");
+        let component = components.iter().next().expect("one");
+        let late = Deadline::after(std::time::Duration::ZERO);
+        assert_eq!(labels.flood(component, late), Err(TimedOut));
+    }
+
     proptest! {
         #[test]
-        fn distances_are_those_to_the_nearest_pixel_outside(
-            width in 1usize..24, pixels in proptest::collection::vec(0u8..8, 1..300), cap in 1u8..12,
+        fn what_is_shallow_changes_no_split(
+            all in proptest::collection::vec((0f64..60.0, 0f64..50.0, 1f64..11.0), 1..12),
+            holes in proptest::collection::vec(0usize..3000, 0..6),
         ) {
-            let mut mask: Vec<u8> = pixels.into_iter().map(|p| u8::from(p > 0)).collect();
+            let all: Vec<[f64; 3]> = all.into_iter().map(|(x, y, r)| [x, y, r]).collect();
+            let mut mask = discs(60, 50, &all);
+            holes.into_iter().for_each(|hole| mask[hole] = 0);
+            let expected = plainly(&mask, 60);
+            let mut is = Labels::new(mask.clone(), 60, 40, true, Deadline::none()).expect("no deadline");
+            for component in Components::of(&mask, 60, 1, false, Deadline::none()).expect("no deadline").iter() {
+                is.flood(component, Deadline::none()).expect("no deadline");
+            }
+            // The numbers may differ, but not where they are the same.
+            let mut seen = std::collections::BTreeMap::from([(0, 0)]);
+            for (is, expected) in is.labels.iter().zip(&expected.labels) {
+                prop_assert_eq!(*seen.entry(*is).or_insert(*expected), *expected);
+            }
+            let distinct: std::collections::BTreeSet<_> = expected.labels.iter().collect();
+            prop_assert_eq!(seen.len(), distinct.len() + usize::from(!distinct.contains(&0)));
+        }
+
+        #[test]
+        fn distances_are_those_to_the_nearest_pixel_outside(
+            width in 1usize..200, pixels in proptest::collection::vec(0u16..300, 1..900), cap in 1u8..,
+            rare in any::<bool>(),
+        ) {
+            let holes = if rare { 2 } else { 40 };
+            let mut mask: Vec<u8> = pixels.into_iter().map(|p| u8::from(p > holes)).collect();
             mask.resize(mask.len().div_ceil(width) * width, 0);
             let frame = Frame::new(width, mask.len() / width);
             let is = distances(mask.clone(), frame, cap, Deadline::none()).expect("no deadline");

@@ -1,10 +1,16 @@
 //! Colour deconvolution: how much of each stain a pixel has.
 //!
 //! Ruifrok and Johnston (2001): light that goes through stains is absorbed as Beer and Lambert say, so the optical
-//! densities −log₁₀(value / white) of red, green and blue are the amounts of the stains times the stains' vectors. Two
-//! vectors and the direction at right angles to both, which takes what neither explains, are a basis; the amounts are
-//! the coordinates in it. As a density depends on one byte, and an amount is a sum over three of them, everything is
-//! looked up in tables.
+//! densities −log₁₀(value / white) of red, green and blue are the amounts of the stains times the stains' vectors. The
+//! amounts are the coordinates in the basis of three such vectors; what would be negative is 0.
+//!
+//! Of haematoxylin, eosin and DAB, as Ruifrok and Johnston measured them, a slide with two has the third in the basis,
+//! too, where it takes what the two do not explain: so amounts are those of scikit-image's `rgb2hed`. QuPath takes a
+//! direction at right angles to both instead; with the eosin of Ruifrok and Johnston, red cells, which are more orange,
+//! would then have 0.3 of haematoxylin, as pale nuclei have. The two stains that a slide itself shows have no third, and
+//! the direction at right angles serves.
+//!
+//! As a density depends on one byte, and an amount is a sum over three of them, everything is looked up in tables.
 
 use super::Stains;
 use crate::{kernels::larger, window::Window};
@@ -51,13 +57,17 @@ impl Vectors {
     }
 }
 
+/// The most of a quantity. Named stains come to 7.2 at most; those that a slide shows may be so much alike that a pixel which
+/// is neither has more.
+pub(super) const MOST: f32 = 7.99;
+
 /// More than the indices that a [`Pixel`] may have.
 const TABLE: usize = 4096;
 
 /// Where a pixel's red, green and blue are in tables.
 type Pixel = [u16; 3];
 
-/// A quantity that is the sum of what red, green and blue each add to it, by tables; 0 where that is less.
+/// A quantity that is the sum of what red, green and blue each add to it, by tables, from 0 to [`MOST`].
 pub(super) struct Quantity {
     channels: [Box<[f32; TABLE]>; 3],
 }
@@ -83,7 +93,8 @@ impl Quantity {
         let [red, green, blue] = &self.channels;
         // The remainder tells the compiler that it need not check.
         let entry = |table: &[f32; TABLE], value: u16| table[usize::from(value) % TABLE];
-        larger(entry(red, r) + entry(green, g) + entry(blue, b), 0.0)
+        let sum = larger(entry(red, r) + entry(green, g) + entry(blue, b), 0.0);
+        if sum < MOST { sum } else { MOST }
     }
 }
 

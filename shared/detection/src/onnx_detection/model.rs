@@ -17,7 +17,8 @@ pub trait Network: Send + Sync {
     /// What its outputs are called, in their order.
     fn outputs(&self) -> &[String];
 
-    /// All outputs, in their order, for an input with these samples.
+    /// All outputs, in their order, for an input with these samples, in the order of [`Description::shape`], its last axis
+    /// fastest.
     ///
     /// # Errors
     /// [`ModelError`] where it cannot be run, [`DetectError::TimedOut`] when the deadline passes.
@@ -27,10 +28,17 @@ pub trait Network: Send + Sync {
 /// An output of a network: the lengths of its axes, and its numbers, the last axis fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// The lengths of its axes.
-    pub shape: Vec<usize>,
-    /// As many as the lengths multiplied.
-    pub values: Vec<f32>,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+impl Array {
+    /// None where there are not as many numbers as the lengths say.
+    #[must_use]
+    pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
+        let count = shape.iter().try_fold(1usize, |count, length| count.checked_mul(*length))?;
+        (count == values.len()).then_some(Self { shape, values })
+    }
 }
 
 /// A network with its description, ready to be run. Costs some hundred bytes to share.
