@@ -20,9 +20,9 @@
 //! kernels reach, and of a tile three planes of the stack are held at a time: memory does not grow with the image (but for
 //! `doh`, see `hessian`), and where a tile ends changes nothing of what it contains.
 //!
-//! Measured by `make bench-detection BENCH=--quick` on 1536 × 1536 px (natural, H&E; one thread, AVX-512, a busy machine):
-//! `log` is 18 and 15 times as fast as scikit-image, `dog` 15 and 13 times, `doh` 27 and 23 times; beyond the image they
-//! take 0.6, 0.7 and 2.4 of its float planes.
+//! Measured by `make bench-detection BENCH=--quick` on 1536 × 1536 px (natural, H&E; one thread, AVX-512; 2026-11):
+//! `log` is 33 and 28 times as fast as scikit-image, `dog` 18 and 15 times, `doh` 29 and 26 times; beyond the image they
+//! take 0.8, 0.8 and 2.4 of its float planes.
 
 mod candidates;
 mod extrema;
