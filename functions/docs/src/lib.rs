@@ -46,7 +46,7 @@ pub fn description() -> openapi::OpenApi {
     let mut description = Service::openapi();
     description.merge(submit::Description::openapi());
     description.merge(status::Description::openapi());
-    for route in ["/jobs", "/run_task"] {
+    for route in ["/jobs", "/uploads", "/run_task"] {
         let submission = description.paths.paths.get_mut(route).and_then(|item| item.post.as_mut());
         if let Some(submission) = submission {
             submission

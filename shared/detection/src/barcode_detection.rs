@@ -4,7 +4,8 @@
 //! there are many. Linear codes are looked for at every 15°, in narrow and wide pieces that overlap ([`linear`]): ZXing reads
 //! along lines, and what lies beside a code on the same line confuses it. It marks a linear code by the ends of that line
 //! alone; how high the bars are is looked up in the picture ([`bars`]), and where they are no higher than a line, there was no
-//! code. PDF417, Aztec and MaxiCode are left out: rxing 0.9.3 places the first wrongly where it is turned, and finds the others in
+//! code. Of linear codes that lie on each other, the one that was read most often is there. The corners of one that is turned are
+//! those of the line's ends moved along the bars: where the line crosses them at a slant, so do the long sides. PDF417, Aztec and MaxiCode are left out: rxing 0.9.3 places the first wrongly where it is turned, and finds the others in
 //! the middle of a picture only.
 //!
 //! Nearly all of the time goes to linear codes; pictures of more than 4 MP are reduced for these.
@@ -39,7 +40,7 @@ use turn::{Turned, reduced, turned};
 /// What `barcode_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "barcode_detection",
-    version: "1",
+    version: "2",
     summary: "Reads barcodes and two-dimensional codes: what they say, their format and their corners, from top to bottom.",
     references: &[
         "ISO/IEC 18004 (QR code), 16022 (Data Matrix), 15420 (EAN, UPC), 15417 (Code 128) and their like",
@@ -116,6 +117,10 @@ struct Settings {
 /// A code that was read, in pixels of the window.
 struct Code {
     format: &'static str,
+    /// Whether it is bars beside each other.
+    linear: bool,
+    /// How often it was read.
+    readings: usize,
     text: String,
     corners: Vec<[f64; 2]>,
 }
@@ -123,10 +128,12 @@ struct Code {
 impl Code {
     /// What a result says, at corners that are clockwise in a picture; unless its format has no name here, or they span nothing.
     fn new(result: &RXingResult, corners: &[[f64; 2]], picture: &Turned) -> Option<Self> {
-        let (format, ..) = FORMATS.iter().find(|(_, format, _)| format == result.getBarcodeFormat())?;
+        let (format, _, linear) =
+            *FORMATS.iter().find(|(_, format, _)| format == result.getBarcodeFormat())?;
         let corners: Vec<_> = corners.iter().map(|corner| picture.back(*corner)).collect();
         let corners = clockwise_from_the_top_left(corners);
-        (corners.len() > 2).then(|| Self { format, text: result.getText().to_owned(), corners })
+        let text = result.getText().to_owned();
+        (corners.len() > 2).then_some(Self { format, linear, readings: 1, text, corners })
     }
 
     fn enlarged(mut self, factor: f64) -> Self {
@@ -151,6 +158,17 @@ impl Code {
         let sides = self.sides();
         let near = sides.iter().fold(8.0_f64, |near, (low, high)| near.max((high - low) / 4.0));
         sides.iter().zip(place).all(|((low, high), at)| (low - near..=high + near).contains(&at))
+    }
+
+    /// Whether a place lies within the corners, which are those of a convex shape and clockwise in a picture.
+    fn holds(&self, [x, y]: [f64; 2]) -> bool {
+        let next = self.corners.iter().cycle().skip(1);
+        self.corners.iter().zip(next).all(|(a, b)| (b[0] - a[0]) * (y - a[1]) >= (b[1] - a[1]) * (x - a[0]))
+    }
+
+    /// Whether the other lies where this one does: of two linear codes, one is then made of bars of the other.
+    fn lies_on(&self, other: &Self) -> bool {
+        self.linear && other.linear && (self.holds(other.centre()) || other.holds(self.centre()))
     }
 
     /// The box around the corners: from where to where, across and down.
@@ -221,13 +239,18 @@ impl Detector for Algorithm {
         }
         let mut codes: Vec<Code> = Vec::new();
         for code in found {
-            match codes.iter_mut().find(|known| known.is(&code)) {
-                // A line that crosses the bars at a slant sees less of them.
-                Some(known) if known.area() < code.area() => *known = code,
-                Some(_) => {}
-                None => codes.push(code),
+            let Some(known) = codes.iter_mut().find(|known| known.is(&code)) else {
+                codes.push(code);
+                continue;
+            };
+            let readings = known.readings + 1;
+            // A line that crosses the bars at a slant sees less of them.
+            if known.area() < code.area() {
+                *known = code;
             }
+            known.readings = readings;
         }
+        let mut codes = without_chance(codes);
         codes.sort_by(|a, b| {
             let ([ax, ay], [bx, by]) = (a.centre(), b.centre());
             ay.total_cmp(&by).then(ax.total_cmp(&bx)).then_with(|| a.text.cmp(&b.text))
@@ -246,6 +269,19 @@ impl Detector for Algorithm {
         }
         Ok(findings)
     }
+}
+
+/// Without what was made of a part of another code's bars by chance. A code is read at several angles, and what is there by
+/// chance at few.
+fn without_chance(mut codes: Vec<Code>) -> Vec<Code> {
+    codes.sort_by_key(|code| std::cmp::Reverse((code.readings, code.text.chars().count())));
+    let mut kept: Vec<Code> = Vec::with_capacity(codes.len());
+    for code in codes {
+        if !kept.iter().any(|other| other.lies_on(&code)) {
+            kept.push(code);
+        }
+    }
+    kept
 }
 
 /// The codes of two dimensions of a picture.

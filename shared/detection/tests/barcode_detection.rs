@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{detect, noise, open, turned};
+use common::{detect, image, noise, open, turned};
 use detection::{Context, Findings};
 use imaging::Image;
 use jobs::algorithm::Run;
@@ -69,6 +69,56 @@ fn every_code_is_read_and_has_its_corners() {
             }
         }
     }
+}
+
+/// A part of a page, twice as large and turned around its middle, on white.
+fn at_an_angle(page: &Image, [left, top, right, bottom]: [f64; 4], degrees: f64) -> Image {
+    let (sine, cosine) = degrees.to_radians().sin_cos();
+    let side = (2.0 * (right - left).hypot(bottom - top)).ceil() as usize;
+    let pixels = page.rgba().as_chunks::<4>().0;
+    let grey = |x: f64, y: f64| {
+        let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
+        if inside { f64::from(pixels[y as usize * page.width() as usize + x as usize][0]) } else { 255.0 }
+    };
+    image(side, side, |x, y| {
+        let [dx, dy] = [x, y].map(|at| (at as f64 + 0.5 - side as f64 / 2.0) / 2.0);
+        let (x, y) = (cosine * dx + sine * dy, cosine * dy - sine * dx);
+        let (x, y) = ((left + right) / 2.0 + x - 0.5, (top + bottom) / 2.0 + y - 0.5);
+        let (right, down) = (x - x.floor(), y - y.floor());
+        let row = |y: f64| grey(x, y) * (1.0 - right) + grey(x + 1.0, y) * right;
+        let value = (row(y) * (1.0 - down) + row(y + 1.0) * down).round() as u8;
+        [value, value, value, 255]
+    })
+}
+
+#[test]
+fn a_code_at_an_angle_says_what_it_says_and_nothing_by_chance() {
+    let pages: BTreeMap<String, Page> = common::known("barcodes/barcodes.json");
+    let picture = page("every-kind");
+    let mut turned = 0;
+    for code in &pages["every-kind"].codes {
+        if ["qr", "data"].iter().any(|kind| code.format.starts_with(kind)) {
+            continue;
+        }
+        let side = |axis: usize, pick: fn(f64, f64) -> f64| {
+            code.corners.iter().map(|corner| corner[axis]).reduce(pick).expect("four corners")
+        };
+        let around = [
+            side(0, f64::min) - 20.0,
+            side(1, f64::min) - 4.0,
+            side(0, f64::max) + 20.0,
+            side(1, f64::max) + 4.0,
+        ];
+        for degrees in [15.0, 22.0, 45.0, 120.0] {
+            let found = said(&read(&at_an_angle(&picture, around, degrees), json!({})));
+            let expected = (code.format.clone(), code.text.clone());
+            assert!(found.iter().all(|said| *said == expected), "at {degrees}°: {found:?}, not {expected:?}");
+            // Halfway between the angles that are looked at, a long code may be missed.
+            assert!(degrees == 22.0 || found.len() == 1, "{expected:?} at {degrees}°: {found:?}");
+            turned += found.len();
+        }
+    }
+    assert!(turned > 20, "{turned} read");
 }
 
 #[test]
