@@ -4,9 +4,8 @@
 //! there are many. Linear codes are looked for at every 15°, in narrow and wide pieces that overlap ([`linear`]): ZXing reads
 //! along lines, and what lies beside a code on the same line confuses it. It marks a linear code by the ends of that line
 //! alone; how high the bars are is looked up in the picture ([`bars`]), and where they are no higher than a line, there was no
-//! code. Of linear codes that lie on each other, the one that was read most often is there. The corners of one that is turned are
-//! those of the line's ends moved along the bars: where the line crosses them at a slant, so do the long sides. PDF417, Aztec and MaxiCode are left out: rxing 0.9.3 places the first wrongly where it is turned, and finds the others in
-//! the middle of a picture only.
+//! code. Of linear codes that lie on each other, the one that was read most often is there. PDF417, Aztec and MaxiCode are
+//! left out: rxing 0.9.3 places the first wrongly where it is turned, and finds the others in the middle of a picture only.
 //!
 //! Nearly all of the time goes to linear codes; pictures of more than 4 MP are reduced for these.
 //!

@@ -58,8 +58,18 @@ pub(super) fn corners_of_bars(picture: &Turned, from: [f64; 2], to: [f64; 2]) ->
         (last.0 + direction * 0.5, last.1)
     };
     let (before, behind) = (reach(-1.0), reach(1.0));
-    let corners = [moved(from, before), moved(to, before), moved(to, behind), moved(from, behind)];
-    Some(corners.map(|[x, y]| [x + 0.5, y + 0.5]))
+    // A barcode is a rectangle: its ends are as long as the line that was read, and at right angles to its bars. Where the
+    // line crosses the bars at a slant, it was lost at about the middle of the true end.
+    let bars = [0, 1].map(|axis| moved([0.0; 2], behind)[axis] - moved([0.0; 2], before)[axis]);
+    let height = bars[0].hypot(bars[1]);
+    let bars = bars.map(|it| it / height);
+    let reading = [bars[1], -bars[0]];
+    let dot = |a: [f64; 2], b: [f64; 2]| a[0] * b[0] + a[1] * b[1];
+    let middle = [(from[0] + to[0]) / 2.0, (from[1] + to[1]) / 2.0];
+    let [left, right] = [from, to].map(|end| dot(reading, end));
+    let [top, bottom] = [before, behind].map(|aside| dot(bars, moved(middle, aside)));
+    let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+    Some(corners.map(|(along, down)| [0, 1].map(|axis| reading[axis] * along + bars[axis] * down + 0.5)))
 }
 
 /// Pearson's; 0 for a line that is all of one grey.
@@ -96,18 +106,28 @@ mod tests {
     }
 
     #[test]
-    fn bars_that_lean_are_followed() {
-        let (width, height) = (140, 80);
-        let bar = |x: f64| (20.0..100.0).contains(&x) && ((x / 3.0) as usize * 7 % 5 < 2);
-        let dark = |x: usize, y: usize| (15..62).contains(&y) && bar(x as f64 - (y as f64 - 30.0) * 0.25);
+    fn a_code_that_is_read_at_a_slant_has_its_own_corners() {
+        let (width, height) = (160, 120);
+        let (sine, cosine) = 0.15f64.sin_cos();
+        // Of a code of 80 × 40 around the middle: how far along it, and how far down its bars.
+        let own = |x: f64, y: f64| {
+            let (x, y) = (x - 80.0, y - 60.0);
+            (x * cosine + y * sine, y * cosine - x * sine)
+        };
+        let dark = |x: usize, y: usize| {
+            let (along, down) = own(x as f64 + 0.5, y as f64 + 0.5);
+            along.abs() < 40.0 && down.abs() < 20.0 && ((along + 40.0) / 3.0) as usize * 7 % 5 < 2
+        };
         let grey: Vec<u8> =
             (0..height).flat_map(|y| (0..width).map(move |x| if dark(x, y) { 20 } else { 240 })).collect();
         let picture = turned(&grey, (width, height), 0.0);
-        let corners = corners_of_bars(&picture, [20.0, 30.0], [99.0, 30.0]).expect("a barcode");
+        let [from, to] = [-40.0, 40.0].map(|end| [79.5 + end / cosine, 59.5]);
+        let corners = corners_of_bars(&picture, from, to).expect("a barcode");
         for (corner, expected) in
-            corners.iter().zip([[16.75, 15.0], [95.75, 15.0], [108.0, 62.0], [29.0, 62.0]])
+            corners.into_iter().zip([[-40.0, -20.0], [40.0, -20.0], [40.0, 20.0], [-40.0, 20.0]])
         {
-            assert!((corner[0] - expected[0]).hypot(corner[1] - expected[1]) < 3.0, "{corners:?}");
+            let (along, down) = own(corner[0], corner[1]);
+            assert!((along - expected[0]).hypot(down - expected[1]) < 3.0, "{corner:?}: {along}, {down}");
         }
     }
 }
