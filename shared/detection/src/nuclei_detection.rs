@@ -20,8 +20,8 @@
 //! in a row of the mask, two dozen more while they are sorted.
 //!
 //! Measured on the slides of `tests/references/nuclei_detection.py` (2026-11): F1 at IoU 0.5 is 0.99 or more on each, mean
-//! IoU 0.89 to 0.93. On 2048 × 2048 pixels with some 5,200 nuclei, one thread (`make bench-detection`): 124 to 134 ms of
-//! CPU; scikit-image's deconvolution, Laplacian of Gaussian and watershed take 9.3 to 10.5 times as long.
+//! IoU 0.89 to 0.93. On 2048 × 2048 pixels with some 5,200 nuclei, one thread (`make bench-detection`): 124 to 130 ms of
+//! CPU in six runs; scikit-image's deconvolution, Laplacian of Gaussian and watershed take 8.9 to 10.5 times as long.
 
 mod field;
 mod opening;
