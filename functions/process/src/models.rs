@@ -85,25 +85,24 @@ impl Models {
             (model, description, _) => (model, description),
         };
         // Where one has changed and the other has not, that one was not read.
-        let model = match model {
-            Some(model) => model,
-            None => self.read_whole(&key, ModelFile::Model, self.max_bytes).await?,
-        };
-        let description = match description {
-            Some(description) => description,
-            None => self.read_whole(&key, ModelFile::Description, DESCRIPTION_BYTES).await?,
-        };
+        let model = self.read_if_none(model, &key, ModelFile::Model, self.max_bytes).await?;
+        let description =
+            self.read_if_none(description, &key, ModelFile::Description, DESCRIPTION_BYTES).await?;
         Ok(Pending::Files { key, files: [model, description] })
     }
 
-    /// A file whatever is known of it.
-    async fn read_whole(
+    /// A file that may have been read already; else it is, whatever is known of it.
+    async fn read_if_none(
         &self,
+        read: Option<(String, Bytes)>,
         key: &ModelKey,
         file: ModelFile,
         most: u64,
     ) -> Result<(String, Bytes), WorkError> {
-        let read = self.read_file(key, file, None, most).await?;
+        let read = match read {
+            None => self.read_file(key, file, None, most).await?,
+            some => some,
+        };
         read.ok_or_else(|| not_found(key, file).into())
     }
 

@@ -14,7 +14,7 @@ use jobs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::options::{self, AlgorithmChoice, Options};
+use crate::options::{AlgorithmChoice, Options, Texts};
 
 /// A submission by address.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -84,20 +84,16 @@ async fn bytes_of(submitter: &Submitter, request: Request) -> Result<Bytes, Prob
     })
 }
 
-/// Options as names and texts.
-type Texts = Vec<(String, String)>;
-
 async fn read_raw(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
-    let mut wishes = Wishes::default();
-    options::add_texts(&mut wishes, &submitter.catalogue, texts);
+    let wishes = Options::default().into_wishes(&submitter.catalogue, texts);
     Ok(Image::Inline(bytes_of(submitter, request).await?, wishes))
 }
 
 async fn read_json(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
     let extract::Body(body) = extract::Body::from_request(request, &()).await?;
     let Submission { image_url, algorithms, callback_url, callback_token } = extract::json(&body)?;
-    let mut wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
-    options::add_texts(&mut wishes, &submitter.catalogue, texts);
+    let options = Options { algorithms, callback_url, callback_token };
+    let wishes = options.into_wishes(&submitter.catalogue, texts);
     let url = image_url.ok_or_else(|| {
         Refusal::invalid("missing_image", "Name the image's address as `image_url`, or send the file itself.")
     })?;
@@ -134,8 +130,7 @@ async fn read_form(submitter: &Submitter, request: Request, mut texts: Texts) ->
         }
     }
     let options: Options = request.map(|json| extract::json(&json)).transpose()?.unwrap_or_default();
-    let mut wishes = options.into_wishes();
-    options::add_texts(&mut wishes, &submitter.catalogue, texts);
+    let wishes = options.into_wishes(&submitter.catalogue, texts);
     let image = image
         .ok_or_else(|| Refusal::invalid("missing_image", "Send the file as the form's part `image`."))?;
     Ok(Image::Inline(image, wishes))

@@ -197,13 +197,13 @@ struct TicketView {
 async fn grant_upload(
     State(submitter): State<Arc<Submitter>>,
     links: Links,
-    extract::ApiQuery(texts): extract::ApiQuery<Vec<(String, String)>>,
+    extract::ApiQuery(texts): extract::ApiQuery<options::Texts>,
     extract::Body(body): extract::Body,
 ) -> Result<Response, Problem> {
     let UploadRequest { content_type, bytes, algorithms, callback_url, callback_token } =
         extract::json(&body)?;
-    let mut wishes = Options { algorithms, callback_url, callback_token }.into_wishes();
-    options::add_texts(&mut wishes, &submitter.catalogue, texts);
+    let options = Options { algorithms, callback_url, callback_token };
+    let wishes = options.into_wishes(&submitter.catalogue, texts);
     let granted = submitter.grant_upload(&content_type, bytes, wishes).await?;
     let upload = TicketView {
         method: "PUT",

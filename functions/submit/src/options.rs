@@ -44,8 +44,12 @@ pub(crate) struct DetailedChoice {
     parameters: Parameters,
 }
 
+/// Options as names and texts, from a query or the parts of a form.
+pub(crate) type Texts = Vec<(String, String)>;
+
 impl Options {
-    pub(crate) fn into_wishes(self) -> Wishes {
+    /// What is wished for, with what stands beside the options as texts.
+    pub(crate) fn into_wishes(self, catalogue: &[&'static Specification], texts: Texts) -> Wishes {
         let algorithms = self
             .algorithms
             .into_iter()
@@ -54,7 +58,10 @@ impl Options {
                 AlgorithmChoice::Detailed(DetailedChoice { name, parameters }) => (name, parameters),
             })
             .collect();
-        Wishes { algorithms, callback_url: self.callback_url, callback_token: self.callback_token }
+        let mut wishes =
+            Wishes { algorithms, callback_url: self.callback_url, callback_token: self.callback_token };
+        add_texts(&mut wishes, catalogue, texts);
+        wishes
     }
 }
 
@@ -62,11 +69,7 @@ impl Options {
 /// `callback_token`, and any parameter as `{algorithm}.{parameter}`, those of the default algorithm by their name
 /// alone. A parameter asks for its algorithm.
 /// Nothing is refused here: names and values are checked with those that came as JSON.
-pub(crate) fn add_texts(
-    wishes: &mut Wishes,
-    catalogue: &[&'static Specification],
-    mut texts: Vec<(String, String)>,
-) {
+fn add_texts(wishes: &mut Wishes, catalogue: &[&'static Specification], mut texts: Texts) {
     // Their order is lost on the way through API Gateway; one request shall always mean the same job.
     texts.sort_by_cached_key(|(key, _)| (key != "algorithms", key.clone()));
     for (key, text) in texts {
@@ -175,7 +178,7 @@ mod tests {
         }))
         .expect("valid");
         assert!(!format!("{options:?}").contains("hunter2"));
-        let wishes = options.into_wishes();
+        let wishes = options.into_wishes(&[], Texts::new());
         assert_eq!(wishes.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
         assert_eq!(json!(wishes.algorithms[1].1), json!({"width": 7}));
         for choice in [json!(3), json!({"name": "thumbnail", "params": {"width": 7}})] {

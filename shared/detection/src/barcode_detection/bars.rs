@@ -60,14 +60,15 @@ pub(super) fn corners_of_bars(picture: &Turned, from: [f64; 2], to: [f64; 2]) ->
     let (before, behind) = (reach(-1.0), reach(1.0));
     // A barcode is a rectangle: its ends are as long as the line that was read, and at right angles to its bars. Where the
     // line crosses the bars at a slant, it was lost at about the middle of the true end.
-    let bars = [0, 1].map(|axis| moved([0.0; 2], behind)[axis] - moved([0.0; 2], before)[axis]);
+    let middle = [(from[0] + to[0]) / 2.0, (from[1] + to[1]) / 2.0];
+    let ends = [before, behind].map(|aside| moved(middle, aside));
+    let bars = [0, 1].map(|axis| ends[1][axis] - ends[0][axis]);
     let height = bars[0].hypot(bars[1]);
     let bars = bars.map(|it| it / height);
     let reading = [bars[1], -bars[0]];
     let dot = |a: [f64; 2], b: [f64; 2]| a[0] * b[0] + a[1] * b[1];
-    let middle = [(from[0] + to[0]) / 2.0, (from[1] + to[1]) / 2.0];
     let [left, right] = [from, to].map(|end| dot(reading, end));
-    let [top, bottom] = [before, behind].map(|aside| dot(bars, moved(middle, aside)));
+    let [top, bottom] = ends.map(|end| dot(bars, end));
     let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
     Some(corners.map(|(along, down)| [0, 1].map(|axis| reading[axis] * along + bars[axis] * down + 0.5)))
 }
