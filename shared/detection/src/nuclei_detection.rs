@@ -15,13 +15,14 @@
 //! Nuclei come in reading order of their first pixels. With `mpp`, lengths and areas, given and measured, are in µm and
 //! µm²; without, in pixels of the image. Outlines and centroids are in pixels of the full-size image either way.
 //!
-//! The filters work in tiles; what is held of the whole window is, for each pixel of the reduction, a label, the distance,
-//! the background and a byte of mask: nine bytes, two and a quarter float planes; and twelve bytes for each run of pixels
-//! in a row of the mask, two dozen more while they are sorted.
+//! The filters work in tiles, and components of the mask one after the other. What is held of the whole window is, for each
+//! pixel of the reduction, a byte of mask and the background, three bytes; twelve bytes for each run of pixels in a row of the
+//! mask, two dozen more while they are sorted; and of the largest component, nine bytes for each pixel of the rectangle that it
+//! lies in and four for each of its own.
 //!
 //! Measured on the slides of `tests/references/nuclei_detection.py` (2026-11): F1 at IoU 0.5 is 0.99 or more on each, mean
-//! IoU 0.89 to 0.93. On 2048 × 2048 pixels with some 5,200 nuclei, one thread (`make bench-detection`): 124 to 130 ms of
-//! CPU in six runs; scikit-image's deconvolution, Laplacian of Gaussian and watershed take 8.9 to 10.5 times as long.
+//! IoU 0.89 to 0.93. On 2048 × 2048 pixels with some 5,200 nuclei, one thread (`make bench-detection`): 101 to 109 ms of
+//! CPU in four runs; scikit-image's deconvolution, Laplacian of Gaussian and watershed take 11.3 to 12.4 times as long.
 
 mod field;
 mod opening;
@@ -29,8 +30,6 @@ mod outline;
 mod regions;
 mod split;
 mod stains;
-
-use std::ops::Range;
 
 use imaging::{Deadline, Image, TimedOut};
 use jobs::{
@@ -271,11 +270,12 @@ fn find(
         threshold: settings.threshold as f32,
         tile,
     };
-    let mut field = field::field(&image, quantities.detection(), filters, deadline)?;
+    let mut field = field::field(&image, &quantities.detection, filters, deadline)?;
     regions::fill_holes(&mut field.mask, field.width, scale.hole(), deadline)?;
     let components = Components::of(&field.mask, field.width, 1, false, deadline)?;
+    drop(field.mask);
     let mut nuclei = Nuclei {
-        labels: Labels::new(field.mask, field.width, scale.reach(), settings.split, deadline)?,
+        labels: Labels::new([image.width, image.height], scale.reach(), settings.split),
         image,
         quantities,
         background: field.background,
@@ -283,7 +283,6 @@ fn find(
         limits: [settings.threshold, settings.max_background],
         found: Vec::new(),
         tallies: Vec::new(),
-        row: Row::default(),
     };
     for component in components.iter() {
         deadline.check()?;
@@ -371,28 +370,6 @@ struct Nuclei<'a> {
     limits: [f64; 2],
     found: Vec<Nucleus>,
     tallies: Vec<Tally>,
-    row: Row,
-}
-
-/// The quantities of the pixels of a run.
-#[derive(Default)]
-struct Row {
-    /// Empty where it is haematoxylin.
-    detection: Vec<f32>,
-    haematoxylin: Vec<f32>,
-    second: Vec<f32>,
-}
-
-impl Row {
-    fn load(&mut self, image: &Reduced<'_>, quantities: &Quantities, run: &Run) {
-        let Quantities { sum, haematoxylin, second } = quantities;
-        let detection = sum.as_ref().map(|sum| (sum, &mut self.detection));
-        let stains = [(haematoxylin, &mut self.haematoxylin), (second, &mut self.second)];
-        for (quantity, out) in stains.into_iter().chain(detection) {
-            out.resize(run.len(), 0.0);
-            image.fill(quantity, run.row as usize, run.start as usize, out);
-        }
-    }
 }
 
 /// Sums over the pixels with a label.
@@ -401,15 +378,15 @@ struct Tally {
     /// The place of the first in reading order.
     first: usize,
     pixels: f64,
-    detection: f64,
     background: f64,
-    haematoxylin: f64,
-    second: f64,
+    /// As [`Quantities::measured`] has them.
+    quantities: [f64; 3],
 }
 
 /// A nucleus in pixels of the reduction.
 struct Nucleus {
-    first: usize,
+    /// The column and the row of its first pixel in reading order.
+    first: [usize; 2],
     outline: Outline,
     /// Mean density above the background.
     contrast: f64,
@@ -426,50 +403,51 @@ impl Nuclei<'_> {
         }
         let labels = self.labels.flood(component, deadline)?;
         self.tally(component, labels);
+        let Labels { cells, frame, plane, .. } = &self.labels;
         for tally in self.tallies.iter().filter(|tally| tally.pixels > 0.0) {
             let mean = |sum: f64| sum / tally.pixels;
-            let contrast = mean(tally.detection - tally.background);
-            if contrast < self.limits[0] || mean(tally.background) > self.limits[1] {
+            let [detection, haematoxylin, second] = tally.quantities.map(mean);
+            let background = mean(tally.background);
+            let contrast = detection - background;
+            if contrast < self.limits[0] || background > self.limits[1] {
                 continue;
             }
             let [least, most] = self.scale.areas;
             if tally.pixels < least || tally.pixels > 2.0 * most + 8.0 {
                 continue;
             }
-            let outline = Outline::of(&self.labels.labels, self.labels.frame, tally.first);
+            let outline = Outline::of(cells, *frame, tally.first, *plane);
             if (least..=most).contains(&outline.area) {
-                let (haematoxylin, second) = (mean(tally.haematoxylin), mean(tally.second));
-                self.found.push(Nucleus { first: tally.first, outline, contrast, haematoxylin, second });
+                let first = frame.pixel(tally.first);
+                self.found.push(Nucleus { first, outline, contrast, haematoxylin, second });
             }
         }
+        self.labels.clear(component);
         Ok(())
     }
 
-    /// Sums up what the labels of a component have.
-    fn tally(&mut self, component: &[Run], labels: Range<u32>) {
+    /// Sums up what the labels of a component have, of which there are so many.
+    fn tally(&mut self, component: &[Run], labels: usize) {
         self.tallies.clear();
-        self.tallies.resize(labels.len(), Tally::default());
+        self.tallies.resize(labels, Tally::default());
         for run in component {
             let places = self.labels.frame.places(run);
-            self.row.load(&self.image, &self.quantities, run);
-            let own = &self.labels.labels[places.clone()];
-            let mut start = 0;
-            for alike in own.chunk_by(|a, b| a == b) {
-                let part = start..start + alike.len();
-                let tally = &mut self.tallies[(alike[0] - labels.start) as usize];
+            let mut part = places.start..places.start;
+            let background = &self.background[run.places(self.image.width)];
+            for alike in self.labels.cells[places.clone()].chunk_by(|a, b| a.label() == b.label()) {
+                part = part.end..part.end + alike.len();
+                let tally = &mut self.tallies[alike[0].label() as usize];
                 if tally.pixels == 0.0 {
-                    tally.first = places.start + start;
+                    tally.first = part.start;
                 }
-                start = part.end;
-                let sum_of = |values: &[f32]| sum(&values[part.clone()]);
-                let Row { detection, haematoxylin, second } = &self.row;
-                let [first, second] = [haematoxylin, second].map(|values| sum_of(values));
+                let inside = part.start - places.start..part.end - places.start;
+                let column = run.start as usize + inside.start;
+                let sums = self.image.sum(&self.quantities.measured, run.row as usize, column, inside.len());
                 tally.pixels += alike.len() as f64;
-                tally.detection += if detection.is_empty() { first } else { sum_of(detection) };
-                tally.haematoxylin += first;
-                tally.second += second;
-                let background = &self.background[run.places(self.labels.frame.width)][part];
-                let steps: i64 = background.iter().map(|steps| i64::from(*steps)).sum();
+                for (sum, part) in tally.quantities.iter_mut().zip(sums) {
+                    *sum += part;
+                }
+                let steps: i64 = background[inside].iter().map(|steps| i64::from(*steps)).sum();
                 tally.background += steps as f64 / f64::from(STEPS);
             }
         }
@@ -478,7 +456,7 @@ impl Nuclei<'_> {
     /// The nuclei in reading order; if there are too many, those of the greatest contrast.
     fn strongest(self, most: usize) -> Vec<Nucleus> {
         let mut found = self.found;
-        found.sort_by_key(|nucleus| nucleus.first);
+        found.sort_by_key(|Nucleus { first: [column, row], .. }| (*row, *column));
         if found.len() > most {
             let mut order: Vec<usize> = (0..found.len()).collect();
             order.sort_by(|a, b| found[*b].contrast.total_cmp(&found[*a].contrast));
@@ -489,18 +467,6 @@ impl Nuclei<'_> {
         }
         found
     }
-}
-
-/// In four strands, of which none waits for another.
-fn sum(values: &[f32]) -> f64 {
-    let (fours, rest) = values.as_chunks::<4>();
-    let mut sums = [0.0; 4];
-    for four in fours {
-        for (sum, value) in sums.iter_mut().zip(four) {
-            *sum += f64::from(*value);
-        }
-    }
-    sums.iter().sum::<f64>() + rest.iter().map(|value| f64::from(*value)).sum::<f64>()
 }
 
 impl Nucleus {

@@ -20,7 +20,7 @@ use imaging::{Deadline, TimedOut};
 
 use super::{
     opening::{Grid, Octagon},
-    stains::{Quantity, Reduced},
+    stains::{Reduced, Tables},
 };
 use crate::kernels::{self, Taps, larger, mirrored, wide};
 
@@ -72,7 +72,7 @@ impl Part {
 /// Works out the field, tile by tile.
 pub(super) fn field(
     image: &Reduced<'_>,
-    density: &Quantity,
+    density: &Tables<1>,
     filters: Filters,
     deadline: Deadline,
 ) -> Result<Field, TimedOut> {
@@ -135,7 +135,7 @@ impl Smooth {
     fn fill(
         &mut self,
         image: &Reduced<'_>,
-        density: &Quantity,
+        density: &Tables<1>,
         half: &[f32],
         part: Part,
         deadline: Deadline,

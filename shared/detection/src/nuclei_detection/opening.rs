@@ -51,15 +51,15 @@ impl Octagon {
     /// The least value of each octagon that lies wholly in the grid, which shrinks by the radius on every side.
     pub(super) fn erode(self, grid: &mut Grid<i16>, deadline: Deadline) -> Result<(), TimedOut> {
         let (straight, slanted) = (2 * self.straight + 1, 2 * self.slanted + 1);
-        let (mut columns, mut rows) = (0..grid.width, 0..grid.height);
-        for (step, length) in [((1, 0), straight), ((0, 1), straight), ((1, 1), slanted), ((-1, 1), slanted)]
-        {
-            let mut span = 1;
-            while span < length {
+        deadline.check()?;
+        for row in grid.values.chunks_exact_mut(grid.width) {
+            lower_along(row, straight);
+        }
+        let (mut columns, mut rows) = (0..grid.width + 1 - straight, 0..grid.height);
+        for (dx, length) in [(0, straight), (1, slanted), (-1, slanted)] {
+            for by in spans(length) {
                 deadline.check()?;
-                let by = span.min(length - span);
-                lower(grid, &mut columns, &mut rows, (step.0 * by as isize, step.1 * by));
-                span += by;
+                lower(grid, &mut columns, &mut rows, (dx * by as isize, by));
             }
         }
         shrink(grid, &columns, &rows);
@@ -67,7 +67,43 @@ impl Octagon {
     }
 }
 
-/// Lowers each value to that which lies (`dx`, `dy`) beside it. `columns` and `rows` are where values count, before and
+/// How far ahead to look, pass by pass, for the least of `length` neighbours: the span doubles as long as there is more.
+fn spans(length: usize) -> impl Iterator<Item = usize> {
+    let mut span = 1;
+    std::iter::from_fn(move || {
+        let by = span.min(length - span);
+        span += by;
+        (by > 0).then_some(by)
+    })
+}
+
+/// Lowers each value of a row to the least of `length` from there on, where there are so many.
+fn lower_along(row: &mut [i16], length: usize) {
+    /// So many are read before any of them is written.
+    const BLOCK: usize = 64;
+    wide(
+        #[inline(always)]
+        || {
+            let mut count = row.len();
+            for by in spans(length) {
+                count -= by;
+                let whole = count - count % BLOCK;
+                for start in (0..whole).step_by(BLOCK) {
+                    let mut ahead = [0; BLOCK];
+                    ahead.copy_from_slice(&row[start + by..][..BLOCK]);
+                    for (own, ahead) in row[start..][..BLOCK].iter_mut().zip(ahead) {
+                        *own = (*own).min(ahead);
+                    }
+                }
+                for i in whole..count {
+                    row[i] = row[i].min(row[i + by]);
+                }
+            }
+        },
+    );
+}
+
+/// Lowers each value to that which lies `dx` beside it, `dy` rows below. `columns` and `rows` are where values count, before and
 /// after.
 fn lower(
     grid: &mut Grid<i16>,
@@ -75,28 +111,15 @@ fn lower(
     rows: &mut Range<usize>,
     (dx, dy): (isize, usize),
 ) {
-    let (from, to) = match usize::try_from(dx) {
-        Ok(right) => (columns.start + right..columns.end, columns.start..columns.end.saturating_sub(right)),
-        Err(_) => {
-            let left = dx.unsigned_abs();
-            (columns.start..columns.end.saturating_sub(left), columns.start + left..columns.end)
-        }
-    };
+    let beside = dx.unsigned_abs();
+    let (left, right) = (columns.start..columns.end - beside, columns.start + beside..columns.end);
+    let (from, to) = if dx < 0 { (left, right) } else { (right, left) };
     *columns = to.clone();
-    let width = grid.width;
-    let mut spare = Vec::new();
-    for row in rows.start..rows.end.saturating_sub(dy) {
-        let (before, after) = grid.values.split_at_mut((row + dy) * width);
-        if dy == 0 {
-            let own = &mut after[..width];
-            spare.clear();
-            spare.extend_from_slice(&own[from.clone()]);
-            take_lower(&mut own[to.clone()], &spare);
-        } else {
-            take_lower(&mut before[row * width..][to.clone()], &after[from.clone()]);
-        }
+    rows.end -= dy;
+    for row in rows.clone() {
+        let (before, after) = grid.values.split_at_mut((row + dy) * grid.width);
+        take_lower(&mut before[row * grid.width..][to.clone()], &after[from.clone()]);
     }
-    rows.end = rows.end.saturating_sub(dy);
 }
 
 fn take_lower(into: &mut [i16], from: &[i16]) {

@@ -1,6 +1,6 @@
 //! A nucleus's outline: a closed simple polygon, and what is measured of it.
 
-use super::split::Frame;
+use super::split::{Cell, Frame};
 
 /// A polygon with the measures of its area. Lengths are in units of its vertices.
 pub(super) struct Outline {
@@ -11,17 +11,16 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// The outline of the pixels with a label, which hang together by their sides; `first` is the place of the first
-    /// in reading order. Labels lie in a frame, with none in its margin. A pixel's square is from (column, row) to
-    /// (column + 1, row + 1).
+    /// The outline of the pixels of a frame's cells that have a label, which hang together by their sides; `first` is the
+    /// place of the first in reading order. A pixel's square is from (column, row) to (column + 1, row + 1) of a plane of that
+    /// width and height.
     ///
     /// It goes through the middles of the pixels' sides, which cannot cross, and is then rounded, so that its length is
     /// that of a smooth curve and not that of a staircase. Where that would make it cross itself, as it may where a
     /// nucleus is a pixel wide, it stays as it was.
-    pub(super) fn of(labels: &[u32], frame: Frame, first: usize) -> Self {
-        let traced = trace(labels, frame, first);
-        let size = [frame.width as f64, frame.height as f64];
-        let rounded = thinned(&rounded(&traced, size));
+    pub(super) fn of(cells: &[Cell], frame: Frame, first: usize, plane: [usize; 2]) -> Self {
+        let traced = trace(cells, frame, first);
+        let rounded = thinned(&rounded(&traced, plane.map(|length| length as f64)));
         Self::measured(if is_simple(&rounded) { rounded } else { traced })
     }
 
@@ -40,7 +39,7 @@ impl Outline {
             twice += part;
             moment[0] += (ax + bx) * part;
             moment[1] += (ay + by) * part;
-            perimeter += (bx - ax).hypot(by - ay);
+            perimeter += ((bx - ax).powi(2) + (by - ay).powi(2)).sqrt();
         }
         let centroid = [x0 + moment[0] / (3.0 * twice), y0 + moment[1] / (3.0 * twice)];
         Self { area: twice.abs() / 2.0, perimeter, centroid, vertices }
@@ -52,28 +51,33 @@ fn sides(vertices: &[[f64; 2]]) -> impl Iterator<Item = ([f64; 2], [f64; 2])> {
 }
 
 /// The middles of the pixels' sides along the outer border, clockwise, from the top of the first pixel on.
-fn trace(labels: &[u32], frame: Frame, first: usize) -> Vec<[f64; 2]> {
-    let label = labels[first];
-    // No corner of a pixel is farther out than the pixels of the margin.
-    let inside = |x: i64, y: i64| labels[(y + 1) as usize * frame.stride + (x + 1) as usize] == label;
-    let start = [(first % frame.stride) as i64 - 1, (first / frame.stride) as i64 - 1];
-    let (mut at, mut ahead) = (start, [1, 0]);
+fn trace(cells: &[Cell], frame: Frame, first: usize) -> Vec<[f64; 2]> {
+    let label = cells[first].label();
+    let stride = frame.stride.cast_signed();
+    // A corner is where the pixel to its lower right is. Right, down, left and up: how far that is, where the pixels ahead to
+    // the right and to the left then are from there, and the step in the plane.
+    let ways = [
+        (1, [0, -stride], [1.0, 0.0]),
+        (stride, [-1, 0], [0.0, 1.0]),
+        (-1, [-1 - stride, -1], [-1.0, 0.0]),
+        (-stride, [-stride, -1 - stride], [0.0, -1.0]),
+    ];
+    let (mut corner, mut way) = (first, 0);
+    let mut at = frame.pixel(first).map(|along| along as f64);
     let mut middles = Vec::new();
     loop {
-        middles.push([at[0] as f64 + ahead[0] as f64 / 2.0, at[1] as f64 + ahead[1] as f64 / 2.0]);
-        at = [at[0] + ahead[0], at[1] + ahead[1]];
-        let [dx, dy] = ahead;
-        // The pixels ahead, to the right and to the left, around the corner `at`.
-        let pixel = |side: i64| {
-            let along = |along: i64, across: i64| (along + side * across - 1).div_euclid(2);
-            inside(at[0] + along(dx, -dy), at[1] + along(dy, dx))
-        };
-        ahead = match (pixel(-1), pixel(1)) {
-            (_, false) => [-dy, dx],
-            (false, true) => ahead,
-            (true, true) => [dy, -dx],
-        };
-        if at == start && ahead == [1, 0] {
+        let (step, ahead, along) = ways[way];
+        middles.push([at[0] + along[0] / 2.0, at[1] + along[1] / 2.0]);
+        at = [at[0] + along[0], at[1] + along[1]];
+        corner = corner.wrapping_add_signed(step);
+        // No corner of a pixel is farther out than the pixels of the margin.
+        let inside = ahead.map(|offset| cells[corner.wrapping_add_signed(offset)].label() == label);
+        way = match inside {
+            [false, _] => way + 1,
+            [true, false] => way,
+            [true, true] => way + 3,
+        } % ways.len();
+        if corner == first && way == 0 {
             return middles;
         }
     }
@@ -153,25 +157,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::nuclei_detection::regions::Run;
 
     /// Labels of 1 where the picture says so, and the first in reading order.
     fn framed(
         width: usize,
         height: usize,
         inside: impl Fn(usize, usize) -> bool,
-    ) -> (Vec<u32>, Frame, usize) {
-        let frame = Frame::new(width, height);
-        let mut labels = vec![0; frame.len()];
+    ) -> (Vec<Cell>, Frame, usize) {
+        let corner = |row: usize| Run { row: row as u32, start: 0, end: width as u32 };
+        let frame = Frame::around(&[corner(0), corner(height - 1)]);
+        let mut cells = vec![Cell::default(); frame.len()];
         for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
-            labels[frame.place(x, y)] = u32::from(inside(x, y));
+            cells[frame.place(x, y)] = Cell::new(1, u32::from(inside(x, y)));
         }
-        let first = labels.iter().position(|label| *label == 1).expect("something is inside");
-        (labels, frame, first)
+        let first = cells.iter().position(|cell| cell.label() == 1).expect("something is inside");
+        (cells, frame, first)
     }
 
     fn outline(width: usize, height: usize, inside: impl Fn(f64, f64) -> bool) -> Outline {
-        let (labels, frame, first) = framed(width, height, |x, y| inside(x as f64 + 0.5, y as f64 + 0.5));
-        Outline::of(&labels, frame, first)
+        let (cells, frame, first) = framed(width, height, |x, y| inside(x as f64 + 0.5, y as f64 + 0.5));
+        Outline::of(&cells, frame, first, [width, height])
     }
 
     #[test]
@@ -240,20 +246,20 @@ mod tests {
         ) {
             let height = pixels.len() / width;
             prop_assume!(height > 0 && pixels[..width * height].contains(&true));
-            let (mut labels, frame, first) = framed(width, height, |x, y| pixels[y * width + x]);
+            let (mut cells, frame, first) = framed(width, height, |x, y| pixels[y * width + x]);
             // What hangs together with the first pixel, by filling.
             let mut open = vec![first];
             while let Some(at) = open.pop() {
-                if labels[at] != 1 { continue }
-                labels[at] = 2;
+                if cells[at].label() != 1 { continue }
+                cells[at] = Cell::new(1, 2);
                 open.extend([at - 1, at + 1, at - frame.stride, at + frame.stride]);
             }
-            let traced = trace(&labels, frame, first);
+            let traced = trace(&cells, frame, first);
             prop_assert!(crosses_nowhere(&traced));
-            let count = labels.iter().filter(|label| **label == 2).count() as f64;
+            let count = cells.iter().filter(|cell| cell.label() == 2).count() as f64;
             let outer = Outline::measured(traced);
             prop_assert!(outer.area >= count - 0.5 - 1e-9, "{} pixels in {}", count, outer.area);
-            let is = Outline::of(&labels, frame, first);
+            let is = Outline::of(&cells, frame, first, [width, height]);
             prop_assert!(crosses_nowhere(&is.vertices));
             let inside = |[x, y]: [f64; 2]| x >= 0.0 && y >= 0.0 && x <= width as f64 && y <= height as f64;
             prop_assert!(is.vertices.iter().copied().all(inside) && inside(is.centroid));

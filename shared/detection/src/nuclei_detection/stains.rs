@@ -67,20 +67,20 @@ const TABLE: usize = 4096;
 /// Where a pixel's red, green and blue are in tables.
 type Pixel = [u16; 3];
 
-/// A quantity that is the sum of what red, green and blue each add to it, by tables, from 0 to [`MOST`].
-pub(super) struct Quantity {
-    channels: [Box<[f32; TABLE]>; 3],
+/// Quantities that are each the sum of what red, green and blue add to them, by tables, from 0 to [`MOST`].
+pub(super) struct Tables<const N: usize> {
+    channels: [Box<[[f32; N]; TABLE]>; 3],
 }
 
-impl Quantity {
+impl<const N: usize> Tables<N> {
     /// Of the pixels of that reduction.
-    fn new(weights: [f64; 3], white: [u8; 3], reduction: usize) -> Self {
+    fn new(weights: [[f64; 3]; N], white: [u8; 3], reduction: usize) -> Self {
         let steps = if reduction == 1 { 1 } else { FINE };
         let table = |channel: usize| {
-            let mut table = Box::new([0.0; TABLE]);
-            for (i, entry) in table.iter_mut().enumerate() {
-                let value = (i as f64 / steps as f64).min(255.0);
-                *entry = (weights[channel] * density(value, white[channel])) as f32;
+            let mut table = Box::new([[0.0; N]; TABLE]);
+            for (i, entry) in table[..=255 * steps].iter_mut().enumerate() {
+                let density = density(i as f64 / steps as f64, white[channel]);
+                *entry = weights.map(|weights| (weights[channel] * density) as f32);
             }
             table
         };
@@ -89,32 +89,34 @@ impl Quantity {
 
     /// Of one pixel.
     #[inline(always)]
-    fn at(&self, [r, g, b]: Pixel) -> f32 {
+    fn at(&self, [r, g, b]: Pixel) -> [f32; N] {
         let [red, green, blue] = &self.channels;
         // The remainder tells the compiler that it need not check.
-        let entry = |table: &[f32; TABLE], value: u16| table[usize::from(value) % TABLE];
-        let sum = larger(entry(red, r) + entry(green, g) + entry(blue, b), 0.0);
-        if sum < MOST { sum } else { MOST }
+        let entry = |table: &[[f32; N]; TABLE], value: u16| table[usize::from(value) % TABLE];
+        let (red, green, blue) = (entry(red, r), entry(green, g), entry(blue, b));
+        std::array::from_fn(|i| {
+            let sum = larger(red[i] + green[i] + blue[i], 0.0);
+            if sum < MOST { sum } else { MOST }
+        })
     }
 }
 
-/// What is looked up of a pixel: the amounts of both stains, and the sum of densities if nuclei are looked for in that.
+/// What is looked up of a pixel.
 pub(super) struct Quantities {
-    pub(super) sum: Option<Quantity>,
-    pub(super) haematoxylin: Quantity,
-    pub(super) second: Quantity,
+    /// Where nuclei are looked for: in haematoxylin, or in the sum of densities.
+    pub(super) detection: Tables<1>,
+    /// The same, haematoxylin, and the second stain.
+    pub(super) measured: Tables<3>,
 }
 
 impl Quantities {
     pub(super) fn new(vectors: Vectors, sum: bool, white: [u8; 3], reduction: usize) -> Self {
         let [first, second] = vectors.weights();
-        let quantity = |weights| Quantity::new(weights, white, reduction);
-        Self { sum: sum.then(|| quantity([1.0; 3])), haematoxylin: quantity(first), second: quantity(second) }
-    }
-
-    /// Where nuclei are looked for.
-    pub(super) fn detection(&self) -> &Quantity {
-        self.sum.as_ref().unwrap_or(&self.haematoxylin)
+        let detection = if sum { [1.0; 3] } else { first };
+        Self {
+            detection: Tables::new([detection], white, reduction),
+            measured: Tables::new([detection, first, second], white, reduction),
+        }
     }
 }
 
@@ -134,17 +136,43 @@ impl<'a> Reduced<'a> {
     }
 
     /// Fills `out` with a quantity of the pixels of a row from `column` on.
-    pub(super) fn fill(&self, quantity: &Quantity, row: usize, column: usize, out: &mut [f32]) {
+    pub(super) fn fill(&self, quantity: &Tables<1>, row: usize, column: usize, out: &mut [f32]) {
         if self.by == 1 {
-            for (out, pixel) in out.iter_mut().zip(&self.window.row(row)[column..]) {
-                let [r, g, b] = on_white(*pixel);
-                *out = quantity.at([u16::from(r), u16::from(g), u16::from(b)]);
+            let pixels = &self.window.row(row)[column..][..out.len()];
+            let opaque = pixels.iter().fold(255, |all, pixel| all & pixel[3]) == 255;
+            for (out, pixel) in out.iter_mut().zip(pixels) {
+                let [r, g, b, _] = *pixel;
+                let pixel = if opaque { [r, g, b] } else { on_white(*pixel) };
+                [*out] = quantity.at(pixel.map(u16::from));
             }
         } else {
             for (i, out) in out.iter_mut().enumerate() {
-                *out = quantity.at(self.mean(row, column + i));
+                [*out] = quantity.at(self.mean(row, column + i));
             }
         }
+    }
+
+    /// The sums of quantities over `count` pixels of a row from `column` on.
+    pub(super) fn sum<const N: usize>(
+        &self,
+        quantities: &Tables<N>,
+        row: usize,
+        column: usize,
+        count: usize,
+    ) -> [f64; N] {
+        let mut sums = [0.0; N];
+        let mut add = |pixel| {
+            for (sum, value) in sums.iter_mut().zip(quantities.at(pixel)) {
+                *sum += f64::from(value);
+            }
+        };
+        if self.by == 1 {
+            let pixels = &self.window.row(row)[column..][..count];
+            pixels.iter().for_each(|pixel| add(on_white(*pixel).map(u16::from)));
+        } else {
+            (column..column + count).for_each(|column| add(self.mean(row, column)));
+        }
+        sums
     }
 
     /// The mean of a square.
@@ -317,10 +345,13 @@ mod tests {
         let reduced = Reduced::new(window, reduction);
         let mut amounts = Vec::new();
         for row in 0..reduced.height {
-            let [mut first, mut second] = [vec![0.0; reduced.width], vec![0.0; reduced.width]];
-            reduced.fill(&quantities.haematoxylin, row, 0, &mut first);
-            reduced.fill(&quantities.second, row, 0, &mut second);
-            amounts.extend(first.into_iter().zip(second).map(|(first, second)| [first, second]));
+            let mut detection = vec![0.0; reduced.width];
+            reduced.fill(&quantities.detection, row, 0, &mut detection);
+            for (column, detection) in detection.into_iter().enumerate() {
+                let [same, first, second] = reduced.sum(&quantities.measured, row, column, 1);
+                assert_eq!([same, first], [f64::from(detection); 2]);
+                amounts.push([first as f32, second as f32]);
+            }
         }
         amounts
     }
