@@ -3,7 +3,7 @@
 
 use imaging::Image;
 
-use crate::Findings;
+use crate::{Entry, Findings};
 
 /// The longest side of an overlay, in pixels.
 const MAX_SIDE: u32 = 2048;
@@ -17,7 +17,7 @@ pub(crate) fn draw(findings: &Findings, image: &Image) -> Image {
     let scale = [f64::from(width) / f64::from(image.width()), f64::from(height) / f64::from(image.height())]
         .map(|s| s as f32);
     let place = |[x, y]: [f32; 2]| [x * scale[0], y * scale[1]];
-    let mark = Mark::for_image(width, height, findings.len());
+    let mark = Mark::fitting(width, height, findings.len(), typical_size(findings) * scale[0]);
     let mut canvas = Canvas { width, height, rgba: reduced.rgba().to_vec() };
     let color = findings.schema().class.color;
     for (stroke, color, alpha) in [(mark.halo, HALO, 0.75), (mark.stroke, color, 1.0)] {
@@ -48,14 +48,35 @@ struct Mark {
 
 impl Mark {
     /// Large enough to be seen when the whole image is on a screen, small enough to leave the image visible when there
-    /// are many.
-    fn for_image(width: u32, height: u32, count: usize) -> Self {
+    /// are many findings, and to leave free what is inside of small ones; `size` is that of most.
+    fn fitting(width: u32, height: u32, count: usize, size: f32) -> Self {
         let side = width.max(height) as f32;
         let room = (width as f32 * height as f32 / count.max(1) as f32).sqrt();
-        let radius = (side / 180.0).min(0.3 * room).clamp(3.0, 12.0);
+        let radius = (side / 180.0).min(0.3 * room).min(0.25 * size).clamp(3.0, 12.0);
         let stroke = (radius * 0.19).clamp(0.65, 2.0);
         Self { radius, stroke, halo: stroke + (radius * 0.16).clamp(0.8, 1.8) }
     }
+}
+
+/// The median of the findings' longer sides, in pixels of the image; without bounds if most are points.
+fn typical_size(findings: &Findings) -> f32 {
+    let side = |entry: Entry<'_>| match entry.radius {
+        Some(radius) => 2.0 * radius as f32,
+        None if entry.outline.is_empty() => f32::INFINITY,
+        None => {
+            let along = |k: usize| {
+                let [low, high] =
+                    entry.outline.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |ends, vertex| {
+                        [ends[0].min(vertex[k]), ends[1].max(vertex[k])]
+                    });
+                high - low
+            };
+            along(0).max(along(1))
+        }
+    };
+    let mut sides: Vec<f32> = findings.entries().map(side).collect();
+    let middle = sides.len() / 2;
+    if sides.is_empty() { f32::INFINITY } else { *sides.select_nth_unstable_by(middle, f32::total_cmp).1 }
 }
 
 /// How a stroke is drawn.
@@ -167,6 +188,19 @@ mod tests {
         assert_eq!(pixel(&drawn, 53, 40), [240, 228, 66, 255]);
         assert!(pixel(&drawn, 54, 40)[0] < 128, "a dark halo outside the ring: {:?}", pixel(&drawn, 54, 40));
         assert_eq!(pixel(&drawn, 60, 40), [255; 4]);
+    }
+
+    #[test]
+    fn the_inside_of_small_outlines_is_left_free_on_a_large_image() {
+        let white = Image::new(1600, 1200, vec![255; 1600 * 1200 * 4]).expect("an image");
+        let mut findings = Findings::new(&SCHEMA);
+        for (x, y) in [(100.5, 100.5), (800.5, 700.5), (1500.5, 30.5)] {
+            let square = [[x, y], [x + 6.0, y], [x + 6.0, y + 6.0], [x, y + 6.0]];
+            findings.push_outlined(f64::from(x) + 3.0, f64::from(y) + 3.0, [], &square);
+        }
+        let drawn = draw(&findings, &white);
+        assert_eq!(pixel(&drawn, 803, 703), [255; 4]);
+        assert_eq!(pixel(&drawn, 803, 700), [240, 228, 66, 255]);
     }
 
     #[test]
