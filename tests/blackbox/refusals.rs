@@ -18,6 +18,7 @@ async fn bodies_that_are_no_submission_are_refused() {
     let refused = problem(send("image/heic", heic).await, 415, "unsupported_format").await;
     assert!(refused["detail"].as_str().unwrap().contains("HEIC"), "{refused}");
     problem(send("text/plain", b"hello".to_vec()).await, 415, "unsupported_content_type").await;
+    problem(send("application/pdf", b"%PDF-1.7".to_vec()).await, 415, "unsupported_format").await;
     problem(send("application/json", b"{".to_vec()).await, 400, "invalid_json").await;
     problem(send("application/json", b"{}".to_vec()).await, 400, "missing_image").await;
     problem(send("application/json", b"[]".to_vec()).await, 400, "invalid_request").await;
@@ -138,6 +139,8 @@ async fn queries_out_of_range_are_refused() {
         ("limit=x", "invalid_limit"),
         ("cursor=x", "invalid_cursor"),
         ("status=lost", "invalid_status"),
+        ("state=failed", "invalid_query"),
+        ("limit=2&limit=3", "duplicate_parameter"),
     ] {
         problem(api.get(&format!("/jobs?{query}")).send().await.unwrap(), 400, code).await;
     }

@@ -78,34 +78,37 @@ pub struct Description;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct PageQuery {
+#[serde(deny_unknown_fields)]
+struct ThumbnailsQuery {
     /// How many entries, 1–100; 20 unless said otherwise.
     limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-impl PageQuery {
-    fn read(&self) -> Result<(usize, Option<Cursor>), Refusal> {
-        let limit = match self.limit.as_deref() {
-            None => DEFAULT_LIMIT,
-            Some(text) => {
-                text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-                    let text = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.");
-                    Refusal::invalid("invalid_limit", text)
-                })?
-            }
-        };
-        Ok((limit, self.cursor.as_deref().map(Cursor::decode).transpose()?))
-    }
-}
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct StatusQuery {
+#[serde(deny_unknown_fields)]
+struct JobsQuery {
+    /// How many entries, 1–100; 20 unless said otherwise.
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
     /// Only jobs in this status.
     #[param(value_type = Option<http_api::view::StatusView>)]
     status: Option<String>,
+}
+
+/// How many entries a page has at most, and where it begins.
+fn page_of(limit: Option<&str>, cursor: Option<&str>) -> Result<(usize, Option<Cursor>), Refusal> {
+    let limit = match limit {
+        None => DEFAULT_LIMIT,
+        Some(text) => text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+            let text = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.");
+            Refusal::invalid("invalid_limit", text)
+        })?,
+    };
+    Ok((limit, cursor.map(Cursor::decode).transpose()?))
 }
 
 /// List jobs
@@ -113,7 +116,7 @@ struct StatusQuery {
 /// Newest first. A job that was just accepted may be missing for a moment.
 #[utoipa::path(
     get, path = "/jobs", tag = "jobs", operation_id = "list_jobs",
-    params(PageQuery, StatusQuery),
+    params(JobsQuery),
     responses(
         (status = 200, description = "One page.", body = JobPageView),
         (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
@@ -124,10 +127,9 @@ struct StatusQuery {
 async fn list_jobs(
     State(app): State<Arc<App>>,
     links: Links,
-    ApiQuery(page): ApiQuery<PageQuery>,
-    ApiQuery(StatusQuery { status }): ApiQuery<StatusQuery>,
+    ApiQuery(JobsQuery { limit, cursor, status }): ApiQuery<JobsQuery>,
 ) -> Result<Json<JobPageView>, Problem> {
-    let (limit, cursor) = page.read()?;
+    let (limit, cursor) = page_of(limit.as_deref(), cursor.as_deref())?;
     let status: Option<Status> = status
         .map(|text| text.parse())
         .transpose()
@@ -174,7 +176,7 @@ fn show(job: &Job, links: &Links) -> Response {
 /// Every finished thumbnail, newest job first; of a job with presets, one for each.
 #[utoipa::path(
     get, path = "/thumbnails", tag = "results", operation_id = "list_thumbnails",
-    params(PageQuery),
+    params(ThumbnailsQuery),
     responses(
         (status = 200, description = "One page.", body = ThumbnailPageView),
         (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
@@ -185,9 +187,9 @@ fn show(job: &Job, links: &Links) -> Response {
 async fn list_thumbnails(
     State(app): State<Arc<App>>,
     links: Links,
-    ApiQuery(page): ApiQuery<PageQuery>,
+    ApiQuery(ThumbnailsQuery { limit, cursor }): ApiQuery<ThumbnailsQuery>,
 ) -> Result<Json<ThumbnailPageView>, Problem> {
-    let (limit, cursor) = page.read()?;
+    let (limit, cursor) = page_of(limit.as_deref(), cursor.as_deref())?;
     let page = app.browser.page_of_results(THUMBNAIL, cursor, limit).await?;
     let views = page.items.iter().filter_map(|(job, form)| ThumbnailView::new(job, *form, &links));
     Ok(Json(ThumbnailPageView {

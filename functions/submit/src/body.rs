@@ -63,13 +63,24 @@ pub(crate) async fn read(submitter: &Submitter, mut request: Request) -> Result<
         "application/json" => read_json(submitter, request, texts).await,
         "application/octet-stream" => read_raw(submitter, request, texts).await,
         kind if kind.starts_with("image/") => read_raw(submitter, request, texts).await,
-        _ => Err(Refusal::new(
+        _ => read_unnamed(submitter, request, texts).await,
+    }
+}
+
+/// A body whose type says nothing of an image. It is one all the same where its content is of a kind that is known, be it one
+/// that is then refused by name.
+async fn read_unnamed(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
+    let image = read_raw(submitter, request, texts).await?;
+    let Image::Inline(bytes, _) = &image else { return Ok(image) };
+    match (submitter.identify)(bytes) {
+        Err(refusal) if ["unknown_format", "empty_image"].contains(&refusal.code) => Err(Refusal::new(
             Reason::UnsupportedType,
             "unsupported_content_type",
             "Send a form (multipart/form-data) with the file as `image`, the file itself with its image/* type, or \
              JSON (application/json) with `image_url`.",
         )
         .into()),
+        _ => Ok(image),
     }
 }
 
@@ -129,6 +140,7 @@ async fn read_form(submitter: &Submitter, request: Request, mut texts: Texts) ->
             _ => texts.push((name, String::from_utf8_lossy(&content).into_owned())),
         }
     }
+    extract::each_once(&texts)?;
     let options: Options = request.map(|json| extract::json(&json)).transpose()?.unwrap_or_default();
     let wishes = options.into_wishes(&submitter.catalogue, texts);
     let image = image

@@ -55,9 +55,42 @@ async fn options_in_the_query_count_with_every_body() {
         let (status, problem) = post("/jobs?width=0", content_type, body).await;
         assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &"invalid_parameter".into()));
     }
-    let (status, problem) = post("/jobs", "text/plain", "GIF89a").await;
-    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    assert_eq!(problem["code"], "unsupported_content_type");
+}
+
+#[tokio::test]
+async fn a_file_is_known_by_its_content_whatever_its_type_is_said_to_be() {
+    for content_type in ["application/x-www-form-urlencoded", "text/plain", "video/mp4", ""] {
+        let (status, job) = post("/jobs?width=50", content_type, "GIF89a").await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{content_type}: {job}");
+        for (body, code) in [
+            ("hello", "unsupported_content_type"),
+            ("", "unsupported_content_type"),
+            ("%PDF-1.7", "unsupported_format"),
+        ] {
+            let (status, problem) = post("/jobs", content_type, body).await;
+            assert_eq!((status, &problem["code"]), (StatusCode::UNSUPPORTED_MEDIA_TYPE, &code.into()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_option_given_twice_is_refused() {
+    let form = "--x\r\ncontent-disposition: form-data; name=\"image\"\r\n\r\nGIF89a\r\n\
+                --x\r\ncontent-disposition: form-data; name=\"width\"\r\n\r\n7\r\n--x--\r\n";
+    for (path, content_type, body) in [
+        ("/jobs?width=10&width=20", "image/gif", "GIF89a"),
+        ("/jobs?width=10", "multipart/form-data; boundary=x", form),
+        (
+            "/uploads?thumbnail.fit=fill&thumbnail.fit=fill",
+            "application/json",
+            r#"{"content_type": "image/gif", "bytes": 6}"#,
+        ),
+    ] {
+        let (status, problem) = post(path, content_type, body).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &"duplicate_parameter".into()));
+    }
+    let (status, job) = post("/jobs", "multipart/form-data; boundary=x", form).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{job}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Extractors whose refusals are problems.
 
+use std::collections::HashSet;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -30,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
-/// The query string as `T`.
+/// The query string as `T`, in which nothing is given twice.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiQuery<T>(pub T);
 
@@ -38,9 +40,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Query::<T>::from_request_parts(parts, state).await.map(|Query(value)| Self(value)).map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{}.", error.body_text()))
-        })
+        let Query(texts) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| invalid_query(&error.body_text()))?;
+        each_once(&texts)?;
+        let Query(value) = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| invalid_query(&error.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+fn invalid_query(text: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{text}."))
+}
+
+/// Refuses names and texts of which a name comes twice.
+///
+/// # Errors
+/// A problem that says which.
+pub fn each_once(texts: &[(String, String)]) -> Result<(), Problem> {
+    let mut seen = HashSet::new();
+    match texts.iter().find(|(name, _)| !seen.insert(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let text = format!(
+                "`{name}` is given more than once; where several are meant, separate them by commas."
+            );
+            Err(Problem::new(StatusCode::BAD_REQUEST, "duplicate_parameter", text))
+        }
     }
 }
 

@@ -564,6 +564,8 @@ mod tests {
             version: "1",
             summary: "Paints.",
             references: &[],
+            ordered: &[],
+            dependent: None,
             list: None,
             parameters: &[
                 Parameter { name: "colour", summary: "Which.", unit: None, kind: Kind::Colour },
