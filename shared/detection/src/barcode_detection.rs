@@ -61,6 +61,8 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         window::REGION,
     ],
+    ordered: &[],
+    dependent: None,
     list: Some("barcodes"),
 };
 

@@ -36,6 +36,7 @@ mod upsample;
 use imaging::{Deadline, Image};
 use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
@@ -69,7 +70,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         Parameter {
             name: "min_sigma",
-            summary: "The smallest blobs: standard deviation of the finest Gaussian.",
+            summary: "The smallest blobs: standard deviation of the finest Gaussian, at most max_sigma.",
             unit: Some("px"),
             kind: Kind::Number { min: 0.5, max: MAX_SIGMA, default: Some(3.0) },
         },
@@ -93,7 +94,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         Parameter {
             name: "threshold",
-            summary: "The least response. Without it and threshold_rel, 0.05 (log, dog) or 0.001 (doh).",
+            summary: "The least response. Without it, 0 if threshold_rel is given, else 0.05 (log, dog) or 0.001 (doh).",
             unit: None,
             kind: Kind::Number { min: 0.0, max: 10.0, default: None },
         },
@@ -124,6 +125,8 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         window::REGION,
     ],
+    ordered: &[["min_sigma", "max_sigma"]],
+    dependent: Some(threshold),
     list: Some("blobs"),
 };
 
@@ -143,6 +146,16 @@ static SCHEMA: Schema = Schema {
     radius: Some(1),
 };
 
+fn threshold(parameters: &Parameters) -> Vec<(&'static str, Value)> {
+    let given = |name: &str| parameters.0.get(name);
+    let threshold = match given("method").and_then(Value::as_str) {
+        _ if given("threshold_rel").is_some() => 0.0,
+        Some("doh") => 0.001,
+        _ => 0.05,
+    };
+    vec![("threshold", threshold.into())]
+}
+
 /// See the module.
 pub(crate) struct Algorithm;
 
@@ -153,7 +166,8 @@ struct Settings {
     max_sigma: f64,
     num_sigma: usize,
     sigma_ratio: f64,
-    threshold: Option<f64>,
+    /// Holds whatever the greatest response.
+    threshold: f64,
     threshold_rel: Option<f64>,
     overlap: f64,
     polarity: Option<Polarity>,
@@ -237,7 +251,7 @@ fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<V
     };
     let [bright, dark] = settings.sides();
     let side = |wanted: bool| {
-        wanted.then(|| candidates::Candidates::above(settings.least(), settings.threshold_rel))
+        wanted.then(|| candidates::Candidates::above(settings.threshold, settings.threshold_rel))
     };
     let (mut bright, mut dark) = (side(bright), side(dark));
     tiles::search(&window, stack, &mut bright, &mut dark, deadline)?;
@@ -283,7 +297,7 @@ impl Settings {
     /// The scales, ascending: `numpy.linspace`, and for `dog` a geometric series with one more than there are planes.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
     fn sigmas(&self) -> Vec<f64> {
-        let (least, greatest) = (self.min_sigma.min(self.max_sigma), self.min_sigma.max(self.max_sigma));
+        let (least, greatest) = (self.min_sigma, self.max_sigma);
         if self.method == Method::Dog {
             let planes = ((greatest / least).ln() / self.sigma_ratio.ln() + 1.0) as i32;
             return (0..=planes).map(|i| least * self.sigma_ratio.powi(i)).collect();
@@ -294,16 +308,6 @@ impl Settings {
             *last = greatest;
         }
         sigmas
-    }
-
-    /// The threshold that holds whatever the greatest response.
-    fn least(&self) -> f64 {
-        let default = match (self.threshold_rel, self.method) {
-            (Some(_), _) => 0.0,
-            (None, Method::Log | Method::Dog) => 0.05,
-            (None, Method::Doh) => 0.001,
-        };
-        self.threshold.unwrap_or(default)
     }
 
     /// Whether the maxima of the stack are asked for, and whether those of the inverted image's.

@@ -1,5 +1,7 @@
 //! What a detector found: the one result that every form is made from.
 
+use serde_json::Value;
+
 use crate::ModelSource;
 
 /// What the entries of a result are and what was measured of each. A detector has one, as a static.
@@ -53,6 +55,7 @@ pub enum Digits {
 pub struct Findings {
     schema: &'static Schema,
     model: Option<ModelSource>,
+    details: Vec<(&'static str, Value)>,
     x: Vec<f64>,
     y: Vec<f64>,
     values: Vec<f64>,
@@ -86,6 +89,7 @@ impl Findings {
         Self {
             schema,
             model: None,
+            details: Vec::new(),
             x: Vec::new(),
             y: Vec::new(),
             values: Vec::new(),
@@ -137,6 +141,17 @@ impl Findings {
     #[must_use]
     pub fn model(&self) -> Option<&ModelSource> {
         self.model.as_ref()
+    }
+
+    /// Says something of the run as a whole: a member of the result JSON, with a name that no other has.
+    pub fn detail(&mut self, name: &'static str, value: Value) {
+        self.details.push((name, value));
+    }
+
+    /// What is said of the run as a whole.
+    #[must_use]
+    pub fn details(&self) -> &[(&'static str, Value)] {
+        &self.details
     }
 
     /// What the entries are.

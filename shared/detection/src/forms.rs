@@ -84,7 +84,7 @@ impl Findings {
 
     /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "units",
     /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's; behind `source` comes `"model": {"key", "sha256",
-    /// "description_sha256"}` where a model made it. One entry a line. An entry with an outline has
+    /// "description_sha256"}` where a model made it, and what the algorithm says of the whole. One entry a line. An entry with an outline has
     /// `"outline": [[x, y], …]`, not closed. A unit is `null` where the quantity is a pure number.
     #[must_use]
     pub fn json(&self, context: &Context<'_>) -> String {
@@ -222,6 +222,9 @@ impl Findings {
                 quoted(sha256),
                 quoted(description_sha256),
             );
+        }
+        for (name, value) in self.details() {
+            let _ = write!(out, ",{}:{value}", quoted(name));
         }
     }
 

@@ -37,6 +37,7 @@ use jobs::{
     colour::Colour,
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
@@ -52,7 +53,7 @@ use stains::{Quantities, Reduced, Vectors};
 /// What `nuclei_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "nuclei_detection",
-    version: "3",
+    version: "4",
     summary: "Finds cell nuclei on H&E and DAB slides: outline, area, shape and stain of each.",
     references: &[
         "A. C. Ruifrok, D. A. Johnston: Quantification of histochemical staining by color deconvolution, Analytical and \
@@ -120,7 +121,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         Parameter {
             name: "min_area",
-            summary: "The smallest nucleus. Without it, 10 µm2 or 10 px2.",
+            summary: "The smallest nucleus, at most max_area. Without it, 10 µm2 or 10 px2.",
             unit: Some("µm2 or px2"),
             kind: Kind::Number { min: 0.0, max: 100_000.0, default: None },
         },
@@ -156,8 +157,23 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         window::REGION,
     ],
+    ordered: &[["min_area", "max_area"]],
+    dependent: Some(in_its_unit),
     list: Some("nuclei"),
 };
+
+/// Lengths and areas in µm with `mpp`, in pixels without.
+fn in_its_unit(parameters: &Parameters) -> Vec<(&'static str, Value)> {
+    let in_microns = parameters.0.contains_key("mpp");
+    [
+        ("background_radius", 8.0, 15.0),
+        ("sigma", 1.5, 3.0),
+        ("min_area", 10.0, 10.0),
+        ("max_area", 400.0, 1000.0),
+    ]
+    .map(|(name, microns, pixels)| (name, Value::from(if in_microns { microns } else { pixels })))
+    .into()
+}
 
 /// A result with `mpp`, and one without.
 static IN_MICRONS: Schema = schema(&MICRONS);
@@ -197,10 +213,10 @@ struct Settings {
     white: Option<Colour>,
     mpp: Option<f64>,
     pixel_size: f64,
-    background_radius: Option<f64>,
-    sigma: Option<f64>,
-    min_area: Option<f64>,
-    max_area: Option<f64>,
+    background_radius: f64,
+    sigma: f64,
+    min_area: f64,
+    max_area: f64,
     threshold: f64,
     max_background: f64,
     split: bool,
@@ -255,13 +271,14 @@ fn find(
 ) -> Result<Findings, DetectError> {
     let scale = Scale::of(settings);
     let mut findings = Findings::new(if settings.mpp.is_some() { &IN_MICRONS } else { &IN_PIXELS });
+    let white = settings.white();
+    let vectors = Vectors::of(settings.stains, &window, white);
+    findings.detail("stain_vectors", vectors.to_value());
     if window.is_of_one_colour() {
         return Ok(findings);
     }
     deadline.check()?;
-    let white = settings.white();
     let image = Reduced::new(window, scale.reduction);
-    let vectors = Vectors::of(settings.stains, &window, white);
     let sum = settings.detection_image == DetectionImage::OpticalDensitySum;
     let quantities = Quantities::new(vectors, sum, white, scale.reduction);
     let filters = Filters {
@@ -315,16 +332,13 @@ impl Scale {
     fn of(settings: &Settings) -> Self {
         let reduction = settings.mpp.map_or(1.0, |mpp| (settings.pixel_size / mpp).round().max(1.0));
         let unit = settings.mpp.map_or(1.0, |mpp| mpp * reduction);
-        let or = |given: Option<f64>, micron: f64, pixel: f64| {
-            given.unwrap_or(if settings.mpp.is_some() { micron } else { pixel })
-        };
-        let area = |given, micron, pixel| or(given, micron, pixel) / (unit * unit);
+        let area = |given: f64| given / (unit * unit);
         Self {
             reduction: reduction as usize,
             unit,
-            sigma: or(settings.sigma, 1.5, 3.0) / unit,
-            background_radius: (or(settings.background_radius, 8.0, 15.0) / unit).round() as usize,
-            areas: [area(settings.min_area, 10.0, 10.0), area(settings.max_area, 400.0, 1000.0)],
+            sigma: settings.sigma / unit,
+            background_radius: (settings.background_radius / unit).round() as usize,
+            areas: [area(settings.min_area), area(settings.max_area)],
         }
     }
 

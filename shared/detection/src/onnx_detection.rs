@@ -69,6 +69,8 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         window::REGION,
     ],
+    ordered: &[],
+    dependent: None,
     list: Some("detections"),
 };
 

@@ -31,6 +31,7 @@ mod tensor;
 use imaging::{Deadline, Image};
 use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     Class, Column, DetectError, Detector, Digits, Findings, Model, Schema, peaks,
@@ -123,6 +124,8 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         },
         window::REGION,
     ],
+    ordered: &[],
+    dependent: Some(fast_threshold),
     list: Some("points"),
 };
 
@@ -150,6 +153,15 @@ static ORB_SCHEMA: Schema = Schema {
     radius: None,
 };
 
+fn fast_threshold(parameters: &Parameters) -> Vec<(&'static str, Value)> {
+    let threshold = match parameters.0.get("method").and_then(Value::as_str) {
+        Some("fast") => 10,
+        Some("orb") => 20,
+        _ => return Vec::new(),
+    };
+    vec![("fast_threshold", threshold.into())]
+}
+
 /// See the module.
 pub(crate) struct Algorithm;
 
@@ -162,7 +174,9 @@ struct Settings {
     threshold: f32,
     k: f32,
     subpixel: bool,
-    fast_threshold: Option<u8>,
+    /// Looked at by `fast` and `orb` only, which have a default.
+    #[serde(default)]
+    fast_threshold: u8,
     scale_factor: f32,
     levels: usize,
     region: Option<Rectangle>,
@@ -227,7 +241,7 @@ fn fast_corners(
     deadline: Deadline,
 ) -> Result<Findings, DetectError> {
     let grey = fast::Plane::of(window, deadline)?;
-    let corners = fast::corners(&grey, settings.fast_threshold.unwrap_or(10), deadline)?;
+    let corners = fast::corners(&grey, settings.fast_threshold, deadline)?;
     let mut findings = Findings::new(&SCHEMA);
     for corner in fast::sorted(&corners).iter().take(settings.max_points) {
         let (x, y) = window.place(f64::from(corner.column) + 0.5, f64::from(corner.row) + 0.5);
@@ -243,7 +257,7 @@ fn orb_keypoints(
 ) -> Result<Findings, DetectError> {
     let pyramid = orb::Settings {
         max_points: settings.max_points,
-        threshold: settings.fast_threshold.unwrap_or(20),
+        threshold: settings.fast_threshold,
         scale_factor: settings.scale_factor,
         levels: settings.levels,
     };

@@ -220,6 +220,24 @@ fn areas_thresholds_and_counts_are_kept_to() {
 }
 
 #[test]
+fn a_result_says_which_stains_it_was_made_with() {
+    let vectors = |name: &str, given: Value| {
+        let findings = nuclei(&slide(name), given);
+        let [(member, vectors)] = findings.details() else { panic!("one detail") };
+        assert_eq!(*member, "stain_vectors");
+        ["haematoxylin", "second_stain", "residual"]
+            .map(|stain| serde_json::from_value::<[f64; 3]>(vectors[stain].clone()).expect("three numbers"))
+    };
+    let angle = |a: [f64; 3], b: [f64; 3]| (0..3).map(|i| a[i] * b[i]).sum::<f64>().min(1.0).acos();
+    let [haematoxylin, eosin, dab] = vectors("spread", json!({}));
+    assert_eq!(haematoxylin, [0.6511, 0.7012, 0.2905], "Ruifrok and Johnston's, of length 1");
+    assert_eq!(vectors("dab", json!({"stains": "h_dab"})), [haematoxylin, dab, eosin]);
+    let [own, _, residual] = vectors("own_stains", json!({"stains": "auto"}));
+    assert!(angle(own, haematoxylin) > 0.05, "{own:?} is the slide's own");
+    assert!((angle(own, residual) - std::f64::consts::FRAC_PI_2).abs() < 1e-3, "{residual:?}");
+}
+
+#[test]
 fn geojson_has_a_closed_polygon_for_each_nucleus() {
     let slide = slide("touching");
     let findings = nuclei(&slide, json!({"mpp": 0.5}));
@@ -233,6 +251,7 @@ fn geojson_has_a_closed_polygon_for_each_nucleus() {
     let written: Value = serde_json::from_slice(&bytes).expect("JSON");
     let features = written["features"].as_array().expect("features");
     assert_eq!(features.len(), findings.len());
+    assert!(written["darkroom"]["stain_vectors"]["haematoxylin"].is_array());
     for feature in features {
         assert_eq!(feature["geometry"]["type"], "Polygon");
         let ring = feature["geometry"]["coordinates"][0].as_array().expect("a ring");

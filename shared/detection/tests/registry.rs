@@ -54,6 +54,19 @@ fn least(detector: &dyn Detector) -> Parameters {
     Parameters(required.map(|parameter| (parameter.name.to_owned(), json!(MODEL))).collect())
 }
 
+/// The parameters without what contradicts itself: what must not be greater than another is exchanged with that, or that
+/// is as much.
+fn in_order(detector: &dyn Detector, mut parameters: Parameters) -> Parameters {
+    for pair in detector.specification().ordered {
+        let mut given: Vec<Value> = pair.iter().filter_map(|name| parameters.0.remove(*name)).collect();
+        given.sort_by(|a, b| a.as_f64().partial_cmp(&b.as_f64()).expect("numbers"));
+        let values = [given.first().cloned(), given.last().cloned()];
+        let named = pair.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?)));
+        parameters.0.extend(named);
+    }
+    parameters
+}
+
 fn detect(
     detector: &dyn Detector,
     image: &Image,
@@ -68,7 +81,7 @@ fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
     let one = |name: &str, value: Value| {
         let mut parameters = least(detector);
         parameters.0.insert(name.to_owned(), value);
-        parameters
+        in_order(detector, parameters)
     };
     let mut all = vec![least(detector)];
     for parameter in detector.specification().parameters {
@@ -138,6 +151,10 @@ fn names_are_unique_and_snake_case_and_lead_to_their_detectors() {
         assert!(!specification.version.is_empty() && specification.summary.ends_with('.'));
         assert!(!specification.references.is_empty(), "{} names its source", specification.name);
         assert!(specification.list.is_some(), "{} names its list", specification.name);
+        for name in specification.ordered.as_flattened() {
+            let parameter = specification.parameters.iter().find(|p| p.name == *name).expect(name);
+            assert!(matches!(parameter.kind, Kind::Integer { .. } | Kind::Number { .. }), "{name}");
+        }
     }
     assert!(detector("thumbnail").is_none() && detector("").is_none());
 }
@@ -145,8 +162,10 @@ fn names_are_unique_and_snake_case_and_lead_to_their_detectors() {
 #[test]
 fn defaults_are_valid_and_what_is_unknown_is_refused() {
     for detector in detectors() {
-        let run = run_of(*detector, &least(*detector));
-        assert_eq!(run_of(*detector, &run.parameters), run, "resolving twice changes nothing");
+        for parameters in extremes(*detector) {
+            let run = run_of(*detector, &parameters);
+            assert_eq!(run_of(*detector, &run.parameters), run, "resolving twice changes nothing");
+        }
         let unknown = Parameters([("no_such".to_owned(), json!(1))].into_iter().collect());
         let error = detect(*detector, &images()[0].1, &unknown, Deadline::none())
             .expect_err("an unknown parameter is refused");
@@ -258,7 +277,8 @@ fn any_parameters(detector: &'static dyn Detector) -> impl Strategy<Value = Para
     let values: Vec<_> = parameters.iter().map(value).collect();
     values.prop_map(|values| {
         let given = parameters.iter().zip(values);
-        Parameters(given.filter_map(|(p, value)| Some((p.name.to_owned(), value?))).collect())
+        let given = given.filter_map(|(p, value)| Some((p.name.to_owned(), value?)));
+        in_order(detector, Parameters(given.collect()))
     })
 }
 

@@ -249,6 +249,8 @@ pub static THUMBNAIL: Specification = Specification {
             kind: Kind::Choices { values: &["slack", "discord", "teams"] },
         },
     ],
+    ordered: &[],
+    dependent: None,
     list: None,
 };
 

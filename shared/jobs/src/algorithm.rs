@@ -25,9 +25,16 @@ pub struct Specification {
     pub references: &'static [&'static str],
     /// Every parameter it takes.
     pub parameters: &'static [Parameter],
+    /// Pairs of parameters, both numbers, of which the first may not be greater than the second.
+    pub ordered: &'static [[&'static str; 2]],
+    /// The defaults that depend on other parameters, which it is given with all their own defaults filled in.
+    pub dependent: Option<DependentDefaults>,
     /// The name of the list in its result JSON (`points`, `blobs`, …); none for an image.
     pub list: Option<&'static str>,
 }
+
+/// Defaults, by name, that follow from other parameters.
+pub type DependentDefaults = fn(&Parameters) -> Vec<(&'static str, Value)>;
 
 /// One parameter of an algorithm.
 #[derive(Debug)]
@@ -181,7 +188,8 @@ impl Specification {
     /// Checks what a submission gave and fills in the defaults.
     ///
     /// # Errors
-    /// [`ParameterError`] for the first parameter that is unknown, missing, of the wrong type or out of range.
+    /// [`ParameterError`] for the first parameter that is unknown, missing, of the wrong type, out of range, or greater than
+    /// another that it must not exceed.
     pub fn resolve(&self, given: &Parameters) -> Result<Run, ParameterError> {
         if let Some(name) = given.0.keys().find(|name| !self.parameters.iter().any(|p| p.name == *name)) {
             return Err(ParameterError::Unknown {
@@ -211,11 +219,28 @@ impl Specification {
                 resolved.insert(parameter.name.to_owned(), value);
             }
         }
-        Ok(Run {
-            name: self.name.to_owned(),
-            version: self.version.to_owned(),
-            parameters: Parameters(resolved),
-        })
+        let mut parameters = Parameters(resolved);
+        for (name, value) in self.dependent.map_or_else(Vec::new, |defaults| defaults(&parameters)) {
+            parameters.0.entry(name).or_insert(value);
+        }
+        self.check_order(&parameters)?;
+        Ok(Run { name: self.name.to_owned(), version: self.version.to_owned(), parameters })
+    }
+
+    fn check_order(&self, parameters: &Parameters) -> Result<(), ParameterError> {
+        for [low, high] in self.ordered {
+            let [least, most] = [low, high].map(|name| parameters.0.get(*name).and_then(Value::as_f64));
+            if let (Some(least), Some(most)) = (least, most)
+                && least > most
+            {
+                return Err(ParameterError::Invalid {
+                    algorithm: self.name,
+                    name: low,
+                    expected: format!("at most `{high}`, which is {most}"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The model that parameters name, where this algorithm runs one.
@@ -339,6 +364,11 @@ mod tests {
         summary: "Blurs.",
         references: &[],
         list: None,
+        ordered: &[["sigma", "radius"]],
+        dependent: Some(|parameters| {
+            let is_fast = parameters.0.get("fast") == Some(&json!(true));
+            if is_fast { vec![("sigma", json!(0.5))] } else { Vec::new() }
+        }),
         parameters: &[
             Parameter {
                 name: "radius",
@@ -391,6 +421,29 @@ mod tests {
     fn bounds_are_inclusive_and_whole_numbers_widen() {
         let run = BLUR.resolve(&given(json!({"radius": 9, "sigma": 4, "edge": "wrap"}))).expect("in range");
         assert_eq!(run.parameters, given(json!({"radius": 9, "sigma": 4.0, "edge": "wrap"})));
+    }
+
+    #[test]
+    fn a_default_may_depend_on_what_else_is_given() {
+        for (given_as, sigma) in [
+            (json!({"fast": true}), json!(0.5)),
+            (json!({"fast": true, "sigma": 2}), json!(2.0)),
+            (json!({"fast": false}), Value::Null),
+        ] {
+            let run = BLUR.resolve(&given(given_as)).expect("valid");
+            assert_eq!(run.parameters.0.get("sigma").unwrap_or(&Value::Null), &sigma);
+            assert_eq!(BLUR.resolve(&run.parameters).expect("valid"), run, "resolving twice changes nothing");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_another_parameter_or_its_default_is_refused() {
+        for (given_as, most) in [(json!({"sigma": 3.5}), 3), (json!({"sigma": 2, "radius": 1}), 1)] {
+            let error = BLUR.resolve(&given(given_as)).expect_err("must be refused");
+            let expected = format!("the parameter `blur.sigma` must be at most `radius`, which is {most}");
+            assert_eq!(error.to_string(), expected);
+        }
+        BLUR.resolve(&given(json!({"sigma": 2, "radius": 2}))).expect("equal is not greater");
     }
 
     #[test]
@@ -494,6 +547,8 @@ mod tests {
             summary: "Recognises.",
             references: &[],
             list: None,
+            ordered: &[],
+            dependent: None,
             parameters: &[Parameter { name: "by", summary: "What.", unit: None, kind: Kind::Model }],
         };
         for silent in [json!({}), json!({"by": null})] {

@@ -25,6 +25,8 @@ static THUMBNAIL: Specification = Specification {
     version: "1",
     summary: "Shrinks.",
     references: &[],
+    ordered: &[],
+    dependent: None,
     list: None,
     parameters: &[Parameter {
         name: "width",

@@ -12,6 +12,8 @@
 //!
 //! As a density depends on one byte, and an amount is a sum over three of them, everything is looked up in tables.
 
+use serde_json::{Value, json};
+
 use super::Stains;
 use crate::{kernels::larger, window::Window};
 
@@ -44,6 +46,13 @@ impl Vectors {
             Stains::HDab => Self([HAEMATOXYLIN, DAB, EOSIN].map(unit)),
             Stains::Auto => macenko(window, white).unwrap_or_else(eosin),
         }
+    }
+
+    /// By name: haematoxylin, the second stain, and what takes the rest.
+    pub(super) fn to_value(self) -> Value {
+        let [haematoxylin, second_stain, residual] =
+            self.0.map(|vector| vector.map(|part| (part * 1e4).round() / 1e4));
+        json!({"haematoxylin": haematoxylin, "second_stain": second_stain, "residual": residual})
     }
 
     /// For each stain what a density in red, green and blue adds to its amount: two columns of the inverted matrix.
