@@ -39,7 +39,7 @@ use turn::{Turned, reduced, turned};
 /// What `barcode_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "barcode_detection",
-    version: "2",
+    version: "3",
     summary: "Reads barcodes and two-dimensional codes: what they say, their format and their corners, from top to bottom.",
     references: &[
         "ISO/IEC 18004 (QR code), 16022 (Data Matrix), 15420 (EAN, UPC), 15417 (Code 128) and their like",

@@ -49,7 +49,7 @@ use tiles::Stack;
 /// What `blob_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "blob_detection",
-    version: "2",
+    version: "3",
     summary: "Finds blobs: bright or dark spots with their sizes, strongest first.",
     references: &[
         "T. Lindeberg: Feature detection with automatic scale selection, International Journal of Computer Vision 30, \

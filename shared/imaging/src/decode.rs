@@ -1,14 +1,15 @@
 //! From a file's bytes to upright RGBA pixels.
 //!
-//! JPEG goes to `zune-jpeg`, WebP to libwebp and AVIF's AV1 to `rusty_av1d`; the others are read here, because the libraries
-//! for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
-//! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `scaled` is apart: a JPEG's
-//! channels at a half, a quarter or an eighth of its size, for what needs no more.
+//! Rare JPEG goes to `zune-jpeg`, lossy WebP to libwebp and AVIF's AV1 to `rusty_av1d`; the others are read here, because the
+//! libraries for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
+//! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `coefficients` gives a JPEG's
+//! channels at a half, a quarter or an eighth of its size, too, for what needs no more.
 
 pub(crate) mod apng;
 pub(crate) mod avif;
 pub(crate) mod bmp;
 mod canvas;
+pub(crate) mod coefficients;
 pub(crate) mod gif;
 pub(crate) mod ico;
 pub(crate) mod jpeg;
@@ -17,7 +18,6 @@ pub(crate) mod png;
 pub(crate) mod pnm;
 pub(crate) mod qoi;
 pub(crate) mod samples;
-pub(crate) mod scaled;
 pub(crate) mod tga;
 pub(crate) mod tiff;
 pub(crate) mod webp;

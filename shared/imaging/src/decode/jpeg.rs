@@ -1,12 +1,13 @@
-//! JPEG, by `zune-jpeg`.
+//! JPEG: what is usual from its coefficients ([`coefficients`]), what is rare by `zune-jpeg`, which reads the headers of all.
 //!
 //! Four channels are inks, stored inverted whether an Adobe marker says so or not: so browsers, libvips and Pillow have
 //! it. They become sRGB by the embedded profile, and without one by (1 − ink) × (1 − black).
 
+use fearless_simd::{Level, Simd as _, dispatch};
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{Decoded, samples, scaled};
+use super::{Decoded, coefficients, samples};
 use crate::{
     Deadline, Format, ImageError, Limits, colour, deadline::TimedReader, exif, header::Header,
     orient::Orientation,
@@ -26,7 +27,7 @@ pub(crate) fn open(bytes: &[u8], deadline: Deadline) -> Result<Decoder<'_>, Imag
         .set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(TimedReader::new(bytes, deadline), options);
     decoder.decode_headers().map_err(|error| match refusal(error) {
-        ImageError::Corrupt { format, source: Some(source) } if scaled::is_rare(bytes) => {
+        ImageError::Corrupt { format, source: Some(source) } if coefficients::is_rare(bytes) => {
             ImageError::UnsupportedFeature { format, source }
         }
         other => other,
@@ -116,12 +117,21 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
     };
 
     let mut buffer = vec![UNSEEN; pixels * 4];
+    if let Some((channels, _)) = meaning(&decoder)
+        && fill(bytes, (width, height), channels, limits, deadline, &mut buffer)?
+    {
+        return match channels {
+            Channels::Cmyk | Channels::Ycck => from_inks(&buffer, profile.as_deref(), deadline),
+            _ => Ok(Decoded { rgba: buffer, may_have_alpha: false, profile }),
+        };
+    }
+    buffer.fill(UNSEEN);
     let samples = &mut buffer[..pixels * channels];
     let result = decoder.decode_into(samples);
     deadline.check()?;
     // Nothing but grey: either that is the picture, or there is none.
     if samples.iter().all(|&sample| sample == UNSEEN)
-        && !scaled::shows(bytes, (width, height), limits, deadline)?
+        && !coefficients::shows(bytes, (width, height), limits, deadline)?
     {
         return Err(match result {
             Err(error) => refusal(error),
@@ -133,8 +143,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
     }
     if inks {
         inks_from(&mut buffer, transformed);
-        let rgba = colour::cmyk_to_srgb(&buffer, profile.as_deref(), deadline)?;
-        return Ok(Decoded { rgba, may_have_alpha: false, profile: None });
+        return from_inks(&buffer, profile.as_deref(), deadline);
     }
     if grey {
         samples::to_rgba(&mut buffer, pixels, |[y]| [y, y, y, 255]);
@@ -142,6 +151,62 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
         samples::to_rgba(&mut buffer, pixels, |[r, g, b]| [r, g, b, 255]);
     }
     Ok(Decoded { rgba: buffer, may_have_alpha: false, profile })
+}
+
+/// Fills a picture from the file's coefficients, with RGBA or inks. False where they are not read here.
+fn fill(
+    bytes: &[u8],
+    (width, height): (u32, u32),
+    channels: Channels,
+    limits: &Limits,
+    deadline: Deadline,
+    buffer: &mut [u8],
+) -> Result<bool, ImageError> {
+    let row = width as usize * 4;
+    let mut take = |y: u32, samples: &[&[u8]]| {
+        let out = &mut buffer[y as usize * row..][..row];
+        match (channels, samples) {
+            (Channels::Grey, [grey]) => {
+                let pixels = out.as_chunks_mut().0.iter_mut().zip(*grey);
+                pixels.for_each(|(out, y)| *out = [*y, *y, *y, 255]);
+            }
+            (Channels::Cmyk | Channels::Ycck, [a, b, c, black]) => {
+                let pixels = out.as_chunks_mut().0.iter_mut().zip(*a).zip(*b).zip(*c).zip(*black);
+                pixels.for_each(|((((out, a), b), c), black)| *out = [*a, *b, *c, *black]);
+                inks_from(out, channels == Channels::Ycck);
+            }
+            (_, [a, b, c]) => {
+                to_rgb(channels, [*a, *b, *c], out.as_chunks_mut().0, |[r, g, b]| [r, g, b, 255]);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    };
+    coefficients::rows(bytes, (width, height), limits, deadline, &mut take)
+}
+
+/// A row of three channels as RGB, put into whatever `pixel` makes of it.
+#[inline(always)]
+pub(crate) fn to_rgb<T>(
+    channels: Channels,
+    [a, b, c]: [&[u8]; 3],
+    out: &mut [T],
+    pixel: impl Fn([u8; 3]) -> T,
+) {
+    let pixels = out.iter_mut().zip(a).zip(b).zip(c);
+    if channels == Channels::Rgb {
+        pixels.for_each(|(((out, r), g), b)| *out = pixel([*r, *g, *b]));
+        return;
+    }
+    dispatch!(Level::new(), level => level.vectorize(
+        #[inline(always)]
+        || pixels.for_each(|(((out, y), cb), cr)| *out = pixel(exactly_from_ycbcr([*y, *cb, *cr])))
+    ));
+}
+
+fn from_inks(inks: &[u8], profile: Option<&[u8]>, deadline: Deadline) -> Result<Decoded, ImageError> {
+    let rgba = colour::cmyk_to_srgb(inks, profile, deadline)?;
+    Ok(Decoded { rgba, may_have_alpha: false, profile: None })
 }
 
 /// Turns inverted inks, transformed or not, into inks, where they lie. The transform is made of the inks' own complements, so
@@ -163,6 +228,19 @@ pub(crate) fn from_ycbcr([y, cb, cr]: [f32; 3]) -> [u8; 3] {
     let (cb, cr) = (cb - 128.0, cr - 128.0);
     let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
     rgb.map(|value| (value + 0.5) as u8)
+}
+
+/// The same of whole samples, rounded as libjpeg rounds (`jdcolor.c`): in units of 2⁻¹⁶.
+#[inline(always)]
+fn exactly_from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let rgb = [
+        y + ((91_881 * cr + HALF) >> 16),
+        y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16),
+        y + ((116_130 * cb + HALF) >> 16),
+    ];
+    rgb.map(|value| value.clamp(0, 255) as u8)
 }
 
 fn refusal(error: DecodeErrors) -> ImageError {

@@ -18,6 +18,8 @@
 //! | 800 | 53.9 | 52.0 | 53.9 |
 //! | 1600 | 57.7 | 57.2 | 57.7 |
 
+use fearless_simd::{Level, Simd as _, dispatch};
+
 use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
@@ -192,6 +194,15 @@ impl Reducer {
         }
         let Axis { first, end, .. } = self.plan.across;
         let part = first as usize * self.layout.channels..end as usize * self.layout.channels;
+        if let (1, 1, Samples::Narrow(row), false) =
+            (self.plan.across.size, self.plan.down.size, samples, self.layout.has_alpha())
+        {
+            // A box of one pixel is that.
+            if let Some(row) = row.get(part) {
+                self.line.copy_from_slice(row);
+            }
+            return self.hand_on();
+        }
         match (&mut self.sums, samples, self.layout.channels) {
             (Sums::Short(sums), Samples::Narrow(row), _) => {
                 let row = row.get(part).unwrap_or_default();
@@ -263,6 +274,11 @@ impl Reducer {
                 sums.fill(0);
             }
         }
+        self.hand_on()
+    }
+
+    /// Hands on a row of boxes.
+    fn hand_on(&mut self) -> Result<(), ImageError> {
         self.full = self.stream.push(self.passed, &self.line)?;
         self.passed += 1;
         self.rows = 0;
@@ -301,8 +317,7 @@ impl Reducer {
         }
         while !self.full && self.passed < self.plan.down.count {
             // The last row stands for what is missing, so that the edge stays as bright as it is.
-            self.full = self.stream.push(self.passed, &self.line)?;
-            self.passed += 1;
+            self.hand_on()?;
         }
         let mut rgba = to_rgba(&self.stream.into_samples(), self.layout, self.plan.target, conversion);
         if !complete {
@@ -414,10 +429,43 @@ fn fold_channels<T: Copy + Into<u32>, const N: usize>(
             }
         }
     } else {
-        for (out, columns) in out.as_chunks_mut::<N>().0.iter_mut().zip(boxes) {
+        let done = match across.size {
+            2 if unit == 1 => fold_small::<T, N, 2>(sums, rows, out),
+            3 if unit == 1 => fold_small::<T, N, 3>(sums, rows, out),
+            4 if unit == 1 => fold_small::<T, N, 4>(sums, rows, out),
+            _ => 0,
+        };
+        for (out, columns) in out.as_chunks_mut::<N>().0.iter_mut().zip(boxes).skip(done) {
             *out = mean(columns, reciprocal(columns)).map(|mean| mean.min(255) as u8);
         }
     }
+}
+
+/// The means of whole boxes of at most four columns, in numbers of 32 bits, many at once. Gives how many; none where there are too
+/// many rows for that.
+fn fold_small<T: Copy + Into<u32>, const N: usize, const SIZE: usize>(
+    sums: &[T],
+    rows: u32,
+    out: &mut [u8],
+) -> usize {
+    /// With a factor of so many bits behind the point, means of up to 181 bytes are exact, and fit.
+    const BITS: u32 = 23;
+    let count = SIZE as u32 * rows;
+    if !(1..=181).contains(&count) {
+        return 0;
+    }
+    let (half, factor) = (count / 2, (1_u32 << BITS).div_ceil(count));
+    let (boxes, out) = (sums.as_chunks::<N>().0.as_chunks::<SIZE>().0, out.as_chunks_mut::<N>().0);
+    dispatch!(Level::new(), level => level.vectorize(
+        #[inline(always)]
+        || for (out, columns) in out.iter_mut().zip(boxes) {
+            for (channel, out) in out.iter_mut().enumerate() {
+                let total: u32 = columns.iter().map(|column| column[channel].into()).sum();
+                *out = (((total + half) * factor) >> BITS) as u8;
+            }
+        }
+    ));
+    boxes.len().min(out.len())
 }
 
 /// Division by a count, rounded, without dividing.

@@ -1,9 +1,13 @@
 //! Of a JPEG, one, four or sixteen coefficients of each block are the picture at an eighth, a quarter or a half
-//! ([`scaled`]): where that leaves enough for a good resample, nothing else is decoded. Every channel has the coarsest reduction
+//! ([`coefficients`]): where that leaves enough for a good resample, nothing else is decoded. Every channel has the coarsest reduction
 //! that is enough for it, and goes from there to the thumbnail's size in one step of Lanczos3, so subsampled chroma is
 //! neither enlarged first nor shifted: the part to take is reckoned in fractions of the channel's samples, of which the last may
 //! lie partly outside the picture. Nothing is rounded before the last step, and the means that an eighth consists of are turned into
 //! values at points first ([`points`]).
+//!
+//! Where that does not leave enough, the whole picture is decoded, row by row, and goes into boxes as that of a PNG does
+//! ([`boxed`](super::boxed)): 12 MP to 800 across take 2 MB beyond the file, to 1600 9 MB. Of progressive data every
+//! coefficient must be held, two bytes each: 39 MB.
 //!
 //! Peak signal to noise, in dB, against Pillow's whole picture reduced by Lanczos3 in floating point, as `make bench-imaging`
 //! has it (photographs, 4:2:0; Pillow 13 is `draft` to at least twice the size, then Lanczos3; libvips 8.18 is `thumbnail`):
@@ -13,29 +17,33 @@
 //! | 12 MP | 100 | an eighth, a quarter | 55.8 | 51.1 | 49.5 |
 //! | 12 MP | 200 | a quarter | 56.2 | 52.2 | 52.0 |
 //! | 12 MP | 400 | a quarter, a half | 55.0 | 52.8 | 52.5 |
-//! | 12 MP | 800 | whole | 57.0 | 53.4 | 53.1 |
-//! | 12 MP | 1600 | whole | 56.0 | 57.7 | 57.1 |
+//! | 12 MP | 800 | whole | 53.8 | 53.4 | 53.1 |
+//! | 12 MP | 1600 | whole | 57.7 | 57.7 | 57.1 |
 //! | 24 MP | 100 | an eighth, a quarter | 57.4 | 51.0 | 47.9 |
 //! | 24 MP | 200 | an eighth, a quarter | 56.5 | 55.7 | 54.9 |
 //! | 24 MP | 400 | a quarter, a half | 56.6 | 56.0 | 55.2 |
-//! | 24 MP | 800 | whole | 57.5 | 56.4 | 55.7 |
+//! | 24 MP | 800 | whole | 56.4 | 56.4 | 55.7 |
+//! | 24 MP | 1600 | whole | 58.0 | 58.0 | 57.2 |
 //! | 2 MP | 100 | a quarter | 54.8 | 48.8 | 48.8 |
 //! | 2 MP | 200 | a half | 55.4 | 50.0 | 49.8 |
-//! | 2 MP | 400 | whole | 56.1 | 49.3 | 49.2 |
+//! | 2 MP | 400 | whole | 51.3 | 49.3 | 49.2 |
+//! | 2 MP | 800 | whole | 57.4 | 57.3 | 56.9 |
 //!
 //! The bounds below are what that takes: with chroma at 1.9 samples for a pixel, 24 MP had 54.3 dB at 200 and 55.0 at 400; with
-//! luminance at 1.9, 52.3 at 800. Where the picture is hardly reduced, two decoders differ by how they round (the whole
-//! one here rounds otherwise than libjpeg, which the reference is): that is what is missing at 1600. An inverse transform of all
-//! eight points of our own, not rounded at all, came to the same 56.0 and took twice as long as `zune-jpeg`.
+//! luminance at 1.9, 52.3 at 800.
 
+use super::boxed::{Plan, Reducer};
 use crate::{
-    Deadline, Image, ImageError, Limits, colour,
+    Deadline, Image, ImageError, Limits,
+    colour::{self, Conversion},
     decode::{
+        coefficients::{self, BLOCK, Sampling, Side},
         jpeg::{self, Channels},
-        scaled::{self, BLOCK, Sampling, Side},
+        samples::{Layout, Samples},
     },
     header::Header,
     plane,
+    resize::Crop,
     thumbnail::View,
 };
 
@@ -71,29 +79,30 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    if samples((0.5, 0.5)) < FINER {
-        return Ok(None);
-    }
     let Some((channels, profile)) = jpeg::meaning(&jpeg::open(bytes, deadline)?) else { return Ok(None) };
+    let whole = || whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
+    if samples((0.5, 0.5)) < FINER {
+        return whole();
+    }
     let colour = matches!(channels, Channels::YCbCr | Channels::Ycck);
     let small = u64::from(across) * u64::from(down) <= SMALL_PIXELS;
     let choice = |Sampling { channel, scale, progressive }: Sampling| {
         let chroma = colour && (channel == 1 || channel == 2);
-        Side::ALL.into_iter().find(|&side| {
+        Side::REDUCED.into_iter().find(|&side| {
             let bound = match side {
                 Side::One if chroma && progressive => EIGHTH_CHROMA.1,
                 Side::One if chroma => EIGHTH_CHROMA.0,
                 Side::One => EIGHTH,
                 Side::Two if chroma && small => QUARTER_CHROMA,
                 Side::Four if chroma => HALF_CHROMA,
-                Side::Two | Side::Four => FINER,
+                Side::Two | Side::Four | Side::Eight => FINER,
             };
             let part = side.samples() as f64 / f64::from(BLOCK);
             samples((scale.0 * part, scale.1 * part)) >= bound
         })
     };
-    let Some(planes) = scaled::decode(bytes, header.stored, &choice, limits, deadline)? else {
-        return Ok(None);
+    let Some(planes) = coefficients::decode(bytes, header.stored, &choice, limits, deadline)? else {
+        return whole();
     };
 
     let resampled = planes.into_iter().map(|(side, plane)| {
@@ -114,6 +123,50 @@ pub(super) fn view(
         colour::to_srgb(&mut pixels, &profile, deadline)?;
     }
     let rgba = header.orientation.apply(pixels, across, down);
+    Ok(Image::opaque(view.width, view.height, rgba))
+}
+
+/// What the view shows of all of the picture, row by row ([`boxed`]); `None` where it is to be shown as it is, or is made of
+/// inks, or not read here.
+fn whole(
+    bytes: &[u8],
+    header: &Header,
+    view: View,
+    (channels, profile): (Channels, Option<&[u8]>),
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Image>, ImageError> {
+    let crop = header.orientation.stored_crop(view.crop, header.stored.0, header.stored.1);
+    let (across, down) = header.orientation.upright_size(view.width, view.height);
+    let layout = Layout { channels: if channels == Channels::Grey { 1 } else { 3 }, wide: false };
+    let inks = matches!(channels, Channels::Cmyk | Channels::Ycck);
+    if inks || (crop == Crop::whole(header.stored) && (across, down) == header.stored) {
+        return Ok(None);
+    }
+    let plan = Plan::new(header.stored, crop, (across, down));
+    let mut reducer = Reducer::new(plan, layout, false, limits, deadline)?;
+    let mut row = vec![0; header.stored.0 as usize * layout.channels];
+    let mut take = |y: u32, samples: &[&[u8]]| {
+        if reducer.wants(y) {
+            match samples {
+                [grey] => reducer.push(y, Samples::Narrow(grey))?,
+                [a, b, c] => {
+                    jpeg::to_rgb(channels, [*a, *b, *c], row.as_chunks_mut().0, |rgb| rgb);
+                    reducer.push(y, Samples::Narrow(&row))?;
+                }
+                _ => return Ok(false),
+            }
+        }
+        Ok(!reducer.is_full())
+    };
+    if !coefficients::rows(bytes, header.stored, limits, deadline, &mut take)? {
+        return Ok(None);
+    }
+    let (mut rgba, _) = reducer.finish(&Conversion::None)?;
+    if let Some(profile) = profile {
+        colour::to_srgb(&mut rgba, profile, deadline)?;
+    }
+    let rgba = header.orientation.apply(rgba, across, down);
     Ok(Image::opaque(view.width, view.height, rgba))
 }
 

@@ -2,7 +2,7 @@
 (opencv-python-headless 5.0.0.93); run it here: `python make.py`.
 
 What lies in `eighth/` are JPEGs of a picture with something in every block, each beside its luminance as libjpeg-turbo
-reduces it to an eighth; in `animations/`, each beside its frames as Pillow composes
+reduces it to an eighth; in `whole/`, others beside all of them as libjpeg-turbo decodes it; in `animations/`, each beside its frames as Pillow composes
 them; in `lossless/`, WebP as libwebp writes it at every effort; in `avif/`, those that begin with `busy` are beside what Pillow makes of them. Every other is the test suite's
 asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
 """
@@ -81,6 +81,38 @@ def eighth(name, image, **options):
         reduced.load()
         assert (reduced.mode, reduced.size) == ("L", ((image.width + 7) // 8, (image.height + 7) // 8))
         reduced.save(f"eighth/{name}.png", optimize=True)
+
+
+WHOLES = {
+    "444": dict(quality=90, subsampling=0),
+    "422": dict(quality=80, subsampling=1),
+    "420": dict(quality=80, subsampling=2),
+    "420-progressive": dict(quality=70, subsampling=2, progressive=True),
+    "420-restart": dict(quality=60, subsampling=2, restart_marker_blocks=3),
+    "coarse": dict(quality=3, subsampling=2),
+    "rgb": dict(quality=80, keep_rgb=True),
+}
+# Only OpenCV writes these.
+SAMPLINGS = {"440": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411}
+
+
+def wholes():
+    """What each way of subsampling is enlarged to; two columns of chroma, which are not mixed, and one."""
+    image = busy(61, 45)
+    for name, options in WHOLES.items():
+        image.save(f"whole/{name}.jpg", **options)
+    for name, sampling in SAMPLINGS.items():
+        pixels = numpy.asarray(image)[:, :, ::-1]
+        cv2.imwrite(f"whole/{name}.jpg", pixels, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    image.convert("L").save("whole/grey.jpg", quality=80)
+    for width in (1, 4):
+        for subsampling in (1, 2):
+            narrow = image.crop((20, 3, 20 + width, 24))
+            narrow.save(f"whole/{width}-42{2 - 2 * (subsampling - 1)}.jpg", quality=90, subsampling=subsampling)
+    for name in os.listdir("whole"):
+        if name.endswith(".jpg"):
+            with Image.open(f"whole/{name}") as shown:
+                shown.convert("RGB").save(f"whole/{name[:-4]}.png", optimize=True)
 
 
 def lossless():
@@ -182,6 +214,8 @@ if __name__ == "__main__":
     avifs()
     os.makedirs("animations", exist_ok=True)
     animations()
+    os.makedirs("whole", exist_ok=True)
+    wholes()
     os.makedirs("lossless", exist_ok=True)
     lossless()
     picture().save("progressive.jpg", quality=95, progressive=True, subsampling=0)

@@ -146,6 +146,110 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
     }
 }
 
+macro_rules! wholes {
+    ($($name:literal),*) => {
+        [$((
+            $name,
+            include_bytes!(concat!("../../../tests/promises/samples/whole/", $name, ".jpg")).as_slice(),
+            include_bytes!(concat!("../../../tests/promises/samples/whole/", $name, ".png")).as_slice(),
+        )),*]
+    };
+}
+
+/// JPEGs, each with what libjpeg-turbo makes of it; `make.py` makes them.
+const WHOLES: [(&str, &[u8], &[u8]); 14] = wholes![
+    "444",
+    "422",
+    "420",
+    "440",
+    "411",
+    "420-progressive",
+    "420-restart",
+    "coarse",
+    "rgb",
+    "grey",
+    "1-420",
+    "1-422",
+    "4-420",
+    "4-422"
+];
+
+/// The rows of each channel, one after the other, as far as they are wanted.
+fn rows_of(
+    bytes: &[u8],
+    size: (u32, u32),
+    limits: &Limits,
+    most: u32,
+) -> Result<Option<Vec<Vec<u8>>>, ImageError> {
+    let mut all = Vec::new();
+    let mut expected = 0;
+    let mut take = |y: u32, rows: &[&[u8]]| {
+        assert_eq!(y, expected, "in order");
+        expected += 1;
+        all.resize(rows.len(), Vec::new());
+        for (all, row) in all.iter_mut().zip(rows) {
+            assert_eq!(row.len(), size.0 as usize);
+            all.extend_from_slice(row);
+        }
+        Ok(expected < most)
+    };
+    let read = rows(bytes, size, limits, Deadline::none(), &mut take)?;
+    assert!(!read || expected == most.min(size.1), "all of them");
+    Ok(read.then_some(all))
+}
+
+#[test]
+fn whole_pictures_are_what_libjpeg_turbo_makes_of_them() {
+    for (name, jpeg, expected) in WHOLES {
+        let expected = image::load_from_memory(expected).expect("a PNG").to_rgba8();
+        let is =
+            crate::decode::jpeg::decode(jpeg, &Limits::default(), Deadline::none()).expect("a good file");
+        let off = is.rgba.iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert_eq!((is.rgba.len(), off), (expected.as_raw().len(), Some(0)), "{name}");
+        let rows = rows_of(jpeg, expected.dimensions(), &Limits::default(), u32::MAX);
+        assert!(rows.expect("no deadline").is_some(), "{name} is none for the plain decoder");
+    }
+}
+
+#[test]
+fn of_baseline_data_no_more_than_a_row_of_mcus_is_held() {
+    let (jpeg, _) = written((64, 4000), &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, 0, 7);
+    let scant = Limits { max_decoder_bytes: 20_000, ..Limits::default() };
+    assert!(rows_of(&jpeg, (64, 4000), &scant, u32::MAX).expect("within the limit").is_some());
+    let (apart, _) = written((64, 4000), &[(2, 2), (1, 1), (1, 1)], Kind::Apart, 0, 7);
+    let refused = rows_of(&apart, (64, 4000), &scant, u32::MAX);
+    assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })), "{refused:?}");
+}
+
+#[test]
+fn rows_end_where_no_more_are_wanted() {
+    for kind in [Kind::Interleaved, Kind::Apart] {
+        let (jpeg, _) = written((50, 300), &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
+        let all =
+            rows_of(&jpeg, (50, 300), &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        for most in [1, 15, 16, 17, 299] {
+            // What lies behind those is not read.
+            let cut = if most < 100 { &jpeg[..jpeg.len() / 2] } else { &jpeg };
+            let some = rows_of(cut, (50, 300), &Limits::default(), most).expect("no deadline").expect("rows");
+            let same = matches!(kind, Kind::Interleaved) || most > 100;
+            assert!(!same || some.iter().zip(&all).all(|(some, all)| all.starts_with(some)), "{most}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_cut_short_are_grey_from_there_on() {
+    let (jpeg, _) = written((40, 120), &[(2, 1), (1, 1), (1, 1)], Kind::Interleaved, 0, 3);
+    let all = rows_of(&jpeg, (40, 120), &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+    let cut = rows_of(&jpeg[..jpeg.len() / 2], (40, 120), &Limits::default(), u32::MAX);
+    for (cut, all) in cut.expect("no deadline").expect("rows").iter().zip(&all) {
+        assert_eq!(cut[..40 * 40], all[..40 * 40]);
+        assert!(cut[40 * 80..].iter().all(|sample| *sample == 128));
+    }
+    let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
+    assert_eq!(rows_of(&jpeg[..scan], (40, 120), &Limits::default(), u32::MAX).expect("no deadline"), None);
+}
+
 #[test]
 fn what_memory_it_takes_is_held_against_the_limit() {
     let (_, jpeg, _) = SAMPLES[0];
@@ -230,6 +334,8 @@ fn time_is_looked_at_while_it_decodes() {
     for (name, jpeg, _) in SAMPLES {
         let deadline = Deadline::after(Duration::ZERO);
         let late = decode(jpeg, SIZE, &|_| Some(Side::One), &Limits::default(), deadline);
+        assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
+        let late = rows(jpeg, SIZE, &Limits::default(), deadline, &mut |_, _| Ok(true));
         assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
     }
 }
@@ -450,6 +556,48 @@ proptest! {
     }
 
     #[test]
+    fn rows_are_the_planes_where_nothing_is_enlarged(
+        size in (1..150_u32, 1..150_u32), grey in any::<bool>(), kind in kinds(), restart in 0..9_u16,
+        seed in any::<u64>(),
+    ) {
+        let sampling: &[(u32, u32)] = if grey { &[(2, 2)] } else { &[(1, 1); 3] };
+        let (jpeg, _) = written(size, sampling, kind, restart, seed);
+        let planes = planes_at(&jpeg, size, &|_| Some(Side::Eight)).expect("planes");
+        let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        for (rows, plane) in rows.iter().zip(&planes) {
+            prop_assert_eq!(rows, &plane.samples);
+        }
+    }
+
+    #[test]
+    fn every_sampling_has_a_sample_for_each_pixel(
+        size in (1..80_u32, 1..80_u32), sampling in samplings(), kind in kinds(), restart in 0..9_u16,
+        seed in any::<u64>(),
+    ) {
+        let (jpeg, _) = written(size, &sampling, kind, restart, seed);
+        let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline");
+        let most = sampling.iter().fold((1, 1), |most: (u32, u32), it| (most.0.max(it.0), most.1.max(it.1)));
+        let whole = sampling.iter().all(|(h, v)| most.0 % h == 0 && most.1 % v == 0);
+        prop_assert_eq!(rows.is_some(), whole);
+        let planes = planes_at(&jpeg, size, &|_| Some(Side::Eight)).expect("planes");
+        for ((rows, plane), (h, v)) in rows.iter().flatten().zip(&planes).zip(&sampling) {
+            let (across, down) = (most.0 / h, most.1 / v);
+            for (at, sample) in rows.iter().enumerate() {
+                let (x, y) = (at as u32 % size.0 / across, at as u32 / size.0 / down);
+                let near = |x: u32, y: u32| {
+                    let (x, y) = (x.min(plane.width - 1), y.min(plane.height - 1));
+                    plane.samples[(y * plane.width + x) as usize]
+                };
+                let around = [x.saturating_sub(1), x, x + 1].into_iter().flat_map(|x| {
+                    [y.saturating_sub(1), y, y + 1].map(|y| near(x, y))
+                });
+                let (low, high) = around.fold((255, 0), |(low, high), it| (it.min(low), it.max(high)));
+                prop_assert!((low..=high).contains(sample), "{} at {}", sample, at);
+            }
+        }
+    }
+
+    #[test]
     fn damaged_data_is_answered(
         which in any::<Index>(), made in any::<bool>(), sampling in samplings(), kind in kinds(), restart in 0..4_u16,
         flips in prop::collection::vec((any::<Index>(), any::<u8>()), 0..12), near_the_front in any::<bool>(),
@@ -473,13 +621,19 @@ proptest! {
         for plane in choices.into_iter().filter_map(|choice| planes_at(&jpeg, size, choice)).flatten() {
             prop_assert_eq!(plane.samples.len(), (plane.width * plane.height) as usize);
         }
+        let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("within the limits");
+        for channel in rows.into_iter().flatten() {
+            prop_assert_eq!(channel.len(), (size.0 * size.1) as usize);
+        }
     }
 
     #[test]
     fn random_data_is_answered(data in prop::collection::vec(any::<u8>(), 0..600), restart in 0..3_u16) {
         let (jpeg, _) = written((40, 40), &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, restart, 1);
         let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan") + 14;
-        planes(&[&jpeg[..scan], &data[..]].concat(), (40, 40));
+        let damaged = [&jpeg[..scan], &data[..]].concat();
+        planes(&damaged, (40, 40));
+        rows_of(&damaged, (40, 40), &Limits::default(), u32::MAX).expect("within the limits");
         planes(&data, (40, 40));
     }
 }

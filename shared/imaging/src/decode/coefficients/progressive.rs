@@ -10,7 +10,7 @@ use super::{
 
 /// Of the scans from this one on, the last one first, whether each must be read for the sake of the coefficients that are kept: it
 /// holds one, or a scan behind it that does so refines others along with it.
-pub(super) fn plan(data: &[u8], mut at: usize, first: &[u8], frame: &Frame) -> Vec<bool> {
+pub(super) fn plan(data: &[u8], mut at: usize, first: &[u8], frame: &Frame<'_>) -> Vec<bool> {
     let mut scans = vec![header(first)];
     while let Some((marker, behind)) = next_marker(data, at)
         && scans.len() < MOST_SCANS

@@ -201,7 +201,7 @@ impl Skipper {
             next += zeros + 1;
             kept.put(block, next as usize - 1, value);
         }
-        self.skip_from(next, bits)
+        if next > 63 { Some(()) } else { self.skip_from(next, bits) }
     }
 
     /// Passes over the coefficients from that one on; `None` where no code fits.

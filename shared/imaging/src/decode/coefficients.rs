@@ -1,4 +1,4 @@
-//! A JPEG at a half, a quarter or an eighth of its size, without decoding it.
+//! A JPEG from its coefficients: at a half, a quarter or an eighth of its size without decoding it, or whole, row by row.
 //!
 //! The DC coefficient of a block of 8 × 8 pixels is their mean (times eight), so the DC coefficients are the picture at an
 //! eighth, reduced by a box filter. With the three lowest AC coefficients beside it a block has four samples, with the
@@ -10,14 +10,20 @@
 //! bit for each is remembered); the others are skipped by a search for the next marker. There is no full-size picture: memory is two bytes for each
 //! coefficient kept, and eight for each block of a progressive picture of which more than the DC is read.
 //!
-//! Every channel comes as its own plane at its own resolution. What is rare (arithmetic and lossless coding, 12 bits,
-//! tables that make no sense) is left to the plain decoder: [`decode`] then gives nothing.
+//! Every channel comes as its own plane at its own resolution. Or the whole picture is handed on row by row, each
+//! channel with a sample for each pixel ([`rows`]); of baseline data in one scan, no more than a row of MCUs is ever held.
 //!
-//! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128.
+//! What is rare (arithmetic and lossless coding, 12 bits, tables that make no sense) is left to the plain decoder: [`decode`]
+//! and [`rows`] then give nothing.
+//!
+//! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128. Whole
+//! pictures equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so what is found in them is what
+//! programs find that read JPEGs by libjpeg-turbo, as OpenCV and Pillow do.
 
 mod bits;
 mod huffman;
 mod progressive;
+mod rows;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -25,6 +31,7 @@ mod transform;
 
 use self::{
     huffman::Codes,
+    rows::{Rows, Take},
     scan::{Band, Coding, Part},
 };
 use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
@@ -40,6 +47,8 @@ enum Stop {
     Odd,
     /// Too late, or too much.
     Refused(ImageError),
+    /// No more rows are wanted.
+    Enough,
 }
 
 impl From<TimedOut> for Stop {
@@ -76,24 +85,35 @@ pub(crate) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Vec<(Side, Plane)>>, ImageError> {
-    let mut decoder = Decoder {
-        data: bytes,
-        at: 0,
-        quantisers: [None; 4],
-        dc: [const { None }; 4],
-        ac: [const { None }; 4],
-        restart: 0,
-        frame: None,
-        plan: None,
-        scans: 0,
-        seen: false,
-        choice,
-        limits,
-        deadline,
-    };
+    let mut decoder = Decoder::new(bytes, choice, None, limits, deadline);
     match decoder.run(size) {
         Ok(()) if decoder.seen => Ok(decoder.frame.map(Frame::into_planes)),
-        Ok(()) | Err(Stop::Odd) => Ok(None),
+        Ok(()) | Err(Stop::Odd | Stop::Enough) => Ok(None),
+        Err(Stop::Refused(error)) => Err(error),
+    }
+}
+
+/// The whole of a JPEG of the given size, which `take` is given row by row, from the top, and for each channel: with its number and a
+/// sample for each pixel. It says whether it wants more. False, whatever was given by then, where it is a matter for the plain decoder.
+/// Of data that is cut short or damaged, what there is, the rest mid-grey.
+///
+/// # Errors
+/// As [`decode`], and what `take` fails with.
+pub(crate) fn rows(
+    bytes: &[u8],
+    size: (u32, u32),
+    limits: &Limits,
+    deadline: Deadline,
+    take: Take<'_>,
+) -> Result<bool, ImageError> {
+    let mut decoder = Decoder::new(bytes, &|_| Some(Side::Eight), Some(take), limits, deadline);
+    let done = decoder.run(size).and_then(|()| match &mut decoder.frame {
+        Some(frame) if decoder.seen => frame.reach(frame.mcu_rows()),
+        _ => Err(Stop::Odd),
+    });
+    match done {
+        Ok(()) | Err(Stop::Enough) => Ok(true),
+        Err(Stop::Odd) => Ok(false),
         Err(Stop::Refused(error)) => Err(error),
     }
 }
@@ -120,16 +140,19 @@ pub(crate) enum Side {
     Two,
     /// At a half.
     Four,
+    /// Not reduced.
+    Eight,
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Two, Self::Four];
+    pub(crate) const REDUCED: [Self; 3] = [Self::One, Self::Two, Self::Four];
 
     pub(crate) const fn samples(self) -> usize {
         match self {
             Self::One => 1,
             Self::Two => 2,
             Self::Four => 4,
+            Self::Eight => 8,
         }
     }
 
@@ -138,7 +161,8 @@ impl Side {
     }
 
     fn kept(self) -> Kept {
-        static PLACES: [[u8; 64]; 3] = [places(Side::One), places(Side::Two), places(Side::Four)];
+        static PLACES: [[u8; 64]; 4] =
+            [places(Side::One), places(Side::Two), places(Side::Four), places(Side::Eight)];
         let places = &PLACES[self as usize];
         let last = (0..64).rev().find(|&at| places[at as usize] != u8::MAX).unwrap_or_default();
         Kept { places, last }
@@ -189,13 +213,19 @@ pub(crate) fn is_rare(bytes: &[u8]) -> bool {
 }
 
 /// What the frame header says, and the coefficients that it is about.
-struct Frame {
+struct Frame<'a> {
     progressive: bool,
     width: u32,
     height: u32,
     /// The largest sampling factors, across and down.
     most: (u32, u32),
     channels: Vec<Channel>,
+    /// Where rows of pixels go, if they are wanted.
+    rows: Option<Rows<'a>>,
+    /// Whether but one row of MCUs is held, which rows of pixels are made of before the next is read.
+    flows: bool,
+    /// How many rows of MCUs rows of pixels have been made of.
+    made: usize,
 }
 
 struct Channel {
@@ -216,7 +246,9 @@ struct Channel {
     /// Blocks from a row to the next, and in all, with those.
     stride: usize,
     blocks: usize,
-    /// Of each block, the coefficients that are kept, row by row.
+    /// Rows of blocks in a row of MCUs.
+    span: usize,
+    /// Of each block that is held, the coefficients that are kept, row by row; empty before the first scan.
     coefficients: Vec<i16>,
     /// Of each block of a progressive picture, which coefficients are known not to be zero, kept or not, in the order of the file; empty where only
     /// the DC is read.
@@ -234,7 +266,9 @@ struct Decoder<'a> {
     ac: [Option<Codes>; 4],
     /// MCUs between restart markers, or none.
     restart: usize,
-    frame: Option<Frame>,
+    frame: Option<Frame<'a>>,
+    /// Where rows of pixels shall go; once there is a frame, it has this.
+    take: Option<Take<'a>>,
     /// Of the scans to come, the last one first, whether each is read.
     plan: Option<Vec<bool>>,
     /// Scans so far.
@@ -247,6 +281,31 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
+    fn new(
+        data: &'a [u8],
+        choice: Choice<'a>,
+        take: Option<Take<'a>>,
+        limits: &'a Limits,
+        deadline: Deadline,
+    ) -> Self {
+        Self {
+            data,
+            at: 0,
+            quantisers: [None; 4],
+            dc: [const { None }; 4],
+            ac: [const { None }; 4],
+            restart: 0,
+            frame: None,
+            take,
+            plan: None,
+            scans: 0,
+            seen: false,
+            choice,
+            limits,
+            deadline,
+        }
+    }
+
     /// Goes through the file until the picture is whole, or the file ends.
     fn run(&mut self, size: (u32, u32)) -> Result<(), Stop> {
         while let Some((marker, at)) = scan::next_marker(self.data, self.at) {
@@ -318,8 +377,9 @@ impl<'a> Decoder<'a> {
         if self.frame.is_some() || (frame.width, frame.height) != size {
             return Err(Stop::Odd);
         }
-        self.limits.check_memory(frame.memory()).map_err(Stop::Refused)?;
-        frame.make_room();
+        if let Some(take) = self.take.take() {
+            frame.rows = Some(Rows::new(&frame, take).ok_or(Stop::Odd)?);
+        }
         self.frame = Some(frame);
         Ok(())
     }
@@ -380,6 +440,12 @@ impl<'a> Decoder<'a> {
         if parts.is_empty() {
             return Err(Stop::Odd);
         }
+        if frame.channels.iter().all(|channel| channel.coefficients.is_empty()) {
+            let whole = matches!(coding, Coding::Baseline) && parts.len() == frame.channels.len();
+            frame.flows = frame.rows.is_some() && whole;
+            self.limits.check_memory(frame.memory()).map_err(Stop::Refused)?;
+            frame.make_room();
+        }
         let place = scan::Place { data: self.data, at: self.at, restart: self.restart };
         let (seen, at) = scan::decode(frame, &mut parts, coding, place, self.deadline)?;
         self.seen |= seen;
@@ -405,7 +471,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-impl Frame {
+impl Frame<'_> {
     fn parse(segment: &[u8], progressive: bool, choice: Choice<'_>) -> Option<Self> {
         let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else { return None };
         let (height, width) = (u32::from_be_bytes([0, 0, h0, h1]), u32::from_be_bytes([0, 0, w0, w1]));
@@ -445,11 +511,13 @@ impl Frame {
                 down,
                 stride,
                 blocks,
+                span: if count == 1 { 1 } else { v as usize },
                 coefficients: Vec::new(),
                 nonzero: Vec::new(),
             })
         });
-        Some(Self { progressive, width, height, most, channels: channels.collect::<Option<_>>()? })
+        let channels = channels.collect::<Option<_>>()?;
+        Some(Self { progressive, width, height, most, channels, rows: None, flows: false, made: 0 })
     }
 
     /// Whether it takes nothing but the DC of each block.
@@ -457,13 +525,21 @@ impl Frame {
         self.channels.iter().all(|channel| channel.side == Side::One)
     }
 
-    /// Bytes that the coefficients, what is remembered of them and the planes take.
+    /// Bytes that the coefficients, what is remembered of them and what is made of them take.
     fn memory(&self) -> u64 {
         let of = |channel: &Channel| {
-            let remembered = if self.remembers(channel) { 8 } else { 0 };
-            channel.blocks as u64 * (channel.side.coefficients() as u64 * 3 + remembered)
+            let (each, remembered) =
+                (channel.side.coefficients() as u64, if self.remembers(channel) { 8 } else { 0 });
+            let samples = if self.rows.is_some() { 0 } else { channel.blocks as u64 * each };
+            self.held(channel) as u64 * (each * 2 + remembered) + samples
         };
-        self.channels.iter().map(of).sum()
+        let rows = self.rows.as_ref().map_or(0, Rows::bytes);
+        self.channels.iter().map(of).sum::<u64>() + rows
+    }
+
+    /// How many blocks of a channel are held at a time.
+    fn held(&self, channel: &Channel) -> usize {
+        if self.flows { channel.stride * channel.span } else { channel.blocks }
     }
 
     fn remembers(&self, channel: &Channel) -> bool {
@@ -471,11 +547,30 @@ impl Frame {
     }
 
     fn make_room(&mut self) {
-        let remembered: Vec<bool> = self.channels.iter().map(|it| self.remembers(it)).collect();
-        for (channel, remembered) in self.channels.iter_mut().zip(remembered) {
-            channel.coefficients = vec![0; channel.blocks * channel.side.coefficients()];
-            channel.nonzero = vec![0; if remembered { channel.blocks } else { 0 }];
+        let room: Vec<_> = self.channels.iter().map(|it| (self.held(it), self.remembers(it))).collect();
+        for (channel, (held, remembered)) in self.channels.iter_mut().zip(room) {
+            channel.coefficients = vec![0; held * channel.side.coefficients()];
+            channel.nonzero = vec![0; if remembered { held } else { 0 }];
         }
+    }
+
+    /// How many rows of MCUs there are.
+    fn mcu_rows(&self) -> usize {
+        let rows = self.channels.iter().map(|channel| channel.down.div_ceil(channel.span));
+        rows.max().unwrap_or_default()
+    }
+
+    /// Makes rows of pixels of every row of MCUs before that one, and makes room for it where but one is held.
+    fn reach(&mut self, row: usize) -> Result<(), Stop> {
+        let Self { rows: Some(rows), channels, flows, made, .. } = self else { return Ok(()) };
+        while *made < row {
+            rows.push(channels, if *flows { 0 } else { *made })?;
+            if *flows {
+                channels.iter_mut().for_each(|channel| channel.coefficients.fill(0));
+            }
+            *made += 1;
+        }
+        Ok(())
     }
 
     fn into_planes(self) -> Vec<(Side, Plane)> {

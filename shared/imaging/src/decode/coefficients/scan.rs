@@ -1,12 +1,12 @@
 //! One scan: block after block, MCU after MCU, from restart marker to restart marker.
 
 use super::{
-    BLOCK, Channel, Frame, Kept, Side,
+    BLOCK, Channel, Frame, Kept, Side, Stop,
     bits::{Bits, Window},
     huffman::{Codes, Skipper},
     progressive,
 };
-use crate::{Deadline, TimedOut};
+use crate::Deadline;
 
 /// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
 #[derive(Clone, Copy)]
@@ -83,12 +83,12 @@ pub(super) struct Place<'a> {
 
 /// Decodes a scan into the frame. Gives whether there was anything, and where the scan's data ends at the earliest.
 pub(super) fn decode(
-    frame: &mut Frame,
+    frame: &mut Frame<'_>,
     parts: &mut [Part],
     coding: Coding,
     place: Place<'_>,
     deadline: Deadline,
-) -> Result<(bool, usize), TimedOut> {
+) -> Result<(bool, usize), Stop> {
     match coding {
         Coding::Baseline => walk(frame, parts, place, true, deadline, |part, bits, block, _| {
             let mean = coefficient(part.difference(bits)?);
@@ -143,7 +143,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(frame: &Frame, parts: &[Part]) -> Self {
+    fn new(frame: &Frame<'_>, parts: &[Part]) -> Self {
         // A channel alone has one block to an MCU, and none that only fill up.
         if let [Part { channel, .. }] = *parts {
             let Channel { across, down, side, .. } = frame.channels[channel];
@@ -169,13 +169,13 @@ impl Layout {
 /// Reads every MCU: `read` has each block as it was before, or where a scan begins `anew` shall leave nothing of a block that is
 /// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
 fn walk(
-    frame: &mut Frame,
+    frame: &mut Frame<'_>,
     parts: &mut [Part],
     place: Place<'_>,
     anew: bool,
     deadline: Deadline,
     read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16], &mut u64) -> Option<()>,
-) -> Result<(bool, usize), TimedOut> {
+) -> Result<(bool, usize), Stop> {
     let layout = Layout::new(frame, parts);
     let total = layout.across * layout.down;
     let mut window = Window::new(place.data);
@@ -186,10 +186,16 @@ fn walk(
         parts.iter_mut().for_each(|part| (part.last, part.run) = (0, 0));
 
         let (mut row, mut column) = (start / layout.across, start % layout.across);
+        if frame.flows {
+            frame.reach(row)?;
+        }
         'interval: for _ in start..end {
             if column == layout.across {
                 (row, column) = (row + 1, 0);
                 deadline.check()?;
+                if frame.flows {
+                    frame.reach(row)?;
+                }
             }
             if bits.is_low(layout.blocks.len()) {
                 let place = bits.place();
@@ -199,7 +205,7 @@ fn walk(
                 let part = &mut parts[block.part];
                 let channel = &mut frame.channels[part.channel];
                 let x = column * block.span.0 + block.offset.0;
-                let y = row * block.span.1 + block.offset.1;
+                let y = if frame.flows { 0 } else { row * block.span.1 } + block.offset.1;
                 let place = y * channel.stride + x;
                 let known = channel.coefficients.get_mut(place * block.kept..);
                 let Some(known) = known.and_then(|it| it.get_mut(..block.kept)) else { break 'interval };

@@ -1,0 +1,206 @@
+//! The rows of a whole picture, from top to bottom, as the blocks for them come.
+//!
+//! Subsampled channels are enlarged as libjpeg-turbo enlarges them ("fancy upsampling", `jdsample.c`): where there is half as
+//! much, three quarters of the nearer sample and a quarter of the farther one, across and down; otherwise each sample is
+//! repeated. So a row waits for the row of blocks below, of whose samples it may need the first.
+
+use fearless_simd::{Level, Simd as _, dispatch};
+
+use super::{BLOCK, Channel, Frame, Stop, transform};
+use crate::ImageError;
+
+/// Is given a row's number and, for each channel, a sample for each pixel. Says whether more are wanted.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, ImageError>;
+
+/// Where rows go.
+pub(super) struct Rows<'a> {
+    channels: Vec<Lines>,
+    /// For each channel, the row that is made.
+    made: Vec<Vec<u8>>,
+    /// Room for a row of weighed sums, with one more at either end.
+    sums: Vec<u16>,
+    /// The next row.
+    next: usize,
+    width: usize,
+    height: usize,
+    take: Take<'a>,
+}
+
+/// The lines of a channel that are at hand.
+struct Lines {
+    samples: Vec<u8>,
+    /// From one line to the next, in samples, of which `width` count.
+    stride: usize,
+    width: usize,
+    /// How many lines the channel has in all.
+    height: usize,
+    /// Those that are at hand.
+    first: usize,
+    end: usize,
+    /// Pixels for one sample, across and down.
+    ratio: (usize, usize),
+}
+
+impl<'a> Rows<'a> {
+    /// `None` where a channel has no whole number of pixels for a sample.
+    pub(super) fn new(frame: &Frame<'_>, take: Take<'a>) -> Option<Self> {
+        let single = frame.channels.len() == 1;
+        let lines = |channel: &Channel| {
+            let ((h, v), most) = (channel.sampling, frame.most);
+            let ratio = (most.0 / h, most.1 / v);
+            let whole = (ratio.0 * h, ratio.1 * v) == most;
+            whole.then(|| Lines {
+                samples: Vec::new(),
+                stride: channel.stride * BLOCK as usize,
+                width: (frame.width * h).div_ceil(most.0) as usize,
+                height: (frame.height * v).div_ceil(most.1) as usize,
+                first: 0,
+                end: 0,
+                ratio: if single { (1, 1) } else { (ratio.0 as usize, ratio.1 as usize) },
+            })
+        };
+        let channels = frame.channels.iter().map(lines).collect::<Option<Vec<_>>>()?;
+        let width = frame.width as usize;
+        let made = channels.iter().map(|lines| vec![0; width.next_multiple_of(lines.ratio.0)]).collect();
+        let sums = vec![0; width + 2];
+        Some(Self { channels, made, sums, next: 0, width, height: frame.height as usize, take })
+    }
+
+    /// Bytes that all this takes at most.
+    pub(super) fn bytes(&self) -> u64 {
+        // As many lines as four blocks have, the most that there are in a row of MCUs, and two from before.
+        let lines = 4 * u64::from(BLOCK) + 2;
+        self.channels.iter().map(|channel| channel.stride as u64 * (lines + 1)).sum()
+    }
+
+    /// Takes the blocks of the next row of MCUs, which is that one of those held, and hands on what rows they allow.
+    pub(super) fn push(&mut self, channels: &[Channel], held: usize) -> Result<(), Stop> {
+        for (lines, channel) in self.channels.iter_mut().zip(channels) {
+            lines.forget(self.next);
+            lines.extend(channel, held);
+        }
+        while self.next < self.height && self.channels.iter().all(|lines| lines.reach(self.next)) {
+            for (lines, row) in self.channels.iter().zip(&mut self.made) {
+                lines.enlarged(self.next, row, &mut self.sums);
+            }
+            let rows: Vec<&[u8]> = self.made.iter().map(|row| &row[..self.width]).collect();
+            if !(self.take)(self.next as u32, &rows).map_err(Stop::Refused)? {
+                return Err(Stop::Enough);
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The line that is nearest to a row, and the next nearest, which is mixed in where there are half as many lines as rows.
+    fn nearest(&self, row: usize) -> (usize, usize) {
+        let near = row / self.ratio.1;
+        let far = match (self.ratio.1, row % 2) {
+            (2, 0) => near.saturating_sub(1),
+            (2, _) => (near + 1).min(self.height - 1),
+            _ => near,
+        };
+        (near, far)
+    }
+
+    /// Whether there are the lines that a row is made of.
+    fn reach(&self, row: usize) -> bool {
+        let (near, far) = self.nearest(row);
+        near.max(far) < self.end
+    }
+
+    /// Drops the lines that no row from that one on is made of.
+    fn forget(&mut self, row: usize) {
+        let (near, far) = self.nearest(row);
+        let first = near.min(far).clamp(self.first, self.end);
+        self.samples.drain(..(first - self.first) * self.stride);
+        self.first = first;
+    }
+
+    /// Adds the lines of the blocks of a row of MCUs.
+    fn extend(&mut self, channel: &Channel, held: usize) {
+        let factors = transform::factors(channel);
+        let blocks = channel.coefficients.as_chunks::<64>().0;
+        let rows = blocks.chunks_exact(channel.stride).skip(held * channel.span).take(channel.span);
+        for row in rows {
+            let start = self.samples.len();
+            self.samples.resize(start + BLOCK as usize * self.stride, 0);
+            let lines = &mut self.samples[start..];
+            dispatch!(Level::new(), level => level.vectorize(
+                #[inline(always)]
+                || transform_row(&row[..channel.across], &factors, self.stride, lines)
+            ));
+            self.end += BLOCK as usize;
+        }
+    }
+
+    fn line(&self, index: usize) -> &[u8] {
+        &self.samples[(index - self.first) * self.stride..][..self.width]
+    }
+
+    /// A row with a sample for each pixel.
+    fn enlarged(&self, row: usize, out: &mut [u8], sums: &mut [u16]) {
+        let (near, far) = self.nearest(row);
+        let (near, far) = (self.line(near), self.line(far));
+        let sums = &mut sums[..self.width + 2];
+        // Of two samples libjpeg-turbo mixes but lines.
+        let mixes = self.width > 2;
+        dispatch!(Level::new(), level => level.vectorize(
+            #[inline(always)]
+            || match self.ratio {
+                (2, 2) if mixes => {
+                    weigh(near, far, sums);
+                    twice::<8, 7, 4>(sums, out);
+                }
+                (2, 1) if mixes => {
+                    near.iter().zip(&mut sums[1..]).for_each(|(sample, sum)| *sum = u16::from(*sample));
+                    twice::<1, 2, 2>(sums, out);
+                }
+                (1, 2) => {
+                    weigh(near, far, sums);
+                    let half = 1 + (row % 2) as u16;
+                    sums[1..].iter().zip(out).for_each(|(sum, out)| *out = ((*sum + half) >> 2) as u8);
+                }
+                (1, _) => out[..self.width].copy_from_slice(near),
+                (across, _) => {
+                    out.chunks_exact_mut(across).zip(near).for_each(|(out, sample)| out.fill(*sample));
+                }
+            }
+        ));
+    }
+}
+
+/// The samples of a row of blocks, as eight lines.
+#[inline(always)]
+fn transform_row(blocks: &[[i16; 64]], factors: &[i32; 64], stride: usize, lines: &mut [u8]) {
+    for (x, block) in blocks.iter().enumerate() {
+        let samples = transform::inverse(block, factors);
+        for (line, samples) in lines.chunks_exact_mut(stride).zip(samples.as_chunks::<8>().0) {
+            line[x * 8..x * 8 + 8].copy_from_slice(samples);
+        }
+    }
+}
+
+/// Three of the nearer and one of the farther line, behind the first of the sums.
+#[inline(always)]
+fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
+    for ((near, far), sum) in near.iter().zip(far).zip(&mut sums[1..]) {
+        *sum = 3 * u16::from(*near) + u16::from(*far);
+    }
+}
+
+/// Two samples for each sum, which has a neighbour at either end: three of it and one of the neighbour on that side, with so much
+/// added before so many bits are dropped.
+#[inline(always)]
+fn twice<const LEFT: u16, const RIGHT: u16, const BITS: u16>(sums: &mut [u16], out: &mut [u8]) {
+    let last = sums.len() - 1;
+    (sums[0], sums[last]) = (sums[1], sums[last - 1]);
+    let (before, own, behind) = (&sums[..last - 1], &sums[1..last], &sums[2..]);
+    for (((pair, before), own), behind) in out.as_chunks_mut().0.iter_mut().zip(before).zip(own).zip(behind) {
+        let left = (3 * own + before + LEFT) >> BITS;
+        let right = (3 * own + behind + RIGHT) >> BITS;
+        *pair = (left | right << 8).to_le_bytes();
+    }
+}
