@@ -69,6 +69,7 @@ def main(folder: Path) -> None:
     twelve.save(folder / "12mp-progressive.jpg", quality=85, subsampling="4:2:0", progressive=True)
     twelve.save(folder / "12mp.png")
     twelve.save(folder / "12mp.webp", quality=80)
+    twelve.save(folder / "12mp-lossless.webp", lossless=True, quality=50, method=2)
     first, *rest = animation(640, 480)
     first.save(folder / "30-frames.gif", save_all=True, append_images=rest, duration=50, loop=0)
 

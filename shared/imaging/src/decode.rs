@@ -20,6 +20,7 @@ pub(crate) mod qoi;
 pub(crate) mod samples;
 pub(crate) mod tga;
 pub(crate) mod tiff;
+pub(crate) mod upsample;
 pub(crate) mod webp;
 
 use crate::{Deadline, Format, Image, ImageError, Limits, colour, header::Header};

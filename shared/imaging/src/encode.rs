@@ -6,7 +6,7 @@ pub(crate) mod webp;
 
 use std::io::Write as _;
 
-use image::{ExtendedColorType, ImageEncoder as _, codecs::jpeg::JpegEncoder};
+use image::{GenericImageView, Rgb, codecs::jpeg::JpegEncoder};
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
 use crate::{
@@ -155,32 +155,32 @@ fn png(image: &Image, compression: Compression, deadline: Deadline) -> Result<Ve
 /// JPEG, composited over white.
 fn jpeg(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     let mut out = TimedWriter::new(deadline);
-    let written = JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100)).write_image(
-        &rgb(image),
-        image.width(),
-        image.height(),
-        ExtendedColorType::Rgb8,
-    );
+    let mut encoder = JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100));
+    let written = encoder.encode_image(&OverWhite(image));
     // A writer that was stopped is some failure of the encoder's own: the deadline is the reason.
     deadline.check()?;
     written.map_err(|error| ImageError::internal(STEP, error))?;
     Ok(out.into_inner())
 }
 
-/// The colours over white; for an opaque image, the colours.
-fn rgb(image: &Image) -> Vec<u8> {
-    fn over_white(value: u8, alpha: u8) -> u8 {
-        let (value, alpha) = (u32::from(value), u32::from(alpha));
-        ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+/// The colours over white; of an opaque image, the colours.
+struct OverWhite<'a>(&'a Image);
+
+impl GenericImageView for OverWhite<'_> {
+    type Pixel = Rgb<u8>;
+
+    fn dimensions(&self) -> (u32, u32) {
+        (self.0.width(), self.0.height())
     }
-    let pixels = image.rgba().as_chunks::<4>().0;
-    if image.has_alpha() {
-        pixels
-            .iter()
-            .flat_map(|&[r, g, b, a]| [over_white(r, a), over_white(g, a), over_white(b, a)])
-            .collect()
-    } else {
-        pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()
+
+    #[inline]
+    fn get_pixel(&self, x: u32, y: u32) -> Rgb<u8> {
+        let at = y as usize * self.0.width() as usize + x as usize;
+        let [r, g, b, alpha] = self.0.rgba().as_chunks().0[at];
+        let over_white = |value: u8| {
+            ((u32::from(value) * u32::from(alpha) + 255 * (255 - u32::from(alpha)) + 127) / 255) as u8
+        };
+        Rgb(if alpha == 255 { [r, g, b] } else { [r, g, b].map(over_white) })
     }
 }
 

@@ -62,9 +62,9 @@ pub(crate) fn inside(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
 /// How far Lanczos3 reaches, in pixels of the target, or of the source where that is enlarged.
 const REACH: f64 = 3.0;
 
-/// Bytes of source rows that a band may need; few enough to stay small, and enough that the weights, which are
-/// reckoned anew for each band, do not count.
-const BAND: u64 = 4 << 20;
+/// Bytes of source rows that a band may need, and of target rows that it may have; few enough to stay small, and enough that
+/// the weights, which are reckoned anew for each band, and the rows that two bands need hardly count.
+const BAND: u64 = 1 << 20;
 
 /// The least target rows of a band.
 const LEAST: u32 = 32;
@@ -108,8 +108,9 @@ impl Plan {
             |source, start, length: f64, target| Axis { source, start, scale: length / f64::from(target) };
         let across = axis(source.0, crop.left, crop.width, width);
         let down = axis(source.1, crop.top, crop.height, height);
-        let rows = BAND as f64 / (f64::from(source.0) * pixel.size() as f64);
-        let band = (rows / down.scale.max(f64::MIN_POSITIVE) - 2.0 * REACH)
+        let rows = |across: u32| BAND as f64 / (f64::from(across) * pixel.size() as f64);
+        let band = (rows(source.0) / down.scale.max(f64::MIN_POSITIVE) - 2.0 * REACH)
+            .min(rows(width))
             .clamp(LEAST.into(), height.max(LEAST).into());
         Self { across, down, width, height, pixel, band: band as u32 }
     }
@@ -253,8 +254,8 @@ impl Stream {
         });
         let held = Pixels::new(source.0, rows.max().unwrap_or(1), pixel);
         let (first, _) = plan.down.needed(0, plan.band.min(target.1));
-        let out = Vec::with_capacity(target.0 as usize * target.1 as usize * pixel.size());
-        Self { plan, held, first, count: 0, done: 0, resizer: Resizer::new(), out, deadline }
+        let resizer = Resizer::new();
+        Self { plan, held, first, count: 0, done: 0, resizer, out: Vec::new(), deadline }
     }
 
     /// Bytes that such a stream holds at most.
@@ -291,7 +292,11 @@ impl Stream {
             let source = ImageRef::new(self.held.width(), self.count, rows, self.plan.pixel)
                 .map_err(|error| ImageError::internal(STEP, error))?;
             let band = self.plan.resample(&mut self.resizer, &source, (0, self.first), (self.done, to))?;
-            self.out.extend(band);
+            if self.out.is_empty() {
+                self.out = band;
+            } else {
+                self.out.extend(band);
+            }
             self.done = to;
             if to < self.plan.height {
                 // What the next band needs as well stays.
@@ -306,9 +311,9 @@ impl Stream {
         Ok(self.done == self.plan.height)
     }
 
-    /// The target's samples, all of them once [`push`](Self::push) said so.
-    pub(crate) fn into_samples(self) -> Vec<u8> {
-        self.out
+    /// The target's samples that have come since the last time.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 }
 

@@ -40,8 +40,14 @@ pub(super) fn view(
         return Ok(None);
     }
     let layout = Layout { channels: picture.channels(), wide: false };
-    let mut reducer =
-        Reducer::new(Plan::new(header.stored, crop, (across, down)), layout, false, limits, deadline)?;
+    let mut reducer = Reducer::new(
+        Plan::new(header.stored, crop, (across, down)),
+        layout,
+        false,
+        Conversion::None,
+        limits,
+        deadline,
+    )?;
     let scale = (crop.width / f64::from(across)).min(crop.height / f64::from(down));
     let Some(planes) = picture.planes(scale < UNFILTERED, limits, deadline)? else { return Ok(None) };
     let mut lines = picture.lines(&planes);
@@ -56,7 +62,7 @@ pub(super) fn view(
             reducer.push(y, Samples::Narrow(lines.line(y)))?;
         }
     }
-    let (rgba, _) = reducer.finish(&Conversion::None)?;
+    let (rgba, _) = reducer.finish()?;
     let rgba = header.orientation.apply(rgba, across, down);
     let make = if layout.has_alpha() { Image::new } else { Image::opaque };
     Ok(make(view.width, view.height, rgba))

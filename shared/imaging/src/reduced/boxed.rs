@@ -134,10 +134,14 @@ pub(super) struct Reducer {
     line: Vec<u8>,
     stream: Stream,
     full: bool,
+    conversion: Conversion,
+    /// What has been made of the view: straight RGBA in sRGB.
+    rgba: Vec<u8>,
 }
 
 impl Reducer {
-    /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom.
+    /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom. The conversion
+    /// makes sRGB of them.
     ///
     /// # Errors
     /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
@@ -145,6 +149,7 @@ impl Reducer {
         plan: Plan,
         layout: Layout,
         scattered: bool,
+        conversion: Conversion,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
@@ -159,7 +164,20 @@ impl Reducer {
         let kind = (layout.channels, layout.wide);
         let stream = Stream::new(plan.boxes(), plan.crop(), plan.target, kind, deadline);
         let line = vec![0; bytes];
-        Ok(Self { plan, layout, scattered, sums, rows: 0, passed: 0, line, stream, full: false })
+        let rgba = Vec::with_capacity(plan.target.0 as usize * plan.target.1 as usize * 4);
+        Ok(Self {
+            plan,
+            layout,
+            scattered,
+            sums,
+            rows: 0,
+            passed: 0,
+            line,
+            stream,
+            full: false,
+            conversion,
+            rgba,
+        })
     }
 
     fn sum_count(plan: &Plan, layout: Layout, scattered: bool) -> u64 {
@@ -279,16 +297,29 @@ impl Reducer {
 
     /// Hands on a row of boxes.
     fn hand_on(&mut self) -> Result<(), ImageError> {
-        self.full = self.stream.push(self.passed, &self.line)?;
+        self.resample(self.passed)?;
         self.passed += 1;
         self.rows = 0;
+        Ok(())
+    }
+
+    /// Gives the row of boxes of that number to the resampler, and keeps what that makes.
+    fn resample(&mut self, index: u32) -> Result<(), ImageError> {
+        self.full = self.stream.push(index, &self.line)?;
+        let samples = self.stream.take();
+        let pixel = self.layout.channels * if self.layout.wide { 2 } else { 1 };
+        let made = self.rgba.len();
+        self.rgba.resize(made + samples.len() / pixel * 4, 0);
+        to_rgba(&samples, self.layout, &self.conversion, &mut self.rgba[made..]);
         Ok(())
     }
 
     /// Hands on what scattered rows were summed to.
     fn gather(&mut self) -> Result<(), ImageError> {
         let (layout, plan) = (self.layout, self.plan);
-        let Sums::Long(sums) = &self.sums else { return Ok(()) };
+        let Sums::Long(sums) = std::mem::replace(&mut self.sums, Sums::Long(Vec::new())) else {
+            return Ok(());
+        };
         let one = Axis { size: 1, end: plan.across.first + plan.across.count, ..plan.across };
         let last = plan.across.pixels(plan.across.count - 1);
         let row = plan.across.count as usize * layout.channels;
@@ -300,13 +331,13 @@ impl Reducer {
             let edge = self.line.len() - layout.channels * size;
             let one = Axis { end: one.first + 1, count: 1, ..one };
             fold(sums, layout, one, last * down, &mut self.line[edge..]);
-            self.full = self.stream.push(index, &self.line)?;
+            self.resample(index)?;
         }
         Ok(())
     }
 
     /// The view, in sRGB, as stored: straight RGBA and whether all of it came. What did not come is transparent.
-    pub(super) fn finish(mut self, conversion: &Conversion) -> Result<(Vec<u8>, bool), ImageError> {
+    pub(super) fn finish(mut self) -> Result<(Vec<u8>, bool), ImageError> {
         let came = self.plan.down.first + self.passed * self.plan.down.size + self.rows;
         if self.scattered {
             self.gather()?;
@@ -319,7 +350,7 @@ impl Reducer {
             // The last row stands for what is missing, so that the edge stays as bright as it is.
             self.hand_on()?;
         }
-        let mut rgba = to_rgba(&self.stream.into_samples(), self.layout, self.plan.target, conversion);
+        let mut rgba = self.rgba;
         if !complete {
             let scale = self.plan.height / f64::from(self.plan.target.1);
             let edge = (f64::from(came) - self.plan.top) / scale;
@@ -488,8 +519,8 @@ impl Reciprocal {
 }
 
 /// What the resampler made, as straight RGBA in sRGB.
-fn to_rgba(samples: &[u8], layout: Layout, target: (u32, u32), conversion: &Conversion) -> Vec<u8> {
-    let mut rgba = vec![[0_u8; 4]; target.0 as usize * target.1 as usize];
+fn to_rgba(samples: &[u8], layout: Layout, conversion: &Conversion, out: &mut [u8]) {
+    let rgba = out.as_chunks_mut().0;
     if layout.wide {
         let samples: Vec<u16> =
             samples.as_chunks().0.iter().map(|&sample| u16::from_ne_bytes(sample)).collect();
@@ -504,13 +535,12 @@ fn to_rgba(samples: &[u8], layout: Layout, target: (u32, u32), conversion: &Conv
                 }
             }
         }
-        conversion.wide(&wide, &mut rgba);
+        conversion.wide(&wide, rgba);
     } else {
-        samples::spread(samples, layout.channels, u8::MAX, &mut rgba);
+        samples::spread(samples, layout.channels, u8::MAX, rgba);
         if layout.has_alpha() {
             rgba.iter_mut().for_each(samples::unpremultiply);
         }
-        conversion.narrow(rgba.as_flattened_mut());
+        conversion.narrow(out);
     }
-    rgba.into_flattened()
 }

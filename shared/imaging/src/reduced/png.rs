@@ -4,8 +4,7 @@
 
 use super::boxed::{Plan, Reducer};
 use crate::{
-    Deadline, Image, ImageError, Limits, colour::Conversion, decode::png::Picture, header::Header,
-    resize::Crop, thumbnail::View,
+    Deadline, Image, ImageError, Limits, decode::png::Picture, header::Header, resize::Crop, thumbnail::View,
 };
 
 /// The most bytes that the sums of an interlaced picture may take; the whole picture is decoded otherwise.
@@ -39,7 +38,7 @@ pub(super) fn view(
         return Ok(None);
     }
     let mut rows = picture.rows(limits, deadline)?;
-    let mut reducer = Reducer::new(plan, layout, interlaced, limits, deadline)?;
+    let mut reducer = Reducer::new(plan, layout, interlaced, picture.conversion(), limits, deadline)?;
     let mut shown = false;
     while !reducer.is_full()
         && let Some(row) = rows.next()?
@@ -55,8 +54,7 @@ pub(super) fn view(
     if !shown || (interlaced && !rows.is_complete()) {
         return Ok(None);
     }
-    let conversion: Conversion = picture.conversion();
-    let (rgba, complete) = reducer.finish(&conversion)?;
+    let (rgba, complete) = reducer.finish()?;
     let rgba = header.orientation.apply(rgba, across, down);
     Ok(if layout.has_alpha() || !complete {
         Image::new(view.width, view.height, rgba)

@@ -1,19 +1,21 @@
 //! WebP, reduced while it is decoded.
 //!
-//! libwebp gives the rows of a lossy picture as it decodes them, before colour: each channel is averaged over boxes at its
-//! own resolution as it comes, and what is left goes to the thumbnail's size in one step of Lanczos3. Where there is
-//! alpha, colours are weighed by it. Only the rows and columns that the crop needs are looked at, and where the
-//! thumbnail is small enough the filter that smooths the edges of blocks is left out. The rows of a lossless picture
-//! are read by a decoder of our own, and go into boxes like those of a PNG.
+//! libwebp gives the rows of a lossy picture as it decodes them, before colour. Where much of it is left out, each channel is averaged
+//! over boxes at its own resolution as it comes, without the filter that smooths the edges of blocks, and what is left goes
+//! to the thumbnail's size in one step of Lanczos3; where there is alpha, colours are weighed by it. Where most of it is needed
+//! the rows become pixels as libwebp's own do, and go into boxes like those of a PNG ([`whole`]). Only the rows and columns that
+//! the crop needs are looked at. The rows of a lossless picture are read by a decoder of our own, and go into boxes, too.
 //!
 //! A 12 MP photograph at 100, 200, 400, 800 and 1600 pixels, against the whole picture reduced by Lanczos3 in floating point, as
-//! `make bench-imaging` has it: 55.3, 56.7, 55.3, 57.8 and 56.6 dB (Pillow 13: 47.6, 49.2, 50.3, 53.9 and 57.7; libvips 8.18,
-//! which has libwebp reduce it: 38.4 to 42.1). To 100×100 it takes 1 / 1.43 of libvips's and sharp's time, and 3.4 MB beside the file.
+//! `make bench-imaging` has it: 55.3, 56.7, 57.1, 53.9 and 57.7 dB (Pillow 13: 47.6, 49.2, 50.3, 53.9 and 57.7; libvips 8.18,
+//! which has libwebp reduce it: 38.4 to 42.1). To 100×100 it takes 1 / 1.44 of libvips's and sharp's time, and 3.4 MB beside the file,
+//! to 800×800 6.5 MB.
 
 mod colours;
 mod lossless;
 mod planes;
 mod weighted;
+mod whole;
 
 use webp_codec::Part;
 
@@ -34,8 +36,9 @@ use crate::{
 /// show.
 const MARGIN: f64 = 4.0;
 
-/// Samples for each pixel of the thumbnail from which on the filter that smooths the edges of blocks is not missed.
-const UNFILTERED: f64 = 8.0;
+/// Samples for each pixel of the thumbnail from which on each channel is reduced by itself, and the filter that smooths the edges of
+/// blocks is not missed.
+const SEPARATE: f64 = 16.0;
 
 /// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
 ///
@@ -116,7 +119,7 @@ impl Wanted {
     }
 }
 
-/// A lossy picture without alpha, channel by channel; not where a side is to be enlarged or stay as it is.
+/// A lossy picture without alpha: channel by channel if much of it is left out.
 fn opaque(
     picture: &Picture<'_>,
     wanted: Wanted,
@@ -124,14 +127,13 @@ fn opaque(
     deadline: Deadline,
 ) -> Result<Option<Vec<u8>>, ImageError> {
     let (across, down) = wanted.samples();
-    if across.min(down) <= 1.0 {
-        return Ok(None);
+    if across.min(down) < SEPARATE {
+        return whole::view(picture, wanted, limits, deadline);
     }
     let part = wanted.part(picture.size);
     let (luma, chroma) = (wanted.reduction(MARGIN), wanted.reduction(MARGIN * 2.0));
     let mut planes = Planes::new((part.width as usize, part.height as usize), luma, chroma);
-    let filtered = across.min(down) < UNFILTERED;
-    let decoded = webp_codec::decode_rows(picture.data, part, filtered, &mut |rows| {
+    let decoded = webp_codec::decode_rows(picture.data, part, false, &mut |rows| {
         planes.push(&rows);
         deadline.check().is_ok()
     });
@@ -145,7 +147,7 @@ fn opaque(
     Ok(Some(colours::opaque(&[resampled(&luma)?, resampled(&blue)?, resampled(&red)?])))
 }
 
-/// A lossy picture with alpha; not where it would have to be kept as it is.
+/// A lossy picture with alpha: in boxes of pixels if there are some to each.
 fn translucent(
     picture: &Picture<'_>,
     wanted: Wanted,
@@ -156,7 +158,7 @@ fn translucent(
     let (across, down) = wanted.reduction(MARGIN);
     let side = (across & !1, down & !1);
     if side.0 == 0 || side.1 == 0 {
-        return Ok(None);
+        return whole::view(picture, wanted, limits, deadline);
     }
     let mut weighted = Weighted::new((part.width as usize, part.height as usize), side);
     let decoded = webp_codec::decode_rows(picture.data, part, false, &mut |rows| {

@@ -7,7 +7,10 @@
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use super::{BLOCK, Channel, Frame, Stop, transform};
-use crate::ImageError;
+use crate::{
+    ImageError,
+    decode::upsample::{twice, weigh},
+};
 
 /// Is given a row's number and, for each channel, a sample for each pixel. Says whether more are wanted.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, ImageError>;
@@ -128,10 +131,7 @@ impl Lines {
             let start = self.samples.len();
             self.samples.resize(start + BLOCK as usize * self.stride, 0);
             let lines = &mut self.samples[start..];
-            dispatch!(Level::new(), level => level.vectorize(
-                #[inline(always)]
-                || transform_row(&row[..channel.across], &factors, self.stride, lines)
-            ));
+            transform::lines_of::<64, 8>(&row[..channel.across], &factors, self.stride, lines);
             self.end += BLOCK as usize;
         }
     }
@@ -169,38 +169,5 @@ impl Lines {
                 }
             }
         ));
-    }
-}
-
-/// The samples of a row of blocks, as eight lines.
-#[inline(always)]
-fn transform_row(blocks: &[[i16; 64]], factors: &[i32; 64], stride: usize, lines: &mut [u8]) {
-    for (x, block) in blocks.iter().enumerate() {
-        let samples = transform::inverse(block, factors);
-        for (line, samples) in lines.chunks_exact_mut(stride).zip(samples.as_chunks::<8>().0) {
-            line[x * 8..x * 8 + 8].copy_from_slice(samples);
-        }
-    }
-}
-
-/// Three of the nearer and one of the farther line, behind the first of the sums.
-#[inline(always)]
-fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
-    for ((near, far), sum) in near.iter().zip(far).zip(&mut sums[1..]) {
-        *sum = 3 * u16::from(*near) + u16::from(*far);
-    }
-}
-
-/// Two samples for each sum, which has a neighbour at either end: three of it and one of the neighbour on that side, with so much
-/// added before so many bits are dropped.
-#[inline(always)]
-fn twice<const LEFT: u16, const RIGHT: u16, const BITS: u16>(sums: &mut [u16], out: &mut [u8]) {
-    let last = sums.len() - 1;
-    (sums[0], sums[last]) = (sums[1], sums[last - 1]);
-    let (before, own, behind) = (&sums[..last - 1], &sums[1..last], &sums[2..]);
-    for (((pair, before), own), behind) in out.as_chunks_mut().0.iter_mut().zip(before).zip(own).zip(behind) {
-        let left = (3 * own + before + LEFT) >> BITS;
-        let right = (3 * own + behind + RIGHT) >> BITS;
-        *pair = (left | right << 8).to_le_bytes();
     }
 }

@@ -177,7 +177,7 @@ fn walk(
     read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16], &mut u64) -> Option<()>,
 ) -> Result<(bool, usize), Stop> {
     let layout = Layout::new(frame, parts);
-    let total = layout.across * layout.down;
+    let (total, flows) = (layout.across * layout.down, frame.flows);
     let mut window = Window::new(place.data);
     let (mut start, mut expected, mut at, mut seen, mut nothing) = (0, 0, place.at, false, 0);
     loop {
@@ -186,14 +186,14 @@ fn walk(
         parts.iter_mut().for_each(|part| (part.last, part.run) = (0, 0));
 
         let (mut row, mut column) = (start / layout.across, start % layout.across);
-        if frame.flows {
+        if flows {
             frame.reach(row)?;
         }
         'interval: for _ in start..end {
             if column == layout.across {
                 (row, column) = (row + 1, 0);
                 deadline.check()?;
-                if frame.flows {
+                if flows {
                     frame.reach(row)?;
                 }
             }
@@ -205,7 +205,7 @@ fn walk(
                 let part = &mut parts[block.part];
                 let channel = &mut frame.channels[part.channel];
                 let x = column * block.span.0 + block.offset.0;
-                let y = if frame.flows { 0 } else { row * block.span.1 } + block.offset.1;
+                let y = if flows { 0 } else { row * block.span.1 } + block.offset.1;
                 let place = y * channel.stride + x;
                 let known = channel.coefficients.get_mut(place * block.kept..);
                 let Some(known) = known.and_then(|it| it.get_mut(..block.kept)) else { break 'interval };

@@ -4,6 +4,8 @@
 //! algorithms with 11 multiplications, ICASSP 1989, doi:10.1109/ICASSP.1989.266596), with its constants and its rounding:
 //! columns first, in thirteen bits behind the point, of which two are kept on the way to the rows.
 
+use fearless_simd::{Level, Simd as _, dispatch};
+
 use super::{Channel, Side};
 
 /// A channel's samples, cut to a plane of that size.
@@ -19,22 +21,37 @@ pub(super) fn plane(channel: &Channel, size: (u32, u32)) -> Vec<u8> {
 fn plane_of<const N: usize, const SIDE: usize>(channel: &Channel, size: (u32, u32)) -> Vec<u8> {
     let (width, height) = (size.0 as usize, size.1 as usize);
     let factors = factors::<N>(channel);
-    let mut lines = [const { Vec::new() }; SIDE];
+    let stride = channel.across * SIDE;
+    let mut lines = vec![0; stride * SIDE];
     let mut samples = Vec::with_capacity(width * height);
     let blocks = channel.coefficients.as_chunks::<N>().0;
     for (row, top) in blocks.chunks_exact(channel.stride).zip((0..height).step_by(SIDE)) {
-        lines.iter_mut().for_each(Vec::clear);
-        for block in &row[..channel.across] {
-            let reduced = inverse(block, &factors);
-            for (line, part) in lines.iter_mut().zip(reduced.as_chunks::<SIDE>().0) {
-                line.extend_from_slice(part);
-            }
-        }
-        for line in lines.iter().take(height - top) {
+        lines_of::<N, SIDE>(&row[..channel.across], &factors, stride, &mut lines);
+        for line in lines.chunks_exact(stride).take(height - top) {
             samples.extend_from_slice(&line[..width]);
         }
     }
     samples
+}
+
+/// The samples of a row of blocks, as lines that lie `stride` apart.
+pub(super) fn lines_of<const N: usize, const SIDE: usize>(
+    blocks: &[[i16; N]],
+    factors: &[i32; N],
+    stride: usize,
+    lines: &mut [u8],
+) {
+    dispatch!(Level::new(), level => level.vectorize(
+        #[inline(always)]
+        || {
+            for (x, block) in blocks.iter().enumerate() {
+                let samples = inverse(block, factors);
+                for (line, samples) in lines.chunks_exact_mut(stride).zip(samples.as_chunks::<SIDE>().0) {
+                    line[x * SIDE..][..SIDE].copy_from_slice(samples);
+                }
+            }
+        }
+    ));
 }
 
 /// The quantisers of the coefficients that are kept, in their places.

@@ -27,7 +27,7 @@ pub(super) fn view(
     }
     let mut rows = Rows::open(picture, 0, limits, deadline)?;
     let plan = Plan::new(picture.size, wanted.crop, wanted.size);
-    let mut reducer = Reducer::new(plan, rows.layout(), false, limits, deadline)?;
+    let mut reducer = Reducer::new(plan, rows.layout(), false, Conversion::None, limits, deadline)?;
     while !reducer.is_full() {
         let y = rows.shown();
         let Some(row) = rows.next()? else { break };
@@ -43,5 +43,5 @@ pub(super) fn view(
             reducer.push(y, Samples::Narrow(&unseen))?;
         }
     }
-    Ok(Some(reducer.finish(&Conversion::None)?.0))
+    Ok(Some(reducer.finish()?.0))
 }

@@ -1,5 +1,4 @@
-//! The channels of a lossy picture, each reduced on its own while its rows come in: to the means of boxes of pixels, or not
-//! at all where that would leave too few.
+//! The channels of a lossy picture, each reduced on its own while its rows come in: to the means of boxes of pixels.
 
 use webp_codec::Rows;
 
@@ -33,11 +32,7 @@ impl Planes {
     /// The three of them; what did not come in is mid-grey.
     pub(super) fn finish(self) -> [Plane; 3] {
         const GREY: (u8, u8) = (126, 128);
-        [
-            self.luma.finish(GREY.0, 1.0),
-            softened(self.blue.finish(GREY.1, 0.5)),
-            softened(self.red.finish(GREY.1, 0.5)),
-        ]
+        [self.luma.finish(GREY.0, 1.0), self.blue.finish(GREY.1, 0.5), self.red.finish(GREY.1, 0.5)]
     }
 }
 
@@ -58,10 +53,6 @@ impl Boxes {
     }
 
     fn push(&mut self, row: &[u8]) {
-        if self.side == (1, 1) {
-            self.means.extend_from_slice(row);
-            return;
-        }
         for (sum, &sample) in self.sums.iter_mut().zip(row) {
             *sum += u16::from(sample);
         }
@@ -99,38 +90,6 @@ impl Boxes {
     }
 }
 
-/// Chrominance at its own resolution, made as soft as every decoder of WebP makes it when it enlarges it to that of
-/// luminance: by weights of 3:1, whose response is 1 − ⅜ω² in the frequency ω, which is that of the weights 3:26:3 here.
-fn softened(mut plane: Plane) -> Plane {
-    let width = plane.width as usize;
-    let soft = |before: u8, at: u8, after: u8| {
-        ((3 * (u32::from(before) + u32::from(after)) + 26 * u32::from(at) + 16) / 32) as u8
-    };
-    if plane.scale.0 == 0.5 {
-        for row in plane.samples.chunks_exact_mut(width) {
-            let mut before = row[0];
-            for x in 0..width {
-                let (at, after) = (row[x], row[(x + 1).min(width - 1)]);
-                row[x] = soft(before, at, after);
-                before = at;
-            }
-        }
-    }
-    if plane.scale.1 == 0.5 {
-        let mut before = plane.samples[..width].to_vec();
-        let mut rows = plane.samples.chunks_exact_mut(width).peekable();
-        while let Some(row) = rows.next() {
-            for (x, at) in row.iter_mut().enumerate() {
-                let after = rows.peek().map_or(*at, |next| next[x]);
-                let softened = soft(before[x], *at, after);
-                before[x] = *at;
-                *at = softened;
-            }
-        }
-    }
-    plane
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,16 +120,5 @@ mod tests {
         let mut boxes = Boxes::new((2, 4), (2, 2));
         boxes.push(&[1, 2]);
         assert_eq!(boxes.finish(9, 1.0).samples, [2, 9]);
-    }
-
-    #[test]
-    fn softening_spreads_a_sample_both_ways_and_leaves_a_plain_plane_alone() {
-        let plane =
-            |samples: &[u8]| Plane { samples: samples.to_vec(), width: 3, height: 3, scale: (0.5, 0.5) };
-        assert_eq!(softened(plane(&[77; 9])).samples, [77; 9]);
-        let spot = softened(plane(&[0, 0, 0, 0, 128, 0, 0, 0, 0])).samples;
-        assert_eq!(spot, [1, 10, 1, 10, 85, 10, 1, 10, 1]);
-        let reduced = Plane { scale: (0.25, 0.25), ..plane(&[0, 0, 0, 0, 128, 0, 0, 0, 0]) };
-        assert_eq!(softened(reduced).samples, [0, 0, 0, 0, 128, 0, 0, 0, 0]);
     }
 }

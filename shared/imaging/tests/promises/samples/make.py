@@ -224,6 +224,8 @@ if __name__ == "__main__":
     ycck("ycck.jpg")
     picture().save("lossy.webp", quality=95)
     translucent().save("lossy-alpha.webp", quality=95)
+    busy(61, 45).save("lossy-odd.webp", quality=90)
+    busy(61, 45).crop((20, 0, 21, 45)).save("lossy-column.webp", quality=90)
     frames = small_frame()
     frames[0].save("animated.webp", save_all=True, append_images=frames[1:], quality=95, duration=100)
     frames[0].save("animated.gif", save_all=True, append_images=frames[1:], duration=100)
