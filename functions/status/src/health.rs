@@ -18,7 +18,6 @@ use crate::App;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct HealthQuery {
     /// `1` also asks each store and queue.
     deep: Option<String>,

@@ -38,7 +38,6 @@ const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct ThumbnailQuery {
     /// The thumbnail that was made for this preset; otherwise the first.
     preset: Option<String>,

@@ -96,7 +96,7 @@ async fn bytes_of(submitter: &Submitter, request: Request) -> Result<Bytes, Prob
 }
 
 async fn read_raw(submitter: &Submitter, request: Request, texts: Texts) -> Result<Image, Problem> {
-    let wishes = Options::default().into_wishes(&submitter.catalogue, texts);
+    let wishes = Options::default().into_wishes(&submitter.catalogue, texts)?;
     Ok(Image::Inline(bytes_of(submitter, request).await?, wishes))
 }
 
@@ -104,7 +104,7 @@ async fn read_json(submitter: &Submitter, request: Request, texts: Texts) -> Res
     let extract::Body(body) = extract::Body::from_request(request, &()).await?;
     let Submission { image_url, algorithms, callback_url, callback_token } = extract::json(&body)?;
     let options = Options { algorithms, callback_url, callback_token };
-    let wishes = options.into_wishes(&submitter.catalogue, texts);
+    let wishes = options.into_wishes(&submitter.catalogue, texts)?;
     let url = image_url.ok_or_else(|| {
         Refusal::invalid("missing_image", "Name the image's address as `image_url`, or send the file itself.")
     })?;
@@ -142,7 +142,7 @@ async fn read_form(submitter: &Submitter, request: Request, mut texts: Texts) ->
     }
     extract::each_once(&texts)?;
     let options: Options = request.map(|json| extract::json(&json)).transpose()?.unwrap_or_default();
-    let wishes = options.into_wishes(&submitter.catalogue, texts);
+    let wishes = options.into_wishes(&submitter.catalogue, texts)?;
     let image = image
         .ok_or_else(|| Refusal::invalid("missing_image", "Send the file as the form's part `image`."))?;
     Ok(Image::Inline(image, wishes))

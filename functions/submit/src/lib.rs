@@ -74,7 +74,8 @@ fn refused_image(error: &ImageError) -> Refusal {
     post, path = "/jobs", tag = "jobs", operation_id = "submit_job",
     request_body(
         description = "One of: a form with the part `image` (the file) and the optional part `request` (JSON); \
-            the file itself, with the options in the query; JSON with `image_url`.",
+            the file itself, with the options in the query; JSON with `image_url`. A file is known by its content, \
+            whatever its `Content-Type` says, if that is neither a form nor JSON.",
         content(
             (body::Form = "multipart/form-data"),
             (Binary = "image/*"),
@@ -203,7 +204,7 @@ async fn grant_upload(
     let UploadRequest { content_type, bytes, algorithms, callback_url, callback_token } =
         extract::json(&body)?;
     let options = Options { algorithms, callback_url, callback_token };
-    let wishes = options.into_wishes(&submitter.catalogue, texts);
+    let wishes = options.into_wishes(&submitter.catalogue, texts)?;
     let granted = submitter.grant_upload(&content_type, bytes, wishes).await?;
     let upload = TicketView {
         method: "PUT",

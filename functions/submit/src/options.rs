@@ -1,5 +1,6 @@
 //! What a submission asks for beside its image, as JSON or as names and texts.
 
+use http_api::{Problem, extract};
 use jobs::{
     algorithm::{Parameters, Specification, THUMBNAIL},
     secret::Secret,
@@ -49,7 +50,14 @@ pub(crate) type Texts = Vec<(String, String)>;
 
 impl Options {
     /// What is wished for, with what stands beside the options as texts.
-    pub(crate) fn into_wishes(self, catalogue: &[&'static Specification], texts: Texts) -> Wishes {
+    ///
+    /// # Errors
+    /// What is given in both ways, or by two names for one parameter.
+    pub(crate) fn into_wishes(
+        self,
+        catalogue: &[&'static Specification],
+        texts: Texts,
+    ) -> Result<Wishes, Problem> {
         let algorithms = self
             .algorithms
             .into_iter()
@@ -60,16 +68,20 @@ impl Options {
             .collect();
         let mut wishes =
             Wishes { algorithms, callback_url: self.callback_url, callback_token: self.callback_token };
-        add_texts(&mut wishes, catalogue, texts);
-        wishes
+        add_texts(&mut wishes, catalogue, texts)?;
+        Ok(wishes)
     }
 }
 
 /// Adds options given as names and texts: `algorithms` (names, separated by commas), `callback_url`,
 /// `callback_token`, and any parameter as `{algorithm}.{parameter}`, those of the default algorithm by their name
 /// alone. A parameter asks for its algorithm.
-/// Nothing is refused here: names and values are checked with those that came as JSON.
-fn add_texts(wishes: &mut Wishes, catalogue: &[&'static Specification], mut texts: Texts) {
+/// Names and values are not checked here, but with those that came as JSON; only what was given before is refused.
+fn add_texts(
+    wishes: &mut Wishes,
+    catalogue: &[&'static Specification],
+    mut texts: Texts,
+) -> Result<(), Problem> {
     // Their order is lost on the way through API Gateway; one request shall always mean the same job.
     texts.sort_by_cached_key(|(key, _)| (key != "algorithms", key.clone()));
     for (key, text) in texts {
@@ -79,8 +91,11 @@ fn add_texts(wishes: &mut Wishes, catalogue: &[&'static Specification], mut text
                     parameters_of(wishes, name);
                 }
             }
-            "callback_url" => wishes.callback_url = Some(text),
-            "callback_token" => wishes.callback_token = Some(Secret::new(text)),
+            "callback_url" if wishes.callback_url.is_none() => wishes.callback_url = Some(text),
+            "callback_token" if wishes.callback_token.is_none() => {
+                wishes.callback_token = Some(Secret::new(text));
+            }
+            "callback_url" | "callback_token" => return Err(extract::given_twice(&key)),
             _ => {
                 let (algorithm, name) = key.split_once('.').unwrap_or((THUMBNAIL, key.as_str()));
                 let value = catalogue
@@ -88,10 +103,13 @@ fn add_texts(wishes: &mut Wishes, catalogue: &[&'static Specification], mut text
                     .find(|specification| specification.name == algorithm)
                     .and_then(|specification| specification.parameters.iter().find(|p| p.name == name))
                     .map_or_else(|| text.clone().into(), |parameter| parameter.kind.read_text(&text));
-                parameters_of(wishes, algorithm).0.insert(name.to_owned(), value);
+                if parameters_of(wishes, algorithm).0.insert(name.to_owned(), value).is_some() {
+                    return Err(extract::given_twice(&format!("{algorithm}.{name}")));
+                }
             }
         }
     }
+    Ok(())
 }
 
 /// The parameters asked for one algorithm, which is thereby asked for.
@@ -112,7 +130,7 @@ mod tests {
     fn read(texts: &[(&str, &str)]) -> Wishes {
         let mut wishes = Wishes::default();
         let texts = texts.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
-        add_texts(&mut wishes, &detection::catalogue(), texts);
+        add_texts(&mut wishes, &detection::catalogue(), texts).expect("each once");
         wishes
     }
 
@@ -178,7 +196,7 @@ mod tests {
         }))
         .expect("valid");
         assert!(!format!("{options:?}").contains("hunter2"));
-        let wishes = options.into_wishes(&[], Texts::new());
+        let wishes = options.into_wishes(&[], Texts::new()).expect("nothing twice");
         assert_eq!(wishes.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
         assert_eq!(json!(wishes.algorithms[1].1), json!({"width": 7}));
         for choice in [json!(3), json!({"name": "thumbnail", "params": {"width": 7}})] {

@@ -79,6 +79,17 @@ async fn an_option_given_twice_is_refused() {
                 --x\r\ncontent-disposition: form-data; name=\"width\"\r\n\r\n7\r\n--x--\r\n";
     for (path, content_type, body) in [
         ("/jobs?width=10&width=20", "image/gif", "GIF89a"),
+        ("/jobs?width=10&thumbnail.width=20", "image/gif", "GIF89a"),
+        (
+            "/jobs?callback_url=https://example.com/a",
+            "application/json",
+            r#"{"image_url": "https://example.com/a.gif", "callback_url": "https://example.com/b"}"#,
+        ),
+        (
+            "/jobs?width=10",
+            "application/json",
+            r#"{"image_url": "https://example.com/a.gif", "algorithms": [{"name": "thumbnail", "parameters": {"width": 9}}]}"#,
+        ),
         ("/jobs?width=10", "multipart/form-data; boundary=x", form),
         (
             "/uploads?thumbnail.fit=fill&thumbnail.fit=fill",

@@ -126,7 +126,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         window::REGION,
     ],
     ordered: &[["min_sigma", "max_sigma"]],
-    dependent: Some(threshold),
+    dependent: Some(by_method),
     list: Some("blobs"),
 };
 
@@ -146,14 +146,15 @@ static SCHEMA: Schema = Schema {
     radius: Some(1),
 };
 
-fn threshold(parameters: &Parameters) -> Vec<(&'static str, Value)> {
+/// The least response and the polarity, as scikit-image has them for each method.
+fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     let given = |name: &str| parameters.0.get(name);
-    let threshold = match given("method").and_then(Value::as_str) {
-        _ if given("threshold_rel").is_some() => 0.0,
-        Some("doh") => 0.001,
-        _ => 0.05,
+    let (threshold, polarity) = match given("method").and_then(Value::as_str) {
+        Some("doh") => (0.001, "both"),
+        _ => (0.05, "bright"),
     };
-    vec![("threshold", threshold.into())]
+    let threshold = if given("threshold_rel").is_some() { 0.0 } else { threshold };
+    vec![("threshold", threshold.into()), ("polarity", polarity.into())]
 }
 
 /// See the module.
@@ -170,7 +171,7 @@ struct Settings {
     threshold: f64,
     threshold_rel: Option<f64>,
     overlap: f64,
-    polarity: Option<Polarity>,
+    polarity: Polarity,
     max_blobs: usize,
     region: Option<Rectangle>,
 }
@@ -259,8 +260,8 @@ fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<V
     for candidates in [bright, dark].into_iter().flatten() {
         let candidates = candidates.sorted();
         let kept: Vec<Candidate> = match (settings.method, settings.polarity) {
-            (Method::Doh, Some(Polarity::Bright)) => candidates.into_iter().filter(|c| !c.is_dark).collect(),
-            (Method::Doh, Some(Polarity::Dark)) => candidates.into_iter().filter(|c| c.is_dark).collect(),
+            (Method::Doh, Polarity::Bright) => candidates.into_iter().filter(|c| !c.is_dark).collect(),
+            (Method::Doh, Polarity::Dark) => candidates.into_iter().filter(|c| c.is_dark).collect(),
             _ => candidates,
         };
         blobs.extend(prune(&kept, &sigmas, settings, deadline)?);
@@ -313,9 +314,9 @@ impl Settings {
     /// Whether the maxima of the stack are asked for, and whether those of the inverted image's.
     fn sides(&self) -> [bool; 2] {
         match (self.method, self.polarity) {
-            (Method::Doh, _) | (_, None | Some(Polarity::Bright)) => [true, false],
-            (_, Some(Polarity::Dark)) => [false, true],
-            (_, Some(Polarity::Both)) => [true, true],
+            (Method::Doh, _) | (_, Polarity::Bright) => [true, false],
+            (_, Polarity::Dark) => [false, true],
+            (_, Polarity::Both) => [true, true],
         }
     }
 }

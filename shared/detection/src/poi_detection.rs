@@ -125,7 +125,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
         window::REGION,
     ],
     ordered: &[],
-    dependent: Some(fast_threshold),
+    dependent: Some(by_method),
     list: Some("points"),
 };
 
@@ -153,7 +153,8 @@ static ORB_SCHEMA: Schema = Schema {
     radius: None,
 };
 
-fn fast_threshold(parameters: &Parameters) -> Vec<(&'static str, Value)> {
+/// The threshold of FAST, for what is made of it.
+fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     let threshold = match parameters.0.get("method").and_then(Value::as_str) {
         Some("fast") => 10,
         Some("orb") => 20,

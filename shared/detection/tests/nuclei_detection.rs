@@ -281,17 +281,23 @@ fn a_region_is_as_good_as_an_image_of_its_own() {
     }
 }
 
-/// (x, y) of each nucleus.
-fn centres(image: &Image, given: &Value) -> Vec<(f64, f64)> {
-    nuclei(image, given.clone()).entries().map(|entry| (entry.x, entry.y)).collect()
+/// x, y and area of each nucleus.
+type Nucleus = (f64, f64, f64);
+
+fn nuclei_of(image: &Image, given: &Value) -> Vec<Nucleus> {
+    nuclei(image, given.clone()).entries().map(|entry| (entry.x, entry.y, entry.values[0])).collect()
 }
 
-/// Holds when both have as many, and each of one is within a pixel of one of the other.
-fn same(is: &[(f64, f64)], expected: &[(f64, f64)]) -> Result<(), TestCaseError> {
-    prop_assert_eq!(is.len(), expected.len());
-    for (x, y) in is {
-        let away = expected.iter().map(|(a, b)| (a - x).hypot(b - y)).fold(f64::MAX, f64::min);
-        prop_assert!(away <= 1.0, "({}, {}) is {} away", x, y, away);
+/// Holds when each of one is within a pixel of one of the other, and the other way round. An outline has every third vertex from
+/// the first pixel on, so that of the same pixels from another side may have a little less area: what is hardly large enough
+/// need not be in both.
+fn same(is: &[Nucleus], expected: &[Nucleus]) -> Result<(), TestCaseError> {
+    const LARGE_ENOUGH: f64 = 10.0 * 1.1;
+    for (some, others) in [(is, expected), (expected, is)] {
+        for (x, y, area) in some {
+            let away = others.iter().map(|(a, b, _)| (a - x).hypot(b - y)).fold(f64::MAX, f64::min);
+            prop_assert!(away <= 1.0 || *area < LARGE_ENOUGH, "({}, {}) is {} away", x, y, away);
+        }
     }
     Ok(())
 }
@@ -313,18 +319,20 @@ proptest! {
     #[test]
     fn mirroring_mirrors_the_nuclei((part, given) in parts()) {
         let width = f64::from(part.width());
-        let expected: Vec<_> = centres(&part, &given).into_iter().map(|(x, y)| (width - x, y)).collect();
-        same(&centres(&mirrored(&part), &given), &expected)?;
+        let there = nuclei_of(&part, &given).into_iter();
+        let expected: Vec<_> = there.map(|(x, y, area)| (width - x, y, area)).collect();
+        same(&nuclei_of(&mirrored(&part), &given), &expected)?;
     }
 
     #[test]
     fn turning_turns_the_nuclei((part, given) in parts()) {
         let height = f64::from(part.height());
-        let expected: Vec<_> = centres(&part, &given).into_iter().map(|(x, y)| (height - y, x)).collect();
-        let is = centres(&turned(&part), &given);
+        let there = nuclei_of(&part, &given).into_iter();
+        let expected: Vec<_> = there.map(|(x, y, area)| (height - y, x, area)).collect();
+        let is = nuclei_of(&turned(&part), &given);
         // Smoothing goes along rows and then along columns, and rounds on the way: now and then a pixel of an edge falls
         // to the other side, and one of hundreds of nuclei is split elsewhere.
-        let far = |of: &[(f64, f64)], from: &[(f64, f64)]| {
+        let far = |of: &[Nucleus], from: &[Nucleus]| {
             of.iter().filter(|a| !from.iter().any(|b| (a.0 - b.0).hypot(a.1 - b.1) <= 1.0)).count()
         };
         prop_assert!(far(&is, &expected) <= 2 && far(&expected, &is) <= 2);
@@ -340,9 +348,9 @@ proptest! {
                 if inside { pixels[(y - top) * w + x - left] } else { [255; 4] }
             })
         };
-        let there = centres(&at(50, 50), &given);
-        let expected: Vec<_> = there.into_iter().map(|(x, y)| (x + dx as f64, y + dy as f64)).collect();
-        same(&centres(&at(50 + dx, 50 + dy), &given), &expected)?;
+        let there = nuclei_of(&at(50, 50), &given).into_iter();
+        let expected: Vec<_> = there.map(|(x, y, area)| (x + dx as f64, y + dy as f64, area)).collect();
+        same(&nuclei_of(&at(50 + dx, 50 + dy), &given), &expected)?;
     }
 
     #[test]
@@ -351,7 +359,7 @@ proptest! {
         (stains, sum, split) in (prop_oneof![Just("h_e"), Just("h_dab"), Just("auto")], any::<bool>(), any::<bool>()),
         mpp in proptest::option::of(0.02f64..10.0),
         (pixel_size, radius, sigma) in (0.25f64..5.0, 0.0f64..50.0, 0.1f64..10.0),
-        (min_area, max_area, threshold) in (0.0f64..50.0, 0.0f64..100_000.0, 0.0f64..0.5),
+        (min_area, max_area, threshold) in (0.0f64..50.0, 50.0f64..100_000.0, 0.0f64..0.5),
     ) {
         let noise = image(w, h, |x, y| {
             let mix = (x as u32).wrapping_mul(0x9e37_79b1) ^ (y as u32).wrapping_mul(0x85eb_ca77) ^ seed;

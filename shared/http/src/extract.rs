@@ -63,13 +63,15 @@ pub fn each_once(texts: &[(String, String)]) -> Result<(), Problem> {
     let mut seen = HashSet::new();
     match texts.iter().find(|(name, _)| !seen.insert(name)) {
         None => Ok(()),
-        Some((name, _)) => {
-            let text = format!(
-                "`{name}` is given more than once; where several are meant, separate them by commas."
-            );
-            Err(Problem::new(StatusCode::BAD_REQUEST, "duplicate_parameter", text))
-        }
+        Some((name, _)) => Err(given_twice(name)),
     }
+}
+
+/// What is given twice could mean either.
+#[must_use]
+pub fn given_twice(name: &str) -> Problem {
+    let text = format!("`{name}` is given more than once; where several are meant, separate them by commas.");
+    Problem::new(StatusCode::BAD_REQUEST, "duplicate_parameter", text)
 }
 
 /// The whole body.

@@ -263,9 +263,8 @@ impl Stream {
         let scale = crop.height / f64::from(target.1);
         let least = (f64::from(LEAST) + 2.0 * REACH) * scale.max(1.0) + 4.0;
         let row = u64::from(source.0) * pixel as u64;
-        BAND.max((least as u64).min(source.1.into()) * row)
-            + row
-            + u64::from(target.0) * u64::from(target.1) * 4
+        let made = u64::from(LEAST) * u64::from(target.0) * pixel as u64;
+        BAND.max((least as u64).min(source.1.into()) * row) + BAND.max(made) + row
     }
 
     /// Takes the source's row `y`: all rows from the first that is needed on, in order. True once there is no need for

@@ -223,21 +223,22 @@ impl Specification {
         for (name, value) in self.dependent.map_or_else(Vec::new, |defaults| defaults(&parameters)) {
             parameters.0.entry(name).or_insert(value);
         }
-        self.check_order(&parameters)?;
+        self.check_order(given, &parameters)?;
         Ok(Run { name: self.name.to_owned(), version: self.version.to_owned(), parameters })
     }
 
-    fn check_order(&self, parameters: &Parameters) -> Result<(), ParameterError> {
+    /// Refuses what was given, or given first, of two parameters that are not in order.
+    fn check_order(&self, given: &Parameters, resolved: &Parameters) -> Result<(), ParameterError> {
         for [low, high] in self.ordered {
-            let [least, most] = [low, high].map(|name| parameters.0.get(*name).and_then(Value::as_f64));
+            let [least, most] = [low, high].map(|name| resolved.0.get(*name).and_then(Value::as_f64));
             if let (Some(least), Some(most)) = (least, most)
                 && least > most
             {
-                return Err(ParameterError::Invalid {
-                    algorithm: self.name,
-                    name: low,
-                    expected: format!("at most `{high}`, which is {most}"),
-                });
+                let (name, expected) = match given.0.get(*low) {
+                    None | Some(Value::Null) => (high, format!("at least `{low}`, which is {least}")),
+                    Some(_) => (low, format!("at most `{high}`, which is {most}")),
+                };
+                return Err(ParameterError::Invalid { algorithm: self.name, name, expected });
             }
         }
         Ok(())
@@ -405,6 +406,17 @@ mod tests {
         ],
     };
 
+    const NOTHING: Specification = Specification {
+        name: "nothing",
+        version: "1",
+        summary: "Does nothing.",
+        references: &[],
+        list: None,
+        ordered: &[],
+        dependent: None,
+        parameters: &[],
+    };
+
     fn given(value: Value) -> Parameters {
         let Value::Object(parameters) = value else { panic!("an object") };
         Parameters(parameters)
@@ -444,6 +456,10 @@ mod tests {
             assert_eq!(error.to_string(), expected);
         }
         BLUR.resolve(&given(json!({"sigma": 2, "radius": 2}))).expect("equal is not greater");
+        static SHARPEN: Specification =
+            Specification { ordered: &[["radius", "sigma"]], parameters: BLUR.parameters, ..NOTHING };
+        let error = SHARPEN.resolve(&given(json!({"sigma": 2}))).expect_err("the default is more");
+        assert_eq!(error.to_string(), "the parameter `nothing.sigma` must be at least `radius`, which is 3");
     }
 
     #[test]

@@ -311,12 +311,12 @@ impl Labels {
             }
             let label = self.raise_at(summit);
             self.cells[summit].set_label(label);
-            open.push(summit);
+            open.push(summit as u32);
             while let Some(at) = open.pop() {
-                for beside in self.beside(at) {
+                for beside in self.beside(at as usize) {
                     if self.cells[beside] == open_cell {
                         self.cells[beside].set_label(label);
-                        open.push(beside);
+                        open.push(beside as u32);
                     }
                 }
             }
@@ -456,7 +456,8 @@ const BLOCK: usize = 32;
 /// the greatest.
 #[inline(always)]
 fn square_run(steps: &[u8], beyond: [bool; 2], cap: u8, line: &mut Vec<u16>, cells: &mut [Cell]) -> u16 {
-    let margin = usize::from(cap);
+    // From what lies outside at the ends nothing in the run is farther than the run is long.
+    let margin = if beyond == [false; 2] { steps.len().min(cap.into()) } else { cap.into() };
     let [before, after] = beyond.map(|beyond| if beyond { u16::from(cap).pow(2) } else { 0 });
     line.clear();
     line.resize(margin, before);

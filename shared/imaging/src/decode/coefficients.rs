@@ -7,18 +7,17 @@
 //! Baseline data must be read through to find where each block begins, but the other AC coefficients are only passed
 //! over, several at one look into a table. Of progressive data, only those scans are read that hold a coefficient which is kept,
 //! or on which the reading of one depends (a refinement needs to know which coefficients were not zero before: one
-//! bit for each is remembered); the others are skipped by a search for the next marker. There is no full-size picture: memory is two bytes for each
-//! coefficient kept, and eight for each block of a progressive picture of which more than the DC is read.
+//! bit for each is remembered); the others are skipped by a search for the next marker. There is no full-size picture: memory
+//! is two bytes for each coefficient kept, and eight for each block of a progressive picture of which more than the DC is
+//! read.
 //!
-//! Every channel comes as its own plane at its own resolution. Or the whole picture is handed on row by row, each
-//! channel with a sample for each pixel ([`rows`]); of baseline data in one scan, no more than a row of MCUs is ever held.
+//! Either every channel comes as its own plane at its own resolution ([`decode`]), or the whole picture is handed on row by
+//! row, each channel with a sample for each pixel ([`rows`]); of baseline data in one scan, no more than a row of MCUs is
+//! then held. What is rare (arithmetic and lossless coding, 12 bits, tables that make no sense) is left to the plain decoder.
 //!
-//! What is rare (arithmetic and lossless coding, 12 bits, tables that make no sense) is left to the plain decoder: [`decode`]
-//! and [`rows`] then give nothing.
-//!
-//! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128. Whole
-//! pictures equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so what is found in them is what
-//! programs find that read JPEGs by libjpeg-turbo, as OpenCV and Pillow do.
+//! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128.
+//! Complete pictures of one or three channels equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so what
+//! is found in them is what programs find that read JPEGs by libjpeg-turbo, as OpenCV and Pillow do.
 
 mod bits;
 mod huffman;
@@ -29,9 +28,10 @@ mod scan;
 mod tests;
 mod transform;
 
+pub(crate) use self::rows::Receiver;
 use self::{
     huffman::Codes,
-    rows::{Rows, Take},
+    rows::Rows,
     scan::{Band, Coding, Part},
 };
 use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
@@ -41,7 +41,7 @@ pub(crate) const BLOCK: u32 = 8;
 /// No encoder makes as many scans: some ten are usual.
 const MOST_SCANS: usize = 1000;
 
-/// Why there are no planes.
+/// Why nothing more is decoded.
 enum Stop {
     /// Not for this decoder.
     Odd,
@@ -71,10 +71,9 @@ pub(crate) struct Sampling {
 /// Which reduction a channel is wanted at; `None` where none will do.
 pub(crate) type Choice<'a> = &'a dyn Fn(Sampling) -> Option<Side>;
 
-/// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice.
-/// `None` where it is a matter for the plain
-/// decoder, which is also who says what is wrong with a file that shows nothing. Of data that is cut short or damaged,
-/// what there is, the rest mid-grey.
+/// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice. `None` where it is a
+/// matter for the plain decoder, which is also who says what is wrong with a file that shows nothing. Of data that is cut
+/// short or damaged, what there is, the rest mid-grey.
 ///
 /// # Errors
 /// [`ImageError::DecoderMemory`], before the memory is taken, or [`ImageError::TimeLimit`].
@@ -87,32 +86,31 @@ pub(crate) fn decode(
 ) -> Result<Option<Vec<(Side, Plane)>>, ImageError> {
     let mut decoder = Decoder::new(bytes, choice, None, limits, deadline);
     match decoder.run(size) {
-        Ok(()) if decoder.seen => Ok(decoder.frame.map(Frame::into_planes)),
-        Ok(()) | Err(Stop::Odd | Stop::Enough) => Ok(None),
+        Ok(()) => Ok(decoder.frame.filter(|frame| frame.seen).map(Frame::into_planes)),
+        Err(Stop::Odd | Stop::Enough) => Ok(None),
         Err(Stop::Refused(error)) => Err(error),
     }
 }
 
-/// The whole of a JPEG of the given size, which `take` is given row by row, from the top, and for each channel: with its number and a
-/// sample for each pixel. It says whether it wants more. False, whatever was given by then, where it is a matter for the plain decoder.
-/// Of data that is cut short or damaged, what there is, the rest mid-grey.
+/// Gives the rows of a JPEG of the given size to their receiver, in order. False, whatever was given by then, where it is a
+/// matter for the plain decoder. Of data that is cut short or damaged, what there is, the rest mid-grey.
 ///
 /// # Errors
-/// As [`decode`], and what `take` fails with.
-pub(crate) fn rows(
-    bytes: &[u8],
+/// As [`decode`], and what the receiver fails with.
+pub(crate) fn rows<'a>(
+    bytes: &'a [u8],
     size: (u32, u32),
-    limits: &Limits,
+    limits: &'a Limits,
     deadline: Deadline,
-    take: Take<'_>,
+    receiver: Receiver<'a>,
 ) -> Result<bool, ImageError> {
-    let mut decoder = Decoder::new(bytes, &|_| Some(Side::Eight), Some(take), limits, deadline);
+    let mut decoder = Decoder::new(bytes, &|_| Some(Side::Eight), Some(receiver), limits, deadline);
     let done = decoder.run(size).and_then(|()| match &mut decoder.frame {
-        Some(frame) if decoder.seen => frame.reach(frame.mcu_rows()),
+        Some(frame) if frame.seen => frame.reach(frame.mcu_rows(), deadline),
         _ => Err(Stop::Odd),
     });
     match done {
-        Ok(()) | Err(Stop::Enough) => Ok(true),
+        Ok(()) | Err(Stop::Enough) => Ok(decoder.frame.is_some_and(|frame| frame.seen)),
         Err(Stop::Odd) => Ok(false),
         Err(Stop::Refused(error)) => Err(error),
     }
@@ -226,6 +224,8 @@ struct Frame<'a> {
     flows: bool,
     /// How many rows of MCUs rows of pixels have been made of.
     made: usize,
+    /// Whether anything of the picture has been decoded.
+    seen: bool,
 }
 
 struct Channel {
@@ -268,13 +268,11 @@ struct Decoder<'a> {
     restart: usize,
     frame: Option<Frame<'a>>,
     /// Where rows of pixels shall go; once there is a frame, it has this.
-    take: Option<Take<'a>>,
+    receiver: Option<Receiver<'a>>,
     /// Of the scans to come, the last one first, whether each is read.
     plan: Option<Vec<bool>>,
     /// Scans so far.
     scans: usize,
-    /// Whether anything of the picture has been decoded.
-    seen: bool,
     choice: Choice<'a>,
     limits: &'a Limits,
     deadline: Deadline,
@@ -284,7 +282,7 @@ impl<'a> Decoder<'a> {
     fn new(
         data: &'a [u8],
         choice: Choice<'a>,
-        take: Option<Take<'a>>,
+        receiver: Option<Receiver<'a>>,
         limits: &'a Limits,
         deadline: Deadline,
     ) -> Self {
@@ -296,10 +294,9 @@ impl<'a> Decoder<'a> {
             ac: [const { None }; 4],
             restart: 0,
             frame: None,
-            take,
+            receiver,
             plan: None,
             scans: 0,
-            seen: false,
             choice,
             limits,
             deadline,
@@ -377,8 +374,8 @@ impl<'a> Decoder<'a> {
         if self.frame.is_some() || (frame.width, frame.height) != size {
             return Err(Stop::Odd);
         }
-        if let Some(take) = self.take.take() {
-            frame.rows = Some(Rows::new(&frame, take).ok_or(Stop::Odd)?);
+        if let Some(receiver) = self.receiver.take() {
+            frame.rows = Some(Rows::new(&frame, receiver).ok_or(Stop::Odd)?);
         }
         self.frame = Some(frame);
         Ok(())
@@ -447,9 +444,7 @@ impl<'a> Decoder<'a> {
             frame.make_room();
         }
         let place = scan::Place { data: self.data, at: self.at, restart: self.restart };
-        let (seen, at) = scan::decode(frame, &mut parts, coding, place, self.deadline)?;
-        self.seen |= seen;
-        self.at = at;
+        self.at = scan::decode(frame, &mut parts, coding, place, self.deadline)?;
         let precision = match coding {
             Coding::Baseline => 0,
             Coding::First(low) | Coding::Refinement(low) => low,
@@ -517,7 +512,17 @@ impl Frame<'_> {
             })
         });
         let channels = channels.collect::<Option<_>>()?;
-        Some(Self { progressive, width, height, most, channels, rows: None, flows: false, made: 0 })
+        Some(Self {
+            progressive,
+            width,
+            height,
+            most,
+            channels,
+            rows: None,
+            flows: false,
+            made: 0,
+            seen: false,
+        })
     }
 
     /// Whether it takes nothing but the DC of each block.
@@ -561,9 +566,10 @@ impl Frame<'_> {
     }
 
     /// Makes rows of pixels of every row of MCUs before that one, and makes room for it where but one is held.
-    fn reach(&mut self, row: usize) -> Result<(), Stop> {
+    fn reach(&mut self, row: usize, deadline: Deadline) -> Result<(), Stop> {
         let Self { rows: Some(rows), channels, flows, made, .. } = self else { return Ok(()) };
         while *made < row {
+            deadline.check()?;
             rows.push(channels, if *flows { 0 } else { *made })?;
             if *flows {
                 channels.iter_mut().for_each(|channel| channel.coefficients.fill(0));

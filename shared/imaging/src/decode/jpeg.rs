@@ -7,7 +7,11 @@ use fearless_simd::{Level, Simd as _, dispatch};
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{Decoded, coefficients, samples};
+use super::{
+    Decoded,
+    coefficients::{self, Receiver},
+    samples,
+};
 use crate::{
     Deadline, Format, ImageError, Limits, colour, deadline::TimedReader, exif, header::Header,
     orient::Orientation,
@@ -84,6 +88,17 @@ pub(crate) enum Channels {
     Cmyk,
     /// Black is inverted; the other inks, not inverted, are JFIF's red, green and blue.
     Ycck,
+}
+
+impl Channels {
+    /// How many there are.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::YCbCr | Self::Rgb => 3,
+            Self::Cmyk | Self::Ycck => 4,
+        }
+    }
 }
 
 /// What the samples mean, and the embedded profile; `None` for a number of channels that means nothing.
@@ -178,11 +193,14 @@ fn fill(
             (_, [a, b, c]) => {
                 to_rgb(channels, [*a, *b, *c], out.as_chunks_mut().0, |[r, g, b]| [r, g, b, 255]);
             }
-            _ => return Ok(false),
+            // There are as many as these channels have.
+            _ => {}
         }
         Ok(true)
     };
-    coefficients::rows(bytes, (width, height), limits, deadline, &mut take)
+    let beside = u64::from(height) * row as u64;
+    let receiver = Receiver { channels: channels.count(), first: 0, beside, take: &mut take };
+    coefficients::rows(bytes, (width, height), limits, deadline, receiver)
 }
 
 /// A row of three channels as RGB, put into whatever `pixel` makes of it.

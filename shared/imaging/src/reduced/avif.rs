@@ -45,6 +45,7 @@ pub(super) fn view(
         layout,
         false,
         Conversion::None,
+        0,
         limits,
         deadline,
     )?;

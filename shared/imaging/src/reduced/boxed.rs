@@ -18,6 +18,8 @@
 //! | 800 | 53.9 | 52.0 | 53.9 |
 //! | 1600 | 57.7 | 57.2 | 57.7 |
 
+use std::ops::Range;
+
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use crate::{
@@ -32,6 +34,9 @@ const SMALL: f64 = 4.0;
 /// The same for a thumbnail of more than [`LARGE_PIXELS`], where resampling begins to count.
 const LARGE: f64 = 3.0;
 const LARGE_PIXELS: u64 = 1 << 17;
+/// What is shown of an opaque picture where its data ends early, as browsers do.
+const UNSEEN: u8 = 128;
+
 /// What is better than no boxes.
 const LEAST: f64 = 2.0;
 
@@ -39,7 +44,7 @@ const LEAST: f64 = 2.0;
 const MOST: u32 = 256;
 
 /// How far Lanczos3 reaches beyond a crop, in pixels of the target.
-const REACH: f64 = 3.0;
+pub(super) const REACH: f64 = 3.0;
 
 /// Pixels of one axis that go into one box, and where the boxes lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,11 +142,13 @@ pub(super) struct Reducer {
     conversion: Conversion,
     /// What has been made of the view: straight RGBA in sRGB.
     rgba: Vec<u8>,
+    /// Bytes that all this takes at most.
+    bytes: u64,
 }
 
 impl Reducer {
     /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom. The conversion
-    /// makes sRGB of them.
+    /// makes sRGB of them. So many bytes are held `beside`.
     ///
     /// # Errors
     /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
@@ -150,6 +157,7 @@ impl Reducer {
         layout: Layout,
         scattered: bool,
         conversion: Conversion,
+        beside: u64,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
@@ -157,7 +165,9 @@ impl Reducer {
         let bytes = plan.across.count as usize * layout.channels * if layout.wide { 2 } else { 1 };
         let pixel = layout.channels * if layout.wide { 2 } else { 1 };
         let held = Stream::bytes(plan.boxes(), plan.crop(), plan.target, pixel);
-        limits.check_memory(samples * 4 + bytes as u64 + held)?;
+        let target = u64::from(plan.target.0) * u64::from(plan.target.1) * 4;
+        let bytes_held = samples * 4 + bytes as u64 + held + target;
+        limits.check_memory(bytes_held + beside)?;
         let samples = samples as usize;
         let short = !layout.wide && !layout.has_alpha() && !scattered;
         let sums = if short { Sums::Short(vec![0; samples]) } else { Sums::Long(vec![0; samples]) };
@@ -177,6 +187,7 @@ impl Reducer {
             full: false,
             conversion,
             rgba,
+            bytes: bytes_held,
         })
     }
 
@@ -198,6 +209,22 @@ impl Reducer {
     /// Whether the view needs the picture's row `y`.
     pub(super) fn wants(&self, y: u32) -> bool {
         !self.full && (self.plan.down.first..self.plan.down.end).contains(&y)
+    }
+
+    /// The first row of the picture that the view needs.
+    pub(super) fn first_row(&self) -> u32 {
+        self.plan.down.first
+    }
+
+    /// Bytes that it takes at most.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes rows of which an opaque picture has nothing to show: mid-grey.
+    pub(super) fn push_unseen(&mut self, rows: Range<u32>) -> Result<(), ImageError> {
+        let unseen = vec![UNSEEN; self.plan.across.end as usize * self.layout.channels];
+        rows.into_iter().try_for_each(|y| self.push(y, Samples::Narrow(&unseen)))
     }
 
     /// Whether no more rows are needed.

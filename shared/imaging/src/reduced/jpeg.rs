@@ -37,7 +37,7 @@ use crate::{
     Deadline, Image, ImageError, Limits,
     colour::{self, Conversion},
     decode::{
-        coefficients::{self, BLOCK, Sampling, Side},
+        coefficients::{self, BLOCK, Receiver, Sampling, Side},
         jpeg::{self, Channels},
         samples::{Layout, Samples},
     },
@@ -144,7 +144,8 @@ fn whole(
         return Ok(None);
     }
     let plan = Plan::new(header.stored, crop, (across, down));
-    let mut reducer = Reducer::new(plan, layout, false, Conversion::None, limits, deadline)?;
+    let mut reducer = Reducer::new(plan, layout, false, Conversion::None, 0, limits, deadline)?;
+    let (first, beside) = (reducer.first_row(), reducer.bytes());
     let mut row = vec![0; header.stored.0 as usize * layout.channels];
     let mut take = |y: u32, samples: &[&[u8]]| {
         if reducer.wants(y) {
@@ -154,12 +155,14 @@ fn whole(
                     jpeg::to_rgb(channels, [*a, *b, *c], row.as_chunks_mut().0, |rgb| rgb);
                     reducer.push(y, Samples::Narrow(&row))?;
                 }
-                _ => return Ok(false),
+                // There are as many as these channels have.
+                _ => {}
             }
         }
         Ok(!reducer.is_full())
     };
-    if !coefficients::rows(bytes, header.stored, limits, deadline, &mut take)? {
+    let receiver = Receiver { channels: channels.count(), first, beside, take: &mut take };
+    if !coefficients::rows(bytes, header.stored, limits, deadline, receiver)? {
         return Ok(None);
     }
     let (mut rgba, _) = reducer.finish()?;

@@ -38,7 +38,7 @@ pub(super) fn view(
         return Ok(None);
     }
     let mut rows = picture.rows(limits, deadline)?;
-    let mut reducer = Reducer::new(plan, layout, interlaced, picture.conversion(), limits, deadline)?;
+    let mut reducer = Reducer::new(plan, layout, interlaced, picture.conversion(), 0, limits, deadline)?;
     let mut shown = false;
     while !reducer.is_full()
         && let Some(row) = rows.next()?

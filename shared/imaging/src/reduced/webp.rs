@@ -23,6 +23,7 @@ use self::{
     planes::{LARGEST, Planes},
     weighted::Weighted,
 };
+use super::boxed::REACH;
 use crate::{
     Deadline, Image, ImageError, Limits, colour,
     decode::webp::{self, Container, Picture},
@@ -97,12 +98,14 @@ impl Wanted {
         (side(across), side(down))
     }
 
-    /// What is to be decoded of a picture of this size: the crop with what the filter sees around it, from an even place on.
+    /// What is to be decoded of a picture of this size: the crop with what the filter sees around it, and a sample of chrominance that
+    /// is mixed into that, from an even place on.
     fn part(self, size: (u32, u32)) -> Part {
-        const LANCZOS: f64 = 3.0;
+        const CHROMA: f64 = 2.0;
         let range = |start: f64, length: f64, samples: f64, side: u32| {
-            let from = (start - LANCZOS * samples).max(0.0) as u32 & !1;
-            let to = ((start + length + LANCZOS * samples).ceil() as u32).min(side);
+            let margin = REACH * samples.max(1.0) + CHROMA;
+            let from = (start - margin).max(0.0) as u32 & !1;
+            let to = ((start + length + margin).ceil() as u32).min(side);
             (from, to - from)
         };
         let (across, down) = self.samples();

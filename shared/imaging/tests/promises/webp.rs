@@ -72,6 +72,16 @@ fn a_lossy_picture_looks_the_same_reduced_while_it_is_decoded() {
 }
 
 #[test]
+fn a_lossy_picture_is_enlarged_from_all_that_the_filter_sees() {
+    let file = webp(&picture(100, 203, |_, _| 255), 80);
+    for (width, height) in [(400, 400), (300, 1000), (900, 150), (99, 100)] {
+        let (made, whole) = both(&file, &ThumbnailOptions { fit: Fit::Cover, ..fill(width, height) });
+        let psnr = psnr(&made, &whole);
+        assert!(psnr >= 55.0, "{width}×{height}: {psnr} dB");
+    }
+}
+
+#[test]
 fn a_lossless_picture_and_one_with_alpha_look_the_same_reduced() {
     let soft = |x: u32, y: u32| if (x / 60 + y / 60).is_multiple_of(2) { 0 } else { 255 - (x % 60) as u8 };
     for (name, file) in [

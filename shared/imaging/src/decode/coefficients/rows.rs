@@ -13,7 +13,18 @@ use crate::{
 };
 
 /// Is given a row's number and, for each channel, a sample for each pixel. Says whether more are wanted.
-pub(crate) type Take<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, ImageError>;
+type Take<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, ImageError>;
+
+/// Who rows are for.
+pub(crate) struct Receiver<'a> {
+    /// How many channels there must be.
+    pub(crate) channels: usize,
+    /// The first row that is wanted.
+    pub(crate) first: u32,
+    /// Bytes that are held beside.
+    pub(crate) beside: u64,
+    pub(crate) take: Take<'a>,
+}
 
 /// Where rows go.
 pub(super) struct Rows<'a> {
@@ -26,6 +37,7 @@ pub(super) struct Rows<'a> {
     next: usize,
     width: usize,
     height: usize,
+    beside: u64,
     take: Take<'a>,
 }
 
@@ -37,17 +49,22 @@ struct Lines {
     width: usize,
     /// How many lines the channel has in all.
     height: usize,
-    /// Those that are at hand.
+    /// Those that are at hand, and how many there may be: those of a row of MCUs and two from before.
     first: usize,
     end: usize,
+    room: usize,
     /// Pixels for one sample, across and down.
     ratio: (usize, usize),
 }
 
 impl<'a> Rows<'a> {
-    /// `None` where a channel has no whole number of pixels for a sample.
-    pub(super) fn new(frame: &Frame<'_>, take: Take<'a>) -> Option<Self> {
-        let single = frame.channels.len() == 1;
+    /// `None` where there are other channels than there must be, or one has no whole number of pixels for a sample.
+    pub(super) fn new(frame: &Frame<'_>, receiver: Receiver<'a>) -> Option<Self> {
+        let Receiver { channels, first, beside, take } = receiver;
+        if frame.channels.len() != channels {
+            return None;
+        }
+        let single = channels == 1;
         let lines = |channel: &Channel| {
             let ((h, v), most) = (channel.sampling, frame.most);
             let ratio = (most.0 / h, most.1 / v);
@@ -59,6 +76,7 @@ impl<'a> Rows<'a> {
                 height: (frame.height * v).div_ceil(most.1) as usize,
                 first: 0,
                 end: 0,
+                room: channel.span * BLOCK as usize + 2,
                 ratio: if single { (1, 1) } else { (ratio.0 as usize, ratio.1 as usize) },
             })
         };
@@ -66,23 +84,32 @@ impl<'a> Rows<'a> {
         let width = frame.width as usize;
         let made = channels.iter().map(|lines| vec![0; width.next_multiple_of(lines.ratio.0)]).collect();
         let sums = vec![0; width + 2];
-        Some(Self { channels, made, sums, next: 0, width, height: frame.height as usize, take })
+        Some(Self {
+            channels,
+            made,
+            sums,
+            next: first as usize,
+            width,
+            height: frame.height as usize,
+            beside,
+            take,
+        })
     }
 
-    /// Bytes that all this takes at most.
+    /// Bytes that all this takes at most, and what is held beside.
     pub(super) fn bytes(&self) -> u64 {
-        // As many lines as four blocks have, the most that there are in a row of MCUs, and two from before.
-        let lines = 4 * u64::from(BLOCK) + 2;
-        self.channels.iter().map(|channel| channel.stride as u64 * (lines + 1)).sum()
+        let lines: usize = self.channels.iter().map(|lines| lines.stride * lines.room).sum();
+        let made: usize = self.made.iter().map(Vec::len).sum();
+        (lines + made + 2 * self.sums.len()) as u64 + self.beside
     }
 
     /// Takes the blocks of the next row of MCUs, which is that one of those held, and hands on what rows they allow.
     pub(super) fn push(&mut self, channels: &[Channel], held: usize) -> Result<(), Stop> {
         for (lines, channel) in self.channels.iter_mut().zip(channels) {
             lines.forget(self.next);
-            lines.extend(channel, held);
+            lines.extend(channel, held, self.next);
         }
-        while self.next < self.height && self.channels.iter().all(|lines| lines.reach(self.next)) {
+        while self.next < self.height && self.channels.iter().all(|lines| lines.suffice(self.next)) {
             for (lines, row) in self.channels.iter().zip(&mut self.made) {
                 lines.enlarged(self.next, row, &mut self.sums);
             }
@@ -109,7 +136,7 @@ impl Lines {
     }
 
     /// Whether there are the lines that a row is made of.
-    fn reach(&self, row: usize) -> bool {
+    fn suffice(&self, row: usize) -> bool {
         let (near, far) = self.nearest(row);
         near.max(far) < self.end
     }
@@ -122,8 +149,17 @@ impl Lines {
         self.first = first;
     }
 
-    /// Adds the lines of the blocks of a row of MCUs.
-    fn extend(&mut self, channel: &Channel, held: usize) {
+    /// Adds the lines of the blocks of a row of MCUs, or passes over them where that row of pixels needs but later ones.
+    fn extend(&mut self, channel: &Channel, held: usize, next: usize) {
+        let (near, far) = self.nearest(next);
+        let end = self.end + channel.span * BLOCK as usize;
+        if end <= near.min(far) {
+            (self.first, self.end) = (end, end);
+            return;
+        }
+        if self.samples.capacity() == 0 {
+            self.samples.reserve_exact(self.room * self.stride);
+        }
         let factors = transform::factors(channel);
         let blocks = channel.coefficients.as_chunks::<64>().0;
         let rows = blocks.chunks_exact(channel.stride).skip(held * channel.span).take(channel.span);

@@ -81,14 +81,14 @@ pub(super) struct Place<'a> {
     pub(super) restart: usize,
 }
 
-/// Decodes a scan into the frame. Gives whether there was anything, and where the scan's data ends at the earliest.
+/// Decodes a scan into the frame. Gives where the scan's data ends at the earliest.
 pub(super) fn decode(
     frame: &mut Frame<'_>,
     parts: &mut [Part],
     coding: Coding,
     place: Place<'_>,
     deadline: Deadline,
-) -> Result<(bool, usize), Stop> {
+) -> Result<usize, Stop> {
     match coding {
         Coding::Baseline => walk(frame, parts, place, true, deadline, |part, bits, block, _| {
             let mean = coefficient(part.difference(bits)?);
@@ -175,11 +175,11 @@ fn walk(
     anew: bool,
     deadline: Deadline,
     read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16], &mut u64) -> Option<()>,
-) -> Result<(bool, usize), Stop> {
+) -> Result<usize, Stop> {
     let layout = Layout::new(frame, parts);
     let (total, flows) = (layout.across * layout.down, frame.flows);
     let mut window = Window::new(place.data);
-    let (mut start, mut expected, mut at, mut seen, mut nothing) = (0, 0, place.at, false, 0);
+    let (mut start, mut expected, mut at, mut nothing) = (0, 0, place.at, 0);
     loop {
         let end = if place.restart == 0 { total } else { total.min(start + place.restart) };
         let mut bits = window.start(at);
@@ -187,14 +187,14 @@ fn walk(
 
         let (mut row, mut column) = (start / layout.across, start % layout.across);
         if flows {
-            frame.reach(row)?;
+            frame.reach(row, deadline)?;
         }
         'interval: for _ in start..end {
             if column == layout.across {
                 (row, column) = (row + 1, 0);
                 deadline.check()?;
                 if flows {
-                    frame.reach(row)?;
+                    frame.reach(row, deadline)?;
                 }
             }
             if bits.is_low(layout.blocks.len()) {
@@ -217,21 +217,21 @@ fn walk(
                     break 'interval;
                 }
             }
-            seen = true;
+            frame.seen = true;
             column += 1;
         }
 
         at = window.position();
         if end == total {
-            return Ok((seen, at));
+            return Ok(at);
         }
         deadline.check()?;
-        let Some((lost, behind)) = next_restart(place.data, at, expected) else { return Ok((seen, at)) };
+        let Some((lost, behind)) = next_restart(place.data, at, expected) else { return Ok(at) };
         start = end + lost * place.restart;
         expected = (expected + lost as u8 + 1) & 7;
         at = behind;
         if start >= total {
-            return Ok((seen, at));
+            return Ok(at);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
+use crate::deadline::looks;
 
 macro_rules! samples {
     ($($name:literal),*) => {
@@ -174,6 +175,12 @@ const WHOLES: [(&str, &[u8], &[u8]); 14] = wholes![
     "4-422"
 ];
 
+/// How many channels the first frame header says that there are.
+fn channels_of(bytes: &[u8]) -> usize {
+    let frame = bytes.windows(2).position(|at| at[0] == 0xff && (0xc0..=0xc2).contains(&at[1]));
+    frame.and_then(|at| bytes.get(at + 9)).copied().unwrap_or(3).into()
+}
+
 /// The rows of each channel, one after the other, as far as they are wanted.
 fn rows_of(
     bytes: &[u8],
@@ -193,7 +200,9 @@ fn rows_of(
         }
         Ok(expected < most)
     };
-    let read = rows(bytes, size, limits, Deadline::none(), &mut take)?;
+    let channels = channels_of(bytes);
+    let receiver = Receiver { channels, first: 0, beside: 0, take: &mut take };
+    let read = rows(bytes, size, limits, Deadline::none(), receiver)?;
     assert!(!read || expected == most.min(size.1), "all of them");
     Ok(read.then_some(all))
 }
@@ -233,6 +242,69 @@ fn rows_end_where_no_more_are_wanted() {
             let some = rows_of(cut, (50, 300), &Limits::default(), most).expect("no deadline").expect("rows");
             let same = matches!(kind, Kind::Interleaved) || most > 100;
             assert!(!same || some.iter().zip(&all).all(|(some, all)| all.starts_with(some)), "{most}");
+        }
+    }
+}
+
+#[test]
+fn rows_begin_where_they_are_wanted() {
+    for (name, jpeg, expected) in WHOLES {
+        let size = image::load_from_memory(expected).expect("a PNG").to_rgba8().dimensions();
+        let all = rows_of(jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        for first in [1, 2, 7, 8, 15, 16, 17, 20] {
+            let mut next = first;
+            let mut take = |y: u32, rows: &[&[u8]]| {
+                assert_eq!(y, next, "{name}");
+                next += 1;
+                let at = (y * size.0) as usize;
+                assert!(rows.iter().zip(&all).all(|(row, all)| all[at..].starts_with(row)), "{name}, {y}");
+                Ok(true)
+            };
+            let receiver = Receiver { channels: channels_of(jpeg), first, beside: 0, take: &mut take };
+            let limits = Limits::default();
+            assert!(rows(jpeg, size, &limits, Deadline::none(), receiver).expect("no deadline"), "{name}");
+            assert_eq!(next, size.1.max(first), "{name}");
+        }
+    }
+}
+
+#[test]
+fn other_channels_than_are_expected_are_left_to_the_plain_decoder() {
+    let mut take = |_: u32, _: &[&[u8]]| -> Result<bool, ImageError> { panic!("no row") };
+    for (_, jpeg, _) in SAMPLES {
+        let channels = 4 - channels_of(jpeg);
+        let receiver = Receiver { channels, first: 0, beside: 0, take: &mut take };
+        let read = rows(jpeg, SIZE, &Limits::default(), Deadline::none(), receiver);
+        assert!(!read.expect("no deadline"));
+    }
+}
+
+#[test]
+fn a_scan_that_shows_nothing_shows_nothing_wherever_one_looks() {
+    let (jpeg, _) = written((16, 160), &[(1, 1); 3], Kind::Interleaved, 2, 3);
+    let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan") + 14;
+    let markers: Vec<u8> = (0..19).flat_map(|nth| [0xff, 0xd0 + nth % 8]).collect();
+    let empty = [&jpeg[..scan], &markers[..]].concat();
+    for most in [1, 8, 9, 100, u32::MAX] {
+        assert_eq!(rows_of(&empty, (16, 160), &Limits::default(), most).expect("no deadline"), None);
+    }
+}
+
+#[test]
+fn time_is_looked_at_while_rows_are_made() {
+    for (name, jpeg, _) in SAMPLES {
+        let all = |deadline| {
+            let receiver =
+                Receiver { channels: channels_of(jpeg), first: 0, beside: 0, take: &mut |_, _| Ok(true) };
+            rows(jpeg, SIZE, &Limits::default(), deadline, receiver)
+        };
+        let none = |deadline| decode(jpeg, SIZE, &|_| Some(Side::Eight), &Limits::default(), deadline);
+        let taken = looks::taken(|deadline| all(deadline).expect("a good file"));
+        let without = looks::taken(|deadline| none(deadline).expect("a good file").expect("planes"));
+        assert!(taken >= without + 10, "{name}: {taken} looks, {without} without rows");
+        for passes in 0..taken {
+            let late = looks::passing_after(passes, all);
+            assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name} at {passes} of {taken}");
         }
     }
 }
@@ -334,8 +406,6 @@ fn time_is_looked_at_while_it_decodes() {
     for (name, jpeg, _) in SAMPLES {
         let deadline = Deadline::after(Duration::ZERO);
         let late = decode(jpeg, SIZE, &|_| Some(Side::One), &Limits::default(), deadline);
-        assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
-        let late = rows(jpeg, SIZE, &Limits::default(), deadline, &mut |_, _| Ok(true));
         assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
     }
 }

@@ -11,7 +11,7 @@ pub(crate) struct Container<'a> {
     /// Pixels across and down, of which only the extended form has to tell.
     pub(super) canvas: Option<(u32, u32)>,
     /// What a file that is no animation shows.
-    pub(crate) picture: Option<Picture<'a>>,
+    pub(super) picture: Option<Picture<'a>>,
     /// How often an animation is shown; 0 is for ever.
     pub(super) plays: u32,
     /// Frames, and the metadata that lies wholly inside the file.

@@ -6,8 +6,8 @@ use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
     decode::{
-        samples::Samples,
-        webp::{Picture, Rows, UNSEEN},
+        samples::{Layout, Samples},
+        webp::{Picture, Rows},
     },
     reduced::boxed::{Plan, Reducer},
     resize::Crop,
@@ -25,9 +25,10 @@ pub(super) fn view(
         // Nothing is resampled, so nothing shall be premultiplied and rounded.
         return Ok(None);
     }
-    let mut rows = Rows::open(picture, 0, limits, deadline)?;
     let plan = Plan::new(picture.size, wanted.crop, wanted.size);
-    let mut reducer = Reducer::new(plan, rows.layout(), false, Conversion::None, limits, deadline)?;
+    let layout = Layout { channels: if picture.has_alpha { 4 } else { 3 }, wide: false };
+    let mut reducer = Reducer::new(plan, layout, false, Conversion::None, 0, limits, deadline)?;
+    let mut rows = Rows::open(picture, reducer.bytes(), limits, deadline)?;
     while !reducer.is_full() {
         let y = rows.shown();
         let Some(row) = rows.next()? else { break };
@@ -37,11 +38,7 @@ pub(super) fn view(
         return Ok(None);
     }
     if !reducer.is_full() && !picture.has_alpha {
-        let [r, g, b, _] = UNSEEN;
-        let unseen = [r, g, b].repeat(picture.size.0 as usize);
-        for y in rows.shown()..picture.size.1 {
-            reducer.push(y, Samples::Narrow(&unseen))?;
-        }
+        reducer.push_unseen(rows.shown()..picture.size.1)?;
     }
     Ok(Some(reducer.finish()?.0))
 }

@@ -11,7 +11,7 @@ use crate::{
     decode::{
         samples::{Layout, Samples},
         upsample::{twice, weigh},
-        webp::{self, Picture, UNSEEN},
+        webp::{self, Picture},
     },
     reduced::boxed::{Plan, Reducer},
     resize::Crop,
@@ -32,7 +32,8 @@ pub(super) fn view(
     let (width, height) = (part.width as usize, part.height);
     let plan = Plan::new((part.width, height), wanted.within(part, (1.0, 1.0)), wanted.size);
     let layout = Layout { channels: if picture.has_alpha { 4 } else { 3 }, wide: false };
-    let mut reducer = Reducer::new(plan, layout, false, Conversion::None, limits, deadline)?;
+    let beside = u64::from(picture.size.0) * u64::from(picture.size.1) * picture.memory();
+    let mut reducer = Reducer::new(plan, layout, false, Conversion::None, beside, limits, deadline)?;
     let mut pixels = Pixels::new(width, picture.has_alpha);
     let (mut next, mut pushed) = (0, Ok(()));
     let mut push = |row: &[u8]| {
@@ -49,11 +50,7 @@ pub(super) fn view(
     pixels.end(&mut push);
     pushed?;
     if !picture.has_alpha {
-        let [r, g, b, _] = UNSEEN;
-        let unseen = [r, g, b].repeat(width);
-        for y in next..height {
-            reducer.push(y, Samples::Narrow(&unseen))?;
-        }
+        reducer.push_unseen(next..height)?;
     }
     Ok(Some(reducer.finish()?.0))
 }
@@ -179,7 +176,9 @@ mod tests {
             ("odd", include_bytes!("../../../tests/promises/samples/lossy-odd.webp")),
             ("a column", include_bytes!("../../../tests/promises/samples/lossy-column.webp")),
         ] {
-            let picture = webp::Container::read(file).picture.expect(name);
+            let header = webp::header(file).expect(name);
+            let container = webp::Container::read(file);
+            let picture = webp::still(&container, &header).expect(name);
             let (width, height) = picture.size;
             let mut expected = vec![0; (width * height * 4) as usize];
             decode_rgba(picture.data, picture.size, &mut expected, &mut || true).expect(name);
