@@ -8,17 +8,17 @@ use super::*;
 use crate::deadline::looks;
 
 macro_rules! samples {
-    ($($name:literal),*) => {
+    ($folder:literal: $($name:literal),*) => {
         [$((
             $name,
-            include_bytes!(concat!("../../../tests/promises/samples/eighth/", $name, ".jpg")).as_slice(),
-            include_bytes!(concat!("../../../tests/promises/samples/eighth/", $name, ".png")).as_slice(),
+            include_bytes!(concat!("../../../tests/promises/samples/", $folder, "/", $name, ".jpg")).as_slice(),
+            include_bytes!(concat!("../../../tests/promises/samples/", $folder, "/", $name, ".png")).as_slice(),
         )),*]
     };
 }
 
 /// JPEGs of 203 × 149, each with its luminance at an eighth; `make.py` makes them.
-const SAMPLES: [(&str, &[u8], &[u8]); 10] = samples![
+const SAMPLES: [(&str, &[u8], &[u8]); 10] = samples!["eighth":
     "420",
     "422-restart",
     "444-best",
@@ -147,18 +147,8 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
     }
 }
 
-macro_rules! wholes {
-    ($($name:literal),*) => {
-        [$((
-            $name,
-            include_bytes!(concat!("../../../tests/promises/samples/whole/", $name, ".jpg")).as_slice(),
-            include_bytes!(concat!("../../../tests/promises/samples/whole/", $name, ".png")).as_slice(),
-        )),*]
-    };
-}
-
 /// JPEGs, each with what libjpeg-turbo makes of it; `make.py` makes them.
-const WHOLES: [(&str, &[u8], &[u8]); 14] = wholes![
+const WHOLES: [(&str, &[u8], &[u8]); 14] = samples!["whole":
     "444",
     "422",
     "420",
