@@ -6,7 +6,7 @@ mod jpeg;
 mod png;
 mod webp;
 
-use crate::{Deadline, Format, Image, ImageError, Limits, header::Header, thumbnail::View};
+use crate::{Deadline, Format, Image, ImageError, Limits, header::Header, resize::Crop, thumbnail::View};
 
 /// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
 ///
@@ -19,6 +19,11 @@ pub(crate) fn view(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
+    let size = header.orientation.upright_size(header.stored.0, header.stored.1);
+    if view.crop == Crop::whole(size) && (view.width, view.height) == size {
+        // Nothing is resampled, so nothing shall be premultiplied and rounded.
+        return Ok(None);
+    }
     match header.format {
         Format::Jpeg => jpeg::view(bytes, header, view, limits, deadline),
         Format::Png => png::view(bytes, header, view, limits, deadline),

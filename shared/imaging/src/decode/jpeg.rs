@@ -101,9 +101,9 @@ impl Channels {
     }
 }
 
-/// What the samples mean, and the embedded profile; `None` for a number of channels that means nothing.
-pub(crate) fn meaning(decoder: &Decoder<'_>) -> Option<(Channels, Option<Vec<u8>>)> {
-    let channels = match (components(decoder), decoder.input_colorspace()?) {
+/// What the samples mean; `None` for a number of channels that means nothing.
+pub(crate) fn meaning(decoder: &Decoder<'_>) -> Option<Channels> {
+    Some(match (components(decoder), decoder.input_colorspace()?) {
         (1, _) => Channels::Grey,
         (3, ColorSpace::YCbCr | ColorSpace::YCCK) => Channels::YCbCr,
         // An Adobe marker that says "untransformed" means CMYK or RGB, by the number of channels.
@@ -111,8 +111,7 @@ pub(crate) fn meaning(decoder: &Decoder<'_>) -> Option<(Channels, Option<Vec<u8>
         (4, ColorSpace::YCCK) => Channels::Ycck,
         (4, _) => Channels::Cmyk,
         _ => return None,
-    };
-    Some((channels, decoder.icc_profile()))
+    })
 }
 
 /// Decodes what there is. Where the data is cut short or damaged, the picture is shown as far as it goes, the rest
@@ -132,7 +131,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
     };
 
     let mut buffer = vec![UNSEEN; pixels * 4];
-    if let Some((channels, _)) = meaning(&decoder)
+    if let Some(channels) = meaning(&decoder)
         && fill(bytes, (width, height), channels, limits, deadline, &mut buffer)?
     {
         return match channels {

@@ -12,7 +12,7 @@ pub(crate) use self::{
     frames::frames,
     lossless::Rows,
 };
-use super::Decoded;
+use super::{Decoded, samples::Layout};
 use crate::{Deadline, Format, ImageError, Limits, exif, header::Header, orient::Orientation};
 
 /// Bytes for each pixel: of a frame that goes on its canvas, and of an alpha channel inside libwebp, which is a lossless picture of
@@ -21,7 +21,7 @@ const FRAME: u64 = 4;
 const ALPHA: u64 = 1 + 4;
 
 /// What is shown of an opaque picture where its data ends early: mid-grey, as browsers do.
-pub(crate) const UNSEEN: [u8; 4] = [128, 128, 128, 255];
+const UNSEEN: [u8; 4] = [128, 128, 128, 255];
 
 /// Reads the headers.
 ///
@@ -79,6 +79,11 @@ pub(crate) fn still<'a>(file: &Container<'a>, header: &Header) -> Option<Picture
 }
 
 impl Picture<'_> {
+    /// What the samples of a row are.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout { channels: if self.has_alpha { 4 } else { 3 }, wide: false }
+    }
+
     /// Bytes for each pixel that libwebp takes for itself; a lossless picture is not its to decode.
     pub(crate) fn memory(&self) -> u64 {
         if self.has_alpha && !self.lossless { ALPHA } else { 0 }

@@ -10,7 +10,6 @@ use crate::{
         samples::{Layout, Samples},
     },
     header::Header,
-    resize::Crop,
     thumbnail::View,
 };
 
@@ -35,10 +34,6 @@ pub(super) fn view(
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
-    if crop == Crop::whole(header.stored) && (across, down) == header.stored {
-        // Nothing is resampled, so nothing shall be premultiplied and rounded.
-        return Ok(None);
-    }
     let layout = Layout { channels: picture.channels(), wide: false };
     let mut reducer = Reducer::new(
         Plan::new(header.stored, crop, (across, down)),

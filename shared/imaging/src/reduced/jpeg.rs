@@ -43,7 +43,6 @@ use crate::{
     },
     header::Header,
     plane,
-    resize::Crop,
     thumbnail::View,
 };
 
@@ -79,7 +78,9 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    let Some((channels, profile)) = jpeg::meaning(&jpeg::open(bytes, deadline)?) else { return Ok(None) };
+    let decoder = jpeg::open(bytes, deadline)?;
+    let Some(channels) = jpeg::meaning(&decoder) else { return Ok(None) };
+    let profile = decoder.icc_profile();
     let whole = || whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
     if samples((0.5, 0.5)) < FINER {
         return whole();
@@ -126,8 +127,8 @@ pub(super) fn view(
     Ok(Image::opaque(view.width, view.height, rgba))
 }
 
-/// What the view shows of all of the picture, row by row ([`boxed`]); `None` where it is to be shown as it is, or is made of
-/// inks, or not read here.
+/// What the view shows of all of the picture, row by row ([`boxed`]); `None` where it is made of inks, or not
+/// read here.
 fn whole(
     bytes: &[u8],
     header: &Header,
@@ -139,8 +140,7 @@ fn whole(
     let crop = header.orientation.stored_crop(view.crop, header.stored.0, header.stored.1);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
     let layout = Layout { channels: if channels == Channels::Grey { 1 } else { 3 }, wide: false };
-    let inks = matches!(channels, Channels::Cmyk | Channels::Ycck);
-    if inks || (crop == Crop::whole(header.stored) && (across, down) == header.stored) {
+    if let Channels::Cmyk | Channels::Ycck = channels {
         return Ok(None);
     }
     let plan = Plan::new(header.stored, crop, (across, down));

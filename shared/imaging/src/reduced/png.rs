@@ -3,9 +3,7 @@
 //! ask for an order, unless the sums would be large.
 
 use super::boxed::{Plan, Reducer};
-use crate::{
-    Deadline, Image, ImageError, Limits, decode::png::Picture, header::Header, resize::Crop, thumbnail::View,
-};
+use crate::{Deadline, Image, ImageError, Limits, decode::png::Picture, header::Header, thumbnail::View};
 
 /// The most bytes that the sums of an interlaced picture may take; the whole picture is decoded otherwise.
 const MOST_SUMS: u64 = 8 << 20;
@@ -27,10 +25,6 @@ pub(super) fn view(
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
-    if crop == Crop::whole(header.stored) && (across, down) == header.stored {
-        // Nothing is resampled, so nothing shall be premultiplied and rounded.
-        return Ok(None);
-    }
     let plan = Plan::new(header.stored, crop, (across, down));
     let mut unpack = picture.unpack();
     let (layout, interlaced) = (unpack.layout(), picture.is_interlaced());

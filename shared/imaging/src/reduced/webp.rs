@@ -131,7 +131,7 @@ fn opaque(
 ) -> Result<Option<Vec<u8>>, ImageError> {
     let (across, down) = wanted.samples();
     if across.min(down) < SEPARATE {
-        return whole::view(picture, wanted, limits, deadline);
+        return whole::view(picture, wanted, limits, deadline).map(Some);
     }
     let part = wanted.part(picture.size);
     let (luma, chroma) = (wanted.reduction(MARGIN), wanted.reduction(MARGIN * 2.0));
@@ -161,7 +161,7 @@ fn translucent(
     let (across, down) = wanted.reduction(MARGIN);
     let side = (across & !1, down & !1);
     if side.0 == 0 || side.1 == 0 {
-        return whole::view(picture, wanted, limits, deadline);
+        return whole::view(picture, wanted, limits, deadline).map(Some);
     }
     let mut weighted = Weighted::new((part.width as usize, part.height as usize), side);
     let decoded = webp_codec::decode_rows(picture.data, part, false, &mut |rows| {

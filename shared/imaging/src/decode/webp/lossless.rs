@@ -31,10 +31,7 @@ mod tests;
 
 use self::{bits::Bits, pixels::Pixels, transforms::Transform};
 use super::{Picture, corrupt, unseen};
-use crate::{
-    Deadline, ImageError, Limits, TimedOut,
-    decode::samples::{self, Layout},
-};
+use crate::{Deadline, ImageError, Limits, TimedOut, decode::samples};
 
 /// The whole picture, as far as it can be shown, which is some way at least.
 ///
@@ -48,7 +45,7 @@ pub(super) fn pixels(
     let width = picture.size.0;
     let bytes = u64::from(width) * u64::from(picture.size.1) * 4;
     let mut rows = Rows::open(picture, bytes, limits, deadline)?;
-    let channels = rows.layout().channels;
+    let channels = picture.layout().channels;
     let mut rgba = vec![0; bytes as usize];
     for line in rgba.as_chunks_mut::<4>().0.chunks_exact_mut(width as usize) {
         let Some(row) = rows.next()? else { break };
@@ -189,11 +186,6 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(Some(&self.samples))
-    }
-
-    /// What the samples of a row are.
-    pub(crate) fn layout(&self) -> Layout {
-        Layout { channels: if self.has_alpha { 4 } else { 3 }, wide: false }
     }
 
     /// How many rows came.

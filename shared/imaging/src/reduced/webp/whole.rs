@@ -9,31 +9,26 @@ use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
     decode::{
-        samples::{Layout, Samples},
+        samples::Samples,
         upsample::{twice, weigh},
         webp::{self, Picture},
     },
     reduced::boxed::{Plan, Reducer},
-    resize::Crop,
 };
 
-/// What is wanted of the picture; not where it would have to be kept as it is. Rows that are missing are transparent where it has an
-/// alpha channel, and grey otherwise.
+/// What is wanted of the picture. Rows that are missing are transparent where it has an alpha channel, and grey otherwise.
 pub(super) fn view(
     picture: &Picture<'_>,
     wanted: Wanted,
     limits: &Limits,
     deadline: Deadline,
-) -> Result<Option<Vec<u8>>, ImageError> {
-    if wanted.crop == Crop::whole(picture.size) && wanted.size == picture.size {
-        return Ok(None);
-    }
+) -> Result<Vec<u8>, ImageError> {
     let part = wanted.part(picture.size);
     let (width, height) = (part.width as usize, part.height);
     let plan = Plan::new((part.width, height), wanted.within(part, (1.0, 1.0)), wanted.size);
-    let layout = Layout { channels: if picture.has_alpha { 4 } else { 3 }, wide: false };
     let beside = u64::from(picture.size.0) * u64::from(picture.size.1) * picture.memory();
-    let mut reducer = Reducer::new(plan, layout, false, Conversion::None, beside, limits, deadline)?;
+    let mut reducer =
+        Reducer::new(plan, picture.layout(), false, Conversion::None, beside, limits, deadline)?;
     let mut pixels = Pixels::new(width, picture.has_alpha);
     let (mut next, mut pushed) = (0, Ok(()));
     let mut push = |row: &[u8]| {
@@ -52,7 +47,7 @@ pub(super) fn view(
     if !picture.has_alpha {
         reducer.push_unseen(next..height)?;
     }
-    Ok(Some(reducer.finish()?.0))
+    Ok(reducer.finish()?.0)
 }
 
 /// Makes rows of RGB, or of RGBA where there is alpha, of bands of rows of channels.
