@@ -60,8 +60,8 @@ pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageEr
             .and_then(|block| exif::orientation(block))
             .unwrap_or(Orientation::UPRIGHT),
         frames: 1,
-        // A progressive or multi-scan JPEG keeps every coefficient, two bytes each, until the last scan. Inks are
-        // converted into a second picture.
+        // The plain decoder keeps every coefficient, two bytes each, until the last scan. Inks are converted into a
+        // second picture.
         beside: 2 * u64::from(components(&decoder)) + if components(&decoder) == 4 { 4 } else { 0 },
         largest_frame: (0, 0),
     })

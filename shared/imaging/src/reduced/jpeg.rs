@@ -6,8 +6,8 @@
 //! values at points first ([`points`]).
 //!
 //! Where that does not leave enough, the whole picture is decoded, row by row, and goes into boxes as that of a PNG does
-//! ([`boxed`](super::boxed)): 12 MP to 800×800 take 6.5 MB beyond the file, to 1600×1600 14.5 MB, of which the result is 10.
-//! Of progressive data every coefficient must be held, two bytes each: 45 MB.
+//! ([`boxed`](super::boxed)): 12 MP to 800×800 take 6.5 MB beyond the file, to 1600×1600 14.5 MB, of which the result is 10, and
+//! half a megabyte more where they are progressive.
 //!
 //! Peak signal to noise, in dB, against Pillow's whole picture reduced by Lanczos3 in floating point, as `make bench-imaging`
 //! has it (photographs, 4:2:0; Pillow 13 is `draft` to at least twice the size, then Lanczos3; libvips 8.18 is `thumbnail`):

@@ -1,9 +1,11 @@
 //! The bits of entropy-coded data: stuffed zeros taken out, stopping before any marker.
 
-/// Bytes that a window holds at a time.
-const WINDOW: usize = 1 << 16;
+/// Bytes that a window holds at a time: some of the largest MCUs that there can be, of 64 blocks.
+const WINDOW: usize = 1 << 15;
 /// Zeros behind the data's end: more than a block takes at the most.
 const PADDING: usize = 512;
+/// Bytes that a window takes.
+pub(super) const BYTES: usize = WINDOW + PADDING;
 /// Bytes that are looked at together for 0xFF.
 const RUN: usize = 32;
 /// What a block takes at the most: 64 codes of 16 bits, each with 16 more.
@@ -22,7 +24,7 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, bytes: vec![0; WINDOW + PADDING].into(), end: 0, ended: false }
+        Self { data, at: 0, bytes: vec![0; BYTES].into(), end: 0, ended: false }
     }
 
     /// Goes to that place of the data.
@@ -42,13 +44,18 @@ impl<'a> Window<'a> {
         self.bits(place)
     }
 
+    /// Goes on where a reader was, which had enough to go on with.
+    pub(super) fn resume(&self, place: Place) -> Bits<'_> {
+        self.bits(place)
+    }
+
     /// Where to look for the next marker: it does not lie before.
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
     fn bits(&self, place: Place) -> Bits<'_> {
-        let end = if self.ended { self.end * 8 } else { usize::MAX };
+        let end = if self.ended { self.end } else { usize::MAX };
         Bits { bytes: &self.bytes, place, end }
     }
 
@@ -115,7 +122,7 @@ pub(super) struct Place {
 pub(super) struct Bits<'w> {
     bytes: &'w [u8],
     place: Place,
-    /// Where the data ends, in bits.
+    /// Where the data ends, if it does within the window.
     end: usize,
 }
 
@@ -133,7 +140,8 @@ impl Bits<'_> {
     /// Whether bits were used that the data does not have.
     #[inline(always)]
     pub(super) fn exhausted(&self) -> bool {
-        self.place.at * 8 > self.end.saturating_add(self.place.left as usize)
+        let Place { at, left, .. } = self.place;
+        at > self.end && (at - self.end) * 8 > left as usize
     }
 
     /// Takes in bytes until 56 bits can be used.
@@ -178,6 +186,17 @@ impl Bits<'_> {
         let negative = self.place.word >> 63 == 0;
         self.skip(count);
         if negative { value - (1 << count) + 1 } else { value }
+    }
+
+    /// Skips `length` bits, and takes `count` as [`signed`](Self::signed) does, without asking whether there are any.
+    #[inline(always)]
+    pub(super) fn signed_behind(&mut self, length: u32, count: u32) -> i32 {
+        let behind = self.place.word << length;
+        self.skip(length + count);
+        let value = (behind >> 1 >> (63 - count)) as i32;
+        // All ones where the first bit is not set.
+        let negative = (behind as i64 >> 63) as i32 ^ -1;
+        value - (negative & ((1 << count) - 1))
     }
 }
 

@@ -2,18 +2,128 @@
 
 use super::{Kept, bits::Bits};
 
+/// Bits looked up at once for the code of a difference.
+const SHORT: u32 = 10;
 /// Bits looked up at once for one code and the value behind it.
 const ONE: u32 = 11;
 /// Bits looked up at once to pass over AC coefficients, several codes with what follows each.
 const MANY: u32 = 12;
+
+/// Bytes that a channel's codes take at most.
+pub(super) const BYTES: usize = size_of::<Differences>() + size_of::<Values>() + size_of::<Skipper>();
 
 /// The codes as the file defines them.
 #[derive(Clone)]
 pub(super) struct Codes {
     /// By length less one: the first code beyond those of that length, and what to add to a code for its symbol's place.
     ends: [(u32, u32); 16],
-    symbols: Vec<u8>,
-    one: Box<[Look; 1 << ONE]>,
+    symbols: [u8; 256],
+}
+
+/// A code and what follows it: so many zeros (or a run of blocks, where the value has no bits), and a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Coded {
+    pub(super) zeros: u32,
+    /// Nought only where it has no bits.
+    pub(super) value: i32,
+}
+
+impl Codes {
+    /// From a table's definition: the count of each length, and the symbols.
+    pub(super) fn new(definition: &[u8]) -> Option<Self> {
+        let (counts, symbols) = definition.split_first_chunk::<16>()?;
+        let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
+        let mut codes = Self { ends: [(0, 0); 16], symbols: [0; 256] };
+        codes.symbols.get_mut(..total)?.copy_from_slice(symbols.get(..total)?);
+        let (mut code, mut place) = (0_u32, 0_u32);
+        for (length, (&count, end)) in (1_u32..).zip(counts.iter().zip(&mut codes.ends)) {
+            let first = code;
+            code += u32::from(count);
+            if code > 1 << length {
+                return None;
+            }
+            *end = (code, place.wrapping_sub(first));
+            place += u32::from(count);
+            code <<= 1;
+        }
+        Some(codes)
+    }
+
+    /// Whatever `BITS` bits can show that begins with a whole code: its length and symbol.
+    fn seen<const BITS: u32>(&self) -> impl Iterator<Item = (usize, (u8, u8))> {
+        let (mut first, mut length) = (0, 0_u32);
+        let lengths = self.ends.iter().take(BITS as usize).map(move |&(end, offset)| {
+            length += 1;
+            let codes = first..end;
+            first = end << 1;
+            (length, offset, codes)
+        });
+        lengths.flat_map(move |(length, offset, codes)| {
+            codes.flat_map(move |code| {
+                let symbol = self.symbols[code.wrapping_add(offset) as usize];
+                let slots = code << (BITS - length)..(code + 1) << (BITS - length);
+                slots.map(move |slot| (slot as usize, (length as u8, symbol)))
+            })
+        })
+    }
+
+    /// Length and symbol of the code at the top of 16 bits.
+    #[cold]
+    #[inline(never)]
+    fn find(&self, top: usize) -> Option<(u8, u8)> {
+        (1..=16_u8).zip(&self.ends).find_map(|(length, &(end, offset))| {
+            let code = top as u32 >> (16 - length);
+            (code < end).then(|| (length, self.symbols[code.wrapping_add(offset) as usize]))
+        })
+    }
+
+    /// Takes one symbol, after a refill; `None` where no code fits.
+    #[inline(always)]
+    fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
+        let (length, symbol) = self.find(bits.peek::<16>())?;
+        bits.skip(length.into());
+        Some(symbol)
+    }
+}
+
+/// Differences of DC coefficients.
+pub(super) struct Differences {
+    codes: Codes,
+    /// By the next bits, the code's length and the bits of the difference behind it; 0 where the code is longer.
+    sizes: [(u8, u8); 1 << SHORT],
+}
+
+impl Differences {
+    pub(super) fn new(codes: Codes) -> Self {
+        let mut sizes = [(0, 0); 1 << SHORT];
+        for (seen, code) in codes.seen::<SHORT>() {
+            // Sixteen and more bits are lossless JPEG's.
+            if code.1 < 16 {
+                sizes[seen] = code;
+            }
+        }
+        Self { codes, sizes }
+    }
+
+    /// Takes one; there are the bits for a step of a [`Skipper`] then. `None` where no code fits.
+    #[inline(always)]
+    pub(super) fn take(&self, bits: &mut Bits<'_>) -> Option<i32> {
+        bits.refill();
+        let (length, size) = self.sizes[bits.peek::<SHORT>()];
+        if length == 0 {
+            let size = self.codes.symbol(bits).filter(|size| *size < 16)?;
+            let value = bits.signed(size.into());
+            bits.refill();
+            return Some(value);
+        }
+        Some(bits.signed_behind(length.into(), size.into()))
+    }
+}
+
+/// Codes with the values behind them.
+pub(super) struct Values {
+    codes: Codes,
+    one: [Look; 1 << ONE],
 }
 
 /// What the next bits begin with.
@@ -27,74 +137,13 @@ struct Look {
     symbol: u8,
 }
 
-/// A code and what follows it: so many zeros (or a run of blocks, where the value has no bits), and a value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Coded {
-    pub(super) zeros: u32,
-    /// Nought only where it has no bits.
-    pub(super) value: i32,
-}
-
-impl Codes {
-    /// Reads a table's definition: the count of each length, and the symbols. Gives what is left of the segment, too.
-    pub(super) fn parse(segment: &[u8]) -> Option<(Self, &[u8])> {
-        let (counts, rest) = segment.split_first_chunk::<16>()?;
-        let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
-        let (symbols, rest) = rest.split_at_checked(total)?;
-        if total > 256 {
-            return None;
-        }
-        let one = Box::new([Look::default(); 1 << ONE]);
-        let mut codes = Self { ends: [(0, 0); 16], symbols: symbols.to_vec(), one };
-        let (mut code, mut place) = (0_u32, 0_u32);
-        for (length, (&count, end)) in (1_u32..).zip(counts.iter().zip(&mut codes.ends)) {
-            let first = code;
-            code += u32::from(count);
-            if code > 1 << length {
-                return None;
-            }
-            *end = (code, place.wrapping_sub(first));
-            place += u32::from(count);
-            code <<= 1;
-        }
+impl Values {
+    pub(super) fn new(codes: Codes) -> Self {
+        let mut one = [Look::default(); 1 << ONE];
         for (seen, (length, symbol)) in codes.seen::<ONE>() {
-            codes.one[seen] = Look::new(seen, length, symbol);
+            one[seen] = Look::new(seen, length, symbol);
         }
-        Some((codes, rest))
-    }
-
-    /// Whatever `BITS` bits can show that begins with a whole code: its length and symbol.
-    fn seen<const BITS: u32>(&self) -> Vec<(usize, (u8, u8))> {
-        let (mut seen, mut first, mut place) = (Vec::with_capacity(1 << BITS), 0, 0);
-        for (length, &(end, _)) in (1..=BITS).zip(&self.ends) {
-            for code in first..end {
-                let symbol = self.symbols.get(place).copied().unwrap_or_default();
-                let slots = code << (BITS - length)..(code + 1) << (BITS - length);
-                seen.extend(slots.map(|slot| (slot as usize, (length as u8, symbol))));
-                place += 1;
-            }
-            first = end << 1;
-        }
-        seen
-    }
-
-    /// Length and symbol of the code at the top of 16 bits.
-    #[cold]
-    #[inline(never)]
-    fn find(&self, top: usize) -> Option<(u8, u8)> {
-        (1..=16_u8).zip(&self.ends).find_map(|(length, &(end, offset))| {
-            let code = top as u32 >> (16 - length);
-            let symbol = (code < end).then(|| self.symbols.get(code.wrapping_add(offset) as usize))??;
-            Some((length, *symbol))
-        })
-    }
-
-    /// Takes one symbol, after a refill; `None` where no code fits.
-    #[inline(always)]
-    pub(super) fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
-        let (length, symbol) = self.find(bits.peek::<16>())?;
-        bits.skip(length.into());
-        Some(symbol)
+        Self { codes, one }
     }
 
     /// Takes one code with the value behind it, after a refill; `None` where no code fits.
@@ -102,19 +151,27 @@ impl Codes {
     pub(super) fn coded(&self, bits: &mut Bits<'_>) -> Option<Coded> {
         let look = self.one[bits.peek::<ONE>()];
         bits.skip(look.bits.into());
-        let symbol = if look.bits == 0 { self.symbol(bits)? } else { look.symbol };
+        let symbol = if look.bits == 0 { self.codes.symbol(bits)? } else { look.symbol };
         let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let value = if size == 0 { look.value.into() } else { bits.signed(size) };
         Some(Coded { zeros, value })
     }
 
-    /// Takes a difference of DC coefficients.
+    /// Takes the coefficients of a block that are kept and some between. Gives the first one that is left, beyond the last where
+    /// the block is done; `None` where no code fits.
     #[inline(always)]
-    pub(super) fn difference(&self, bits: &mut Bits<'_>) -> Option<i32> {
-        bits.refill();
-        let coded = self.coded(bits)?;
-        // Sixteen and more bits are lossless JPEG's.
-        (coded.zeros == 0).then_some(coded.value)
+    pub(super) fn low(&self, bits: &mut Bits<'_>, kept: Kept, block: &mut [i16]) -> Option<u32> {
+        let mut next = 1_u32;
+        while next <= kept.last {
+            bits.refill();
+            let Coded { zeros, value } = self.coded(bits)?;
+            if value == 0 && zeros < 15 {
+                return Some(64);
+            }
+            next += zeros + 1;
+            kept.put(block, next as usize - 1, value);
+        }
+        Some(next)
     }
 }
 
@@ -147,7 +204,7 @@ const UNKNOWN: Step = Step { bits: 0, coefficients: u8::MAX };
 /// Passes over the AC coefficients of a block, whose values nobody needs.
 pub(super) struct Skipper {
     codes: Codes,
-    steps: Box<[Step; 1 << MANY]>,
+    steps: [Step; 1 << MANY],
 }
 
 impl Skipper {
@@ -156,10 +213,7 @@ impl Skipper {
         for (seen, code) in codes.seen::<MANY>() {
             one[seen] = code;
         }
-        let mut steps = Box::new([UNKNOWN; 1 << MANY]);
-        for (seen, step) in steps.iter_mut().enumerate() {
-            *step = Self::step(&one, seen);
-        }
+        let steps = std::array::from_fn(|seen| Self::step(&one, seen));
         Self { codes, steps }
     }
 
@@ -188,34 +242,20 @@ impl Skipper {
         if used == 0 { UNKNOWN } else { Step { bits: used as u8, coefficients } }
     }
 
-    /// Takes the coefficients of the lowest frequencies and passes over the others. `None` where no code fits.
-    #[inline(always)]
-    pub(super) fn low_block(&self, bits: &mut Bits<'_>, kept: Kept, block: &mut [i16]) -> Option<()> {
-        let mut next = 1_u32;
-        while next <= kept.last {
-            bits.refill();
-            let Coded { zeros, value } = self.codes.coded(bits)?;
-            if value == 0 && zeros < 15 {
-                return Some(());
-            }
-            next += zeros + 1;
-            kept.put(block, next as usize - 1, value);
-        }
-        if next > 63 { Some(()) } else { self.skip_from(next, bits) }
-    }
-
-    /// Passes over the coefficients from that one on; `None` where no code fits.
+    /// Passes over the coefficients from that one on, where there are the bits for a step; `None` where no code fits.
     #[inline(always)]
     pub(super) fn skip_from(&self, mut next: u32, bits: &mut Bits<'_>) -> Option<()> {
         loop {
             // A refill is enough for two steps.
-            bits.refill();
-            for _ in 0..2 {
+            for refill in [true, false] {
                 let step = self.steps[bits.peek::<MANY>()];
                 let after = next + u32::from(step.coefficients);
                 if after < 64 {
                     bits.skip(step.bits.into());
                     next = after;
+                    if refill {
+                        bits.refill();
+                    }
                 } else if after == 64 || (128..192).contains(&after) {
                     bits.skip(step.bits.into());
                     return Some(());
@@ -229,6 +269,7 @@ impl Skipper {
                     if next >= 64 {
                         return Some(());
                     }
+                    bits.refill();
                     break;
                 }
             }
@@ -258,7 +299,7 @@ mod tests {
             free -= usize::from(*kept);
             total += usize::from(*kept);
         }
-        Codes::parse(&[&kept[..], &symbols[..total]].concat()).expect("room for all").0
+        Codes::new(&[&kept[..], &symbols[..total]].concat()).expect("room for all")
     }
 
     /// The same, one symbol at a time.
@@ -277,10 +318,10 @@ mod tests {
 
     #[test]
     fn definitions_that_cannot_be_are_refused() {
-        assert!(Codes::parse(&[0; 15]).is_none(), "cut short");
-        assert!(Codes::parse(&[&[3][..], &[0; 15], &[1, 2, 3]].concat()).is_none(), "three codes of one bit");
-        assert!(Codes::parse(&[&[1][..], &[0; 15]].concat()).is_none(), "a symbol is missing");
-        assert!(Codes::parse(&[0; 16]).is_some(), "no codes at all");
+        assert!(Codes::new(&[0; 15]).is_none(), "cut short");
+        assert!(Codes::new(&[&[3][..], &[0; 15], &[1, 2, 3]].concat()).is_none(), "three codes of one bit");
+        assert!(Codes::new(&[&[1][..], &[0; 15]].concat()).is_none(), "a symbol is missing");
+        assert!(Codes::new(&[0; 16]).is_some(), "no codes at all");
     }
 
     proptest! {
@@ -297,6 +338,7 @@ mod tests {
             let (mut fast, mut plain) = (Window::new(&data), Window::new(&data));
             let (mut fast, mut plain) = (fast.start(0), plain.start(0));
             while !plain.exhausted() {
+                fast.refill();
                 let (a, b) = (skipper.skip_from(1, &mut fast), skip_block_plainly(&codes, &mut plain));
                 prop_assert_eq!(a, b);
                 prop_assert_eq!(fast.exhausted(), plain.exhausted());
@@ -315,6 +357,7 @@ mod tests {
             data in prop::collection::vec(any::<u8>(), 0..400),
         ) {
             let codes = codes(&counts, &symbols);
+            let values = Values::new(codes.clone());
             let (mut fast, mut plain) = (Window::new(&data), Window::new(&data));
             let (mut fast, mut plain) = (fast.start(0), plain.start(0));
             while !plain.exhausted() {
@@ -324,10 +367,32 @@ mod tests {
                 let read = codes.symbol(&mut plain).map(|symbol| {
                     Coded { zeros: u32::from(symbol >> 4), value: plain.signed((symbol & 15).into()) }
                 });
-                prop_assert_eq!(codes.coded(&mut fast), read);
+                prop_assert_eq!(values.coded(&mut fast), read);
                 if read.is_none() {
                     break;
                 }
+            }
+        }
+
+        #[test]
+        fn a_difference_is_a_code_and_its_value(
+            counts in prop::collection::vec(0..9_u8, 16), symbols in prop::collection::vec(0..20_u8, 100),
+            data in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
+            let codes = codes(&counts, &symbols);
+            let differences = Differences::new(codes.clone());
+            let (mut fast, mut plain) = (Window::new(&data), Window::new(&data));
+            let (mut fast, mut plain) = (fast.start(0), plain.start(0));
+            while !plain.exhausted() {
+                plain.refill();
+                let size = codes.symbol(&mut plain).filter(|size| *size < 16);
+                let read = size.map(|size| plain.signed(size.into()));
+                prop_assert_eq!(differences.take(&mut fast), read);
+                if read.is_none() {
+                    break;
+                }
+                plain.refill();
+                prop_assert_eq!(fast.peek::<27>(), plain.peek::<27>());
             }
         }
     }

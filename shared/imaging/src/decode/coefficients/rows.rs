@@ -6,7 +6,11 @@
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
-use super::{BLOCK, Channel, Frame, Stop, transform};
+use super::{
+    BLOCK, Stop,
+    frame::{Channel, Frame},
+    transform,
+};
 use crate::{
     ImageError,
     decode::upsample::{twice, weigh},
@@ -59,7 +63,7 @@ struct Lines {
 
 impl<'a> Rows<'a> {
     /// `None` where there are other channels than there must be, or one has no whole number of pixels for a sample.
-    pub(super) fn new(frame: &Frame<'_>, receiver: Receiver<'a>) -> Option<Self> {
+    pub(super) fn new(frame: &Frame, receiver: Receiver<'a>) -> Option<Self> {
         let Receiver { channels, first, beside, take } = receiver;
         if frame.channels.len() != channels {
             return None;
@@ -103,11 +107,11 @@ impl<'a> Rows<'a> {
         (lines + made + 2 * self.sums.len()) as u64 + self.beside
     }
 
-    /// Takes the blocks of the next row of MCUs, which is that one of those held, and hands on what rows they allow.
-    pub(super) fn push(&mut self, channels: &[Channel], held: usize) -> Result<(), Stop> {
+    /// Takes the blocks of the next row of MCUs, and hands on what rows they allow.
+    pub(super) fn push(&mut self, channels: &[Channel]) -> Result<(), Stop> {
         for (lines, channel) in self.channels.iter_mut().zip(channels) {
             lines.forget(self.next);
-            lines.extend(channel, held, self.next);
+            lines.extend(channel, self.next);
         }
         while self.next < self.height && self.channels.iter().all(|lines| lines.suffice(self.next)) {
             for (lines, row) in self.channels.iter().zip(&mut self.made) {
@@ -150,7 +154,7 @@ impl Lines {
     }
 
     /// Adds the lines of the blocks of a row of MCUs, or passes over them where that row of pixels needs but later ones.
-    fn extend(&mut self, channel: &Channel, held: usize, next: usize) {
+    fn extend(&mut self, channel: &Channel, next: usize) {
         let (near, far) = self.nearest(next);
         let end = self.end + channel.span * BLOCK as usize;
         if end <= near.min(far) {
@@ -160,16 +164,12 @@ impl Lines {
         if self.samples.capacity() == 0 {
             self.samples.reserve_exact(self.room * self.stride);
         }
-        let factors = transform::factors(channel);
-        let blocks = channel.coefficients.as_chunks::<64>().0;
-        let rows = blocks.chunks_exact(channel.stride).skip(held * channel.span).take(channel.span);
-        for row in rows {
+        for row in 0..channel.span {
             let start = self.samples.len();
             self.samples.resize(start + BLOCK as usize * self.stride, 0);
-            let lines = &mut self.samples[start..];
-            transform::lines_of::<64, 8>(&row[..channel.across], &factors, self.stride, lines);
-            self.end += BLOCK as usize;
+            transform::lines(channel, row, self.stride, &mut self.samples[start..]);
         }
+        self.end = end;
     }
 
     fn line(&self, index: usize) -> &[u8] {

@@ -1,12 +1,20 @@
-//! One scan: block after block, MCU after MCU, from restart marker to restart marker.
+//! One scan: block after block, MCU after MCU, from restart marker to restart marker, as far as it is wanted.
+
+use std::rc::Rc;
 
 use super::{
-    BLOCK, Channel, Frame, Kept, Side, Stop,
-    bits::{Bits, Window},
-    huffman::{Codes, Skipper},
+    BLOCK, Kept, Side, Stop,
+    bits::{self, Bits, Place, Window},
+    frame::{Channel, Frame},
+    headers::Header,
+    huffman::{self, Codes, Differences, Skipper, Values},
     progressive,
 };
 use crate::Deadline;
+
+/// Bytes that reading a scan takes, and beside, for each of its channels.
+pub(super) const BYTES: usize = bits::BYTES;
+pub(super) const PART_BYTES: usize = huffman::BYTES;
 
 /// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
 #[derive(Clone, Copy)]
@@ -14,6 +22,13 @@ pub(super) struct Band {
     pub(super) first: usize,
     pub(super) last: usize,
     pub(super) low: u8,
+}
+
+impl Band {
+    /// A bit for each.
+    pub(super) fn bits(self) -> u64 {
+        u64::MAX >> (63 - self.last) & u64::MAX << self.first
+    }
 }
 
 /// How the coefficients are coded in a scan.
@@ -34,205 +49,303 @@ pub(super) enum Coding {
 /// What a scan needs to know of one of its channels.
 pub(super) struct Part {
     /// Which it is in the frame.
-    pub(super) channel: usize,
-    side: Side,
+    channel: usize,
     pub(super) kept: Kept,
-    dc: Option<Codes>,
-    ac: Option<Skipper>,
-    /// The codes of a band.
-    pub(super) bands: Option<Codes>,
+    dc: Option<Rc<Differences>>,
+    /// What AC coefficients are read by, where any is kept.
+    pub(super) values: Option<Rc<Values>>,
+    /// What those are passed over by that are not kept.
+    rest: Option<Rc<Skipper>>,
     /// Blocks to come that have nothing more in this band.
     pub(super) run: u32,
     /// The last coefficient, which the next one is the difference to.
     last: i32,
+    /// The channel's, while they are read into.
+    pub(super) coefficients: Vec<i16>,
+    pub(super) nonzero: Vec<u64>,
 }
 
 impl Part {
-    /// `None` where the codes that this coding takes are not defined.
-    pub(super) fn new(
-        (channel, side): (usize, Side),
-        coding: Coding,
-        dc: Option<Codes>,
-        ac: Option<Codes>,
-    ) -> Option<Self> {
-        let kept = side.kept();
-        let mut part = Self { channel, side, kept, dc: None, ac: None, bands: None, run: 0, last: 0 };
-        match coding {
-            Coding::Baseline => (part.dc, part.ac) = (Some(dc?), Some(Skipper::new(ac?))),
-            Coding::First(_) => part.dc = Some(dc?),
-            Coding::Refinement(_) => {}
-            Coding::Band(_) | Coding::BandRefinement(_) => part.bands = Some(ac?),
-        }
-        Some(part)
-    }
-
+    /// Takes the DC of a block, without so many of its lowest bits.
     #[inline(always)]
-    fn difference(&mut self, bits: &mut Bits<'_>) -> Option<i32> {
-        self.last = self.last.wrapping_add(self.dc.as_ref()?.difference(bits)?);
-        Some(self.last)
+    fn mean(&mut self, bits: &mut Bits<'_>, at: usize, low: u8) -> Option<()> {
+        self.last = self.last.wrapping_add(self.dc.as_ref()?.take(bits)?);
+        let mean = self.last.wrapping_shl(low.into());
+        *self.coefficients.get_mut(at * self.kept.count)? =
+            mean.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        Some(())
     }
-}
 
-/// Where a scan's data begins, and the MCUs between its restart markers.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) data: &'a [u8],
-    pub(super) at: usize,
-    pub(super) restart: usize,
-}
-
-/// Decodes a scan into the frame. Gives where the scan's data ends at the earliest.
-pub(super) fn decode(
-    frame: &mut Frame<'_>,
-    parts: &mut [Part],
-    coding: Coding,
-    place: Place<'_>,
-    deadline: Deadline,
-) -> Result<usize, Stop> {
-    match coding {
-        Coding::Baseline => walk(frame, parts, place, true, deadline, |part, bits, block, _| {
-            let mean = coefficient(part.difference(bits)?);
-            let codes = part.ac.as_ref()?;
-            block[0] = mean;
-            if part.side == Side::One {
-                return codes.skip_from(1, bits);
-            }
-            block[1..].fill(0);
-            codes.low_block(bits, part.kept, block)
-        }),
-        Coding::First(low) => walk(frame, parts, place, true, deadline, |part, bits, block, _| {
-            block[0] = coefficient(part.difference(bits)?.wrapping_shl(low.into()));
-            Some(())
-        }),
-        Coding::Refinement(low) => walk(frame, parts, place, false, deadline, |_, bits, block, _| {
-            bits.refill();
-            block[0] |= (bits.peek::<1>() as i16) << low;
-            bits.skip(1);
-            Some(())
-        }),
-        Coding::Band(band) => walk(frame, parts, place, false, deadline, |part, bits, block, nonzero| {
-            progressive::first(part, band, bits, block, nonzero)
-        }),
-        Coding::BandRefinement(band) => {
-            walk(frame, parts, place, false, deadline, |part, bits, block, nonzero| {
-                progressive::refine(part, band, bits, block, nonzero)
-            })
-        }
+    /// Takes over a channel's coefficients, or gives them back.
+    fn swap(&mut self, channels: &mut [Channel]) {
+        let channel = &mut channels[self.channel];
+        std::mem::swap(&mut self.coefficients, &mut channel.coefficients);
+        std::mem::swap(&mut self.nonzero, &mut channel.nonzero);
     }
-}
-
-fn coefficient(value: i32) -> i16 {
-    value.clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
 /// One block of an MCU: whose it is, and where it lies among those that the MCU has of that channel.
 struct Block {
     part: usize,
-    /// How many coefficients are kept of it.
-    kept: usize,
     /// Blocks of the channel in an MCU, across and down.
     span: (usize, usize),
     offset: (usize, usize),
+    /// Where in its row of MCUs the next one lies.
+    at: usize,
 }
 
 /// How a scan's MCUs are made up (ITU T.81, A.2).
 struct Layout {
     across: usize,
     down: usize,
+    /// Rows of the scan's MCUs in a row of the picture's.
+    span: usize,
     blocks: Vec<Block>,
 }
 
 impl Layout {
-    fn new(frame: &Frame<'_>, parts: &[Part]) -> Self {
+    fn new(frame: &Frame, parts: &[Part]) -> Self {
         // A channel alone has one block to an MCU, and none that only fill up.
         if let [Part { channel, .. }] = *parts {
-            let Channel { across, down, side, .. } = frame.channels[channel];
-            let block = Block { part: 0, kept: side.coefficients(), span: (1, 1), offset: (0, 0) };
-            return Self { across, down, blocks: vec![block] };
+            let Channel { across, down, span, .. } = frame.channels[channel];
+            let block = Block { part: 0, span: (1, 1), offset: (0, 0), at: 0 };
+            return Self { across, down, span, blocks: vec![block] };
         }
         let (h, v) = frame.most;
         let mut blocks = Vec::new();
         for (part, Part { channel, .. }) in parts.iter().enumerate() {
-            let Channel { sampling: (h, v), side, .. } = frame.channels[*channel];
-            let (span, kept) = ((h as usize, v as usize), side.coefficients());
+            let (h, v) = frame.channels[*channel].sampling;
+            let span = (h as usize, v as usize);
             let offsets = (0..span.1).flat_map(|y| (0..span.0).map(move |x| (x, y)));
-            blocks.extend(offsets.map(|offset| Block { part, kept, span, offset }));
+            blocks.extend(offsets.map(|offset| Block { part, span, offset, at: 0 }));
         }
         Self {
             across: frame.width.div_ceil(h * BLOCK) as usize,
             down: frame.height.div_ceil(v * BLOCK) as usize,
+            span: 1,
             blocks,
         }
     }
 }
 
-/// Reads every MCU: `read` has each block as it was before, or where a scan begins `anew` shall leave nothing of a block that is
-/// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
-fn walk(
-    frame: &mut Frame<'_>,
-    parts: &mut [Part],
-    place: Place<'_>,
-    anew: bool,
+/// A scan that has been read up to some row of the picture's MCUs.
+pub(super) struct Scan<'a> {
+    coding: Coding,
+    parts: Vec<Part>,
+    layout: Layout,
+    data: &'a [u8],
+    window: Window<'a>,
+    /// Where the next MCU begins.
+    place: Place,
+    /// The next MCU, and those that end at the next restart marker or the scan's end.
+    next: usize,
+    end: usize,
+    /// MCUs between restart markers, or none, and the number of the next marker.
+    restart: usize,
+    expected: u8,
+    /// Whether nothing can be read up to the next restart marker.
+    lost: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// `None` where the codes that it takes are not defined, or make no sense.
+    pub(super) fn new(frame: &mut Frame, header: Header<'a>) -> Option<Self> {
+        let Header { channels, coding, tables, data, at } = header;
+        let codes = |of: &[Option<&[u8]>; 4], which: u8| Codes::new((*of.get(usize::from(which))?)?);
+        let mut parts: Vec<Part> = Vec::with_capacity(channels.len());
+        for (index, &(channel, dc, ac)) in channels.iter().enumerate() {
+            let of = &mut frame.channels[channel];
+            if of.quantisers.is_none() {
+                of.quantisers = tables.quantisers(of.table);
+            }
+            of.quantisers?;
+            let (side, kept) = (of.side, of.side.kept());
+            let mut part = Part {
+                channel,
+                kept,
+                dc: None,
+                values: None,
+                rest: None,
+                run: 0,
+                last: 0,
+                coefficients: Vec::new(),
+                nonzero: Vec::new(),
+            };
+            // Channels that share their codes have one table of them.
+            let before = |same: fn(&(usize, u8, u8)) -> u8, table: u8| {
+                let known = channels[..index].iter().zip(&parts);
+                known.filter(move |(it, _)| same(it) == table).map(|(_, part)| part)
+            };
+            if let Coding::Baseline | Coding::First(_) = coding {
+                let known = before(|it| it.1, dc).find_map(|part| part.dc.clone());
+                let new = || Some(Rc::new(Differences::new(codes(&tables.dc, dc)?)));
+                part.dc = Some(known.map_or_else(new, Some)?);
+            }
+            if let Coding::Band(_) | Coding::BandRefinement(_) = coding {
+                part.values = Some(Rc::new(Values::new(codes(&tables.ac, ac)?)));
+            }
+            if let Coding::Baseline = coding {
+                let known = before(|it| it.2, ac).find_map(|part| part.rest.clone());
+                let new = || Some(Rc::new(Skipper::new(codes(&tables.ac, ac)?)));
+                part.rest = Some(known.map_or_else(new, Some)?);
+                if side != Side::One {
+                    let known = before(|it| it.2, ac).find_map(|part| part.values.clone());
+                    let new = || Some(Rc::new(Values::new(codes(&tables.ac, ac)?)));
+                    part.values = Some(known.map_or_else(new, Some)?);
+                }
+            }
+            parts.push(part);
+        }
+        let layout = Layout::new(frame, &parts);
+        let mut window = Window::new(data);
+        let place = window.start(at).place();
+        let mut scan = Self {
+            coding,
+            parts,
+            layout,
+            data,
+            window,
+            place,
+            next: 0,
+            end: 0,
+            restart: tables.restart,
+            expected: 0,
+            lost: false,
+        };
+        scan.end = scan.interval(0);
+        Some(scan)
+    }
+
+    /// Where the interval ends that begins at that MCU.
+    fn interval(&self, start: usize) -> usize {
+        let total = self.total();
+        if self.restart == 0 { total } else { total.min(start + self.restart) }
+    }
+
+    fn total(&self) -> usize {
+        self.layout.across * self.layout.down
+    }
+
+    /// Reads that row of the picture's MCUs into the channels. Says whether there was anything in it.
+    pub(super) fn read(
+        &mut self,
+        row: usize,
+        channels: &mut [Channel],
+        deadline: Deadline,
+    ) -> Result<bool, Stop> {
+        self.parts.iter_mut().for_each(|part| part.swap(channels));
+        let walk = Walk { row, channels, deadline };
+        let seen = match self.coding {
+            Coding::Baseline => walk.through(self, true, |part, bits, at| {
+                part.mean(bits, at, 0)?;
+                let rest = part.rest.as_ref()?;
+                let Some(values) = &part.values else { return rest.skip_from(1, bits) };
+                let next = values.low(bits, part.kept, part.kept.block(&mut part.coefficients, at)?)?;
+                if next > 63 {
+                    return Some(());
+                }
+                bits.refill();
+                rest.skip_from(next, bits)
+            }),
+            Coding::First(low) => walk.through(self, true, |part, bits, at| part.mean(bits, at, low)),
+            Coding::Refinement(low) => walk.through(self, false, |part, bits, at| {
+                bits.refill();
+                *part.coefficients.get_mut(at * part.kept.count)? |= (bits.peek::<1>() as i16) << low;
+                bits.skip(1);
+                Some(())
+            }),
+            Coding::Band(band) => {
+                walk.through(self, false, |part, bits, at| progressive::first(part, band, bits, at))
+            }
+            Coding::BandRefinement(band) => {
+                walk.through(self, false, |part, bits, at| progressive::refine(part, band, bits, at))
+            }
+        };
+        self.parts.iter_mut().for_each(|part| part.swap(channels));
+        seen
+    }
+}
+
+/// A row of the picture's MCUs, to be read.
+struct Walk<'c> {
+    row: usize,
+    channels: &'c [Channel],
     deadline: Deadline,
-    read: impl Fn(&mut Part, &mut Bits<'_>, &mut [i16], &mut u64) -> Option<()>,
-) -> Result<usize, Stop> {
-    let layout = Layout::new(frame, parts);
-    let (total, flows) = (layout.across * layout.down, frame.flows);
-    let mut window = Window::new(place.data);
-    let (mut start, mut expected, mut at, mut nothing) = (0, 0, place.at, 0);
-    loop {
-        let end = if place.restart == 0 { total } else { total.min(start + place.restart) };
-        let mut bits = window.start(at);
-        parts.iter_mut().for_each(|part| (part.last, part.run) = (0, 0));
+}
 
-        let (mut row, mut column) = (start / layout.across, start % layout.across);
-        if flows {
-            frame.reach(row, deadline)?;
-        }
-        'interval: for _ in start..end {
-            if column == layout.across {
-                (row, column) = (row + 1, 0);
-                deadline.check()?;
-                if flows {
-                    frame.reach(row, deadline)?;
+impl Walk<'_> {
+    /// Reads every MCU: `read` has the place of each block, as it was before, or where a scan begins `anew` shall leave nothing of a block that is
+    /// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
+    #[inline(never)]
+    fn through(
+        self,
+        scan: &mut Scan<'_>,
+        anew: bool,
+        read: impl Fn(&mut Part, &mut Bits<'_>, usize) -> Option<()>,
+    ) -> Result<bool, Stop> {
+        let Layout { across, span, .. } = scan.layout;
+        let total = scan.total();
+        let until = total.min((self.row + 1) * span * across);
+        let mut seen = false;
+        while scan.next < until {
+            let Scan { parts, layout: Layout { blocks, .. }, window, .. } = scan;
+            let mut bits = window.resume(scan.place);
+            let end = until.min(scan.end);
+            let mut next = if scan.lost { end } else { scan.next };
+            'rows: while next < end {
+                self.deadline.check()?;
+                let (row, column) = (next / across - self.row * span, next % across);
+                for block in &mut *blocks {
+                    let stride = self.channels[parts[block.part].channel].stride;
+                    block.at = (row * block.span.1 + block.offset.1) * stride
+                        + column * block.span.0
+                        + block.offset.0;
                 }
-            }
-            if bits.is_low(layout.blocks.len()) {
-                let place = bits.place();
-                bits = window.advance(place);
-            }
-            for block in &layout.blocks {
-                let part = &mut parts[block.part];
-                let channel = &mut frame.channels[part.channel];
-                let x = column * block.span.0 + block.offset.0;
-                let y = if flows { 0 } else { row * block.span.1 } + block.offset.1;
-                let place = y * channel.stride + x;
-                let known = channel.coefficients.get_mut(place * block.kept..);
-                let Some(known) = known.and_then(|it| it.get_mut(..block.kept)) else { break 'interval };
-                let nonzero = channel.nonzero.get_mut(place).unwrap_or(&mut nothing);
-                if read(part, &mut bits, known, nonzero).is_none() || bits.exhausted() {
-                    if anew {
-                        known.fill(0);
+                for _ in column..across.min(column + end - next) {
+                    if bits.is_low(blocks.len()) {
+                        let place = bits.place();
+                        bits = window.advance(place);
                     }
-                    break 'interval;
+                    for block in &mut *blocks {
+                        let part = &mut parts[block.part];
+                        if read(part, &mut bits, block.at).is_none() || bits.exhausted() {
+                            let partial = part.kept.block(&mut part.coefficients, block.at);
+                            if let Some(partial) = partial.filter(|_| anew) {
+                                partial.fill(0);
+                            }
+                            scan.lost = true;
+                            break 'rows;
+                        }
+                        block.at += block.span.0;
+                    }
+                    seen = true;
                 }
+                next += across.min(column + end - next) - column;
             }
-            frame.seen = true;
-            column += 1;
+            scan.place = bits.place();
+            scan.next = end;
+            if end == scan.end && end < total {
+                self.deadline.check()?;
+                scan.restart();
+            }
         }
+        Ok(seen)
+    }
+}
 
-        at = window.position();
-        if end == total {
-            return Ok(at);
-        }
-        deadline.check()?;
-        let Some((lost, behind)) = next_restart(place.data, at, expected) else { return Ok(at) };
-        start = end + lost * place.restart;
-        expected = (expected + lost as u8 + 1) & 7;
-        at = behind;
-        if start >= total {
-            return Ok(at);
-        }
+impl Scan<'_> {
+    /// Goes on behind the next restart marker; where there is none, to the scan's end.
+    fn restart(&mut self) {
+        let Some((lost, behind)) = next_restart(self.data, self.window.position(), self.expected) else {
+            self.next = self.total();
+            return;
+        };
+        self.next = self.end + lost * self.restart;
+        self.expected = (self.expected + lost as u8 + 1) & 7;
+        self.end = self.interval(self.next);
+        self.lost = false;
+        self.place = self.window.start(behind).place();
+        self.parts.iter_mut().for_each(|part| (part.last, part.run) = (0, 0));
     }
 }
 

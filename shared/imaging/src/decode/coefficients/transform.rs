@@ -6,46 +6,31 @@
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
-use super::{Channel, Side};
+use super::{Side, frame::Channel};
 
-/// A channel's samples, cut to a plane of that size.
-pub(super) fn plane(channel: &Channel, size: (u32, u32)) -> Vec<u8> {
+/// The samples of one of the rows of blocks that are held of a channel, as lines that lie `stride` apart.
+pub(super) fn lines(channel: &Channel, row: usize, stride: usize, lines: &mut [u8]) {
     match channel.side {
-        Side::One => plane_of::<1, 1>(channel, size),
-        Side::Two => plane_of::<4, 2>(channel, size),
-        Side::Four => plane_of::<16, 4>(channel, size),
-        Side::Eight => plane_of::<64, 8>(channel, size),
+        Side::One => lines_of::<1, 1>(channel, row, stride, lines),
+        Side::Two => lines_of::<4, 2>(channel, row, stride, lines),
+        Side::Four => lines_of::<16, 4>(channel, row, stride, lines),
+        Side::Eight => lines_of::<64, 8>(channel, row, stride, lines),
     }
 }
 
-fn plane_of<const N: usize, const SIDE: usize>(channel: &Channel, size: (u32, u32)) -> Vec<u8> {
-    let (width, height) = (size.0 as usize, size.1 as usize);
-    let factors = factors::<N>(channel);
-    let stride = channel.across * SIDE;
-    let mut lines = vec![0; stride * SIDE];
-    let mut samples = Vec::with_capacity(width * height);
-    let blocks = channel.coefficients.as_chunks::<N>().0;
-    for (row, top) in blocks.chunks_exact(channel.stride).zip((0..height).step_by(SIDE)) {
-        lines_of::<N, SIDE>(&row[..channel.across], &factors, stride, &mut lines);
-        for line in lines.chunks_exact(stride).take(height - top) {
-            samples.extend_from_slice(&line[..width]);
-        }
-    }
-    samples
-}
-
-/// The samples of a row of blocks, as lines that lie `stride` apart.
-pub(super) fn lines_of<const N: usize, const SIDE: usize>(
-    blocks: &[[i16; N]],
-    factors: &[i32; N],
+fn lines_of<const N: usize, const SIDE: usize>(
+    channel: &Channel,
+    row: usize,
     stride: usize,
     lines: &mut [u8],
 ) {
+    let factors = factors::<N>(channel);
+    let blocks = &channel.coefficients.as_chunks::<N>().0[row * channel.stride..][..channel.across];
     dispatch!(Level::new(), level => level.vectorize(
         #[inline(always)]
         || {
             for (x, block) in blocks.iter().enumerate() {
-                let samples = inverse(block, factors);
+                let samples = inverse(block, &factors);
                 for (line, samples) in lines.chunks_exact_mut(stride).zip(samples.as_chunks::<SIDE>().0) {
                     line[x * SIDE..][..SIDE].copy_from_slice(samples);
                 }
@@ -55,7 +40,7 @@ pub(super) fn lines_of<const N: usize, const SIDE: usize>(
 }
 
 /// The quantisers of the coefficients that are kept, in their places.
-pub(super) fn factors<const N: usize>(channel: &Channel) -> [i32; N] {
+fn factors<const N: usize>(channel: &Channel) -> [i32; N] {
     let mut factors = [0; N];
     let quantisers = channel.quantisers.unwrap_or([0; 64]);
     for (place, quantiser) in channel.side.kept().places.iter().zip(quantisers) {
@@ -69,7 +54,7 @@ pub(super) fn factors<const N: usize>(channel: &Channel) -> [i32; N] {
 /// The samples of a block: the inverse transform of `N` points of its `N` lowest coefficients, row by row. What is larger than any
 /// encoder writes wraps around.
 #[inline(always)]
-pub(super) fn inverse<const N: usize>(block: &[i16; N], factors: &[i32; N]) -> [u8; N] {
+fn inverse<const N: usize>(block: &[i16; N], factors: &[i32; N]) -> [u8; N] {
     let mut values = [0_i32; N];
     for (value, (&coefficient, factor)) in values.iter_mut().zip(block.iter().zip(factors)) {
         *value = i32::from(coefficient).wrapping_mul(*factor);

@@ -1,0 +1,193 @@
+//! What a file's headers say: the frame, and where its scans are.
+
+use super::{
+    Choice, Stop, be16,
+    frame::{Frame, Quantisers},
+    scan::{self, Band, Coding},
+};
+use crate::Deadline;
+
+/// No encoder makes as many scans: some ten are usual.
+const MOST_SCANS: usize = 1000;
+
+/// The frame, and its scans in the order of the file.
+pub(super) struct Outline<'a> {
+    pub(super) frame: Frame,
+    pub(super) scans: Vec<Header<'a>>,
+}
+
+/// A scan's header, with the tables as they are then.
+pub(super) struct Header<'a> {
+    /// The channels, by their place in the frame, each with its tables for DC and AC.
+    pub(super) channels: Vec<(usize, u8, u8)>,
+    pub(super) coding: Coding,
+    pub(super) tables: Tables<'a>,
+    pub(super) data: &'a [u8],
+    /// Where the scan's own data begins.
+    pub(super) at: usize,
+}
+
+/// Definitions as the file has them, the latest ones of each number.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tables<'a> {
+    /// Of quantisers, each of one or of two bytes.
+    quantisers: [Option<&'a [u8]>; 4],
+    /// Of codes: how many there are of each length, and their symbols.
+    pub(super) dc: [Option<&'a [u8]>; 4],
+    pub(super) ac: [Option<&'a [u8]>; 4],
+    /// MCUs between restart markers, or none.
+    pub(super) restart: usize,
+}
+
+/// Reads the headers of a picture of that size, up to those of the last scan that can add to it.
+pub(super) fn read<'a>(
+    data: &'a [u8],
+    size: (u32, u32),
+    choice: Choice<'_>,
+    deadline: Deadline,
+) -> Result<Outline<'a>, Stop> {
+    let (mut tables, mut outline, mut at) = (Tables::default(), None::<Outline<'_>>, 0);
+    while let Some((marker, behind)) = scan::next_marker(data, at) {
+        deadline.check()?;
+        at = behind;
+        match marker {
+            0x01 | 0xd0..=0xd8 => continue,
+            0xd9 => break,
+            _ => {}
+        }
+        let Some(end) = be16(data, at).map(|length| at + usize::from(length)) else { break };
+        let Some(segment) = data.get(at + 2..end) else { break };
+        at = end;
+        let understood = match marker {
+            0xc0..=0xc2 => {
+                let frame = Frame::parse(segment, marker == 0xc2, choice).ok_or(Stop::Odd)?;
+                // A second frame, or another than the one whose limits were checked.
+                if outline.is_some() || (frame.width, frame.height) != size {
+                    return Err(Stop::Odd);
+                }
+                outline = Some(Outline { frame, scans: Vec::new() });
+                Some(())
+            }
+            // Lossless, hierarchical, arithmetic; a height that comes later.
+            0xc3 | 0xc5..=0xcf | 0xdc => return Err(Stop::Odd),
+            0xc4 => tables.define_codes(segment),
+            0xda => outline.as_mut().and_then(|outline| {
+                let header = Header::parse(segment, &outline.frame, tables, (data, at))?;
+                outline.add(header)
+            }),
+            0xdb => tables.define_quantisers(segment),
+            0xdd => be16(segment, 0).map(|restart| tables.restart = restart.into()),
+            _ => Some(()),
+        };
+        match &outline {
+            // What came before is shown.
+            Some(outline)
+                if understood.is_none() && outline.frame.progressive && !outline.scans.is_empty() =>
+            {
+                break;
+            }
+            _ if understood.is_none() => return Err(Stop::Odd),
+            Some(outline) if marker == 0xda && outline.is_whole() => break,
+            _ => {}
+        }
+    }
+    outline.filter(|outline| !outline.scans.is_empty()).ok_or(Stop::Odd)
+}
+
+impl<'a> Tables<'a> {
+    /// The quantisers of that number.
+    pub(super) fn quantisers(&self, number: usize) -> Option<Quantisers> {
+        let table = (*self.quantisers.get(number)?)?;
+        let mut quantisers = [0; 64];
+        for (place, quantiser) in quantisers.iter_mut().enumerate() {
+            *quantiser = if table.len() == 64 { table[place].into() } else { be16(table, place * 2)? };
+        }
+        Some(quantisers)
+    }
+
+    fn define_quantisers(&mut self, mut segment: &'a [u8]) -> Option<()> {
+        while let Some((&which, rest)) = segment.split_first() {
+            let (table, rest) = rest.split_at_checked(if which >> 4 == 0 { 64 } else { 128 })?;
+            *self.quantisers.get_mut(usize::from(which & 15))? = Some(table);
+            segment = rest;
+        }
+        Some(())
+    }
+
+    fn define_codes(&mut self, mut segment: &'a [u8]) -> Option<()> {
+        while let Some((&which, rest)) = segment.split_first() {
+            let symbols: usize = rest.get(..16)?.iter().map(|&count| usize::from(count)).sum();
+            let (codes, rest) = rest.split_at_checked(16 + symbols)?;
+            let tables = if which >> 4 == 0 { &mut self.dc } else { &mut self.ac };
+            *tables.get_mut(usize::from(which & 15))? = Some(codes);
+            segment = rest;
+        }
+        Some(())
+    }
+}
+
+impl<'a> Header<'a> {
+    fn parse(
+        segment: &[u8],
+        frame: &Frame,
+        tables: Tables<'a>,
+        (data, at): (&'a [u8], usize),
+    ) -> Option<Self> {
+        let (&count, rest) = segment.split_first()?;
+        let (named, rest) = rest.split_at_checked(usize::from(count) * 2)?;
+        let &[first, last, bits, ..] = rest else { return None };
+        let (high, low) = (bits >> 4, bits & 15);
+        let coding = match (frame.progressive, first, last, high) {
+            (false, ..) => Coding::Baseline,
+            (true, 1..=63, ..) if first <= last && last < 64 && count == 1 && low < 14 => {
+                let band = Band { first: first.into(), last: last.into(), low };
+                if high == 0 { Coding::Band(band) } else { Coding::BandRefinement(band) }
+            }
+            (true, 0, 0, 0) if low < 14 => Coding::First(low),
+            (true, 0, 0, _) if low < 14 => Coding::Refinement(low),
+            _ => return None,
+        };
+        let mut channels = Vec::<(usize, u8, u8)>::with_capacity(count.into());
+        for &[id, codes] in named.as_chunks::<2>().0 {
+            let which = frame.channels.iter().position(|channel| channel.id == id)?;
+            if channels.iter().any(|&(channel, ..)| channel == which) {
+                return None;
+            }
+            channels.push((which, codes >> 4, codes & 15));
+        }
+        (!channels.is_empty()).then_some(Self { channels, coding, tables, data, at })
+    }
+
+    /// Whether that channel is in the scan.
+    pub(super) fn has(&self, channel: usize) -> bool {
+        self.channels.iter().any(|&(which, ..)| which == channel)
+    }
+
+    /// Bytes that reading the scan takes at most.
+    pub(super) fn bytes(&self) -> u64 {
+        (scan::BYTES + self.channels.len() * scan::PART_BYTES) as u64
+    }
+}
+
+impl<'a> Outline<'a> {
+    /// `None` where there are too many scans, or a channel that comes at once comes again.
+    fn add(&mut self, header: Header<'a>) -> Option<()> {
+        let again = |&(channel, ..): &(usize, u8, u8)| self.scans.iter().any(|scan| scan.has(channel));
+        if self.scans.len() == MOST_SCANS || !self.frame.progressive && header.channels.iter().any(again) {
+            return None;
+        }
+        self.scans.push(header);
+        Some(())
+    }
+
+    /// Whether no scan to come can add anything.
+    fn is_whole(&self) -> bool {
+        let Self { frame, scans } = self;
+        // The last bit of a channel's DC; with all else, if that is not wanted or comes along with it.
+        let ends = |scan: &Header<'_>| {
+            matches!(scan.coding, Coding::Baseline | Coding::First(0) | Coding::Refinement(0))
+        };
+        let whole = |channel| scans.iter().any(|scan| ends(scan) && scan.has(channel));
+        (!frame.progressive || frame.is_shallow()) && (0..frame.channels.len()).all(whole)
+    }
+}
