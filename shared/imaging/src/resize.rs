@@ -64,7 +64,7 @@ const REACH: f64 = 3.0;
 
 /// Bytes of source rows that a band may need, and of target rows that it may have; few enough to stay small, and enough that
 /// the weights, which are reckoned anew for each band, and the rows that two bands need hardly count.
-const BAND: u64 = 1 << 20;
+const BAND: u64 = 7 << 17;
 
 /// The least target rows of a band.
 const LEAST: u32 = 32;

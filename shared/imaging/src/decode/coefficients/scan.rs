@@ -176,23 +176,19 @@ impl<'a> Scan<'a> {
                 let known = channels[..index].iter().zip(&parts);
                 known.filter(move |(it, _)| same(it) == table).map(|(_, part)| part)
             };
+            let (differences, coefficients) = (|| codes(&tables.dc, dc), || codes(&tables.ac, ac));
             if let Coding::Baseline | Coding::First(_) = coding {
                 let known = before(|it| it.1, dc).find_map(|part| part.dc.clone());
-                let new = || Some(Rc::new(Differences::new(codes(&tables.dc, dc)?)));
-                part.dc = Some(known.map_or_else(new, Some)?);
-            }
-            if let Coding::Band(_) | Coding::BandRefinement(_) = coding {
-                part.values = Some(Rc::new(Values::new(codes(&tables.ac, ac)?)));
+                part.dc = Some(known.or_else(|| Some(Rc::new(Differences::new(differences()?))))?);
             }
             if let Coding::Baseline = coding {
                 let known = before(|it| it.2, ac).find_map(|part| part.rest.clone());
-                let new = || Some(Rc::new(Skipper::new(codes(&tables.ac, ac)?)));
-                part.rest = Some(known.map_or_else(new, Some)?);
-                if side != Side::One {
-                    let known = before(|it| it.2, ac).find_map(|part| part.values.clone());
-                    let new = || Some(Rc::new(Values::new(codes(&tables.ac, ac)?)));
-                    part.values = Some(known.map_or_else(new, Some)?);
-                }
+                part.rest = Some(known.or_else(|| Some(Rc::new(Skipper::new(coefficients()?))))?);
+            }
+            let keeps = matches!(coding, Coding::Baseline) && side != Side::One;
+            if let (true, _) | (_, Coding::Band(_) | Coding::BandRefinement(_)) = (keeps, coding) {
+                let known = before(|it| it.2, ac).find_map(|part| part.values.clone());
+                part.values = Some(known.or_else(|| Some(Rc::new(Values::new(coefficients()?))))?);
             }
             parts.push(part);
         }
@@ -274,7 +270,7 @@ struct Walk<'c> {
 }
 
 impl Walk<'_> {
-    /// Reads every MCU: `read` has the place of each block, as it was before, or where a scan begins `anew` shall leave nothing of a block that is
+    /// Reads every MCU: `read` has the place of each block. Where a scan begins `anew`, nothing is left of a block that is
     /// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
     #[inline(never)]
     fn through(
@@ -301,7 +297,8 @@ impl Walk<'_> {
                         + column * block.span.0
                         + block.offset.0;
                 }
-                for _ in column..across.min(column + end - next) {
+                let stop = across.min(column + end - next);
+                for _ in column..stop {
                     if bits.is_low(blocks.len()) {
                         let place = bits.place();
                         bits = window.advance(place);
@@ -320,7 +317,7 @@ impl Walk<'_> {
                     }
                     seen = true;
                 }
-                next += across.min(column + end - next) - column;
+                next += stop - column;
             }
             scan.place = bits.place();
             scan.next = end;
