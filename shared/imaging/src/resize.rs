@@ -63,7 +63,8 @@ pub(crate) fn inside(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
 const REACH: f64 = 3.0;
 
 /// Bytes of source rows that a band may need, and of target rows that it may have; few enough to stay small, and enough that
-/// the weights, which are reckoned anew for each band, and the rows that two bands need hardly count.
+/// the weights, which are reckoned anew for each band, and the rows that two bands need hardly count. With bands of 1 MB, 2 MP
+/// enlarged to 1600×1600 take more than 15 MB; with ¾ MB, 12 MP reduced to that take 4 % longer.
 const BAND: u64 = 7 << 17;
 
 /// The least target rows of a band.

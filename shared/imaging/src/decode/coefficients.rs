@@ -11,7 +11,7 @@
 //!
 //! Since the whole file is at hand, all scans are read side by side, each as far as a row of MCUs reaches: what a scan
 //! says of a block depends on nothing but that block in the scans before. So of every kind of JPEG, progressive too, the
-//! coefficients of a single row of MCUs are held at a time. That takes a reader for each scan: [`scan::BYTES`] and its codes.
+//! coefficients of a single row of MCUs are held at a time. That takes a reader for each scan, of 40 to 60 kB.
 //!
 //! Either every channel comes as its own plane at its own resolution ([`decode`]), or the whole picture is handed on row by
 //! row, each channel with a sample for each pixel ([`rows`]). What is rare (arithmetic and lossless coding, 12 bits, tables that
@@ -45,6 +45,7 @@ use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 
 /// The side of a block.
 pub(crate) const BLOCK: u32 = 8;
+
 /// Why nothing more is decoded.
 enum Stop {
     /// Not for this decoder.
@@ -239,12 +240,16 @@ impl Outline<'_> {
         mut push: impl FnMut(&[Channel]) -> Result<(), Stop>,
     ) -> Result<bool, Stop> {
         let Self { mut frame, scans } = self;
-        let headers = progressive::needed(scans, &frame);
-        let bytes = frame.bytes() + beside + headers.iter().map(Header::bytes).sum::<u64>();
+        let needed = progressive::needed(scans, &frame);
+        if needed.is_empty() {
+            return Err(Stop::Odd);
+        }
+        let bytes = frame.bytes() + beside + needed.iter().map(Header::bytes).sum::<u64>();
         limits.check_memory(bytes).map_err(Stop::Refused)?;
-        let mut scans = Vec::with_capacity(headers.len());
-        for header in headers {
-            match Scan::new(&mut frame, header) {
+        let mut scans = Vec::with_capacity(needed.len());
+        for header in needed {
+            deadline.check()?;
+            match Scan::new(&frame, header) {
                 Some(scan) => scans.push(scan),
                 // What came before it is shown.
                 None if frame.progressive && !scans.is_empty() => break,
@@ -252,15 +257,20 @@ impl Outline<'_> {
             }
         }
         frame.make_room();
-        let mut seen = false;
+        let (mut seen, mut wanted) = (false, true);
         for row in 0..frame.mcu_rows() {
             for scan in &mut scans {
-                deadline.check()?;
                 seen |= scan.read(row, &mut frame.channels, deadline)?;
             }
-            match push(&frame.channels) {
-                Err(Stop::Enough) => break,
-                other => other?,
+            if wanted {
+                deadline.check()?;
+                match push(&frame.channels) {
+                    Err(Stop::Enough) => wanted = false,
+                    other => other?,
+                }
+            }
+            if seen && !wanted {
+                break;
             }
             frame.clear();
         }

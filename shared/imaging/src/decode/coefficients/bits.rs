@@ -1,6 +1,6 @@
 //! The bits of entropy-coded data: stuffed zeros taken out, stopping before any marker.
 
-/// Bytes that a window holds at a time: some of the largest MCUs that there can be, of 64 blocks.
+/// Bytes that a window holds at a time.
 const WINDOW: usize = 1 << 15;
 /// Zeros behind the data's end: more than a block takes at the most.
 const PADDING: usize = 512;
@@ -10,10 +10,13 @@ pub(super) const BYTES: usize = WINDOW + PADDING;
 const RUN: usize = 32;
 /// What a block takes at the most: 64 codes of 16 bits, each with 16 more.
 const BLOCK_BYTES: usize = 256;
+/// The blocks of the largest MCU that there can be, of four channels with factors of 4 × 4, which a window must hold.
+pub(super) const MOST_BLOCKS: usize = 64;
+const _: () = assert!(MOST_BLOCKS * BLOCK_BYTES + RUN < WINDOW);
 
 /// Entropy-coded data as it is without the zeros stuffed behind each 0xFF, a window at a time, up to the next marker.
 pub(super) struct Window<'a> {
-    data: &'a [u8],
+    pub(super) data: &'a [u8],
     /// The next byte of the data to take in: never beyond a marker.
     at: usize,
     bytes: Box<[u8]>,
@@ -31,22 +34,17 @@ impl<'a> Window<'a> {
     pub(super) fn start(&mut self, at: usize) -> Bits<'_> {
         (self.at, self.end, self.ended) = (at, 0, false);
         self.fill();
-        self.bits(Place::default())
+        self.resume(Place::default())
     }
 
-    /// Goes on where a reader was.
+    /// Takes in more, and goes on where a reader was.
     pub(super) fn advance(&mut self, mut place: Place) -> Bits<'_> {
         let used = place.at.min(self.end);
         self.bytes.copy_within(used..self.end, 0);
         self.end -= used;
         place.at -= used;
         self.fill();
-        self.bits(place)
-    }
-
-    /// Goes on where a reader was, which had enough to go on with.
-    pub(super) fn resume(&self, place: Place) -> Bits<'_> {
-        self.bits(place)
+        self.resume(place)
     }
 
     /// Where to look for the next marker: it does not lie before.
@@ -54,7 +52,8 @@ impl<'a> Window<'a> {
         self.at
     }
 
-    fn bits(&self, place: Place) -> Bits<'_> {
+    /// Goes on where a reader was.
+    pub(super) fn resume(&self, place: Place) -> Bits<'_> {
         let end = if self.ended { self.end } else { usize::MAX };
         Bits { bytes: &self.bytes, place, end }
     }
@@ -164,6 +163,7 @@ impl Bits<'_> {
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
         let place = &mut self.place;
+        debug_assert!(count <= place.left, "a refill makes sure of as many bits");
         place.word <<= count & 63;
         place.left = place.left.wrapping_sub(count) & 63;
     }
@@ -176,26 +176,20 @@ impl Bits<'_> {
         value
     }
 
-    /// Takes `count` bits, at most 16, as the signed number that JPEG means by them (ITU T.81, F.2.2.1, EXTEND).
+    /// Takes `count` bits, at most 15, as the signed number that JPEG means by them (ITU T.81, F.2.2.1, EXTEND).
     #[inline(always)]
     pub(super) fn signed(&mut self, count: u32) -> i32 {
-        if count == 0 {
-            return 0;
-        }
-        let value = (self.place.word >> 1 >> (63 - count)) as i32;
-        let negative = self.place.word >> 63 == 0;
-        self.skip(count);
-        if negative { value - (1 << count) + 1 } else { value }
+        self.signed_behind(0, count)
     }
 
-    /// Skips `length` bits, and takes `count` as [`signed`](Self::signed) does, without asking whether there are any.
+    /// The same behind `length` bits that are skipped.
     #[inline(always)]
     pub(super) fn signed_behind(&mut self, length: u32, count: u32) -> i32 {
         let behind = self.place.word << length;
         self.skip(length + count);
         let value = (behind >> 1 >> (63 - count)) as i32;
-        // All ones where the first bit is not set.
-        let negative = (behind as i64 >> 63) as i32 ^ -1;
+        // All ones where the first bit is not set, so that nothing has to be asked.
+        let negative = !((behind as i64 >> 63) as i32);
         value - (negative & ((1 << count) - 1))
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Channel {
     pub(super) side: Side,
     /// The table that its quantisers are in.
     pub(super) table: usize,
-    /// The quantisers as they were when its first scan began.
+    /// The quantisers as they are when its first scan begins.
     pub(super) quantisers: Option<Quantisers>,
     /// Blocks across and down, without those that only fill up an MCU.
     pub(super) across: usize,
@@ -95,17 +95,17 @@ impl Frame {
     /// Bytes that the coefficients and what is remembered of them take.
     pub(super) fn bytes(&self) -> u64 {
         let of = |channel: &Channel| {
-            let each = channel.side.coefficients() * 2 + if self.remembers(channel) { 8 } else { 0 };
+            let each =
+                channel.side.coefficients() * 2 + if channel.remembers(self.progressive) { 8 } else { 0 };
             (channel.blocks() * each) as u64
         };
         self.channels.iter().map(of).sum()
     }
 
     pub(super) fn make_room(&mut self) {
-        let remembers: Vec<_> = self.channels.iter().map(|channel| self.remembers(channel)).collect();
-        for (channel, remembers) in self.channels.iter_mut().zip(remembers) {
+        for channel in &mut self.channels {
             channel.coefficients = vec![0; channel.blocks() * channel.side.coefficients()];
-            channel.nonzero = vec![0; if remembers { channel.blocks() } else { 0 }];
+            channel.nonzero = vec![0; if channel.remembers(self.progressive) { channel.blocks() } else { 0 }];
         }
     }
 
@@ -116,15 +116,16 @@ impl Frame {
             channel.nonzero.fill(0);
         }
     }
-
-    fn remembers(&self, channel: &Channel) -> bool {
-        self.progressive && channel.side != Side::One
-    }
 }
 
 impl Channel {
     /// Blocks in a row of MCUs.
     fn blocks(&self) -> usize {
         self.stride * self.span
+    }
+
+    /// Whether it must be known which coefficients are not zero.
+    fn remembers(&self, progressive: bool) -> bool {
+        progressive && self.side != Side::One
     }
 }

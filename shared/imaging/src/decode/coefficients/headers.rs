@@ -3,6 +3,7 @@
 use super::{
     Choice, Stop, be16,
     frame::{Frame, Quantisers},
+    huffman::Codes,
     scan::{self, Band, Coding},
 };
 use crate::Deadline;
@@ -18,13 +19,20 @@ pub(super) struct Outline<'a> {
 
 /// A scan's header, with the tables as they are then.
 pub(super) struct Header<'a> {
-    /// The channels, by their place in the frame, each with its tables for DC and AC.
-    pub(super) channels: Vec<(usize, u8, u8)>,
+    pub(super) channels: Vec<Selected>,
     pub(super) coding: Coding,
     pub(super) tables: Tables<'a>,
     pub(super) data: &'a [u8],
     /// Where the scan's own data begins.
     pub(super) at: usize,
+}
+
+/// A channel of a scan, by its place in the frame, and the numbers of its codes.
+#[derive(Clone, Copy)]
+pub(super) struct Selected {
+    pub(super) channel: usize,
+    pub(super) dc: u8,
+    pub(super) ac: u8,
 }
 
 /// Definitions as the file has them, the latest ones of each number.
@@ -33,13 +41,14 @@ pub(super) struct Tables<'a> {
     /// Of quantisers, each of one or of two bytes.
     quantisers: [Option<&'a [u8]>; 4],
     /// Of codes: how many there are of each length, and their symbols.
-    pub(super) dc: [Option<&'a [u8]>; 4],
-    pub(super) ac: [Option<&'a [u8]>; 4],
+    dc: [Option<&'a [u8]>; 4],
+    ac: [Option<&'a [u8]>; 4],
     /// MCUs between restart markers, or none.
     pub(super) restart: usize,
 }
 
-/// Reads the headers of a picture of that size, up to those of the last scan that can add to it.
+/// Reads the headers of a picture of that size, as far as a scan to come may add to it. Of a progressive picture that has a
+/// scan, whatever makes no sense is where the file ends.
 pub(super) fn read<'a>(
     data: &'a [u8],
     size: (u32, u32),
@@ -58,45 +67,49 @@ pub(super) fn read<'a>(
         let Some(end) = be16(data, at).map(|length| at + usize::from(length)) else { break };
         let Some(segment) = data.get(at + 2..end) else { break };
         at = end;
-        let understood = match marker {
-            0xc0..=0xc2 => {
-                let frame = Frame::parse(segment, marker == 0xc2, choice).ok_or(Stop::Odd)?;
-                // A second frame, or another than the one whose limits were checked.
-                if outline.is_some() || (frame.width, frame.height) != size {
-                    return Err(Stop::Odd);
-                }
-                outline = Some(Outline { frame, scans: Vec::new() });
-                Some(())
+        let understood = match (marker, &mut outline) {
+            (0xc0..=0xc2, None) => {
+                let frame = Frame::parse(segment, marker == 0xc2, choice);
+                // Of no other size than the one whose limits were checked.
+                outline = frame
+                    .filter(|frame| (frame.width, frame.height) == size)
+                    .map(|frame| Outline { frame, scans: Vec::new() });
+                outline.as_ref().map(|_| ())
             }
-            // Lossless, hierarchical, arithmetic; a height that comes later.
-            0xc3 | 0xc5..=0xcf | 0xdc => return Err(Stop::Odd),
-            0xc4 => tables.define_codes(segment),
-            0xda => outline.as_mut().and_then(|outline| {
-                let header = Header::parse(segment, &outline.frame, tables, (data, at))?;
-                outline.add(header)
-            }),
-            0xdb => tables.define_quantisers(segment),
-            0xdd => be16(segment, 0).map(|restart| tables.restart = restart.into()),
+            (0xc4, _) => tables.define_codes(segment),
+            // A second frame; lossless, hierarchical, arithmetic; a height that comes later.
+            (0xc0..=0xcf | 0xdc, _) => None,
+            (0xda, None) => None,
+            (0xda, Some(outline)) if outline.scans.len() == MOST_SCANS => return Err(Stop::Odd),
+            (0xda, Some(outline)) => outline.add(segment, tables, (data, at)),
+            (0xdb, _) => tables.define_quantisers(segment),
+            (0xdd, _) => be16(segment, 0).map(|restart| tables.restart = restart.into()),
             _ => Some(()),
         };
         match &outline {
-            // What came before is shown.
-            Some(outline)
-                if understood.is_none() && outline.frame.progressive && !outline.scans.is_empty() =>
-            {
-                break;
-            }
-            _ if understood.is_none() => return Err(Stop::Odd),
-            Some(outline) if marker == 0xda && outline.is_whole() => break,
-            _ => {}
+            _ if understood.is_some() => {}
+            Some(Outline { frame, scans }) if frame.progressive && !scans.is_empty() => break,
+            _ => return Err(Stop::Odd),
+        }
+        if marker == 0xda && outline.as_ref().is_some_and(Outline::is_whole) {
+            break;
         }
     }
     outline.filter(|outline| !outline.scans.is_empty()).ok_or(Stop::Odd)
 }
 
 impl<'a> Tables<'a> {
+    /// The codes of that number for differences of DC coefficients, and for AC coefficients.
+    pub(super) fn dc(&self, number: u8) -> Option<Codes> {
+        Codes::new((*self.dc.get(usize::from(number))?)?)
+    }
+
+    pub(super) fn ac(&self, number: u8) -> Option<Codes> {
+        Codes::new((*self.ac.get(usize::from(number))?)?)
+    }
+
     /// The quantisers of that number.
-    pub(super) fn quantisers(&self, number: usize) -> Option<Quantisers> {
+    fn quantisers(&self, number: usize) -> Option<Quantisers> {
         let table = (*self.quantisers.get(number)?)?;
         let mut quantisers = [0; 64];
         for (place, quantiser) in quantisers.iter_mut().enumerate() {
@@ -147,36 +160,43 @@ impl<'a> Header<'a> {
             (true, 0, 0, _) if low < 14 => Coding::Refinement(low),
             _ => return None,
         };
-        let mut channels = Vec::<(usize, u8, u8)>::with_capacity(count.into());
+        let mut channels = Vec::<Selected>::with_capacity(count.into());
         for &[id, codes] in named.as_chunks::<2>().0 {
-            let which = frame.channels.iter().position(|channel| channel.id == id)?;
-            if channels.iter().any(|&(channel, ..)| channel == which) {
+            let channel = frame.channels.iter().position(|channel| channel.id == id)?;
+            if channels.iter().any(|selected| selected.channel == channel) {
                 return None;
             }
-            channels.push((which, codes >> 4, codes & 15));
+            channels.push(Selected { channel, dc: codes >> 4, ac: codes & 15 });
         }
         (!channels.is_empty()).then_some(Self { channels, coding, tables, data, at })
     }
 
     /// Whether that channel is in the scan.
-    pub(super) fn has(&self, channel: usize) -> bool {
-        self.channels.iter().any(|&(which, ..)| which == channel)
+    fn has(&self, channel: usize) -> bool {
+        self.channels.iter().any(|selected| selected.channel == channel)
     }
 
-    /// Bytes that reading the scan takes at most.
+    /// Bytes that it takes, with what reads the scan.
     pub(super) fn bytes(&self) -> u64 {
-        (scan::BYTES + self.channels.len() * scan::PART_BYTES) as u64
+        (size_of::<Self>() + scan::bytes(self.coding, self.channels.len())) as u64
     }
 }
 
 impl<'a> Outline<'a> {
-    /// `None` where there are too many scans, or a channel that comes at once comes again.
-    fn add(&mut self, header: Header<'a>) -> Option<()> {
-        let again = |&(channel, ..): &(usize, u8, u8)| self.scans.iter().any(|scan| scan.has(channel));
-        if self.scans.len() == MOST_SCANS || !self.frame.progressive && header.channels.iter().any(again) {
-            return None;
+    /// Takes a scan's header; `None` where it makes no sense, or a channel that comes at once comes again.
+    fn add(&mut self, segment: &[u8], tables: Tables<'a>, place: (&'a [u8], usize)) -> Option<()> {
+        let Self { frame, scans } = self;
+        let header = Header::parse(segment, frame, tables, place)?;
+        for &Selected { channel, .. } in &header.channels {
+            if !frame.progressive && scans.iter().any(|scan| scan.has(channel)) {
+                return None;
+            }
+            let channel = &mut frame.channels[channel];
+            // Those that there are when its first scan begins.
+            channel.quantisers = channel.quantisers.or_else(|| tables.quantisers(channel.table));
+            channel.quantisers?;
         }
-        self.scans.push(header);
+        scans.push(header);
         Some(())
     }
 

@@ -48,10 +48,15 @@ impl Planes {
             if plane.samples.capacity() == 0 {
                 plane.samples.reserve_exact(all);
             }
-            lines.resize(stride * side.samples(), 0);
+            let size = stride * side.samples();
+            lines.resize(lines.len().max(size), 0);
             for row in 0..channel.span {
-                transform::lines(channel, row, stride, lines);
                 let missing = (all - plane.samples.len()) / width;
+                if missing == 0 {
+                    break;
+                }
+                let lines = &mut lines[..size];
+                transform::lines(channel, row, stride, lines);
                 for line in lines.chunks_exact(stride).take(missing) {
                     plane.samples.extend_from_slice(&line[..width]);
                 }

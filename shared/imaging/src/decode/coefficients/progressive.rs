@@ -5,7 +5,7 @@ use super::{
     Kept,
     bits::Bits,
     frame::Frame,
-    headers::Header,
+    headers::{Header, Selected},
     huffman::Coded,
     scan::{Band, Coding, Part},
 };
@@ -24,7 +24,7 @@ pub(super) fn needed<'a>(scans: Vec<Header<'a>>, frame: &Frame) -> Vec<Header<'a
                 Coding::BandRefinement(band) => (band.bits(), true),
             };
             // Such a scan has one channel.
-            scan.channels.iter().any(|&(channel, ..)| {
+            scan.channels.iter().any(|&Selected { channel, .. }| {
                 let kept = &mut kept[channel];
                 let read = *kept & band != 0;
                 if read && refines {

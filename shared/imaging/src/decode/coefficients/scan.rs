@@ -3,18 +3,26 @@
 use std::rc::Rc;
 
 use super::{
-    BLOCK, Kept, Side, Stop,
+    BLOCK, Kept, Stop,
     bits::{self, Bits, Place, Window},
     frame::{Channel, Frame},
-    headers::Header,
-    huffman::{self, Codes, Differences, Skipper, Values},
+    headers::{Header, Selected},
+    huffman::{Differences, Skipper, Values},
     progressive,
 };
 use crate::Deadline;
 
-/// Bytes that reading a scan takes, and beside, for each of its channels.
-pub(super) const BYTES: usize = bits::BYTES;
-pub(super) const PART_BYTES: usize = huffman::BYTES;
+/// Bytes that reading a scan of so many channels takes at most.
+pub(super) const fn bytes(coding: Coding, channels: usize) -> usize {
+    let codes = match coding {
+        Coding::Baseline => size_of::<Differences>() + size_of::<Values>() + size_of::<Skipper>(),
+        Coding::First(_) => size_of::<Differences>(),
+        Coding::Refinement(_) => 0,
+        Coding::Band(_) | Coding::BandRefinement(_) => size_of::<Values>(),
+    };
+    let blocks = bits::MOST_BLOCKS * size_of::<Block>();
+    size_of::<Scan<'_>>() + bits::BYTES + blocks + channels * (size_of::<Part>() + codes)
+}
 
 /// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
 #[derive(Clone, Copy)]
@@ -58,7 +66,7 @@ pub(super) struct Part {
     rest: Option<Rc<Skipper>>,
     /// Blocks to come that have nothing more in this band.
     pub(super) run: u32,
-    /// The last coefficient, which the next one is the difference to.
+    /// The last DC coefficient: the next one is coded as its difference to it.
     last: i32,
     /// The channel's, while they are read into.
     pub(super) coefficients: Vec<i16>,
@@ -99,7 +107,7 @@ struct Layout {
     across: usize,
     down: usize,
     /// Rows of the scan's MCUs in a row of the picture's.
-    span: usize,
+    rows: usize,
     blocks: Vec<Block>,
 }
 
@@ -109,7 +117,7 @@ impl Layout {
         if let [Part { channel, .. }] = *parts {
             let Channel { across, down, span, .. } = frame.channels[channel];
             let block = Block { part: 0, span: (1, 1), offset: (0, 0), at: 0 };
-            return Self { across, down, span, blocks: vec![block] };
+            return Self { across, down, rows: span, blocks: vec![block] };
         }
         let (h, v) = frame.most;
         let mut blocks = Vec::new();
@@ -122,7 +130,7 @@ impl Layout {
         Self {
             across: frame.width.div_ceil(h * BLOCK) as usize,
             down: frame.height.div_ceil(v * BLOCK) as usize,
-            span: 1,
+            rows: 1,
             blocks,
         }
     }
@@ -133,11 +141,10 @@ pub(super) struct Scan<'a> {
     coding: Coding,
     parts: Vec<Part>,
     layout: Layout,
-    data: &'a [u8],
     window: Window<'a>,
     /// Where the next MCU begins.
     place: Place,
-    /// The next MCU, and those that end at the next restart marker or the scan's end.
+    /// The next MCU, and the first one behind the next restart marker or the scan's end.
     next: usize,
     end: usize,
     /// MCUs between restart markers, or none, and the number of the next marker.
@@ -149,17 +156,21 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// `None` where the codes that it takes are not defined, or make no sense.
-    pub(super) fn new(frame: &mut Frame, header: Header<'a>) -> Option<Self> {
+    pub(super) fn new(frame: &Frame, header: Header<'a>) -> Option<Self> {
         let Header { channels, coding, tables, data, at } = header;
-        let codes = |of: &[Option<&[u8]>; 4], which: u8| Codes::new((*of.get(usize::from(which))?)?);
         let mut parts: Vec<Part> = Vec::with_capacity(channels.len());
-        for (index, &(channel, dc, ac)) in channels.iter().enumerate() {
-            let of = &mut frame.channels[channel];
-            if of.quantisers.is_none() {
-                of.quantisers = tables.quantisers(of.table);
-            }
-            of.quantisers?;
-            let (side, kept) = (of.side, of.side.kept());
+        for (index, &Selected { channel, dc, ac }) in channels.iter().enumerate() {
+            let kept = frame.channels[channel].side.kept();
+            // Channels that share their codes have one table of them.
+            let before = || channels[..index].iter().zip(&parts);
+            let with_dc = || before().filter(|(other, _)| other.dc == dc).map(|(_, part)| part);
+            let with_ac = || before().filter(|(other, _)| other.ac == ac).map(|(_, part)| part);
+            let (differs, reads, skips) = match coding {
+                Coding::Baseline => (true, kept.count > 1, kept.count < 64),
+                Coding::First(_) => (true, false, false),
+                Coding::Refinement(_) => (false, false, false),
+                Coding::Band(_) | Coding::BandRefinement(_) => (false, true, false),
+            };
             let mut part = Part {
                 channel,
                 kept,
@@ -171,24 +182,17 @@ impl<'a> Scan<'a> {
                 coefficients: Vec::new(),
                 nonzero: Vec::new(),
             };
-            // Channels that share their codes have one table of them.
-            let before = |same: fn(&(usize, u8, u8)) -> u8, table: u8| {
-                let known = channels[..index].iter().zip(&parts);
-                known.filter(move |(it, _)| same(it) == table).map(|(_, part)| part)
-            };
-            let (differences, coefficients) = (|| codes(&tables.dc, dc), || codes(&tables.ac, ac));
-            if let Coding::Baseline | Coding::First(_) = coding {
-                let known = before(|it| it.1, dc).find_map(|part| part.dc.clone());
-                part.dc = Some(known.or_else(|| Some(Rc::new(Differences::new(differences()?))))?);
+            if differs {
+                let known = with_dc().find_map(|part| part.dc.clone());
+                part.dc = Some(shared(known, || tables.dc(dc).map(Differences::new))?);
             }
-            if let Coding::Baseline = coding {
-                let known = before(|it| it.2, ac).find_map(|part| part.rest.clone());
-                part.rest = Some(known.or_else(|| Some(Rc::new(Skipper::new(coefficients()?))))?);
+            if reads {
+                let known = with_ac().find_map(|part| part.values.clone());
+                part.values = Some(shared(known, || tables.ac(ac).map(Values::new))?);
             }
-            let keeps = matches!(coding, Coding::Baseline) && side != Side::One;
-            if let (true, _) | (_, Coding::Band(_) | Coding::BandRefinement(_)) = (keeps, coding) {
-                let known = before(|it| it.2, ac).find_map(|part| part.values.clone());
-                part.values = Some(known.or_else(|| Some(Rc::new(Values::new(coefficients()?))))?);
+            if skips {
+                let known = with_ac().find_map(|part| part.rest.clone());
+                part.rest = Some(shared(known, || tables.ac(ac).map(Skipper::new))?);
             }
             parts.push(part);
         }
@@ -199,7 +203,6 @@ impl<'a> Scan<'a> {
             coding,
             parts,
             layout,
-            data,
             window,
             place,
             next: 0,
@@ -234,14 +237,13 @@ impl<'a> Scan<'a> {
         let seen = match self.coding {
             Coding::Baseline => walk.through(self, true, |part, bits, at| {
                 part.mean(bits, at, 0)?;
-                let rest = part.rest.as_ref()?;
-                let Some(values) = &part.values else { return rest.skip_from(1, bits) };
+                let Some(values) = &part.values else { return part.rest.as_ref()?.skip_from(1, bits) };
                 let next = values.low(bits, part.kept, part.kept.block(&mut part.coefficients, at)?)?;
                 if next > 63 {
                     return Some(());
                 }
                 bits.refill();
-                rest.skip_from(next, bits)
+                part.rest.as_ref()?.skip_from(next, bits)
             }),
             Coding::First(low) => walk.through(self, true, |part, bits, at| part.mean(bits, at, low)),
             Coding::Refinement(low) => walk.through(self, false, |part, bits, at| {
@@ -262,6 +264,11 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// What is known, or else made.
+fn shared<T>(known: Option<Rc<T>>, make: impl FnOnce() -> Option<T>) -> Option<Rc<T>> {
+    known.or_else(|| make().map(Rc::new))
+}
+
 /// A row of the picture's MCUs, to be read.
 struct Walk<'c> {
     row: usize,
@@ -272,6 +279,8 @@ struct Walk<'c> {
 impl Walk<'_> {
     /// Reads every MCU: `read` has the place of each block. Where a scan begins `anew`, nothing is left of a block that is
     /// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
+    ///
+    /// On its own for each `read`, so that what it has in hand stays in registers.
     #[inline(never)]
     fn through(
         self,
@@ -279,9 +288,9 @@ impl Walk<'_> {
         anew: bool,
         read: impl Fn(&mut Part, &mut Bits<'_>, usize) -> Option<()>,
     ) -> Result<bool, Stop> {
-        let Layout { across, span, .. } = scan.layout;
+        let Layout { across, rows, .. } = scan.layout;
         let total = scan.total();
-        let until = total.min((self.row + 1) * span * across);
+        let until = total.min((self.row + 1) * rows * across);
         let mut seen = false;
         while scan.next < until {
             let Scan { parts, layout: Layout { blocks, .. }, window, .. } = scan;
@@ -290,7 +299,7 @@ impl Walk<'_> {
             let mut next = if scan.lost { end } else { scan.next };
             'rows: while next < end {
                 self.deadline.check()?;
-                let (row, column) = (next / across - self.row * span, next % across);
+                let (row, column) = (next / across - self.row * rows, next % across);
                 for block in &mut *blocks {
                     let stride = self.channels[parts[block.part].channel].stride;
                     block.at = (row * block.span.1 + block.offset.1) * stride
@@ -322,7 +331,6 @@ impl Walk<'_> {
             scan.place = bits.place();
             scan.next = end;
             if end == scan.end && end < total {
-                self.deadline.check()?;
                 scan.restart();
             }
         }
@@ -333,7 +341,8 @@ impl Walk<'_> {
 impl Scan<'_> {
     /// Goes on behind the next restart marker; where there is none, to the scan's end.
     fn restart(&mut self) {
-        let Some((lost, behind)) = next_restart(self.data, self.window.position(), self.expected) else {
+        let Some((lost, behind)) = next_restart(self.window.data, self.window.position(), self.expected)
+        else {
             self.next = self.total();
             return;
         };

@@ -148,7 +148,7 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
 }
 
 /// JPEGs, each with what libjpeg-turbo makes of it; `make.py` makes them.
-const WHOLES: [(&str, &[u8], &[u8]); 14] = samples!["whole":
+const WHOLES: [(&str, &[u8], &[u8]); 15] = samples!["whole":
     "444",
     "422",
     "420",
@@ -156,6 +156,7 @@ const WHOLES: [(&str, &[u8], &[u8]); 14] = samples!["whole":
     "411",
     "420-progressive",
     "420-restart",
+    "420-progressive-restart",
     "coarse",
     "rgb",
     "grey",
@@ -212,9 +213,9 @@ fn whole_pictures_are_what_libjpeg_turbo_makes_of_them() {
 
 #[test]
 fn of_every_kind_no_more_than_a_row_of_mcus_is_held() {
-    // All coefficients are 3 MB; what reads ten scans is less than one.
+    // All coefficients are 3 MB; what reads eight scans is less than one.
     let scant = Limits { max_decoder_bytes: 1_000_000, ..Limits::default() };
-    for kind in [Kind::Interleaved, Kind::Apart, Kind::Progressive] {
+    for kind in KINDS {
         let (jpeg, _) = written((64, 16_000), &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
         let rows = rows_of(&jpeg, (64, 16_000), &scant, u32::MAX);
         assert!(rows.expect("within the limit").is_some(), "{kind:?}");
@@ -223,16 +224,36 @@ fn of_every_kind_no_more_than_a_row_of_mcus_is_held() {
 
 #[test]
 fn rows_end_where_no_more_are_wanted() {
-    for kind in [Kind::Interleaved, Kind::Apart] {
-        let (jpeg, _) = written((50, 300), &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
-        let all =
-            rows_of(&jpeg, (50, 300), &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+    let size = (50, 300);
+    for kind in KINDS {
+        let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
+        let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        let looks = |most: u32| {
+            let mut left = most;
+            let take = &mut |_: u32, _: &[&[u8]]| {
+                left -= 1;
+                Ok(left > 0)
+            };
+            let receiver = Receiver { channels: 3, first: 0, beside: 0, take };
+            looks::taken(|deadline| rows(&jpeg, size, &Limits::default(), deadline, receiver).expect("rows"))
+        };
         for most in [1, 15, 16, 17, 299] {
-            let some =
-                rows_of(&jpeg, (50, 300), &Limits::default(), most).expect("no deadline").expect("rows");
+            let some = rows_of(&jpeg, size, &Limits::default(), most).expect("no deadline").expect("rows");
             assert!(some.iter().zip(&all).all(|(some, all)| all.starts_with(some)), "{most}");
         }
+        assert!(looks(1) * 3 < looks(300), "{kind:?}: what lies behind those is not read");
     }
+}
+
+/// Where the rows that are wanted are damaged, it counts that there are others.
+#[test]
+fn rows_of_which_nothing_is_seen_may_be_of_a_picture_that_shows_something() {
+    let (jpeg, _) = written((16, 160), &[(1, 1); 3], Kind::Interleaved, 2, 3);
+    let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan") + 14;
+    let restart = |number: u8| jpeg.windows(2).position(|at| at == [0xff, 0xd0 + number]).expect("a marker");
+    let damaged = [&jpeg[..scan], &jpeg[restart(0)..restart(0) + 2], &jpeg[restart(1)..]].concat();
+    let rows = rows_of(&damaged, (16, 160), &Limits::default(), 8).expect("no deadline").expect("rows");
+    assert!(rows.iter().flatten().all(|sample| *sample == 128), "{rows:?}");
 }
 
 #[test]
@@ -288,7 +309,9 @@ fn time_is_looked_at_while_rows_are_made() {
             rows(jpeg, SIZE, &Limits::default(), deadline, receiver)
         };
         let taken = looks::taken(|deadline| all(deadline).expect("a good file"));
-        assert!(taken >= SIZE.1 / 16, "{name}: {taken} looks");
+        let scans = jpeg.windows(2).filter(|at| *at == [0xff, 0xda]).count() as u32;
+        // Headers, readers, and each row of MCUs of each scan, and of pixels.
+        assert!(taken >= 2 * scans + (scans + 1) * SIZE.1.div_ceil(16), "{name}: {taken} looks");
         for passes in 0..taken {
             let late = looks::passing_after(passes, all);
             assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name} at {passes} of {taken}");
@@ -320,9 +343,12 @@ fn what_memory_it_takes_is_held_against_the_limit() {
     let enough = decode(&jpeg, size, &|_| Some(Side::One), &scant, Deadline::none());
     assert!(enough.expect("within the limit").is_some());
     // Every scan takes its own.
-    let (apart, _) = written(size, &[(2, 2), (1, 1), (1, 1)], Kind::Progressive, 0, 7);
-    let refused = decode(&apart, size, &|_| Some(Side::One), &scant, Deadline::none());
-    assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })), "{refused:?}");
+    let scant = Limits { max_decoder_bytes: 150_000, ..Limits::default() };
+    for (kind, within) in [(Kind::Interleaved, true), (Kind::Progressive, false)] {
+        let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
+        let planes = decode(&jpeg, size, &|_| Some(Side::One), &scant, Deadline::none());
+        assert_eq!(planes.is_ok(), within, "{kind:?}");
+    }
 }
 
 #[test]
@@ -384,13 +410,28 @@ fn a_progressive_picture_is_shown_up_to_a_header_that_makes_no_sense() {
         found.map(|(at, _)| at).collect::<Vec<_>>()
     };
     let (scans, codes) = (markers(0xda), markers(0xc4));
-    for third in [scans[2], codes.into_iter().find(|at| *at > scans[1]).expect("codes of the third scan")] {
+    let codes = codes.into_iter().find(|at| *at > scans[1]).expect("codes of the third scan");
+    // Channels and numbers of codes that there cannot be, three codes of one bit, and a second frame.
+    let frame = [0xff, 0xc2, 0, 2];
+    for (at, wrong) in
+        [(scans[2] + 4, &[0xee; 4][..]), (codes + 4, &[0xee]), (codes + 5, &[3]), (codes, &frame)]
+    {
         let mut odd = jpeg.to_vec();
-        // Channels, or codes, that there cannot be.
-        odd[third + 4..third + 8].fill(0xee);
-        let until = planes_at(&jpeg[..third], SIZE, half).expect("two scans");
-        assert_eq!(planes_at(&odd, SIZE, half), Some(until));
+        odd[at..at + wrong.len()].copy_from_slice(wrong);
+        let until = planes_at(&jpeg[..codes], SIZE, half).expect("two scans");
+        assert_eq!(planes_at(&odd, SIZE, half), Some(until), "{wrong:?}");
     }
+}
+
+#[test]
+fn more_scans_than_anyone_writes_are_left_to_the_plain_decoder() {
+    let (jpeg, _) = written((16, 16), &[(1, 1)], Kind::Progressive, 0, 7);
+    let scans = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
+    // First scans of the DC, of which each is as good as the last.
+    let empty = [0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 1];
+    let many = |count: usize| [&jpeg[..scans], &empty.repeat(count), &jpeg[scans..]].concat();
+    assert!(planes(&many(990), (16, 16)).is_some());
+    assert_eq!(planes(&many(1000), (16, 16)), None);
 }
 
 #[test]
@@ -492,9 +533,13 @@ const AC: [u8; 6] = [0x00, 0x01, 0xf0, 0x23, 0x0a, 0x81];
 enum Kind {
     Interleaved,
     Apart,
+    /// The first channel, then the others together, with restart markers and quantisers of their own.
+    Grouped,
     /// Interleaved, but for two bits that come apart.
     Progressive,
 }
+
+const KINDS: [Kind; 4] = [Kind::Interleaved, Kind::Apart, Kind::Grouped, Kind::Progressive];
 
 /// A JPEG whose channels have the given sampling, with its coefficients: row by row for each channel.
 fn written(
@@ -544,10 +589,17 @@ fn written(
     let scans: Vec<(Vec<&[usize]>, u8)> = match kind {
         Kind::Interleaved => vec![(vec![&all[..]], 0)],
         Kind::Apart => vec![(apart(), 0)],
+        Kind::Grouped => vec![(vec![&all[..1], &all[1..]], 0)],
         Kind::Progressive => vec![(vec![&all[..]], 0x02), (apart(), 0x21), (vec![&all[..]], 0x10)],
     };
+    let mut restart = restart;
     for (groups, bits) in scans {
-        for group in groups {
+        for (nth, group) in groups.into_iter().filter(|group| !group.is_empty()).enumerate() {
+            if matches!(kind, Kind::Grouped) && nth == 1 {
+                restart += 1;
+                out.marker(0xdd, &restart.to_be_bytes());
+                out.marker(0xdb, &[&[0][..], &[2; 64]].concat());
+            }
             let mut header = vec![group.len() as u8];
             group.iter().for_each(|&channel| header.extend([channel as u8 + 1, 0]));
             header.extend([0, if progressive { 0 } else { 63 }, bits]);
@@ -615,7 +667,7 @@ fn samplings() -> impl Strategy<Value = Vec<(u32, u32)>> {
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Interleaved), Just(Kind::Apart), Just(Kind::Progressive)]
+    prop::sample::select(KINDS.to_vec())
 }
 
 proptest! {
@@ -629,8 +681,10 @@ proptest! {
         let (jpeg, channels) = written(size, &sampling, kind, restart, seed);
         let planes = planes(&jpeg, size).expect("planes");
         prop_assert_eq!(planes.len(), channels.len());
-        for (plane, channel) in planes.iter().zip(&channels) {
-            let expected: Vec<u8> = channel.iter().map(|&dc| (((dc + 4) >> 3) + 128).clamp(0, 255) as u8).collect();
+        for (nth, (plane, channel)) in planes.iter().zip(&channels).enumerate() {
+            let quantiser = if matches!(kind, Kind::Grouped) && nth > 0 { 2 } else { 1 };
+            let sample = |&dc: &i16| (((dc * quantiser + 4) >> 3) + 128).clamp(0, 255) as u8;
+            let expected: Vec<u8> = channel.iter().map(sample).collect();
             prop_assert_eq!(&plane.samples, &expected);
         }
     }

@@ -89,6 +89,7 @@ WHOLES = {
     "420": dict(quality=80, subsampling=2),
     "420-progressive": dict(quality=70, subsampling=2, progressive=True),
     "420-restart": dict(quality=60, subsampling=2, restart_marker_blocks=3),
+    "420-progressive-restart": dict(quality=60, subsampling=2, progressive=True, restart_marker_blocks=3),
     "coarse": dict(quality=3, subsampling=2),
     "rgb": dict(quality=80, keep_rgb=True),
 }
