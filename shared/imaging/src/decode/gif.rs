@@ -167,10 +167,17 @@ fn draw(
     let indices = lzw.decode(picture.codes, picture.code_size, area.pixels(), deadline)?;
     let colours = picture.colours(screen).map(u32::from_le_bytes);
     let see_through = colours.iter().any(|&colour| colour >> 24 == 0);
-    for (nth, (y, stored)) in picture.rows().zip(indices.chunks(area.width as usize)).enumerate() {
-        if nth.is_multiple_of(ROWS_PER_CHECK) {
+    let mut rows = vec![None; area.height as usize];
+    for (y, row) in picture.rows().zip(indices.chunks(area.width as usize)) {
+        rows[y] = Some(row);
+    }
+    for y in 0..rows.len() {
+        if y.is_multiple_of(ROWS_PER_CHECK) {
             deadline.check()?;
         }
+        // Of an interlaced picture that is cut short, a row that is missing is shown as one above of an earlier pass.
+        let places = if picture.interlaced { [y, y & !1, y & !3, y & !7] } else { [y; 4] };
+        let Some(stored) = places.into_iter().find_map(|y| rows[y]) else { continue };
         let shown = canvas.row(area, y).iter_mut().zip(stored);
         if see_through {
             for (pixel, &index) in shown {

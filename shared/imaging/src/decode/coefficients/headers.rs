@@ -5,6 +5,7 @@ use super::{
     frame::{Frame, Quantisers},
     huffman::Codes,
     scan::{self, Band, Coding},
+    standard,
 };
 use crate::Deadline;
 
@@ -36,7 +37,7 @@ pub(super) struct Selected {
 }
 
 /// Definitions as the file has them, the latest ones of each number.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Tables<'a> {
     /// Of quantisers, each of one or of two bytes.
     quantisers: [Option<&'a [u8]>; 4],
@@ -55,12 +56,12 @@ pub(super) fn read<'a>(
     choice: Choice<'_>,
     deadline: Deadline,
 ) -> Result<Outline<'a>, Stop> {
-    let (mut tables, mut outline, mut at) = (Tables::default(), None::<Outline<'_>>, 0);
+    let (mut tables, mut outline, mut at) = (Tables::standard(), None::<Outline<'_>>, 0);
     while let Some((marker, behind)) = scan::next_marker(data, at) {
         deadline.check()?;
         at = behind;
         match marker {
-            0x01 | 0xd0..=0xd8 => continue,
+            0x01..=0xbf | 0xd0..=0xd8 => continue,
             0xd9 => break,
             _ => {}
         }
@@ -99,6 +100,16 @@ pub(super) fn read<'a>(
 }
 
 impl<'a> Tables<'a> {
+    /// Those that a file begins with: the standard's own codes (ITU T.81, K.3), which Motion JPEG leaves out.
+    fn standard() -> Self {
+        Self {
+            quantisers: [None; 4],
+            dc: [Some(standard::DC_LUMINANCE), Some(standard::DC_CHROMINANCE), None, None],
+            ac: [Some(standard::AC_LUMINANCE), Some(standard::AC_CHROMINANCE), None, None],
+            restart: 0,
+        }
+    }
+
     /// The codes of that number for differences of DC coefficients, and for AC coefficients.
     pub(super) fn dc(&self, number: u8) -> Option<Codes> {
         Codes::new((*self.dc.get(usize::from(number))?)?)

@@ -361,10 +361,13 @@ impl Scan<'_> {
 fn next_restart(data: &[u8], mut at: usize, expected: u8) -> Option<(usize, usize)> {
     loop {
         let (marker, behind) = next_marker(data, at)?;
-        if !(0xd0..=0xd7).contains(&marker) {
-            return None;
-        }
         at = behind;
+        match marker {
+            0xd0..=0xd7 => {}
+            // None that there is, but what damage made of something else.
+            0x01..=0xbf => continue,
+            _ => return None,
+        }
         match (marker.wrapping_sub(0xd0)).wrapping_sub(expected) & 7 {
             lost @ 1..=2 => return Some((lost.into(), behind)),
             6..=7 => {}
@@ -411,5 +414,8 @@ mod tests {
         assert_eq!(next_restart(&data, 0, 7), Some((2, 3)), "two were lost");
         assert_eq!(next_restart(&data, 0, 2), Some((0, 6)), "a stray one first");
         assert_eq!(next_restart(&data, 6, 3), None, "the end");
+        let data = [0, 0xff, 0x55, 0, 0xff, 0xd2, 0xff, 0x55, 0xff, 0xda];
+        assert_eq!(next_restart(&data, 0, 2), Some((0, 6)), "no marker first");
+        assert_eq!(next_restart(&data, 6, 3), None, "the next scan");
     }
 }

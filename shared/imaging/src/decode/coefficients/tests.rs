@@ -435,6 +435,31 @@ fn more_scans_than_anyone_writes_are_left_to_the_plain_decoder() {
 }
 
 #[test]
+fn codes_that_are_not_defined_are_the_standards() {
+    let (_, jpeg, _) = WHOLES.iter().find(|sample| sample.0 == "420").expect("a sample");
+    let mut without = jpeg.to_vec();
+    while let Some(at) = without.windows(2).position(|at| at == [0xff, 0xc4]) {
+        let length = usize::from(u16::from_be_bytes([without[at + 2], without[at + 3]]));
+        without.drain(at..at + 2 + length);
+    }
+    assert!(without.len() + 400 < jpeg.len());
+    let all = |jpeg: &[u8]| rows_of(jpeg, (61, 45), &Limits::default(), u32::MAX).expect("no deadline");
+    assert_eq!(all(&without), all(jpeg));
+}
+
+#[test]
+fn what_is_no_marker_does_not_end_a_scan_for_good() {
+    let (_, jpeg, _) = SAMPLES[1];
+    let whole = planes(jpeg, SIZE).expect("planes");
+    let marker = jpeg.windows(2).position(|at| at == [0xff, 0xd2]).expect("a marker");
+    let mut damaged = jpeg.to_vec();
+    damaged[marker + 1] = 0x55;
+    let part = planes(&damaged, SIZE).expect("planes");
+    let differ = part[0].samples.iter().zip(&whole[0].samples).filter(|(a, b)| a != b).count();
+    assert!((1..=10).contains(&differ), "an interval of five MCUs, not {differ} blocks");
+}
+
+#[test]
 fn damage_ends_at_the_next_restart_marker() {
     let (_, jpeg, _) = SAMPLES[1];
     let whole = planes(jpeg, SIZE).expect("planes");

@@ -108,6 +108,12 @@ fn rows_that_are_interlaced_are_put_in_their_places() {
     let stored = [0, 8, 4, 2, 6, 1, 3, 5, 7].map(|row: usize| rows[row]);
     let file = [screen(1, 9, true), picture([0, 0, 1, 9], 0x40, &stored)].concat();
     assert_eq!(pictures(&file), ["rwbwgwbwr"]);
+    let cut = [screen(1, 9, true), picture([0, 0, 1, 9], 0x40, &stored[..4])].concat();
+    assert_eq!(
+        pictures(&cut),
+        ["rrbbggggr"],
+        "those that are missing are like those above of earlier passes"
+    );
 }
 
 #[test]
