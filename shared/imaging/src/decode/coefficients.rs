@@ -220,7 +220,7 @@ pub(crate) fn is_rare(bytes: &[u8]) -> bool {
     let mut at = 0;
     while let Some((marker, behind)) = scan::next_marker(bytes, at) {
         at = match marker {
-            0x01..=0xbf | 0xd0..=0xd8 => behind,
+            alone if scan::stands_alone(alone) => behind,
             0xc0..=0xc2 => return bytes.get(behind + 2).is_some_and(|&precision| precision != 8),
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return true,
             0xd9 | 0xda => return false,

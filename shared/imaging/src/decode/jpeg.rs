@@ -10,7 +10,7 @@ use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 use super::{
     Decoded,
     coefficients::{self, Receiver},
-    samples,
+    samples::{self, UNSEEN},
 };
 use crate::{
     Deadline, Format, ImageError, Limits, colour, deadline::TimedReader, exif, header::Header,
@@ -19,9 +19,6 @@ use crate::{
 
 /// A decoder whose headers have been read.
 pub(crate) type Decoder<'a> = JpegDecoder<TimedReader<'a>>;
-
-/// What the decoder leaves where the data ends early, and what we put there before it starts: mid-grey, as browsers do.
-const UNSEEN: u8 = 128;
 
 /// Reads the headers, up to the first scan.
 pub(crate) fn open(bytes: &[u8], deadline: Deadline) -> Result<Decoder<'_>, ImageError> {

@@ -12,16 +12,16 @@ pub(crate) use self::{
     frames::frames,
     lossless::Rows,
 };
-use super::{Decoded, samples::Layout};
+use super::{
+    Decoded,
+    samples::{Layout, UNSEEN},
+};
 use crate::{Deadline, Format, ImageError, Limits, exif, header::Header, orient::Orientation};
 
 /// Bytes for each pixel: of a frame that goes on its canvas, and of an alpha channel inside libwebp, which is a lossless picture of
 /// its own there.
 const FRAME: u64 = 4;
 const ALPHA: u64 = 1 + 4;
-
-/// What is shown of an opaque picture where its data ends early: mid-grey, as browsers do.
-const UNSEEN: [u8; 4] = [128, 128, 128, 255];
 
 /// Reads the headers.
 ///
@@ -106,7 +106,7 @@ fn pixels(picture: &Picture<'_>, limits: &Limits, deadline: Deadline) -> Result<
 /// Greys what comes after so many rows.
 pub(crate) fn unseen(rgba: &mut [u8], width: u32, rows: u32) {
     let rest = rgba.as_chunks_mut::<4>().0.iter_mut().skip(rows as usize * width as usize);
-    rest.for_each(|pixel| *pixel = UNSEEN);
+    rest.for_each(|pixel| *pixel = [UNSEEN, UNSEEN, UNSEEN, 255]);
 }
 
 /// How far a picture could be decoded, which is some way at least.

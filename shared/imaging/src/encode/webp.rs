@@ -40,14 +40,10 @@ pub(crate) fn animated(
         encoder.add(frame.image.rgba(), frame.delay).map_err(failed)?;
     }
     let mut file = encoder.finish().map_err(failed)?;
-    if animation.frames.iter().any(|frame| is_translucent(&frame.image)) {
+    if animation.frames.iter().any(|frame| frame.image.has_alpha()) {
         declare_alpha(&mut file);
     }
     Ok(file)
-}
-
-fn is_translucent(image: &Image) -> bool {
-    image.has_alpha() && image.rgba().as_chunks().0.iter().any(|[.., alpha]: &[u8; 4]| *alpha < 255)
 }
 
 /// Sets the header's flag for alpha (RFC 9649, 2.7.1.1). libwebp sets it where a frame has alpha, but opaque ones that leave a part of the

@@ -25,7 +25,7 @@ use fearless_simd::{Level, Simd as _, dispatch};
 use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
-    decode::samples::{self, Layout, Samples},
+    decode::samples::{self, Layout, Samples, UNSEEN},
     resize::{Crop, Stream},
 };
 
@@ -34,9 +34,6 @@ const SMALL: f64 = 4.0;
 /// The same for a thumbnail of more than [`LARGE_PIXELS`], where resampling begins to count.
 const LARGE: f64 = 3.0;
 const LARGE_PIXELS: u64 = 1 << 17;
-/// What is shown of an opaque picture where its data ends early, as browsers do.
-const UNSEEN: u8 = 128;
-
 /// What is better than no boxes.
 const LEAST: f64 = 2.0;
 

@@ -60,10 +60,11 @@ pub(super) fn read<'a>(
     while let Some((marker, behind)) = scan::next_marker(data, at) {
         deadline.check()?;
         at = behind;
-        match marker {
-            0x01..=0xbf | 0xd0..=0xd8 => continue,
-            0xd9 => break,
-            _ => {}
+        if scan::stands_alone(marker) {
+            continue;
+        }
+        if marker == 0xd9 {
+            break;
         }
         let Some(end) = be16(data, at).map(|length| at + usize::from(length)) else { break };
         let Some(segment) = data.get(at + 2..end) else { break };

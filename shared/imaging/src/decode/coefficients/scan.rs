@@ -394,6 +394,11 @@ pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
     }
 }
 
+/// Whether no segment follows the marker: it is a restart, the start of an image, TEM, or what damage made of something else.
+pub(super) fn stands_alone(marker: u8) -> bool {
+    matches!(marker, 0x01..=0xbf | 0xd0..=0xd8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

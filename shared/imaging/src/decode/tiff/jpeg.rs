@@ -4,7 +4,7 @@ use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
 use super::{directory::tag, page::Page};
-use crate::{Deadline, Format, ImageError, Limits, deadline::TimedReader};
+use crate::{Deadline, Format, ImageError, Limits, deadline::TimedReader, decode::samples::UNSEEN};
 
 /// The samples of a chunk, as they are: what they mean is for the TIFF to say.
 pub(super) struct Chunk {
@@ -13,9 +13,6 @@ pub(super) struct Chunk {
     pub(super) count: usize,
     pub(super) samples: Vec<u8>,
 }
-
-/// What the decoder leaves where its data ends early.
-const UNSEEN: u8 = 128;
 
 /// Decodes a chunk; `None` where nothing of it can be shown.
 ///
