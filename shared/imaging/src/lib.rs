@@ -58,6 +58,7 @@ pub use limits::Limits;
 pub use pixels::Image;
 pub use placeholder::{DominantColour, Placeholder};
 pub use preset::Preset;
+pub use resize::bilinear;
 pub use source::Source;
 pub use thumbnail::{
     Fit, Gravity, MAX_SIDE, OutputFormat, Presets, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails,

@@ -1,10 +1,6 @@
 //! One channel of a picture, at its own resolution.
 
-use fast_image_resize::{
-    FilterType, ResizeAlg, ResizeOptions, Resizer,
-    images::{TypedImage, TypedImageRef},
-    pixels::F32,
-};
+use resample::{FilterType, Pixels, ResizeAlg, ResizeOptions};
 
 use crate::{ImageError, resize::Crop};
 
@@ -37,10 +33,6 @@ pub(crate) fn resample(
     target: (u32, u32),
 ) -> Result<Vec<f32>, ImageError> {
     const STEP: &str = "resize";
-    let samples: Vec<F32> = samples.map(F32::new).collect();
-    let source =
-        TypedImageRef::new(width, height, &samples).map_err(|error| ImageError::internal(STEP, error))?;
-    let mut resampled = TypedImage::new(target.0, target.1);
     let (across, down) = (f64::from(width), f64::from(height));
     let (left, top) = (crop.left.clamp(0.0, across), crop.top.clamp(0.0, down));
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(
@@ -49,8 +41,6 @@ pub(crate) fn resample(
         crop.width.min(across - left),
         crop.height.min(down - top),
     );
-    Resizer::new()
-        .resize_typed(&source, &mut resampled, &options)
-        .map_err(|error| ImageError::internal(STEP, error))?;
-    Ok(resampled.pixels().iter().map(|sample| sample.0).collect())
+    resample::resample_plane(Pixels { width, height, samples }, target, &options)
+        .map_err(|error| ImageError::internal(STEP, error))
 }

@@ -61,11 +61,12 @@ impl Preset {
         }
     }
 
-    /// The most frames that a file may have.
-    fn max_frames(self) -> usize {
+    /// The most frames that a file may have; none where any number is taken.
+    #[must_use]
+    pub fn max_frames(self) -> Option<usize> {
         match self {
-            Self::Slack => 50,
-            Self::Discord | Self::Teams => usize::MAX,
+            Self::Slack => Some(50),
+            Self::Discord | Self::Teams => None,
         }
     }
 }
@@ -131,7 +132,7 @@ pub(crate) fn within_budget(
 fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Option<Vec<u8>>, ImageError> {
     let attempt = |step: &Step| -> Result<Vec<u8>, ImageError> {
         let count = (animation.frames.len() * step.frames).div_ceil(100);
-        let kept = thinned(animation, count.clamp(2, preset.max_frames()));
+        let kept = thinned(animation, count.clamp(2, preset.max_frames().unwrap_or(usize::MAX)));
         gif::looking(&kept, &step.look, deadline)
     };
     let budget = preset.max_bytes();

@@ -6,10 +6,8 @@
 //! very same as those rows of the whole. Of a picture with alpha, only the rows and columns that a band needs are premultiplied,
 //! into a buffer of the band's size.
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image as Pixels, ImageRef},
-};
+use jobs::algorithm::Rectangle;
+use resample::{FilterType, PixelType, Pixels, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::{Deadline, Image, ImageError, decode::samples::unpremultiply};
 
@@ -116,19 +114,18 @@ impl Plan {
         Self { across, down, width, height, pixel, band: band as u32 }
     }
 
-    /// The target's rows from `from` to `to`, of source rows that begin with `first` (and source columns with `left`).
-    fn resample(
+    /// What of a source makes the target's rows from `from` to `to`, where the source is that large and begins with
+    /// column `left` and row `first` of the whole.
+    fn options(
         &self,
-        resizer: &mut Resizer,
-        source: &impl fast_image_resize::IntoImageView,
+        source: (u32, u32),
         (left, first): (u32, u32),
         (from, to): (u32, u32),
-    ) -> Result<Vec<u8>, ImageError> {
-        let mut target = Pixels::new(self.width, to - from, self.pixel);
-        let (width, height) = (f64::from(source.width()), f64::from(source.height()));
+    ) -> ResizeOptions {
+        let (width, height) = (f64::from(source.0), f64::from(source.1));
         let start = (self.across.start - f64::from(left)).clamp(0.0, width);
         let top = (self.down.start + f64::from(from) * self.down.scale - f64::from(first)).clamp(0.0, height);
-        let options = ResizeOptions::new()
+        ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
             .crop(
                 start,
@@ -136,10 +133,27 @@ impl Plan {
                 (f64::from(self.width) * self.across.scale).min(width - start),
                 (f64::from(to - from) * self.down.scale).min(height - top),
             )
-            .use_alpha(false);
-        resizer.resize(source, &mut target, &options).map_err(|error| ImageError::internal(STEP, error))?;
-        Ok(target.into_vec())
+            .use_alpha(false)
     }
+}
+
+/// A part of RGBA pixels at another size, by a triangle filter as wide as the reduction asks for, which is Pillow's
+/// `BILINEAR`. Nothing beside the part is looked at, and alpha is resampled like a colour.
+///
+/// # Errors
+/// [`ImageError`] where the part reaches beyond the picture, which is `size` across and down.
+pub fn bilinear(
+    rgba: &[u8],
+    size: (u32, u32),
+    part: Rectangle,
+    target: (u32, u32),
+) -> Result<Vec<u8>, ImageError> {
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+    let picture = Pixels { width: size.0, height: size.1, samples: rgba };
+    let part = [part.x, part.y, part.width, part.height];
+    resample::resample_part(&mut Resizer::new(), picture, part, target, &options)
+        .map_err(|error| ImageError::internal(STEP, error))
 }
 
 /// A part of the image at another size.
@@ -190,18 +204,24 @@ pub(crate) fn resample_rgba(
         let (first, last) = plan.down.needed(from, to);
         let row = size.0 as usize * 4;
         let rows = &rgba[first as usize * row..last as usize * row];
-        let (source, left) = if has_alpha {
+        let band = (width, to - from);
+        let resampled = if has_alpha {
             premultiplied.clear();
             for row in rows.as_chunks::<4>().0.chunks_exact(size.0 as usize) {
                 let part = &row[columns.0 as usize..columns.1 as usize];
                 premultiplied.extend(part.iter().flat_map(|&pixel| premultiply(pixel)));
             }
-            (ImageRef::new(columns.1 - columns.0, last - first, &premultiplied, PixelType::U8x4), columns.0)
+            let held = (columns.1 - columns.0, last - first);
+            let options = plan.options(held, (columns.0, first), (from, to));
+            let source = Pixels { width: held.0, height: held.1, samples: premultiplied.as_mut_slice() };
+            resample::resample(&mut resizer, PixelType::U8x4, source, band, &options)
         } else {
-            (ImageRef::new(size.0, last - first, rows, PixelType::U8x4), 0)
+            let held = (size.0, last - first);
+            let options = plan.options(held, (0, first), (from, to));
+            let source = Pixels { width: held.0, height: held.1, samples: rows };
+            resample::resample_part(&mut resizer, source, [0, 0, held.0, held.1], band, &options)
         };
-        let source = source.map_err(|error| ImageError::internal(STEP, error))?;
-        out.extend(plan.resample(&mut resizer, &source, (left, first), (from, to))?);
+        out.extend(resampled.map_err(|error| ImageError::internal(STEP, error))?);
     }
     if has_alpha {
         out.as_chunks_mut().0.iter_mut().for_each(unpremultiply);
@@ -217,8 +237,10 @@ fn premultiply([r, g, b, a]: [u8; 4]) -> [u8; 4] {
 /// Resamples rows as they come, holding no more of them than a band needs.
 pub(crate) struct Stream {
     plan: Plan,
+    /// Pixels in a row of the source.
+    width: u32,
     /// The rows that are held, the first of which is the source's row `first`.
-    held: Pixels<'static>,
+    held: Vec<u8>,
     first: u32,
     count: u32,
     done: u32,
@@ -253,10 +275,11 @@ impl Stream {
             let (first, last) = plan.down.needed(from, (from + plan.band).min(target.1));
             last - first
         });
-        let held = Pixels::new(source.0, rows.max().unwrap_or(1), pixel);
+        let (width, rows) = (source.0, rows.max().unwrap_or(1));
+        let held = vec![0; width as usize * rows as usize * pixel.size()];
         let (first, _) = plan.down.needed(0, plan.band.min(target.1));
         let resizer = Resizer::new();
-        Self { plan, held, first, count: 0, done: 0, resizer, out: Vec::new(), deadline }
+        Self { plan, width, held, first, count: 0, done: 0, resizer, out: Vec::new(), deadline }
     }
 
     /// Bytes that such a stream holds at most.
@@ -278,7 +301,7 @@ impl Stream {
             return Ok(false);
         }
         let at = self.count as usize * row.len();
-        let place = self.held.buffer_mut().get_mut(at..at + row.len());
+        let place = self.held.get_mut(at..at + row.len());
         place.ok_or_else(|| ImageError::internal(STEP, "a row too many"))?.copy_from_slice(row);
         self.count += 1;
         while self.done < self.plan.height {
@@ -288,10 +311,12 @@ impl Stream {
                 break;
             }
             self.deadline.check()?;
-            let rows = self.held.buffer().get(..self.count as usize * row.len()).unwrap_or_default();
-            let source = ImageRef::new(self.held.width(), self.count, rows, self.plan.pixel)
+            let size = (self.width, self.count);
+            let options = self.plan.options(size, (0, self.first), (self.done, to));
+            let target = (self.plan.width, to - self.done);
+            let source = Pixels { width: size.0, height: size.1, samples: self.held.as_mut_slice() };
+            let band = resample::resample(&mut self.resizer, self.plan.pixel, source, target, &options)
                 .map_err(|error| ImageError::internal(STEP, error))?;
-            let band = self.plan.resample(&mut self.resizer, &source, (0, self.first), (self.done, to))?;
             if self.out.is_empty() {
                 self.out = band;
             } else {
@@ -303,7 +328,7 @@ impl Stream {
                 let (next, _) = self.plan.down.needed(to, (to + self.plan.band).min(self.plan.height));
                 let gone = next.saturating_sub(self.first).min(self.count);
                 let kept = gone as usize * row.len()..self.count as usize * row.len();
-                self.held.buffer_mut().copy_within(kept, 0);
+                self.held.copy_within(kept, 0);
                 self.first = next;
                 self.count -= gone;
             }

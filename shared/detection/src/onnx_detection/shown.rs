@@ -1,9 +1,5 @@
 //! What a model is shown: the picture resized to its input, or pieces of it as they are.
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{CroppedImage, Image as Pixels, ImageRef},
-};
 use imaging::Image;
 use jobs::algorithm::Rectangle;
 
@@ -149,9 +145,8 @@ impl<'a> Opaque<'a> {
     /// The samples of the input, one after the other in the model's order, into `out`.
     pub(super) fn show(&self, showing: &Showing, input: &Input, scale: f32, out: &mut [f32]) -> Option<()> {
         let [left, top, width, height] = showing.at;
-        let mut pixels = Pixels::new(width, height, PixelType::U8x4);
-        self.resample(showing.part, &mut pixels)?;
-        let shown = pixels.buffer().as_chunks::<4>().0;
+        let pixels = self.resample(showing.part, (width, height))?;
+        let shown = pixels.as_chunks::<4>().0;
         let samples = Samples::new(input, scale);
         let area = input.width * input.height;
         for channel in 0..input.channels.count() {
@@ -172,19 +167,14 @@ impl<'a> Opaque<'a> {
         Some(())
     }
 
-    /// Fills `out` with a part of the region, by a triangle filter as wide as the reduction asks for (as Pillow's
-    /// `BILINEAR` is). Nothing beside the part is looked at.
-    fn resample(&self, part: Rectangle, out: &mut Pixels<'_>) -> Option<()> {
+    /// A part of the region at that size, as Pillow's `BILINEAR` makes it. Nothing beside the part is looked at.
+    fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
         let Rectangle { x, y, width, height } = self.region;
-        let (rgba, [width, height], [left, top]) = match &self.composed {
-            Some(rgba) => (rgba.as_slice(), [width, height], [part.x, part.y]),
-            None => (self.image.rgba(), [self.image.width(), self.image.height()], [x + part.x, y + part.y]),
+        let (rgba, size, [x, y]) = match &self.composed {
+            Some(rgba) => (rgba.as_slice(), (width, height), [part.x, part.y]),
+            None => (self.image.rgba(), (self.image.width(), self.image.height()), [x + part.x, y + part.y]),
         };
-        let whole = ImageRef::new(width, height, rgba, PixelType::U8x4).ok()?;
-        let cut = CroppedImage::new(&whole, left, top, part.width, part.height).ok()?;
-        let options =
-            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-        Resizer::new().resize(&cut, out, &options).ok()
+        imaging::bilinear(rgba, size, Rectangle { x, y, ..part }, target).ok()
     }
 }
 
