@@ -69,6 +69,7 @@ pub enum SubmissionRefusal {
 impl Problem {
     /// A problem with its status, code and sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(jobs::codes::is_known(code), "{code} is not in `codes`");
         Self { status, code, detail: detail.into() }
     }
 

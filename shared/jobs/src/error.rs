@@ -4,6 +4,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+
 /// A boxed cause.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -20,6 +22,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its code and sentence.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(codes::is_known(code), "{code} is not in `codes`");
         Self { code: Cow::Borrowed(code), message: message.into() }
     }
 }
@@ -115,6 +118,7 @@ pub enum Reason {
 impl Refusal {
     /// A refusal with its code and sentence.
     pub fn new(reason: Reason, code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(codes::is_known(code), "{code} is not in `codes`");
         Self { reason, code, message: message.into() }
     }
 

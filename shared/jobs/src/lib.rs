@@ -13,6 +13,7 @@
 
 pub mod algorithm;
 pub mod browse;
+pub mod codes;
 pub mod colour;
 pub mod error;
 pub mod id;

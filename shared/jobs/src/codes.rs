@@ -1,0 +1,161 @@
+//! Every error code that a client may see, and what it means. The guide's table is made from this list, and what makes
+//! an error asserts that its code is here.
+
+use Shown::{Answer, Either, Job};
+
+/// One code.
+#[derive(Debug)]
+pub struct Code {
+    /// Stable, `snake_case`, fit to branch on.
+    pub code: &'static str,
+    /// Where it is seen.
+    pub shown: Shown,
+    /// When it is given.
+    pub when: &'static str,
+}
+
+/// Where a code is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// In an answer with that HTTP status.
+    Answer(u16),
+    /// In the `error` of a job that failed.
+    Job,
+    /// In an answer with that HTTP status where it is known at once, else in the `error` of a job.
+    Either(u16),
+}
+
+const fn code(code: &'static str, shown: Shown, when: &'static str) -> Code {
+    Code { code, shown, when }
+}
+
+/// Every code, in the order in which a request meets them.
+pub const CODES: &[Code] = &[
+    code("invalid_json", Answer(400), "The body is not JSON, or not the JSON that the route takes."),
+    code("invalid_request", Answer(400), "The body has a member that is unknown or of the wrong type."),
+    code("invalid_form", Answer(400), "The form cannot be read, or has a part that is not taken."),
+    code(
+        "invalid_query",
+        Answer(400),
+        "The query cannot be read, or names an option that the route does not take.",
+    ),
+    code("unreadable_body", Answer(400), "The body did not arrive whole."),
+    code(
+        "request_too_large",
+        Answer(413),
+        "The body of a JSON request is larger than any such request needs to be.",
+    ),
+    code("missing_image", Answer(400), "The submission has no image."),
+    code("duplicate_image", Answer(400), "The submission has more than one image."),
+    code("duplicate_request", Answer(400), "The form has more than one part `request`."),
+    code("empty_image", Either(400), "The image has no bytes."),
+    code("unsupported_content_type", Answer(415), "The body is of a type that no submission has."),
+    code("unknown_format", Either(415), "The first bytes are those of no image format that is known here."),
+    code(
+        "unsupported_format",
+        Either(415),
+        "The format is known by name and not taken, or the file uses a part of its format that is not; the message says what to do instead.",
+    ),
+    code(
+        "image_too_large",
+        Either(413),
+        "The image has more bytes than are taken by that way: see the limits. A request that is too large for itself is told of `/uploads`.",
+    ),
+    code("unknown_algorithm", Answer(400), "No algorithm has that name."),
+    code("duplicate_algorithm", Answer(400), "The submission names an algorithm twice."),
+    code("unknown_parameter", Answer(400), "The algorithm has no such parameter."),
+    code("missing_parameter", Answer(400), "A parameter without a default was not given."),
+    code(
+        "invalid_parameter",
+        Either(400),
+        "A parameter is of the wrong type, out of range, or contradicts another one.",
+    ),
+    code(
+        "invalid_parameters",
+        Job,
+        "The parameters of a queued job are refused by the version that runs it.",
+    ),
+    code("duplicate_parameter", Answer(400), "An option is given twice, or in two ways."),
+    code("missing_callback_url", Answer(400), "There is a `callback_token` and no `callback_url`."),
+    code(
+        "invalid_callback_token",
+        Answer(400),
+        "The token is longer than 512 characters, has others than visible ASCII, or begins with `whsec_` and is not Base64.",
+    ),
+    code("invalid_url", Answer(400), "`image_url` or `callback_url` is no absolute http(s) URL."),
+    code(
+        "private_address",
+        Either(400),
+        "`image_url` or `callback_url` leads to a private, local or reserved address.",
+    ),
+    code("invalid_limit", Answer(400), "`limit` is not a number from 1 to 100."),
+    code("invalid_cursor", Answer(400), "`cursor` is none that a list has given."),
+    code("invalid_status", Answer(400), "`status` is none that a job has."),
+    code(
+        "job_not_found",
+        Answer(404),
+        "There is no such job: it never existed, was deleted, or has expired.",
+    ),
+    code("result_not_found", Answer(404), "The job has no such result, or not yet."),
+    code("no_such_route", Answer(404), "There is no such route."),
+    code("method_not_allowed", Answer(405), "The route does not take that method."),
+    code("throttled", Answer(429), "There are too many requests; `Retry-After` says when to try again."),
+    code(
+        "refused",
+        Answer(400),
+        "API Gateway itself refused the request, for the reason that the message names.",
+    ),
+    code(
+        "temporarily_unavailable",
+        Answer(503),
+        "A store or queue did not answer; `Retry-After` says when to try again.",
+    ),
+    code(
+        "internal_error",
+        Either(500),
+        "A fault of the service, which has been recorded; `request_id` names the request in its logs.",
+    ),
+    code("source_refused", Job, "The image's server answered with a status that is no success."),
+    code("source_unavailable", Job, "The image's server failed, at every try."),
+    code("source_unreachable", Job, "The image's server could not be connected to, at every try."),
+    code("source_timeout", Job, "The image's server took too long."),
+    code("too_many_redirects", Job, "The image's address led through more redirects than are followed."),
+    code("source_missing", Job, "The stored image is gone."),
+    code("too_many_pixels", Job, "The image has more pixels than are taken, frames summed."),
+    code("too_many_frames", Job, "The animation has more frames than are taken."),
+    code("decoder_memory", Job, "Decoding the image would take more memory than is allowed."),
+    code("corrupt_image", Job, "The image is damaged beyond showing anything."),
+    code(
+        "thumbnail_too_large",
+        Job,
+        "The frames of an animated thumbnail would have more pixels in all than are taken.",
+    ),
+    code("time_limit", Job, "The work took longer than a job may."),
+    code("region_outside_image", Job, "The region to be searched is not within the image."),
+    code("model_not_found", Job, "The model or its description is not in the models bucket."),
+    code(
+        "model_unreadable",
+        Job,
+        "The worker must not read the model or its description, or could not in time at three tries.",
+    ),
+    code(
+        "model_too_large",
+        Job,
+        "The model, its description, its operators or what a step of it takes in memory is more than is taken.",
+    ),
+    code("invalid_model", Job, "The file is no whole ONNX model, or uses what is not supported."),
+    code("invalid_model_description", Job, "The description is not as the guide says."),
+    code("model_mismatch", Job, "The model and its description disagree about the input or an output."),
+    code(
+        "too_many_tiles",
+        Job,
+        "The image or the region would be shown to the model in more than 10,000 tiles.",
+    ),
+    code("attempts_exhausted", Job, "Every worker that took the job died."),
+];
+
+/// Whether a code is one of these.
+#[must_use]
+pub fn is_known(code: &str) -> bool {
+    CODES.iter().any(|known| known.code == code)
+}
