@@ -33,11 +33,34 @@ fn the_template_routes_what_the_description_describes() {
         }
     }
     // The documentation does not describe itself.
-    let own = ["/openapi.json", "/docs", "/docs/{file}"];
+    let own = ["/openapi.json", "/docs", "/docs/{file}", "/docs/guide", "/docs/guide/{name}"];
     let routed: BTreeSet<_> =
         routes_of_template().into_iter().filter(|(path, _)| !own.contains(&path.as_str())).collect();
     assert!(routed.len() > 10, "{routed:?}");
     assert_eq!(routed, described);
+}
+
+/// The targets of a document's links and pictures, without those elsewhere on the web.
+fn links_of(markdown: &str) -> Vec<&str> {
+    let targets = markdown.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.starts_with("https://")).collect()
+}
+
+#[test]
+fn what_documents_link_to_is_there() {
+    let pages = fs::read_dir(root().join("functions/docs/guide")).expect("the guide");
+    let mut documents: Vec<_> = pages.map(|page| page.expect("an entry").path()).collect();
+    documents.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)),
+    );
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(document).expect("a document");
+        for target in links_of(&text) {
+            let file = target.split('#').next().unwrap_or_default();
+            let path = document.parent().expect("a folder").join(file);
+            assert!(path.exists(), "{} links to {target}", document.display());
+        }
+    }
 }
 
 /// The packages that a package is built from, itself included.

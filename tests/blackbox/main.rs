@@ -4,6 +4,7 @@
 
 mod callbacks;
 mod contracts;
+mod documents;
 mod models;
 mod reading;
 mod refusals;

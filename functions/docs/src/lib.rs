@@ -1,5 +1,7 @@
-//! The API's description, and Swagger UI to read and try it. Nothing is loaded from elsewhere: the pages work without
+//! The API's description, Swagger UI to read and try it, and the [`guide`]. Nothing is loaded from elsewhere: the pages work without
 //! the internet.
+
+pub mod guide;
 
 use std::sync::Arc;
 
@@ -96,6 +98,7 @@ pub fn router() -> Router {
         .route("/docs", get(get_page))
         .route("/docs/{file}", get(get_file))
         .with_state(Arc::new(description()))
+        .merge(guide::router())
 }
 
 /// The description, with the address it was asked at as its server.

@@ -19,7 +19,7 @@ fn backoff(receive_count: u32) -> Duration {
 /// Handles the messages of one queue.
 #[async_trait]
 pub trait Consume: Send + Sync {
-    /// Handles one message's body. What can never be handled is logged and done.
+    /// Handles one message's body. What cannot be read is retried until it lies among the dead letters.
     async fn consume(&self, body: &str) -> Outcome;
 }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::{
 
 /// The crates whose events are logged at the level asked for. Everything else is logged from `warn` on: at finer levels the
 /// SDKs print whole requests, and those carry images, addresses and tokens.
-const OURS: [&str; 12] = [
+const OURS: [&str; 11] = [
     "aws",
     "detection",
     "docs",
@@ -20,7 +20,6 @@ const OURS: [&str; 12] = [
     "notify",
     "process",
     "runtime",
-    "server",
     "status",
     "submit",
 ];

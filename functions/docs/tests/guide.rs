@@ -1,0 +1,285 @@
+//! The guide's tables are made from the code. `make guide` writes them anew.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+use docs::guide::PAGES;
+use imaging::Preset;
+use jobs::{
+    algorithm::{Kind, Parameter, Specification},
+    codes::{CODES, Shown},
+    limits::Limits,
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().and_then(Path::parent).expect("the repository")
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// A table in Markdown. A bar in a cell would end it.
+fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
+    for row in rows {
+        let cells = row.map(|cell| cell.replace('|', "\\|"));
+        writeln!(text, "| {} |", cells.join(" | ")).expect("text is written");
+    }
+    text
+}
+
+fn specification(name: &str) -> &'static Specification {
+    let mut all = detection::catalogue().into_iter();
+    all.find(|one| one.name == name).unwrap_or_else(|| panic!("there is no algorithm {name}"))
+}
+
+fn default_of(parameter: &Parameter) -> String {
+    let text = match &parameter.kind {
+        Kind::Integer { default, .. } => default.map(|value| value.to_string()),
+        Kind::Number { default, .. } => default.map(|value| value.to_string()),
+        Kind::Choice { default, .. } => default.map(str::to_owned),
+        Kind::Flag { default } => default.map(|value| value.to_string()),
+        Kind::Model => return "must be given".to_owned(),
+        Kind::Choices { .. } | Kind::Colour | Kind::Rectangle => None,
+    };
+    text.map_or_else(|| "none".to_owned(), |value| format!("`{value}`"))
+}
+
+fn parameters(name: &str) -> String {
+    table(
+        ["parameter", "value", "default", "governs"],
+        specification(name).parameters.iter().map(|parameter| {
+            let unit = parameter.unit.map(|unit| format!(", in {unit}")).unwrap_or_default();
+            [
+                format!("`{}`", parameter.name),
+                format!("{}{unit}", parameter.kind),
+                default_of(parameter),
+                parameter.summary.to_owned(),
+            ]
+        }),
+    )
+}
+
+fn algorithms() -> String {
+    let rows = detection::catalogue().into_iter().map(|one| {
+        let list = one.list.map_or_else(|| "an image".to_owned(), |list| format!("`{list}`"));
+        [format!("`{}`", one.name), one.version.to_owned(), one.summary.to_owned(), list]
+    });
+    table(["algorithm", "version", "does", "gives"], rows)
+}
+
+fn errors() -> String {
+    let rows = CODES.iter().map(|code| {
+        let (status, job) = match code.shown {
+            Shown::Answer(status) => (status.to_string(), ""),
+            Shown::Job => (String::new(), "yes"),
+            Shown::Either(status) => (status.to_string(), "yes"),
+        };
+        [format!("`{}`", code.code), status, job.to_owned(), code.when.to_owned()]
+    });
+    table(["code", "HTTP status", "ends a job", "when"], rows)
+}
+
+fn presets() -> String {
+    let rows = Preset::ALL.into_iter().map(|preset| {
+        let (width, height) = preset.size();
+        let frames = preset.max_frames().map_or_else(|| "any".to_owned(), |most| most.to_string());
+        let bytes = thousands(preset.max_bytes() as u64);
+        [format!("`{}`", preset.name()), format!("{width} × {height}"), bytes, frames]
+    });
+    table(["preset", "pixels", "bytes at most", "frames at most"], rows)
+}
+
+fn thousands(value: u64) -> String {
+    let digits = value.to_string();
+    let groups: Vec<_> =
+        digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group)).collect();
+    groups.join(",")
+}
+
+/// Each limit with its variable, its default and what it holds. A limit that is not here does not compile.
+fn limit_rows() -> Vec<(&'static str, String, &'static str)> {
+    let Limits {
+        inline_bytes,
+        upload_bytes,
+        fetch_bytes,
+        pixels,
+        frames,
+        decoder_bytes,
+        redirects,
+        model_bytes,
+        connect,
+        fetch,
+        job,
+        attempts,
+        upload_validity,
+        retention,
+    } = Limits::default();
+    let bytes = |value| format!("{} bytes", thousands(value));
+    let seconds = |value: Duration| format!("{} s", thousands(value.as_secs()));
+    let days = format!("{} days", retention.as_secs() / 86_400);
+    vec![
+        ("MAX_INLINE_BYTES", bytes(inline_bytes), "an image in a request"),
+        ("MAX_UPLOAD_BYTES", bytes(upload_bytes), "a pre-signed upload"),
+        ("MAX_FETCH_BYTES", bytes(fetch_bytes), "what is fetched from an `image_url`"),
+        ("MAX_PIXELS", thousands(pixels), "an image's pixels, summed over its frames"),
+        ("MAX_FRAMES", thousands(frames.into()), "an animation's frames"),
+        ("MAX_DECODER_BYTES", bytes(decoder_bytes), "memory that decoding may take"),
+        ("MAX_REDIRECTS", redirects.to_string(), "redirects that are followed to an image"),
+        ("MAX_MODEL_BYTES", bytes(model_bytes), "a model"),
+        ("CONNECT_TIMEOUT_SECONDS", seconds(connect), "connecting to a host"),
+        ("FETCH_TIMEOUT_SECONDS", seconds(fetch), "fetching an image, in all"),
+        ("JOB_TIMEOUT_SECONDS", seconds(job), "the work on a job, fetching excluded"),
+        ("MAX_ATTEMPTS", attempts.to_string(), "starts of a job before it is given up"),
+        ("UPLOAD_VALIDITY_SECONDS", seconds(upload_validity), "how long a pre-signed upload URL works"),
+        ("RETENTION_DAYS", days, "how long a job, its image and its results are kept"),
+    ]
+}
+
+fn limits() -> String {
+    let template = read("template.yaml");
+    let rows = limit_rows().into_iter().map(|(variable, default, what)| {
+        let prefix = format!("{variable}: !Ref ");
+        let parameter = template
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(&prefix))
+            .map_or_else(|| "none".to_owned(), |name| format!("`{name}`"));
+        [what.to_owned(), default, format!("`{variable}`"), parameter]
+    });
+    table(["what is limited", "default", "variable of the functions", "parameter of the template"], rows)
+}
+
+/// The template's parameters, read from its text: each a name, and below it its default and description.
+fn template() -> String {
+    let text = read("template.yaml");
+    let section = text.split_once("\nParameters:\n").and_then(|(_, rest)| rest.split_once("\nConditions:"));
+    let (section, _) = section.expect("the template's parameters");
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    for line in section.lines() {
+        if let Some(name) = line.strip_prefix("  ").filter(|name| !name.starts_with(' ')) {
+            rows.push([format!("`{}`", name.trim_end_matches(':')), String::new(), String::new()]);
+        } else if let (Some((key, value)), Some(row)) = (line.trim().split_once(": "), rows.last_mut()) {
+            match key {
+                "Default" if value != "''" => row[1] = format!("`{value}`"),
+                "Description" => value.clone_into(&mut row[2]),
+                _ => {}
+            }
+        }
+    }
+    table(["parameter", "default", "governs"], rows)
+}
+
+fn generated(what: &str) -> String {
+    match what.split_once(' ').unwrap_or((what, "")) {
+        ("parameters", name) => parameters(name),
+        ("algorithms", "") => algorithms(),
+        ("errors", "") => errors(),
+        ("presets", "") => presets(),
+        ("limits", "") => limits(),
+        ("template", "") => template(),
+        _ => panic!("nothing generates {what:?}"),
+    }
+}
+
+const END: &str = "<!-- end of generated -->";
+
+/// A page with its tables made anew, and what they are of.
+fn regenerated(markdown: &str) -> (String, Vec<String>) {
+    let (mut text, mut tables) = (String::new(), Vec::new());
+    let mut rest = markdown;
+    while let Some((before, after)) = rest.split_once("<!-- generated: ") {
+        let (what, after) = after.split_once(" -->").expect("a mark that ends");
+        let (_, after) = after.split_once(END).unwrap_or_else(|| panic!("{what} has no end"));
+        write!(text, "{before}<!-- generated: {what} -->\n\n{}\n{END}", generated(what))
+            .expect("text is written");
+        tables.push(what.to_owned());
+        rest = after;
+    }
+    (text + rest, tables)
+}
+
+#[test]
+fn the_guides_tables_say_what_the_code_does() {
+    let mut tables = Vec::new();
+    for page in PAGES {
+        let file = format!("functions/docs/guide/{}.md", page.name);
+        let written = read(&file);
+        let (made, of_page) = regenerated(&written);
+        tables.extend(of_page);
+        if std::env::var_os("UPDATE_GUIDE").is_some() {
+            fs::write(root().join(&file), made).expect("the page is written");
+        } else {
+            assert!(written == made, "{file} has an old table: `make guide` writes it anew");
+        }
+    }
+    for specification in detection::catalogue() {
+        let name = format!("parameters {}", specification.name);
+        assert!(tables.contains(&name), "no page has the {name}");
+    }
+    for name in ["algorithms", "errors", "presets", "limits", "template"] {
+        assert!(tables.iter().any(|table| table == name), "no page has the table of {name}");
+    }
+}
+
+#[test]
+fn every_page_is_served_and_every_file_in_the_folder_is_a_page() {
+    let mut files: Vec<_> = fs::read_dir(root().join("functions/docs/guide"))
+        .expect("the guide")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
+        .collect();
+    files.sort();
+    let mut pages: Vec<_> = PAGES.iter().map(|page| page.name.to_owned()).collect();
+    pages.sort();
+    assert_eq!(files, pages);
+}
+
+#[test]
+fn the_limits_variables_and_defaults_are_those_of_the_configuration_and_the_template() {
+    let configuration = read("shared/runtime/src/config.rs");
+    let template = read("template.yaml");
+    for (variable, default, _) in limit_rows() {
+        assert!(configuration.contains(&format!("\"{variable}\"")), "{variable} is read");
+        let Some((_, parameter)) = template.split_once(&format!("{variable}: !Ref ")) else { continue };
+        let parameter = parameter.lines().next().expect("a name");
+        let (_, block) = template.split_once(&format!("\n  {parameter}:\n")).expect("the parameter");
+        let value = block.lines().find_map(|line| line.trim().strip_prefix("Default: ")).expect("a default");
+        let shown: String = default.chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(value, shown, "{parameter} and the limit that it sets have the same default");
+    }
+}
+
+/// All source files of functions and libraries, and the template.
+fn sources() -> String {
+    fn gather(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                gather(&path, text);
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("jobs/src/codes.rs")
+            {
+                *text += &fs::read_to_string(&path).expect("a source file");
+            }
+        }
+    }
+    let mut text = read("template.yaml");
+    for part in ["functions", "shared"] {
+        for package in fs::read_dir(root().join(part)).expect("packages") {
+            let source = package.expect("an entry").path().join("src");
+            if source.is_dir() {
+                gather(&source, &mut text);
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_code_of_the_list_is_given_somewhere_and_stands_in_it_once() {
+    let sources = sources();
+    for (index, code) in CODES.iter().enumerate() {
+        assert!(sources.contains(&format!("\"{}\"", code.code)), "{} is given by nothing", code.code);
+        assert!(CODES[..index].iter().all(|other| other.code != code.code), "{} stands twice", code.code);
+    }
+}

@@ -1,0 +1,117 @@
+//! The commands that README and guide show, run as they stand.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// README and the pages of the guide.
+fn documents() -> Vec<PathBuf> {
+    let pages = fs::read_dir(root().join("functions/docs/guide")).unwrap().map(|entry| entry.unwrap().path());
+    let mut documents: Vec<_> =
+        pages.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    documents.push(root().join("README.md"));
+    documents.sort();
+    documents
+}
+
+/// The fenced blocks of a document: what stands behind the fence, and the text.
+fn blocks(markdown: &str) -> Vec<(String, String)> {
+    let mut blocks: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in markdown.lines() {
+        match (line.strip_prefix("```"), inside) {
+            (Some(_), true) => inside = false,
+            (Some(info), false) => {
+                inside = true;
+                blocks.push((info.trim().to_owned(), String::new()));
+            }
+            (None, true) => {
+                let (_, text) = blocks.last_mut().unwrap();
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, false) => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_block_names_what_it_is_in() {
+    for document in documents() {
+        for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
+            let known = ["sh", "sh make", "json", "python", "text", "xml", "html", "yaml", "rust"];
+            assert!(known.contains(&info.as_str()), "{}: ```{info}\n{text}", document.display());
+        }
+    }
+}
+
+/// The commands of `make` blocks change the machine or its stack; `.ci/run` runs each of them.
+#[test]
+fn every_make_command_that_is_shown_is_run_by_ci() {
+    let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
+    for document in documents() {
+        for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
+            for line in text.lines().filter(|line| info == "sh make" && !line.is_empty()) {
+                let command = line.split('#').next().unwrap().trim();
+                let target = command.split_whitespace().find(|word| !word.contains('='));
+                assert_eq!(target, Some("make"), "{}: {line} is no make command", document.display());
+                let target = command.split_whitespace().filter(|word| !word.contains('=')).nth(1).unwrap();
+                let runs = ci.split(|c: char| c.is_whitespace()).any(|word| word == target);
+                assert!(runs, "{}: .ci/run does not run make {target}", document.display());
+            }
+        }
+    }
+}
+
+/// A folder that looks like the repository's root, so that what a block writes beside the files does not land there.
+fn workplace(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("darkroom-{}-{name}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    for entry in fs::read_dir(root()).unwrap() {
+        let entry = entry.unwrap();
+        symlink(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+#[test]
+#[ignore = "needs a deployed stack"]
+fn every_command_that_is_shown_works_as_it_stands() {
+    let mut failures = Vec::new();
+    for document in documents() {
+        let markdown = fs::read_to_string(&document).unwrap();
+        let shown: Vec<_> = blocks(&markdown).into_iter().filter(|(info, _)| info == "sh").collect();
+        if shown.is_empty() {
+            continue;
+        }
+        let name = document.file_stem().unwrap().to_str().unwrap();
+        let folder = workplace(name);
+        let mut script = "set -euo pipefail\n".to_owned();
+        shown.iter().for_each(|(_, text)| script.push_str(text));
+        // Whatever a block left running ends with its page.
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", "120", "bash", "-c", &script])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        if !output.status.success() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            failures.push(format!(
+                "{name}: {}\n{}{}",
+                output.status,
+                text(&output.stdout),
+                text(&output.stderr)
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
