@@ -7,15 +7,16 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-# The processor of this machine, in AWS's words.
+# The processor of this machine, in AWS's words, and the one that a release is built for.
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+ARCHITECTURE ?= arm64
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Where tests run their own emulator, beside one that is in use.
 TEST_PORT ?= 4577
 # The Rust tools that `make lint` needs, with their versions.
 CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
 # What `make fuzz` needs.
 CARGO_FUZZ := cargo-fuzz@0.13.2
-
 .PHONY: help
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -42,12 +43,11 @@ down: ## stop the emulator and every function
 	infra/emulator stop
 
 .PHONY: watch
-watch: up ## answer for the running stack from the working tree: functions reload on save
+watch: .venv/releasing up ## answer for the running stack from the working tree: functions reload on save
 	infra/stack watch
 
 .PHONY: test
 test: local-build ## run every test, the deployed stack's among them
-	cargo fetch --locked
 	cargo test --locked --workspace --no-run
 	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- cargo test --locked --workspace -- --include-ignored
 
@@ -56,7 +56,7 @@ unit: ## run the tests that need nothing but Rust
 	cargo test --locked --workspace
 
 .PHONY: lint
-lint: tools .venv/cargo-tools ## check formatting, code, template and dependencies
+lint: .venv/releasing .venv/cargo-tools ## check formatting, code, template and dependencies
 	cargo fetch --locked
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
@@ -67,11 +67,15 @@ lint: tools .venv/cargo-tools ## check formatting, code, template and dependenci
 	cargo machete
 
 .PHONY: measure
-measure: up ## measure the release build: sizes, start-up, how long a job takes
-	infra/measure "$$(infra/stack url)"
+measure: .venv/releasing ## measure a release on the local stack: sizes, start-up, how long a job takes (MEASURE=--quick)
+	$(MAKE) --no-print-directory build ARCHITECTURE=$(HOST)
+	ARCHITECTURE=$(HOST) sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
+	infra/emulator start
+	infra/stack deploy
+	infra/measure "$$(infra/stack url)" $(MEASURE)
 
 BENCH_TOOLS := .local/bench
-BENCH_EXAMPLE = $(or $(CARGO_TARGET_DIR),target)/release/examples/bench
+BENCH_EXAMPLE = $(TARGET_DIR)/release/examples/bench
 
 .PHONY: bench-imaging
 bench-imaging: $(BENCH_TOOLS)/installed $(BENCH_TOOLS)/sources/drawn ## measure thumbnails against sharp, libvips, Pillow, OpenCV (BENCH=--quick; needs Node.js)
@@ -105,7 +109,7 @@ $(BENCH_TOOLS)/detection/installed: infra/bench/detection.txt
 FUZZ := $(CURDIR)/.local/fuzz
 # cargo-fuzz needs features of a nightly compiler; the pinned one has them, too, when told so.
 # The AV1 decoder takes a backtrace with every slice where it is told to check itself.
-FUZZ_RUN := RUST_LIB_BACKTRACE=0 RUSTC_BOOTSTRAP=1 $(FUZZ)/bin/cargo-fuzz fuzz run --fuzz-dir shared/imaging/fuzz --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
+FUZZ_RUN := RUST_LIB_BACKTRACE=0 RUSTC_BOOTSTRAP=1 $(FUZZ)/bin/cargo-fuzz fuzz run --fuzz-dir shared/imaging/fuzz --target-dir $(TARGET_DIR)/fuzz
 
 .PHONY: fuzz
 fuzz: $(FUZZ)/bin/cargo-fuzz ## fuzz the imaging (TARGET=decode or thumbnail, else both; FUZZ_SECONDS=600 each; crashes in .local/fuzz)
@@ -117,37 +121,76 @@ fuzz: $(FUZZ)/bin/cargo-fuzz ## fuzz the imaging (TARGET=decode or thumbnail, el
 	done
 
 $(FUZZ)/bin/cargo-fuzz: Makefile
-	CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/tools cargo install --quiet --locked --root $(FUZZ) $(CARGO_FUZZ)
+	CARGO_TARGET_DIR=$(TARGET_DIR)/tools cargo install --quiet --locked --root $(FUZZ) $(CARGO_FUZZ)
 	touch $@
+
+.PHONY: guide
+guide: ## write the guide's tables anew from the code
+	UPDATE_GUIDE=1 cargo test --locked --quiet --package docs --test guide
+
+.PHONY: pictures
+pictures: up .venv/releasing ## draw the pictures of README and guide anew, from what the running stack finds
+	.venv/bin/python infra/pictures "$$(infra/stack url)"
 
 .PHONY: fmt
 fmt: ## format the code
 	cargo fmt --all
 
 .PHONY: build
-build: tools ## build the functions for AWS (arm64; ARCHITECTURE=x86_64 for the other)
-	cargo lambda build --locked --release $(if $(filter x86_64,$(ARCHITECTURE)),,--arm64)
+build: .venv/releasing ## build the functions for AWS (arm64; ARCHITECTURE=x86_64 for the other)
+	$(RELEASE_BUILD)
 
 .PHONY: deploy
-deploy: build ## build and deploy to AWS; asks before it changes anything
-	sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
-	sam deploy --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+deploy: build ## build and deploy to AWS; asks before it changes anything (SAM_DEPLOY: more options for `sam deploy`)
+	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	sam deploy --parameter-overrides Architecture=$(ARCHITECTURE) $(SAM_DEPLOY)
 
 .PHONY: tools
-tools: .venv/installed ## install the pinned tools into .venv
+tools: .venv/stack .venv/releasing ## install the pinned tools into .venv
 
-.venv/installed: infra/requirements.txt infra/constraints.txt
-	test -x .venv/bin/python || python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/requirements.txt
-	touch $@
+# `sam build` makes each function with the rule below. A build of the whole workspace, once: if cargo were asked for one
+# function at a time, as SAM's own method for Rust does, it would compile the SDKs again for those that have another set
+# of dependencies, and with them other settings of link-time optimisation.
+RELEASE_BUILD = cargo lambda build --locked --release --$(subst x86_64,x86-64,$(ARCHITECTURE))
 
-.venv/cargo-tools: .venv/installed Makefile
-	CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/tools cargo install --quiet --locked --root .venv $(CARGO_TOOLS)
-	touch $@
+# sam calls this with ARTIFACTS_DIR, in the order of template.yaml: `build-SubmitFunction` and so on.
+build-%Function:
+	$(if $(LOCAL),$(LOCAL_BUILD),mkdir -p .local && $(RELEASE_BUILD) 2>&1 | tee -a .local/functions.log)
+	name=$$(tr '[:upper:]' '[:lower:]' <<< "$*"); \
+	$(if $(LOCAL),strip -o "$(ARTIFACTS_DIR)/bootstrap" "$(TARGET_DIR)/debug/$$name",cp "$(TARGET_DIR)/lambda/$$name/bootstrap" "$(ARTIFACTS_DIR)/bootstrap")
 
-# One build of the workspace, then sam's own for each function, which finds it done.
+# The functions, and one small test: with a test among what is built, cargo gives every crate the features that tests
+# ask for, so that `make test` finds the crates compiled.
+LOCAL_BUILD = cargo build --locked --workspace --bins --test repository
+
 .PHONY: local-build
-local-build: tools
-	cargo lambda build --locked --release $(if $(filter arm64,$(HOST)),--arm64)
-	mkdir -p .local
-	sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
+local-build:
+	@$(MAKE) --no-print-directory -j2 .venv/stack local-binaries
+	@mkdir -p .local
+	@echo "sam build: packing the functions"
+	@LOCAL=1 sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
+
+.PHONY: local-binaries
+local-binaries:
+	@test -e $(TARGET_DIR)/debug/process || echo "cargo build: the functions and all that they depend on (the first time some 7 minutes on 2 cores)"
+	$(LOCAL_BUILD)
+
+.venv/python:
+	python3 -m venv .venv
+	touch $@
+
+# What runs the local stack.
+.venv/stack: infra/requirements.txt infra/constraints.txt | .venv/python
+	@echo "pip: the emulator and SAM, into .venv (half a minute)"
+	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement infra/requirements.txt
+	touch $@
+
+# What builds releases and lints.
+.venv/releasing: infra/requirements-releasing.txt infra/constraints.txt | .venv/stack
+	@echo "pip: cargo-lambda with its linker, and cfn-lint, into .venv"
+	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement infra/requirements-releasing.txt
+	touch $@
+
+.venv/cargo-tools: Makefile | .venv/python
+	CARGO_TARGET_DIR=$(TARGET_DIR)/tools cargo install --quiet --locked --root .venv $(CARGO_TOOLS)
+	touch $@
