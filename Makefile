@@ -69,7 +69,7 @@ lint: .venv/releasing .venv/cargo-tools ## check formatting, code, template and 
 .PHONY: measure
 measure: .venv/releasing ## measure a release on the local stack: sizes, start-up, how long a job takes (MEASURE=--quick)
 	$(MAKE) --no-print-directory build ARCHITECTURE=$(HOST)
-	ARCHITECTURE=$(HOST) sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
+	DARKROOM_LOCAL= ARCHITECTURE=$(HOST) sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
 	infra/emulator start
 	infra/stack deploy
 	infra/measure "$$(infra/stack url)" $(MEASURE)
@@ -129,7 +129,7 @@ guide: ## write the guide's tables anew from the code
 	UPDATE_GUIDE=1 cargo test --locked --quiet --package docs --test guide
 
 .PHONY: pictures
-pictures: up .venv/releasing ## draw the pictures of README and guide anew, from what the running stack finds
+pictures: up .venv/releasing ## draw the README's picture and the sample emoji anew, from what the running stack finds
 	.venv/bin/python infra/pictures "$$(infra/stack url)"
 
 .PHONY: fmt
@@ -139,10 +139,11 @@ fmt: ## format the code
 .PHONY: build
 build: .venv/releasing ## build the functions for AWS (arm64; ARCHITECTURE=x86_64 for the other)
 	$(RELEASE_BUILD)
+	@rm -f .local/functions.log
 
 .PHONY: deploy
 deploy: build ## build and deploy to AWS; asks before it changes anything (SAM_DEPLOY: more options for `sam deploy`)
-	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	DARKROOM_LOCAL= sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	sam deploy --parameter-overrides Architecture=$(ARCHITECTURE) $(SAM_DEPLOY)
 
 .PHONY: tools
@@ -155,9 +156,9 @@ RELEASE_BUILD = cargo lambda build --locked --release --$(subst x86_64,x86-64,$(
 
 # sam calls this with ARTIFACTS_DIR, in the order of template.yaml: `build-SubmitFunction` and so on.
 build-%Function:
-	$(if $(LOCAL),$(LOCAL_BUILD),mkdir -p .local && $(RELEASE_BUILD) 2>&1 | tee -a .local/functions.log)
+	$(if $(DARKROOM_LOCAL),$(LOCAL_BUILD),mkdir -p .local && $(RELEASE_BUILD) 2>&1 | tee -a .local/functions.log)
 	name=$$(tr '[:upper:]' '[:lower:]' <<< "$*"); \
-	$(if $(LOCAL),strip -o "$(ARTIFACTS_DIR)/bootstrap" "$(TARGET_DIR)/debug/$$name",cp "$(TARGET_DIR)/lambda/$$name/bootstrap" "$(ARTIFACTS_DIR)/bootstrap")
+	$(if $(DARKROOM_LOCAL),strip -o "$(ARTIFACTS_DIR)/bootstrap" "$(TARGET_DIR)/debug/$$name",cp "$(TARGET_DIR)/lambda/$$name/bootstrap" "$(ARTIFACTS_DIR)/bootstrap")
 
 # The functions, and one small test: with a test among what is built, cargo gives every crate the features that tests
 # ask for, so that `make test` finds the crates compiled.
@@ -165,10 +166,10 @@ LOCAL_BUILD = cargo build --locked --workspace --bins --test repository
 
 .PHONY: local-build
 local-build:
-	@$(MAKE) --no-print-directory -j2 .venv/stack local-binaries
 	@mkdir -p .local
+	@$(MAKE) --no-print-directory -j2 .venv/stack local-binaries
 	@echo "sam build: packing the functions"
-	@LOCAL=1 sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
+	@DARKROOM_LOCAL=1 sam build --build-dir .local/build --parameter-overrides Architecture=$(HOST) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
 
 .PHONY: local-binaries
 local-binaries:

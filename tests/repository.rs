@@ -34,6 +34,9 @@ fn the_template_routes_what_the_description_describes() {
     }
     // The documentation does not describe itself.
     let own = ["/openapi.json", "/docs", "/docs/{file}", "/docs/guide", "/docs/guide/{name}"];
+    for path in own {
+        assert!(routes_of_template().contains(&(path.to_owned(), "get".to_owned())), "{path} is routed");
+    }
     let routed: BTreeSet<_> =
         routes_of_template().into_iter().filter(|(path, _)| !own.contains(&path.as_str())).collect();
     assert!(routed.len() > 10, "{routed:?}");

@@ -1,4 +1,4 @@
-//! The commands that README and guide show, run as they stand.
+//! The commands that README, CONTRIBUTING and guide show, run as they stand.
 
 use std::{
     fs,
@@ -11,12 +11,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// README and the pages of the guide.
+/// README, CONTRIBUTING and the pages of the guide.
 fn documents() -> Vec<PathBuf> {
     let pages = fs::read_dir(root().join("functions/docs/guide")).unwrap().map(|entry| entry.unwrap().path());
     let mut documents: Vec<_> =
         pages.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
-    documents.push(root().join("README.md"));
+    documents.extend(["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
     documents.sort();
     documents
 }
@@ -47,6 +47,9 @@ fn blocks(markdown: &str) -> Vec<(String, String)> {
 fn every_block_names_what_it_is_in() {
     for document in documents() {
         for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
+            // zsh, where it is typed into, takes what follows a # for words of the command.
+            let commented = text.lines().any(|line| info.starts_with("sh") && line.contains(" # "));
+            assert!(!commented, "{}: a command has a comment behind it:\n{text}", document.display());
             let known = ["sh", "sh make", "json", "python", "text", "xml", "html", "yaml", "rust"];
             assert!(known.contains(&info.as_str()), "{}: ```{info}\n{text}", document.display());
         }
@@ -57,6 +60,20 @@ fn every_block_names_what_it_is_in() {
 #[test]
 fn every_make_command_that_is_shown_is_run_by_ci() {
     let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let runs = |target: &str| {
+        ci.lines().map(str::trim).filter(|line| !line.starts_with('#') && !line.starts_with("step ")).any(
+            |line| {
+                line.split("make ")
+                    .skip(1)
+                    .any(|rest| rest.split_whitespace().find(|word| !word.starts_with('-')) == Some(target))
+            },
+        )
+    };
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    for target in makefile.lines().filter_map(|line| line.split_once(": ").filter(|_| line.contains(" ## ")))
+    {
+        assert!(runs(target.0), ".ci/run does not run make {}", target.0);
+    }
     for document in documents() {
         for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
             for line in text.lines().filter(|line| info == "sh make" && !line.is_empty()) {
@@ -64,8 +81,7 @@ fn every_make_command_that_is_shown_is_run_by_ci() {
                 let target = command.split_whitespace().find(|word| !word.contains('='));
                 assert_eq!(target, Some("make"), "{}: {line} is no make command", document.display());
                 let target = command.split_whitespace().filter(|word| !word.contains('=')).nth(1).unwrap();
-                let runs = ci.split(|c: char| c.is_whitespace()).any(|word| word == target);
-                assert!(runs, "{}: .ci/run does not run make {target}", document.display());
+                assert!(runs(target), "{}: .ci/run does not run make {target}", document.display());
             }
         }
     }
@@ -94,14 +110,13 @@ fn every_command_that_is_shown_works_as_it_stands() {
         }
         let name = document.file_stem().unwrap().to_str().unwrap();
         let folder = workplace(name);
-        let mut script = "set -euo pipefail\n".to_owned();
+        // Whatever a block leaves running ends with its page, also where a command fails; and a page has three minutes.
+        let mut script = "set -euo pipefail\n\
+            trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n\
+            (sleep 180; kill $$) > /dev/null 2>&1 &\n"
+            .to_owned();
         shown.iter().for_each(|(_, text)| script.push_str(text));
-        // Whatever a block left running ends with its page.
-        let output = Command::new("timeout")
-            .args(["--kill-after=5", "120", "bash", "-c", &script])
-            .current_dir(&folder)
-            .output()
-            .unwrap();
+        let output = Command::new("bash").args(["-c", &script]).current_dir(&folder).output().unwrap();
         fs::remove_dir_all(&folder).unwrap();
         if !output.status.success() {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,5 @@
-//! The guide: Markdown that is read in the repository, shown as HTML at `/docs/guide`. Nothing is loaded from elsewhere.
+//! The guide: Markdown that is read in the repository, shown as HTML at `/docs/guide`. Nothing is loaded from elsewhere,
+//! and pages have no pictures.
 
 use axum::{
     Router,
@@ -51,11 +52,10 @@ const FRAME: &str = include_str!("guide/frame.html");
 
 /// Says which of a page's parts may come from where: the style from here, and nothing else.
 const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'";
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A page's title: its first line.
 impl Page {
-    /// The title, which is the page's first heading.
+    /// The title, which is the page's first heading and its first line.
     #[must_use]
     pub fn title(&self) -> &'static str {
         self.markdown.lines().next().unwrap_or_default().trim_start_matches("# ")
@@ -99,7 +99,11 @@ fn html_of(page: &Page, links: &Links) -> String {
     let mut contents = String::new();
     for other in PAGES {
         let current = if other.name == page.name { " aria-current=\"page\"" } else { "" };
-        contents += &format!("<li><a href=\"{}\"{current}>{}</a>", address(other.name, links), other.title());
+        contents += &format!(
+            "<li><a href=\"{}\"{current}>{}</a>",
+            address(other.name, links),
+            escaped(other.title())
+        );
         if other.name == page.name && !sections.is_empty() {
             contents += "<ul>";
             for Section { title, anchor } in &sections {
@@ -112,7 +116,7 @@ fn html_of(page: &Page, links: &Links) -> String {
     FRAME
         .replace("{style}", &links.to("/docs/guide/guide.css"))
         .replace("{api}", &links.to("/docs"))
-        .replace("{title}", page.title())
+        .replace("{title}", &escaped(page.title()))
         .replace("{contents}", &contents)
         .replacen("{body}", &body, 1)
 }
@@ -196,7 +200,7 @@ fn anchor(title: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -237,7 +241,7 @@ mod tests {
                 assert!(!target.contains(".md"), "{} links to {target}, which is not here", page.name);
             }
             assert!(!html.contains("generated:"), "{} shows a mark of the generator", page.name);
-            assert!(!html.contains("src=\"http"), "{} loads something from elsewhere", page.name);
+            assert!(!html.contains("src="), "{} has a picture, which is not served", page.name);
         }
     }
 

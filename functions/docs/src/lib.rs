@@ -194,6 +194,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_guide_is_served_page_by_page_with_its_style_and_a_policy() {
+        let request = Request::builder().uri("/docs/guide").body(Body::empty()).expect("a request");
+        let response = http_api::service::answer(router(), request, Links::new("/v1"), "r-1").await;
+        let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).expect("a policy");
+        assert!(policy.to_str().is_ok_and(|policy| policy.starts_with("default-src 'none'")), "{policy:?}");
+        for page in guide::PAGES.iter().filter(|page| page.name != "index") {
+            let (status, html) = get_text(&format!("/docs/guide/{}", page.name)).await;
+            assert_eq!(status, StatusCode::OK, "{}", page.name);
+            assert!(html.contains("<link rel=\"stylesheet\" href=\"/v1/docs/guide/guide.css\">"), "{html}");
+        }
+        assert_eq!(get_text("/docs/guide").await.0, StatusCode::OK);
+        assert_eq!(get_text("/docs/guide/guide.css").await.0, StatusCode::OK);
+        assert_eq!(get_text("/docs/guide/index").await.0, StatusCode::PERMANENT_REDIRECT);
+        let (status, problem) = get_text("/docs/guide/other").await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(problem.contains("no_such_route"), "{problem}");
+    }
+
+    #[tokio::test]
     async fn the_page_loads_nothing_from_elsewhere() {
         let (status, page) = get_text("/docs").await;
         assert_eq!(status, StatusCode::OK);

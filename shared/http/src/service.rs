@@ -101,8 +101,12 @@ fn split_base(path: Option<&str>, resource: Option<&str>) -> Option<(String, Str
     let segments: Vec<_> = path?.trim_matches('/').split('/').collect();
     let of_route = resource?.trim_matches('/').split('/').count();
     let (base, route) = segments.split_at(segments.len().checked_sub(of_route)?);
-    let absolute = |segments: &[&str]| segments.iter().map(|segment| format!("/{segment}")).collect();
-    Some((absolute(base), absolute(route)))
+    let absolute =
+        |segments: &[&str]| segments.iter().map(|segment| format!("/{segment}")).collect::<String>();
+    // Pages and links repeat the base; a gateway's own has nothing but these characters.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    let base = absolute(base);
+    base.chars().all(is_plain).then(|| (base, absolute(route)))
 }
 
 fn set_path(uri: &mut Uri, path: &str) {
@@ -122,6 +126,7 @@ mod tests {
         assert_eq!(split("/v1/jobs", "/jobs"), owned("/v1", "/jobs"));
         assert_eq!(split("/v1/jobs/", "/jobs"), owned("/v1", "/jobs"));
         assert_eq!(split("/jobs/7", "/jobs/{id}"), owned("", "/jobs/7"));
+        assert_eq!(split("/v1/\"><b>/docs/guide/index", "/docs/guide/{name}"), None);
         assert_eq!(
             split("/a/b/jobs/7/results/x.csv", "/jobs/{id}/results/{algorithm}"),
             owned("/a/b", "/jobs/7/results/x.csv")

@@ -41,6 +41,6 @@ pub(crate) fn resample(
         crop.width.min(across - left),
         crop.height.min(down - top),
     );
-    resample::resample_plane(Pixels { width, height, samples }, target, &options)
+    resample::resample_plane(Pixels { width, height, samples: samples.collect() }, target, &options)
         .map_err(|error| ImageError::internal(STEP, error))
 }

@@ -31,9 +31,13 @@ const fn code(code: &'static str, shown: Shown, when: &'static str) -> Code {
 
 /// Every code, in the order in which a request meets them.
 pub const CODES: &[Code] = &[
-    code("invalid_json", Answer(400), "The body is not JSON, or not the JSON that the route takes."),
-    code("invalid_request", Answer(400), "The body has a member that is unknown or of the wrong type."),
-    code("invalid_form", Answer(400), "The form cannot be read, or has a part that is not taken."),
+    code("invalid_json", Answer(400), "The body, or the part `request`, is not JSON."),
+    code(
+        "invalid_request",
+        Answer(400),
+        "The JSON lacks a member, or has one that is unknown or of the wrong type.",
+    ),
+    code("invalid_form", Answer(400), "The form cannot be read."),
     code(
         "invalid_query",
         Answer(400),
@@ -49,7 +53,11 @@ pub const CODES: &[Code] = &[
     code("duplicate_image", Answer(400), "The submission has more than one image."),
     code("duplicate_request", Answer(400), "The form has more than one part `request`."),
     code("empty_image", Either(400), "The image has no bytes."),
-    code("unsupported_content_type", Answer(415), "The body is of a type that no submission has."),
+    code(
+        "unsupported_content_type",
+        Answer(415),
+        "The body, or the `content_type` of an upload, is of a type that no submission has.",
+    ),
     code("unknown_format", Either(415), "The first bytes are those of no image format that is known here."),
     code(
         "unsupported_format",
@@ -61,7 +69,7 @@ pub const CODES: &[Code] = &[
         Either(413),
         "The image has more bytes than are taken by that way: see the limits. A request that is too large for itself is told of `/uploads`.",
     ),
-    code("unknown_algorithm", Answer(400), "No algorithm has that name."),
+    code("unknown_algorithm", Either(400), "No algorithm has that name."),
     code("duplicate_algorithm", Answer(400), "The submission names an algorithm twice."),
     code("unknown_parameter", Answer(400), "The algorithm has no such parameter."),
     code("missing_parameter", Answer(400), "A parameter without a default was not given."),
@@ -80,9 +88,13 @@ pub const CODES: &[Code] = &[
     code(
         "invalid_callback_token",
         Answer(400),
-        "The token is longer than 512 characters, has others than visible ASCII, or begins with `whsec_` and is not Base64.",
+        "The token is empty or longer than 512 characters, has others than visible ASCII, or begins with `whsec_` and is not the Base64 of a key.",
     ),
-    code("invalid_url", Answer(400), "`image_url` or `callback_url` is no absolute http(s) URL."),
+    code(
+        "invalid_url",
+        Answer(400),
+        "`image_url` or `callback_url` is no absolute http(s) URL, has more than 2,048 bytes, or has a user name or a password.",
+    ),
     code(
         "private_address",
         Either(400),
@@ -103,7 +115,7 @@ pub const CODES: &[Code] = &[
     code(
         "refused",
         Answer(400),
-        "API Gateway itself refused the request, for the reason that the message names.",
+        "API Gateway itself refused the request, for the reason that the message names; the status is 400 or another of its own, such as 403.",
     ),
     code(
         "temporarily_unavailable",
@@ -113,10 +125,14 @@ pub const CODES: &[Code] = &[
     code(
         "internal_error",
         Either(500),
-        "A fault of the service, which has been recorded; `request_id` names the request in its logs.",
+        "A fault of the service, which has been recorded; `request_id` names the request in its logs. API Gateway says the same with 504 where a function did not answer in time.",
     ),
     code("source_refused", Job, "The image's server answered with a status that is no success."),
-    code("source_unavailable", Job, "The image's server failed, at every try."),
+    code(
+        "source_unavailable",
+        Job,
+        "The image's server failed or asked to be asked later (408, 425, 429, 5xx), at every try.",
+    ),
     code("source_unreachable", Job, "The image's server could not be connected to, at every try."),
     code("source_timeout", Job, "The image's server took too long."),
     code("too_many_redirects", Job, "The image's address led through more redirects than are followed."),

@@ -88,23 +88,12 @@ pub fn resample_part(
 /// # Errors
 /// [`Error`] where the source is not as large as it says, or the crop not within it.
 pub fn resample_plane(
-    source: Pixels<impl Iterator<Item = f32>>,
+    source: Pixels<Vec<f32>>,
     target: (u32, u32),
     options: &ResizeOptions,
 ) -> Result<Vec<f32>, Error> {
-    plane(
-        Pixels {
-            width: source.width,
-            height: source.height,
-            samples: source.samples.map(F32::new).collect(),
-        },
-        target,
-        options,
-    )
-}
-
-fn plane(source: Pixels<Vec<F32>>, target: (u32, u32), options: &ResizeOptions) -> Result<Vec<f32>, Error> {
-    let source = TypedImage::from_pixels(source.width, source.height, source.samples)
+    let samples = source.samples.into_iter().map(F32::new).collect();
+    let source = TypedImage::from_pixels(source.width, source.height, samples)
         .map_err(|_| ImageBufferError::InvalidBufferSize)?;
     let mut resampled = TypedImage::new(target.0, target.1);
     Resizer::new().resize_typed(&source, &mut resampled, options)?;
@@ -169,7 +158,7 @@ mod tests {
             resample_part(&mut resizer, whole, [1, 0, 2, 2], (2, 2), &options),
             Err(Error::Part(_))
         ));
-        let plane = Pixels { width: 2, height: 2, samples: [0.0; 3].into_iter() };
+        let plane = Pixels { width: 2, height: 2, samples: vec![0.0; 3] };
         assert!(matches!(resample_plane(plane, (1, 1), &options), Err(Error::Samples(_))));
     }
 }
