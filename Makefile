@@ -126,7 +126,7 @@ $(FUZZ)/bin/cargo-fuzz: Makefile
 
 .PHONY: guide
 guide: ## write the guide's tables anew from the code
-	UPDATE_GUIDE=1 cargo test --locked --quiet --package docs --test guide
+	UPDATE_GUIDE=1 cargo test --locked --quiet --workspace --test guide
 
 .PHONY: pictures
 pictures: up .venv/releasing ## draw the README's picture and the sample emoji anew, from what the running stack finds
