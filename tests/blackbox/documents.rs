@@ -1,10 +1,13 @@
 //! The commands that README, CONTRIBUTING and guide show, run as they stand.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    os::unix::fs::symlink,
+    os::unix::{fs::symlink, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 fn root() -> &'static Path {
@@ -60,19 +63,17 @@ fn every_block_names_what_it_is_in() {
 #[test]
 fn every_make_command_that_is_shown_is_run_by_ci() {
     let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
-    let runs = |target: &str| {
-        ci.lines().map(str::trim).filter(|line| !line.starts_with('#') && !line.starts_with("step ")).any(
-            |line| {
-                line.split("make ")
-                    .skip(1)
-                    .any(|rest| rest.split_whitespace().find(|word| !word.starts_with('-')) == Some(target))
-            },
-        )
-    };
+    let commands =
+        ci.lines().map(str::trim).filter(|line| !line.starts_with('#') && !line.starts_with("step "));
+    let run: BTreeSet<_> = commands
+        .flat_map(|line| line.split("make ").skip(1))
+        .filter_map(|rest| rest.split_whitespace().find(|word| !word.starts_with('-')))
+        .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
+        .collect();
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     for target in makefile.lines().filter_map(|line| line.split_once(": ").filter(|_| line.contains(" ## ")))
     {
-        assert!(runs(target.0), ".ci/run does not run make {}", target.0);
+        assert!(run.contains(target.0), ".ci/run does not run make {}", target.0);
     }
     for document in documents() {
         for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
@@ -81,7 +82,7 @@ fn every_make_command_that_is_shown_is_run_by_ci() {
                 let target = command.split_whitespace().find(|word| !word.contains('='));
                 assert_eq!(target, Some("make"), "{}: {line} is no make command", document.display());
                 let target = command.split_whitespace().filter(|word| !word.contains('=')).nth(1).unwrap();
-                assert!(runs(target), "{}: .ci/run does not run make {target}", document.display());
+                assert!(run.contains(target), "{}: .ci/run does not run make {target}", document.display());
             }
         }
     }
@@ -98,6 +99,37 @@ fn workplace(name: &str) -> PathBuf {
     folder
 }
 
+/// Runs a script, for three minutes at most, and ends whatever it leaves running. Returns whether it succeeded, and what
+/// it printed.
+fn run(script: &str, folder: &Path) -> (bool, String) {
+    let log = folder.join("output-of-the-blocks");
+    let file = fs::File::create(&log).unwrap();
+    let mut bash = Command::new("bash")
+        .args(["-c", script])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let status = loop {
+        match bash.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if started.elapsed() > Duration::from_secs(180) => break None,
+            None => sleep(Duration::from_millis(50)),
+        }
+    };
+    // Without an answer: there may be nothing left of the group.
+    Command::new("kill").args(["-KILL", "--", &format!("-{}", bash.id())]).output().unwrap();
+    bash.wait().unwrap();
+    let printed = fs::read_to_string(&log).unwrap();
+    let ending =
+        status.map_or_else(|| "it took more than three minutes".to_owned(), |status| status.to_string());
+    (status.is_some_and(|status| status.success()), format!("{ending}\n{printed}"))
+}
+
 #[test]
 #[ignore = "needs a deployed stack"]
 fn every_command_that_is_shown_works_as_it_stands() {
@@ -110,22 +142,12 @@ fn every_command_that_is_shown_works_as_it_stands() {
         }
         let name = document.file_stem().unwrap().to_str().unwrap();
         let folder = workplace(name);
-        // Whatever a block leaves running ends with its page, also where a command fails; and a page has three minutes.
-        let mut script = "set -euo pipefail\n\
-            trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n\
-            (sleep 180; kill $$) > /dev/null 2>&1 &\n"
-            .to_owned();
+        let mut script = "set -euo pipefail\n".to_owned();
         shown.iter().for_each(|(_, text)| script.push_str(text));
-        let output = Command::new("bash").args(["-c", &script]).current_dir(&folder).output().unwrap();
+        let (succeeded, output) = run(&script, &folder);
         fs::remove_dir_all(&folder).unwrap();
-        if !output.status.success() {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            failures.push(format!(
-                "{name}: {}\n{}{}",
-                output.status,
-                text(&output.stdout),
-                text(&output.stderr)
-            ));
+        if !succeeded {
+            failures.push(format!("{name}: {output}"));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
