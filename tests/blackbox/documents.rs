@@ -68,7 +68,7 @@ fn every_make_command_that_is_shown_is_run_by_ci() {
     let run: BTreeSet<_> = commands
         .flat_map(|line| line.split("make ").skip(1))
         .filter_map(|rest| rest.split_whitespace().find(|word| !word.starts_with('-')))
-        .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
+        .filter_map(|word| word.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next())
         .collect();
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     for target in makefile.lines().filter_map(|line| line.split_once(": ").filter(|_| line.contains(" ## ")))
