@@ -48,7 +48,7 @@ pub struct Pixels<S> {
 pub fn resample(
     resizer: &mut Resizer,
     pixel: PixelType,
-    source: Pixels<&mut [u8]>,
+    Pixels { width, height, samples }: Pixels<&mut [u8]>,
     target: (u32, u32),
     options: &ResizeOptions,
 ) -> Result<Vec<u8>, Error> {
@@ -56,7 +56,7 @@ pub fn resample(
         ($($kind:ident),*) => {
             match pixel {
                 $(PixelType::$kind => {
-                    let source = TypedImage::<$kind>::from_buffer(source.width, source.height, source.samples)?;
+                    let source = TypedImage::<$kind>::from_buffer(width, height, samples)?;
                     convolve(resizer, &source, target, options)
                 })*
                 _ => Err(Error::Kind),
@@ -73,13 +73,13 @@ pub fn resample(
 /// [`Error`] where the source is not as large as it says, or the part or the crop not within it.
 pub fn resample_part(
     resizer: &mut Resizer,
-    rgba: Pixels<&[u8]>,
-    [left, top, width, height]: [u32; 4],
+    Pixels { width, height, samples }: Pixels<&[u8]>,
+    [left, top, columns, rows]: [u32; 4],
     target: (u32, u32),
     options: &ResizeOptions,
 ) -> Result<Vec<u8>, Error> {
-    let whole = TypedImageRef::<U8x4>::from_buffer(rgba.width, rgba.height, rgba.samples)?;
-    let part = TypedCroppedImage::new(whole, left, top, width, height)?;
+    let whole = TypedImageRef::<U8x4>::from_buffer(width, height, samples)?;
+    let part = TypedCroppedImage::new(whole, left, top, columns, rows)?;
     convolve(resizer, &part, target, options)
 }
 
