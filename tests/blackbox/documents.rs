@@ -59,7 +59,12 @@ fn every_block_names_what_it_is_in() {
     }
 }
 
-/// The commands of `make` blocks change the machine or its stack; `.ci/run` runs each of them.
+/// What CI does not run: what needs an AWS account or builds a release, what waits for somebody to end it, and what
+/// measures or searches for as long as it is let.
+const BY_HAND: [&str; 7] =
+    ["build", "deploy", "watch", "measure", "bench-imaging", "bench-detection", "fuzz"];
+
+/// The commands of `make` blocks change the machine or its stack; `.ci/run` runs each of them that can be run there.
 #[test]
 fn every_make_command_that_is_shown_is_run_by_ci() {
     let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
@@ -73,7 +78,8 @@ fn every_make_command_that_is_shown_is_run_by_ci() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     for target in makefile.lines().filter_map(|line| line.split_once(": ").filter(|_| line.contains(" ## ")))
     {
-        assert!(run.contains(target.0), ".ci/run does not run make {}", target.0);
+        let is_run = run.contains(target.0) != BY_HAND.contains(&target.0);
+        assert!(is_run, ".ci/run does not run make {}", target.0);
     }
     for document in documents() {
         for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
@@ -82,7 +88,11 @@ fn every_make_command_that_is_shown_is_run_by_ci() {
                 let target = command.split_whitespace().find(|word| !word.contains('='));
                 assert_eq!(target, Some("make"), "{}: {line} is no make command", document.display());
                 let target = command.split_whitespace().filter(|word| !word.contains('=')).nth(1).unwrap();
-                assert!(run.contains(target), "{}: .ci/run does not run make {target}", document.display());
+                assert!(
+                    run.contains(target) || BY_HAND.contains(&target),
+                    "{}: .ci/run does not run make {target}",
+                    document.display()
+                );
             }
         }
     }

@@ -153,7 +153,7 @@ fn body_of(page: &Page, links: &Links) -> (String, Vec<Section>) {
             }
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => match target(&dest_url, links) {
                 Some(url) => {
-                    events.push(Event::Start(Tag::Link { link_type, dest_url: url.into(), title, id }))
+                    events.push(Event::Start(Tag::Link { link_type, dest_url: url.into(), title, id }));
                 }
                 None => dropped = true,
             },
