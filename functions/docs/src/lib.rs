@@ -1,5 +1,5 @@
-//! The API's description, Swagger UI to read and try it, and the [`guide`]. Nothing is loaded from elsewhere: the pages work without
-//! the internet.
+//! The API's description, Swagger UI to read and try it, and the [`guide`]. Nothing is loaded from elsewhere: the pages
+//! work without the internet.
 
 pub mod guide;
 
