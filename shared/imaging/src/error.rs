@@ -1,5 +1,7 @@
 //! Why an image was refused: named by meaning, safe to show, with the cause kept for the log.
 
+use std::borrow::Cow;
+
 use crate::{Format, TimedOut};
 
 /// A decoder's or encoder's own error, for the log only.
@@ -34,6 +36,16 @@ pub enum ImageError {
         format: Format,
         /// What the decoder said.
         source: Cause,
+    },
+    /// A supported kind, packed in a way that is known or unknown and not decoded.
+    #[error(
+        "this {format} file is compressed with {compression}, which is not supported: save it as PNG or baseline JPEG"
+    )]
+    UnsupportedCompression {
+        /// The kind of file.
+        format: Format,
+        /// What it is called, or the file's number for it.
+        compression: Cow<'static, str>,
     },
     /// More bytes than allowed.
     #[error("the image has {bytes} bytes, more than the {max} allowed: send a smaller file")]
@@ -128,7 +140,9 @@ impl ImageError {
         match self {
             Self::Empty => "empty_image",
             Self::UnknownFormat => "unknown_format",
-            Self::Unsupported { .. } | Self::UnsupportedFeature { .. } => "unsupported_format",
+            Self::Unsupported { .. }
+            | Self::UnsupportedFeature { .. }
+            | Self::UnsupportedCompression { .. } => "unsupported_format",
             Self::TooLarge { .. } => "image_too_large",
             Self::TooManyPixels { .. } => "too_many_pixels",
             Self::TooManyFrames { .. } => "too_many_frames",

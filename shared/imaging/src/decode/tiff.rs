@@ -3,14 +3,17 @@
 //! Read here and not by the `tiff` crate: that gives a chunk whole or not at all, and nothing of chroma shared by pixels,
 //! of palettes, of depths other than 8, 16 and 32 bits, of fax before group 4, nor of files that break a rule without
 //! harm. A chunk's rows go straight to their place in the picture; beside it there is one row at a time, or one chunk
-//! where those are JPEGs.
+//! where those are pictures of their own.
 
 mod directory;
 mod fax;
 mod jpeg;
+mod jpeg2000;
 mod meaning;
+mod old_jpeg;
 mod packed;
 mod page;
+mod pictures;
 mod samples;
 #[cfg(test)]
 mod tests;
@@ -41,14 +44,15 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
     let page = Page::read(first_page(bytes)?, limits)?;
     let orientation = page.directory.number(tag::ORIENTATION).and_then(|value| u32::try_from(value).ok());
     let cmyk = if page.colour == Colour::Cmyk { 4 } else { 0 };
-    let jpeg = if page.compression == Compression::Jpeg { page.samples_in_chunk() as u64 } else { 0 };
+    let chunk = if page.compression.is_picture() { page.samples_in_chunk() as u64 } else { 0 };
+    let alpha = u64::from(page.has_alpha_beside());
     Ok(Header {
         format: Format::Tiff,
         stored: (page.width, page.height),
         orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
-        // CMYK is converted from one buffer to another, and a JPEG may hold all of the picture.
-        beside: cmyk.max(jpeg),
+        // CMYK is converted from one buffer to another, and a chunk may hold all of the picture.
+        beside: cmyk.max(chunk) + alpha,
         largest_frame: (0, 0),
     })
 }
@@ -103,25 +107,47 @@ pub(super) fn decode(
 ) -> Result<Decoded, ImageError> {
     let page = Page::read(first_page(bytes)?, limits)?;
     let mut samples = Samples::of(&page);
-    let mut rgba = vec![0; page.width as usize * page.height as usize * 4];
-    let mut rows =
-        Chunks { page: &page, samples: &samples, limits, deadline }.read(rgba.as_chunks_mut().0)?;
+    let pixels = page.width as usize * page.height as usize;
+    let mut rgba = vec![0; pixels * 4];
+    let mut alpha = vec![0; if page.has_alpha_beside() { pixels } else { 0 }];
+    let mut read = |samples: &Samples<'_>| {
+        let mut out = Out { width: page.width as usize, pixels: rgba.as_chunks_mut().0, alpha: &mut alpha };
+        Chunks { page: &page, samples, limits, deadline }.read(&mut out)
+    };
+    let mut rows = read(&samples)?;
     // Floats so far above white that they are on another scale; a little above is only bright.
     let greatest = samples.greatest.get();
     if greatest > BRIGHT {
         samples.white = greatest.max(255.0);
-        rows = Chunks { page: &page, samples: &samples, limits, deadline }.read(rgba.as_chunks_mut().0)?;
+        rows = read(&samples)?;
     }
     if rows == 0 {
         return Err(ImageError::corrupt(Format::Tiff, "no strip and no tile can be read"));
     }
     let profile = page.directory.entry(tag::ICC_PROFILE).map(|entry| entry.raw());
-    let rgba = meaning::to_rgba(&page, &samples, rgba, profile, deadline)?;
-    let may_have_alpha = page.colour != Colour::Cmyk;
+    let rgba = meaning::to_rgba(&page, &samples, rgba, &alpha, profile, deadline)?;
+    let may_have_alpha = page.colour != Colour::Cmyk || page.alpha.is_some();
     let own = matches!(page.colour, Colour::Cmyk | Colour::Lab { .. });
     let mut decoded = pixelwise::shown(header, rgba, may_have_alpha, 1, 1)?;
     decoded.profile = profile.filter(|_| !own).map(<[u8]>::to_vec);
     Ok(decoded)
+}
+
+/// What the chunks are put into: four bytes a pixel, and the alpha that is kept beside them, which is empty where
+/// none is.
+struct Out<'a> {
+    width: usize,
+    pixels: &'a mut [[u8; 4]],
+    alpha: &'a mut [u8],
+}
+
+impl Out<'_> {
+    /// One row of a chunk's place in the picture.
+    fn row(&mut self, place: Place, row: usize) -> (&mut [[u8; 4]], &mut [u8]) {
+        let start = (place.top + row) * self.width + place.left;
+        let alpha = self.alpha.get_mut(start..start + place.width).unwrap_or_default();
+        (&mut self.pixels[start..start + place.width], alpha)
+    }
 }
 
 /// The chunks of a page, on their way into the picture.
@@ -143,13 +169,15 @@ struct Place {
 
 impl Chunks<'_> {
     /// Reads them all; gives how many rows of chunks could be read.
-    fn read(&self, out: &mut [[u8; 4]]) -> Result<usize, ImageError> {
+    fn read(&self, out: &mut Out<'_>) -> Result<usize, ImageError> {
         let (across, down) = self.page.grid();
         let (width, height) = (self.page.chunk.0 as usize, self.page.chunk.1 as usize);
         let row_bytes = self.page.row_bytes().unwrap_or(usize::MAX);
-        if self.page.compression != Compression::Jpeg {
-            self.limits.check_memory(self.memory(row_bytes))?;
+        let memory = self.memory(row_bytes);
+        if !self.page.compression.is_picture() {
+            self.limits.check_memory(memory)?;
         }
+        let room = self.limits.max_decoder_bytes.saturating_sub(memory);
         let mut rows = 0;
         for plane in 0..if self.page.planar { self.page.samples } else { 1 } {
             for index in 0..across * down {
@@ -162,9 +190,9 @@ impl Chunks<'_> {
                     height: height.min(self.page.height as usize - top),
                 };
                 let Some(packed) = self.page.packed(plane * across * down + index) else { continue };
-                rows += match Unpacked::new(self.page, packed) {
+                rows += match Unpacked::new(self.page, packed, room) {
                     Some(unpacked) => self.rows(unpacked, row_bytes, plane, place, out)?,
-                    None => self.jpeg(packed, plane, place, out)?,
+                    None => self.picture(packed, plane, place, out)?,
                 };
             }
         }
@@ -178,13 +206,10 @@ impl Chunks<'_> {
         let rows = if self.page.predictor == Predictor::Float { 2 } else { 1 };
         let changes = if matches!(self.page.compression, Compression::Fax(_)) { CHANGES } else { 0 };
         let beside = u64::from(self.page.chunk.0) * changes;
-        self.page.rgba_bytes().saturating_add(beside).saturating_add((row_bytes as u64).saturating_mul(rows))
-    }
-
-    /// One row of a chunk's place in the picture.
-    fn row<'o>(&self, out: &'o mut [[u8; 4]], place: Place, row: usize) -> &'o mut [[u8; 4]] {
-        let start = (place.top + row) * self.page.width as usize + place.left;
-        &mut out[start..start + place.width]
+        self.page
+            .picture_bytes()
+            .saturating_add(beside)
+            .saturating_add((row_bytes as u64).saturating_mul(rows))
     }
 
     /// A chunk that is unpacked row by row.
@@ -194,7 +219,7 @@ impl Chunks<'_> {
         row_bytes: usize,
         plane: usize,
         place: Place,
-        out: &mut [[u8; 4]],
+        out: &mut Out<'_>,
     ) -> Result<usize, ImageError> {
         let (mut row, mut scratch) = (vec![0; row_bytes], Vec::new());
         let (across, down) = (self.page.subsampling.0 as usize, self.page.subsampling.1 as usize);
@@ -203,16 +228,17 @@ impl Chunks<'_> {
             if done.is_multiple_of(between) {
                 self.deadline.check()?;
             }
-            if !unpacked.fill(&mut row, self.deadline)? {
+            if !unpacked.fill(&mut row, self.limits, self.deadline)? {
                 return Ok(done);
             }
             if (across, down) == (1, 1) {
                 self.samples.unpredict(&mut row, &mut scratch);
-                self.samples.put(&row, plane, self.row(out, place, first));
+                let (pixels, alpha) = out.row(place, first);
+                self.samples.put(&row, plane, pixels, alpha);
             } else {
                 let group = across * down + 2;
                 for line in 0..down.min(place.height - first) {
-                    let pixels = self.row(out, place, first + line).chunks_mut(across);
+                    let pixels = out.row(place, first + line).0.chunks_mut(across);
                     for (pixels, group) in pixels.zip(row.chunks_exact(group)) {
                         let (luma, chroma) = group.split_at(across * down);
                         for (pixel, luma) in pixels.iter_mut().zip(&luma[line * across..]) {
@@ -225,19 +251,22 @@ impl Chunks<'_> {
         Ok(place.height)
     }
 
-    /// A chunk that is a JPEG.
-    fn jpeg(
+    /// A chunk that is a picture of its own.
+    fn picture(
         &self,
         packed: &[u8],
         plane: usize,
         place: Place,
-        out: &mut [[u8; 4]],
+        out: &mut Out<'_>,
     ) -> Result<usize, ImageError> {
-        let Some(chunk) = jpeg::decode(self.page, packed, self.limits, self.deadline)? else { return Ok(0) };
-        let rows = chunk.samples.chunks_exact(chunk.width * chunk.count).take(place.height);
+        let Some(chunk) = pictures::decode(self.page, packed, self.limits, self.deadline)? else {
+            return Ok(0);
+        };
+        let rows = chunk.samples.chunks_exact(chunk.row).take(place.height);
         let shown = rows.len();
         for (row, samples) in rows.enumerate() {
-            self.samples.put(samples, plane, self.row(out, place, row));
+            let (pixels, alpha) = out.row(place, row);
+            self.samples.put(samples, plane, pixels, alpha);
         }
         Ok(shown)
     }

@@ -57,15 +57,32 @@ pub(super) fn decode(
     let (rgba, may_have_alpha) = if file.scan.animated {
         (frames::first(&file, header.stored, limits, deadline)?, true)
     } else {
-        let picture = still(&file, header).ok_or_else(corrupt)?;
-        let rgba = if picture.lossless {
-            lossless::pixels(&picture, limits, deadline)?
-        } else {
-            pixels(&picture, limits, deadline)?.0
-        };
-        (rgba, picture.has_alpha)
+        let still = still(&file, header).ok_or_else(corrupt)?;
+        (picture(&still, limits, deadline)?, still.has_alpha)
     };
     Ok(Decoded { rgba, may_have_alpha, profile: file.scan.profile.map(<[u8]>::to_vec) })
+}
+
+/// The picture of a file that has no more than one.
+pub(super) fn only_picture(bytes: &[u8]) -> Option<Picture<'_>> {
+    let file = Container::read(bytes);
+    file.picture.filter(|_| !file.scan.animated)
+}
+
+/// The RGBA of a picture, as far as it goes.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn picture(
+    picture: &Picture<'_>,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Vec<u8>, ImageError> {
+    if picture.lossless {
+        lossless::pixels(picture, limits, deadline)
+    } else {
+        Ok(pixels(picture, limits, deadline)?.0)
+    }
 }
 
 /// The embedded ICC profile.

@@ -52,7 +52,7 @@ pub(crate) const ENCODABLE: [ImageFormat; 10] = [
 ];
 
 /// Files of kinds that there is no Rust encoder for here; `make.py` makes them.
-pub(crate) const SAMPLES: [(&str, &[u8]); 25] = [
+pub(crate) const SAMPLES: [(&str, &[u8]); 32] = [
     ("10.avif", include_bytes!("samples/avif/10.avif")),
     ("420.avif", include_bytes!("samples/avif/420.avif")),
     ("alpha.avif", include_bytes!("samples/avif/alpha.avif")),
@@ -66,9 +66,14 @@ pub(crate) const SAMPLES: [(&str, &[u8]); 25] = [
     ("cmyk.jpg", include_bytes!("samples/cmyk.jpg")),
     ("cmyk.tif", include_bytes!("samples/cmyk.tif")),
     ("group3.tif", include_bytes!("samples/group3.tif")),
+    ("jpeg2000-chroma.tif", include_bytes!("samples/jpeg2000-chroma.tif")),
+    ("jpeg2000.tif", include_bytes!("samples/jpeg2000.tif")),
     ("jpeg.tif", include_bytes!("samples/jpeg.tif")),
     ("lossy-alpha.webp", include_bytes!("samples/lossy-alpha.webp")),
     ("lossy.webp", include_bytes!("samples/lossy.webp")),
+    ("old-jpeg-strips.tif", include_bytes!("samples/old-jpeg-strips.tif")),
+    ("old-jpeg-tables.tif", include_bytes!("samples/old-jpeg-tables.tif")),
+    ("old-jpeg-whole.tif", include_bytes!("samples/old-jpeg-whole.tif")),
     ("packbits.tif", include_bytes!("samples/packbits.tif")),
     ("palette.bmp", include_bytes!("samples/palette.bmp")),
     ("palette.png", include_bytes!("samples/palette.png")),
@@ -78,6 +83,8 @@ pub(crate) const SAMPLES: [(&str, &[u8]); 25] = [
     ("subsampled.jpg", include_bytes!("samples/subsampled.jpg")),
     ("ycck.jpg", include_bytes!("samples/ycck.jpg")),
     ("ycbcr.tif", include_bytes!("samples/ycbcr.tif")),
+    ("webp.tif", include_bytes!("samples/webp.tif")),
+    ("zstd.tif", include_bytes!("samples/zstd.tif")),
 ];
 
 pub(crate) fn sample(name: &str) -> Vec<u8> {

@@ -29,6 +29,12 @@ pub(super) mod tag {
     pub(crate) const EXTRA_SAMPLES: u16 = 338;
     pub(crate) const SAMPLE_FORMAT: u16 = 339;
     pub(crate) const JPEG_TABLES: u16 = 347;
+    pub(crate) const JPEG_PROCESS: u16 = 512;
+    pub(crate) const JPEG_STREAM: u16 = 513;
+    pub(crate) const JPEG_RESTART: u16 = 515;
+    pub(crate) const JPEG_QUANTISATION: u16 = 519;
+    pub(crate) const JPEG_DC_CODES: u16 = 520;
+    pub(crate) const JPEG_AC_CODES: u16 = 521;
     pub(crate) const YCBCR_COEFFICIENTS: u16 = 529;
     pub(crate) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(crate) const REFERENCE_BLACK_WHITE: u16 = 532;

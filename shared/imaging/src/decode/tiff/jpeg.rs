@@ -1,36 +1,28 @@
-//! Chunks that are JPEGs, with tables that all of them share (Adobe's technical note 2 to TIFF 6.0).
+//! Chunks that are JPEGs, with tables that all of them share (Adobe's technical note 2 to TIFF 6.0; for what was
+//! before it, see [`old_jpeg`](super::old_jpeg)).
 
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::{directory::tag, page::Page};
+use super::{directory::tag, page::Page, pictures::Chunk};
 use crate::{Deadline, Format, ImageError, Limits, deadline::TimedReader, decode::samples::UNSEEN};
 
-/// The samples of a chunk, as they are: what they mean is for the TIFF to say.
-pub(super) struct Chunk {
-    pub(super) width: usize,
-    /// Samples of a pixel.
-    pub(super) count: usize,
-    pub(super) samples: Vec<u8>,
-}
-
-/// Decodes a chunk; `None` where nothing of it can be shown.
+/// Decodes a chunk, which is a file of its own by now; `None` where nothing of it can be shown.
 ///
 /// # Errors
 /// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for a kind of JPEG that
 /// cannot be decoded.
 pub(super) fn decode(
     page: &Page<'_>,
-    packed: &[u8],
+    file: &[u8],
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Chunk>, ImageError> {
-    let file = with_tables(page, packed);
     let options = DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX));
-    let mut decoder = JpegDecoder::new_with_options(TimedReader::new(&file, deadline), options);
+    let mut decoder = JpegDecoder::new_with_options(TimedReader::new(file, deadline), options);
     if let Err(error) = decoder.decode_headers() {
         return refused(error);
     }
@@ -42,7 +34,7 @@ pub(super) fn decode(
     if count != page.samples_in_chunk() || width > most(page.chunk.0) || height > most(page.chunk.1) {
         return Ok(None);
     }
-    limits.check_memory(memory(page, &file, (width, height, count)))?;
+    limits.check_memory(memory(page, file, (width, height, count)))?;
     // The samples as they are: three without conversion are RGB to the decoder if an Adobe marker says CMYK.
     let space = if (count, space) == (3, ColorSpace::CMYK) { ColorSpace::RGB } else { space };
     decoder.set_options(options.jpeg_set_out_colorspace(space));
@@ -51,7 +43,7 @@ pub(super) fn decode(
     deadline.check()?;
     match result {
         Err(error) if samples.iter().all(|&sample| sample == UNSEEN) => refused(error),
-        _ => Ok(Some(Chunk { width, count, samples })),
+        _ => Ok(Some(Chunk { row: width * count, samples })),
     }
 }
 
@@ -61,7 +53,7 @@ fn memory(page: &Page<'_>, file: &[u8], (width, height, count): (usize, usize, u
     const BLOCKS: usize = 32;
     let area = |width: usize, height: usize| width as u64 * height as u64 * count as u64;
     let coefficients = area(width.next_multiple_of(BLOCKS), height.next_multiple_of(BLOCKS)) * 2;
-    page.rgba_bytes() + file.len() as u64 + area(width, height) + coefficients
+    page.picture_bytes() + file.len() as u64 + area(width, height) + coefficients
 }
 
 fn refused(error: zune_jpeg::errors::DecodeErrors) -> Result<Option<Chunk>, ImageError> {
@@ -75,7 +67,7 @@ fn refused(error: zune_jpeg::errors::DecodeErrors) -> Result<Option<Chunk>, Imag
 
 /// The chunk as a file of its own: the shared tables, less the mark of their end, and the chunk, less that of its
 /// beginning.
-fn with_tables(page: &Page<'_>, packed: &[u8]) -> Vec<u8> {
+pub(super) fn with_tables(page: &Page<'_>, packed: &[u8]) -> Vec<u8> {
     let tables = page.directory.entry(tag::JPEG_TABLES).map(|entry| entry.raw()).unwrap_or_default();
     let tables = tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables);
     if !tables.starts_with(&[0xff, 0xd8]) {

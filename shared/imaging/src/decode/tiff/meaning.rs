@@ -13,11 +13,12 @@ const BAND: usize = 1 << 16;
 /// What an index beyond the palette shows.
 const BLACK: [u8; 3] = [0; 3];
 
-/// Turns the samples of all pixels into straight RGBA.
+/// Turns the samples of all pixels into straight RGBA; `alpha` is what was kept beside them.
 pub(super) fn to_rgba(
     page: &Page<'_>,
     samples: &Samples<'_>,
     mut rgba: Vec<u8>,
+    alpha: &[u8],
     profile: Option<&[u8]>,
     deadline: Deadline,
 ) -> Result<Vec<u8>, ImageError> {
@@ -44,7 +45,12 @@ pub(super) fn to_rgba(
             })?;
         }
         Colour::Rgb => {}
-        Colour::Cmyk => return colour::cmyk_to_srgb(&rgba, profile, deadline),
+        Colour::Cmyk => {
+            if premultiplied {
+                each_with(&mut rgba, alpha, deadline, divide)?;
+            }
+            rgba = colour::cmyk_to_srgb(&rgba, profile, deadline)?;
+        }
         Colour::YCbCr => {
             let convert = YCbCr::of(page);
             each_seen(&mut rgba, deadline, |pixel| *pixel = convert.rgba(*pixel))?;
@@ -60,10 +66,22 @@ pub(super) fn to_rgba(
             })?;
         }
     }
-    if premultiplied {
+    if page.has_alpha_beside() {
+        each_with(&mut rgba, alpha, deadline, |pixel, alpha| pixel[3] = alpha)?;
+    }
+    // Inks were divided before they became light.
+    if premultiplied && page.colour != Colour::Cmyk {
         each(&mut rgba, deadline, unpremultiply)?;
     }
     Ok(rgba)
+}
+
+/// Inks that were multiplied by alpha, without that.
+fn divide(inks: &mut [u8; 4], alpha: u8) {
+    for ink in inks {
+        let whole = (u32::from(*ink) * 255 + u32::from(alpha) / 2).checked_div(alpha.into());
+        *ink = whole.unwrap_or(0).min(255) as u8;
+    }
 }
 
 /// Does something to each pixel, within the time limit.
@@ -75,7 +93,21 @@ fn each(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Resu
     Ok(())
 }
 
-/// The same, less the pixels that no chunk has brought: they stay transparent.
+/// Does something to each pixel with what lies beside it, within the time limit.
+fn each_with(
+    rgba: &mut [u8],
+    alpha: &[u8],
+    deadline: Deadline,
+    act: impl Fn(&mut [u8; 4], u8),
+) -> Result<(), ImageError> {
+    for (band, alpha) in rgba.as_chunks_mut::<4>().0.chunks_mut(BAND).zip(alpha.chunks(BAND)) {
+        deadline.check()?;
+        band.iter_mut().zip(alpha).for_each(|(pixel, alpha)| act(pixel, *alpha));
+    }
+    Ok(())
+}
+
+/// The same as [`each`], less the pixels that no chunk has brought: they stay transparent.
 fn each_seen(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Result<(), ImageError> {
     each(rgba, deadline, |pixel| {
         if *pixel != [0; 4] {

@@ -1,8 +1,10 @@
-//! Bytes unpacked: not packed at all, PackBits, LZW and deflate. Each gives what it can before an error or the end.
+//! Bytes unpacked: not packed at all, PackBits, LZW, deflate and zstd. Each gives what it can before an error or the
+//! end.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Read as _};
 
 use flate2::{Decompress, FlushDecompress, Status};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder, errors::FrameDecoderError};
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
     fax::Fax,
     page::{Compression, Page},
 };
-use crate::{Deadline, TimedOut};
+use crate::{Deadline, ImageError, Limits};
 
 /// A chunk being unpacked.
 pub(super) struct Unpacked<'a> {
@@ -30,19 +32,24 @@ enum State {
     },
     Lzw(Box<weezl::decode::Decoder>),
     Deflate(Box<Decompress>),
+    Zstd(Box<Zstd>),
     Fax(Box<Fax>),
 }
 
 impl<'a> Unpacked<'a> {
-    /// Begins to unpack a chunk; `None` where it is a JPEG, which is not unpacked by rows.
-    pub(super) fn new(page: &Page<'_>, packed: &'a [u8]) -> Option<Self> {
+    /// Begins to unpack a chunk, for which there are `room` bytes of memory; `None` where it is a picture of its own,
+    /// which is not unpacked by rows.
+    pub(super) fn new(page: &Page<'_>, packed: &'a [u8], room: u64) -> Option<Self> {
         let state = match page.compression {
             Compression::None => State::Plain,
             Compression::PackBits => State::PackBits { left: 0, run: None },
             Compression::Lzw => State::Lzw(Box::new(lzw(packed).build())),
             Compression::Deflate => State::Deflate(Box::new(Decompress::new(true))),
             Compression::Fax(kind) => State::Fax(Box::new(Fax::new(kind, page.chunk.0))),
-            Compression::Jpeg => return None,
+            Compression::Zstd => State::Zstd(Box::new(Zstd::new(room))),
+            Compression::Jpeg | Compression::OldJpeg | Compression::WebP | Compression::Jpeg2000 { .. } => {
+                return None;
+            }
         };
         let packed = if page.reversed {
             Cow::Owned(packed.iter().map(|byte| byte.reverse_bits()).collect())
@@ -55,10 +62,17 @@ impl<'a> Unpacked<'a> {
     /// Unpacks into all of `out`, which is one row; false where it ends before that. Looks at the clock in rows that are long.
     ///
     /// # Errors
-    /// [`TimedOut`].
-    pub(super) fn fill(&mut self, out: &mut [u8], deadline: Deadline) -> Result<bool, TimedOut> {
-        if let State::Fax(fax) = &mut self.state {
-            return Ok(fax.row(&self.packed, out));
+    /// [`ImageError::TimeLimit`], or [`ImageError::DecoderMemory`] where what is packed wants more than there is.
+    pub(super) fn fill(
+        &mut self,
+        out: &mut [u8],
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<bool, ImageError> {
+        match &mut self.state {
+            State::Fax(fax) => return Ok(fax.row(&self.packed, out)),
+            State::Zstd(zstd) => return zstd.fill(&self.packed, &mut self.read, out, limits, deadline),
+            _ => {}
         }
         for (nth, piece) in out.chunks_mut(BYTES).enumerate() {
             if nth > 0 {
@@ -116,8 +130,71 @@ impl<'a> Unpacked<'a> {
                 }
                 filled == out.len()
             }
-            State::Fax(fax) => fax.row(&self.packed, out),
+            // These are filled by rows, in `fill`.
+            State::Zstd(_) | State::Fax(_) => false,
         }
+    }
+}
+
+/// A frame of zstd (RFC 8878), by `ruzstd`.
+struct Zstd {
+    decoder: FrameDecoder,
+    begun: bool,
+    ended: bool,
+}
+
+impl Zstd {
+    /// What the decoder takes at most, in windows: its buffer is twice as long, and half of that is there beside it
+    /// while it grows.
+    const WINDOWS: u64 = 3;
+    /// What it takes beside that: blocks, their literals and sequences, and tables.
+    const BESIDE: u64 = 4 << 20;
+    /// Blocks between two looks at the clock, each of 128 KB at most.
+    const BLOCKS: usize = 16;
+
+    fn new(room: u64) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(room.saturating_sub(Self::BESIDE) / Self::WINDOWS);
+        Self { decoder, begun: false, ended: false }
+    }
+
+    /// As [`Unpacked::fill`]; `read` is how much of `packed` was read.
+    fn fill(
+        &mut self,
+        packed: &[u8],
+        read: &mut usize,
+        out: &mut [u8],
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<bool, ImageError> {
+        let mut rest = packed.get(*read..).unwrap_or_default();
+        if !self.begun {
+            self.begun = true;
+            match self.decoder.init(&mut rest) {
+                Ok(()) => {}
+                Err(error @ FrameDecoderError::WindowSizeTooBig { .. }) => {
+                    let max = limits.max_decoder_bytes;
+                    return Err(ImageError::DecoderMemory { max, source: Some(error.into()) });
+                }
+                Err(_) => self.ended = true,
+            }
+        }
+        let mut filled = 0;
+        for block in 1.. {
+            // Reading from memory does not fail; nothing is what there is then.
+            filled += self.decoder.read(&mut out[filled..]).unwrap_or_default();
+            if filled == out.len() || self.ended {
+                break;
+            }
+            if block % Self::BLOCKS == 0 {
+                deadline.check()?;
+            }
+            let one = BlockDecodingStrategy::UptoBlocks(1);
+            // What is damaged is not gone on with; what was unpacked before is still there.
+            self.ended = !matches!(self.decoder.decode_blocks(&mut rest, one), Ok(false));
+        }
+        *read = packed.len() - rest.len();
+        Ok(filled == out.len())
     }
 }
 

@@ -1,6 +1,11 @@
 //! What a directory's tags say about a picture, understood and held against what can be.
 
-use super::directory::{Directory, Entry, tag};
+use std::borrow::Cow;
+
+use super::{
+    directory::{Directory, Entry, tag},
+    old_jpeg::OldJpeg,
+};
 use crate::{Format, ImageError, Limits};
 
 /// What the samples of a pixel mean together.
@@ -45,8 +50,27 @@ pub(super) enum Compression {
     PackBits,
     Lzw,
     Deflate,
+    Zstd,
     Jpeg,
+    /// JPEG as TIFF 6.0 had it, before Adobe's technical note 2.
+    OldJpeg,
+    WebP,
+    Jpeg2000 {
+        /// Whether the samples are luma and chroma, unless the stream itself has turned them into RGB.
+        chroma: bool,
+    },
     Fax(FaxKind),
+}
+
+impl Compression {
+    /// Whether a chunk is a picture of its own, which is decoded whole, and not rows.
+    pub(super) fn is_picture(self) -> bool {
+        matches!(self, Self::Jpeg | Self::OldJpeg | Self::WebP | Self::Jpeg2000 { .. })
+    }
+
+    fn is_jpeg(self) -> bool {
+        matches!(self, Self::Jpeg | Self::OldJpeg)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,6 +118,8 @@ pub(super) struct Page<'a> {
     pub(super) chunk: (u32, u32),
     offsets: Entry<'a>,
     lengths: Option<Entry<'a>>,
+    /// What [`Compression::OldJpeg`] keeps beside the chunks.
+    pub(super) old_jpeg: Option<OldJpeg<'a>>,
 }
 
 fn unsupported(what: String) -> ImageError {
@@ -119,16 +145,27 @@ impl<'a> Page<'a> {
             return Err(ImageError::Empty);
         }
         limits.check_pixels(width, height, 1)?;
-        let samples = directory.number_or(tag::SAMPLES, 1).clamp(1, 1 << 16) as usize;
-        let bits = bits(&directory, samples)?;
+        let mut compression = compression(&directory)?;
+        // Some writers of JPEGs leave out how many samples there are, and of how many bits.
+        let coloured = matches!(directory.number(tag::PHOTOMETRIC), Some(2 | 6));
+        let said = directory.number_or(tag::SAMPLES, if compression.is_jpeg() && coloured { 3 } else { 1 });
+        let samples = said.clamp(1, 1 << 16) as usize;
+        let bits = bits(&directory, samples, if compression.is_picture() { 8 } else { 1 })?;
         let kind = kind(&directory)?;
-        let compression = compression(&directory)?;
-        let colour = colour(&directory, samples, compression)?;
+        let mut colour = colour(&directory, samples, compression)?;
+        if let (Compression::Jpeg2000 { chroma }, Colour::YCbCr) = (&mut compression, colour) {
+            // It is turned into RGB where the chunk is decoded.
+            (*chroma, colour) = (true, Colour::Rgb);
+        }
+        if (compression, colour) == (Compression::OldJpeg, Colour::Rgb) {
+            // Some writers say so, and never mean it: libtiff does not believe it either.
+            colour = Colour::YCbCr;
+        }
         if colour.channels() > samples {
             return Err(corrupt("fewer samples than its colours have"));
         }
         let planar = samples > 1 && directory.number_or(tag::PLANAR, 1) == 2;
-        let halved = colour == Colour::YCbCr && compression != Compression::Jpeg;
+        let halved = colour == Colour::YCbCr && !compression.is_picture();
         let subsampling = if halved { subsampling(&directory)? } else { (1, 1) };
         if subsampling != (1, 1) && (planar || bits != 8 || samples != 3) {
             return Err(unsupported(format!("{samples} samples of {bits} bits with chroma {subsampling:?}")));
@@ -139,14 +176,21 @@ impl<'a> Page<'a> {
         if kind == Kind::Float && !matches!(bits, 16 | 24 | 32 | 64) {
             return Err(unsupported(format!("floats of {bits} bits")));
         }
-        if compression == Compression::Jpeg && bits != 8 {
-            return Err(unsupported(format!("JPEG of {bits} bits")));
+        let wide =
+            bits == 16 && kind == Kind::Unsigned && matches!(compression, Compression::Jpeg2000 { .. });
+        if compression.is_picture() && bits != 8 && !wide {
+            return Err(unsupported(format!("{compression:?} of {bits} bits")));
         }
         if matches!(compression, Compression::Fax(_)) && (samples, bits) != (1, 1) {
             return Err(corrupt("fax of more than one bit"));
         }
-        let (chunk, offsets, lengths) = chunks(&directory, width, height)?;
-        if compression == Compression::Jpeg {
+        let (mut chunk, offsets, lengths) = chunks(&directory, width, height)?;
+        let old_jpeg = (compression == Compression::OldJpeg).then(|| OldJpeg::read(&directory, &offsets));
+        let old_jpeg = old_jpeg.transpose()?;
+        if old_jpeg.as_ref().is_some_and(|jpeg| jpeg.whole.is_some()) {
+            chunk = (width, height);
+        }
+        if compression.is_picture() {
             // It is decoded whole, however little of it is shown.
             limits.check_pixels(chunk.0, chunk.1, 1)?;
         }
@@ -166,8 +210,15 @@ impl<'a> Page<'a> {
             chunk,
             offsets,
             lengths,
+            old_jpeg,
             directory,
         })
+    }
+
+    /// How many pixels across and down have one chroma sample, where a JPEG does not say so itself.
+    pub(super) fn jpeg_sampling(&self) -> (u8, u8) {
+        let sampling = if self.colour == Colour::YCbCr { subsampling(&self.directory).ok() } else { None };
+        sampling.map_or((1, 1), |(across, down)| (across as u8, down as u8))
     }
 
     /// Chunks across and down.
@@ -191,12 +242,27 @@ impl<'a> Page<'a> {
         Some(bits.div_ceil(8))
     }
 
-    /// Bytes of the page as RGBA.
-    pub(super) fn rgba_bytes(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height) * 4
+    /// Whether a pixel's four bytes are to be one float, for what is black and what is white is not known yet.
+    pub(super) fn is_open_range(&self) -> bool {
+        matches!(self.colour, Colour::Grey { .. })
+            && match self.kind {
+                Kind::Unsigned => self.bits >= 32,
+                Kind::Signed => self.bits > 8,
+                Kind::Float => true,
+            }
     }
 
-    /// Bytes of a chunk, unpacked, unless it is a JPEG.
+    /// Whether alpha has no place among the four bytes of a pixel, and so is kept beside them.
+    pub(super) fn has_alpha_beside(&self) -> bool {
+        self.alpha.is_some() && (self.colour == Colour::Cmyk || self.is_open_range())
+    }
+
+    /// Bytes that the pixels of the page take: four each, and one for alpha that is kept beside them.
+    pub(super) fn picture_bytes(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * if self.has_alpha_beside() { 5 } else { 4 }
+    }
+
+    /// Bytes of a chunk, unpacked, unless it is a picture.
     fn chunk_bytes(&self) -> usize {
         let rows = self.chunk.1.div_ceil(self.subsampling.1) as usize;
         self.row_bytes().and_then(|row| row.checked_mul(rows)).unwrap_or(usize::MAX)
@@ -204,6 +270,9 @@ impl<'a> Page<'a> {
 
     /// The packed bytes of a chunk; `None` where there are none.
     pub(super) fn packed(&self, index: usize) -> Option<&'a [u8]> {
+        if let Some(whole) = self.old_jpeg.as_ref().and_then(|jpeg| jpeg.whole) {
+            return Some(whole).filter(|_| index == 0);
+        }
         let at = usize::try_from(self.offsets.number(index)?).ok()?;
         let rest = self.directory.file().bytes.get(at..)?;
         let said = self.lengths.and_then(|lengths| lengths.number(index));
@@ -220,8 +289,8 @@ impl<'a> Page<'a> {
 }
 
 /// The one depth that all samples have.
-fn bits(directory: &Directory<'_>, samples: usize) -> Result<u32, ImageError> {
-    let Some(entry) = directory.entry(tag::BITS) else { return Ok(1) };
+fn bits(directory: &Directory<'_>, samples: usize, otherwise: u32) -> Result<u32, ImageError> {
+    let Some(entry) = directory.entry(tag::BITS) else { return Ok(otherwise) };
     let first = entry.number(0).unwrap_or(0);
     let depths = (0..entry.count.min(samples)).map_while(|index| entry.number(index));
     if { depths }.any(|bits| bits != first) || !(1..=64).contains(&first) {
@@ -249,11 +318,45 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, ImageError> {
         }
         4 => Compression::Fax(FaxKind::Group4),
         5 => Compression::Lzw,
+        6 => Compression::OldJpeg,
         7 => Compression::Jpeg,
         8 | 32_946 => Compression::Deflate,
         32_771 => Compression::Fax(FaxKind::Rows { align: 16 }),
         32_773 => Compression::PackBits,
-        other => return Err(unsupported(format!("compression {other}"))),
+        // The second number is what each had before it was registered.
+        50_000 | 34_926 => Compression::Zstd,
+        50_001 | 34_927 => Compression::WebP,
+        // Aperio's, with chroma and without; Leica's; and the registered one.
+        33_003 => Compression::Jpeg2000 { chroma: true },
+        33_004 | 33_005 | 34_712 => Compression::Jpeg2000 { chroma: false },
+        other => {
+            return Err(ImageError::UnsupportedCompression {
+                format: Format::Tiff,
+                compression: name(other),
+            });
+        }
+    })
+}
+
+/// What a compression that is not decoded is called, by the numbers in the registries of Adobe and of libtiff.
+fn name(compression: u64) -> Cow<'static, str> {
+    Cow::Borrowed(match compression {
+        9 | 10 | 34_661 => "JBIG",
+        22_610 | 34_934 => "JPEG XR",
+        32_766 => "NeXT's run lengths",
+        32_809 => "ThunderScan",
+        32_908 => "PixarFilm",
+        32_909 => "PixarLog",
+        34_676 => "SGI LogLuv (run lengths)",
+        34_677 => "SGI LogLuv (24 bits)",
+        34_713 => "Nikon's NEF",
+        34_715 => "JBIG2",
+        34_887 => "LERC",
+        34_892 => "lossy JPEG of DNG",
+        34_925 => "LZMA",
+        34_933 => "PNG",
+        50_002 | 52_546 => "JPEG XL",
+        other => return format!("method {other}").into(),
     })
 }
 
@@ -283,7 +386,7 @@ fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -
 /// writers leave the explanation out; one that is said to be something else is not shown.
 fn alpha(directory: &Directory<'_>, colour: Colour, samples: usize) -> Option<(usize, bool)> {
     let first = colour.channels();
-    if samples <= first || colour == Colour::Cmyk {
+    if samples <= first {
         return None;
     }
     let Some(entry) = directory.entry(tag::EXTRA_SAMPLES) else {
@@ -305,14 +408,14 @@ fn subsampling(directory: &Directory<'_>) -> Result<(u32, u32), ImageError> {
     }
 }
 
-/// The predictor: part of LZW and of deflate, and of no other compression whatever the tag says.
+/// The predictor: part of LZW, of deflate and of zstd, and of no other compression whatever the tag says.
 fn predictor(
     directory: &Directory<'_>,
     compression: Compression,
     bits: u32,
     kind: Kind,
 ) -> Result<Predictor, ImageError> {
-    if !matches!(compression, Compression::Lzw | Compression::Deflate) {
+    if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
     }
     match (directory.number_or(tag::PREDICTOR, 1), bits) {

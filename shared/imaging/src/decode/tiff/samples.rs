@@ -1,10 +1,22 @@
-//! Unpacked rows as samples of 8 bits: each goes to its place in the four bytes of its pixel, from where `meaning` takes
-//! them. Alpha, and the black ink of CMYK, is the last of the four.
+//! Unpacked rows as samples of 8 bits: each goes to its place in the four bytes of its pixel, from where `meaning`
+//! takes them. Alpha, or the black ink of CMYK, is the last of the four; where they have no room for alpha, it is
+//! kept beside them.
 
 use std::cell::Cell;
 
 use super::page::{Colour, Kind, Page, Predictor};
 use crate::decode::pixelwise::to_eight_bits;
+
+/// Where a sample goes.
+#[derive(Clone, Copy)]
+enum Place {
+    /// One of the pixel's four bytes.
+    Byte(usize),
+    /// All four of them, which are one float.
+    Float,
+    /// Alpha beside the pixels.
+    Beside,
+}
 
 /// How the rows of a page become samples.
 pub(super) struct Samples<'a> {
@@ -25,26 +37,24 @@ impl<'a> Samples<'a> {
             page,
             // Floats that were predicted have their highest byte first.
             little: page.directory.file().little() && page.predictor != Predictor::Float,
-            open_range: matches!(page.colour, Colour::Grey { .. })
-                && match page.kind {
-                    Kind::Unsigned => page.bits >= 32,
-                    Kind::Signed => page.bits > 8,
-                    Kind::Float => true,
-                },
+            open_range: page.is_open_range(),
             white: 1.0,
             greatest: Cell::new(0.0),
         }
     }
 
-    /// Where in the four bytes a sample goes, if it goes anywhere.
-    fn place(&self, sample: usize) -> Option<usize> {
-        match (self.page.colour, self.page.alpha) {
-            _ if self.open_range => (sample == 0).then_some(0),
-            (_, Some((alpha, _))) if sample == alpha => Some(3),
-            (Colour::Grey { .. } | Colour::Palette, _) => (sample == 0).then_some(0),
-            (Colour::Cmyk, _) => (sample < 4).then_some(sample),
-            _ => (sample < 3).then_some(sample),
+    /// Where a sample goes, if it goes anywhere: to one of a pixel's four bytes, or to the alpha beside them.
+    fn place(&self, sample: usize) -> Option<Place> {
+        if self.page.alpha.is_some_and(|(alpha, _)| sample == alpha) {
+            return Some(if self.page.has_alpha_beside() { Place::Beside } else { Place::Byte(3) });
         }
+        let shown = match self.page.colour {
+            Colour::Grey { .. } if self.open_range => return (sample == 0).then_some(Place::Float),
+            Colour::Grey { .. } | Colour::Palette => 1,
+            Colour::Cmyk => 4,
+            Colour::Rgb | Colour::YCbCr | Colour::Lab { .. } => 3,
+        };
+        (sample < shown).then_some(Place::Byte(sample))
     }
 
     /// Undoes the predictor, in place. A row of floats has its highest bytes first after that.
@@ -101,60 +111,71 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Puts a row's samples to their places; `first` is the sample that the row's chunk begins with.
-    pub(super) fn put(&self, row: &[u8], first: usize, out: &mut [[u8; 4]]) {
-        if first == 0 && !self.open_range && self.page.colour != Colour::Cmyk {
+    /// Puts a row's samples to their places; `first` is the sample that the row's chunk begins with. `alpha` is where
+    /// that goes which is kept beside the pixels, and is empty where none is.
+    pub(super) fn put(&self, row: &[u8], first: usize, out: &mut [[u8; 4]], alpha: &mut [u8]) {
+        if first == 0 {
             // Opaque, until a sample says otherwise.
-            out.iter_mut().for_each(|pixel| pixel[3] = 255);
+            alpha.fill(u8::MAX);
+            if !self.open_range && self.page.colour != Colour::Cmyk {
+                out.iter_mut().for_each(|pixel| pixel[3] = u8::MAX);
+            }
         }
         let count = self.page.samples_in_chunk();
         for sample in 0..count {
-            if let Some(place) = self.place(first + sample) {
-                self.put_one(row, sample, count, place, out);
+            let indices = (0..out.len()).map(|pixel| pixel * count + sample);
+            match self.place(first + sample) {
+                Some(Place::Byte(place)) => {
+                    let targets = out.iter_mut().map(|pixel| &mut pixel[place]);
+                    let is_index = place == 0 && self.page.colour == Colour::Palette;
+                    self.put_one(row, targets.zip(indices), is_index);
+                }
+                Some(Place::Beside) => self.put_one(row, alpha.iter_mut().zip(indices), false),
+                Some(Place::Float) => {
+                    let pixels = out.iter_mut().zip(indices);
+                    pixels.for_each(|(pixel, at)| *pixel = (self.number(row, at) as f32).to_ne_bytes());
+                }
+                None => {}
             }
         }
     }
 
-    fn put_one(&self, row: &[u8], sample: usize, count: usize, place: usize, out: &mut [[u8; 4]]) {
-        let indices = (0..out.len()).map(|pixel| pixel * count + sample);
-        let pixels = out.iter_mut().zip(indices);
+    /// Puts one sample of each pixel: as 8 bits, but for an index, which stays what it is.
+    fn put_one<'o>(&self, row: &[u8], targets: impl Iterator<Item = (&'o mut u8, usize)>, is_index: bool) {
         let page = self.page;
         match (page.kind, page.bits) {
-            _ if self.open_range => {
-                pixels.for_each(|(pixel, at)| *pixel = (self.number(row, at) as f32).to_ne_bytes());
-            }
             (Kind::Float, _) => {
                 let mut greatest = self.greatest.get();
-                for (pixel, at) in pixels {
+                for (target, at) in targets {
                     let value = self.number(row, at);
                     greatest = greatest.max(value);
-                    pixel[place] = (value / self.white * 255.0).round() as u8;
+                    *target = (value / self.white * 255.0).round() as u8;
                 }
                 self.greatest.set(greatest);
             }
             // Bytes are bytes, even where they are called signed: many writers do so that mean no such thing.
-            (_, 8) => pixels.for_each(|(pixel, at)| pixel[place] = row.get(at).copied().unwrap_or(0)),
-            (_, bits) if page.colour == Colour::Palette => {
-                pixels.for_each(|(pixel, at)| pixel[place] = self.whole(row, at, bits) as u8);
+            (_, 8) => targets.for_each(|(target, at)| *target = row.get(at).copied().unwrap_or(0)),
+            (_, bits) if is_index => {
+                targets.for_each(|(target, at)| *target = self.whole(row, at, bits) as u8);
             }
             (_, 16) if matches!(page.colour, Colour::Lab { .. }) => {
-                pixels.for_each(|(pixel, at)| pixel[place] = (self.whole(row, at, 16) >> 8) as u8);
+                targets.for_each(|(target, at)| *target = (self.whole(row, at, 16) >> 8) as u8);
             }
             (Kind::Unsigned, bits) => {
                 let max = if bits >= 32 { u32::MAX } else { (1 << bits) - 1 };
                 let spare = bits.saturating_sub(32);
-                pixels.for_each(|(pixel, at)| {
-                    pixel[place] = to_eight_bits((self.whole(row, at, bits) >> spare) as u32, max);
+                targets.for_each(|(target, at)| {
+                    *target = to_eight_bits((self.whole(row, at, bits) >> spare) as u32, max);
                 });
             }
             // Zero is black: what is below is no blacker.
             (Kind::Signed, bits) => {
                 let max = (1_u64 << (bits - 1)) - 1;
                 let spare = bits.saturating_sub(33);
-                pixels.for_each(|(pixel, at)| {
+                targets.for_each(|(target, at)| {
                     let value = self.whole(row, at, bits);
                     let value = if value > max { 0 } else { value };
-                    pixel[place] = to_eight_bits((value >> spare) as u32, (max >> spare).max(1) as u32);
+                    *target = to_eight_bits((value >> spare) as u32, (max >> spare).max(1) as u32);
                 });
             }
         }

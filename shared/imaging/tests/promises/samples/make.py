@@ -8,6 +8,8 @@ asymmetric picture (support.rs draws the same one): 48×32, quarters red, green,
 """
 
 import os
+import struct
+from io import BytesIO
 
 import cv2
 import numpy
@@ -50,6 +52,85 @@ def ycck(name):
         file.seek(content.index(b"Adobe") + 11)
         assert content[file.tell()] == 0
         file.write(b"\x02")
+
+
+def tiff(name, entries, data):
+    """A TIFF of one page: tags with their types and values, and what lies at 8, before them."""
+    directory, beyond = 8 + len(data), b""
+    after = directory + 2 + 12 * len(entries) + 4
+    table = struct.pack("<H", len(entries))
+    for tag, type_, values in sorted(entries):
+        packed = struct.pack(f"<{len(values)}{'H' if type_ == 3 else 'I'}", *values)
+        table += struct.pack("<HHI", tag, type_, len(values))
+        if len(packed) > 4:
+            table += struct.pack("<I", after + len(beyond))
+            beyond += packed + b"\0" * (len(packed) % 2)
+        else:
+            table += packed.ljust(4, b"\0")
+    with open(name, "wb") as file:
+        file.write(b"II*\0" + struct.pack("<I", directory) + data + table + b"\0\0\0\0" + beyond)
+
+
+def strips_tiff(name, compression, image, **options):
+    """A TIFF of two strips, each of which is a picture of its own; Pillow's own libtiff has not learnt to."""
+    strips = []
+    for top in (0, HEIGHT // 2):
+        stream = BytesIO()
+        image.crop((0, top, WIDTH, top + HEIGHT // 2)).save(stream, **options)
+        strips.append(stream.getvalue())
+    entries = [(256, 3, [WIDTH]), (257, 3, [HEIGHT]), (258, 3, [8, 8, 8]), (259, 3, [compression]), (262, 3, [2]),
+               (273, 4, [8, 8 + len(strips[0])]), (277, 3, [3]), (278, 3, [HEIGHT // 2]),
+               (279, 4, [len(strip) for strip in strips])]
+    tiff(name, entries, b"".join(strips))
+
+
+def old_jpeg(name, kind):
+    """A TIFF with JPEG as TIFF 6.0 had it, which nobody writes any more: as `whole` all of a JPEG; as `strips` its headers,
+    and in each of two strips a part of its data; as `tables` the tables alone, each by itself, and one strip of data."""
+    def encoded(image):
+        stream = BytesIO()
+        image.save(stream, "JPEG", quality=95, subsampling=2)
+        content, at, segments = stream.getvalue(), 2, {}
+        while content[at + 1] != 0xDA:
+            length = int.from_bytes(content[at + 2:at + 4], "big")
+            segments.setdefault(content[at + 1], []).append(content[at + 4:at + 2 + length])
+            at += 2 + length
+        length = int.from_bytes(content[at + 2:at + 4], "big")
+        return segments, content[at:at + 2 + length], content[at + 2 + length:-2]
+
+    def joined(segments, markers):
+        return b"".join(bytes((0xFF, marker)) + (len(segment) + 2).to_bytes(2, "big") + segment
+                        for marker in markers for segment in segments[marker])
+
+    halves = 2 if kind == "strips" else 1
+    parts = [encoded(picture().crop((0, HEIGHT // halves * part, WIDTH, HEIGHT // halves * (part + 1))))
+             for part in range(halves)]
+    segments, scan, _ = encoded(picture())
+    headers = b"\xff\xd8" + joined(segments, (0xDB, 0xC4, 0xC0)) + scan
+    data, start = b"", 8
+    entries = [(256, 3, [WIDTH]), (257, 3, [HEIGHT]), (258, 3, [8, 8, 8]), (259, 3, [6]), (262, 3, [6]), (277, 3, [3]),
+               (278, 3, [HEIGHT // halves]), (512, 3, [1]), (530, 3, [2, 2])]
+    if kind == "tables":
+        places = {}
+        quantisation = b"".join(segments[0xDB])
+        for tag, tables in ((519, [quantisation[1:65], quantisation[66:130]]),
+                            (520, [table[1:] for table in segments[0xC4] if table[0] < 16]),
+                            (521, [table[1:] for table in segments[0xC4] if table[0] >= 16])):
+            places[tag] = []
+            for table in tables:
+                places[tag].append(start + len(data))
+                data += table
+            entries.append((tag, 4, [places[tag][0], places[tag][1], places[tag][1]]))
+    else:
+        entries += [(513, 4, [start]), (514, 4, [len(headers)])]
+        data += headers
+    offsets = []
+    for _, _, part in parts:
+        offsets.append(start + len(data))
+        data += part
+    data += b"\xff\xd9" + b"\0" * (len(data) % 2)
+    entries += [(273, 4, offsets), (279, 4, [len(part) for _, _, part in parts])]
+    tiff(name, entries, data)
 
 
 EIGHTHS = {
@@ -240,6 +321,13 @@ if __name__ == "__main__":
     picture().quantize(4).save("palette.tif", compression="tiff_lzw")
     picture("YCbCr").save("ycbcr.tif")
     picture("1").save("group3.tif", compression="group3")
+    picture().save("zstd.tif", compression="zstd", tiffinfo={317: 2})
+    strips_tiff("webp.tif", 50001, picture(), format="WebP", quality=95)
+    strips_tiff("jpeg2000.tif", 33005, picture(), format="JPEG2000", no_jp2=True, mct=1, irreversible=False)
+    chroma = Image.merge("RGB", picture("YCbCr").split())
+    strips_tiff("jpeg2000-chroma.tif", 33003, chroma, format="JPEG2000", no_jp2=True, mct=0, irreversible=True)
+    for kind in ("whole", "strips", "tables"):
+        old_jpeg(f"old-jpeg-{kind}.tif", kind)
     picture().quantize(4).save("palette.bmp")
     picture().quantize(4).save("palette.tga", compression="tga_rle")
     picture("RGBA").save("bitmap.ico", bitmap_format="bmp", sizes=[(WIDTH, HEIGHT), (16, 16)])
