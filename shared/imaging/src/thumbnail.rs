@@ -163,7 +163,7 @@ impl Default for ThumbnailOptions {
 /// The thumbnail as an algorithm: what submission validates against and `GET /algorithms` shows.
 pub static THUMBNAIL: Specification = Specification {
     name: jobs::algorithm::THUMBNAIL,
-    version: "5",
+    version: "6",
     summary: "A small version of the image: upright, sRGB, without metadata, exactly the size asked for.",
     references: &[
         "K. Turkowski, Filters for Common Resampling Tasks, Graphics Gems, 1990 (Lanczos3)",

@@ -2,14 +2,14 @@
 //! (B. Ottosson, 2020, <https://bottosson.github.io/posts/oklab/>).
 //!
 //! Pixels are counted in a coarse cube of RGB first, each by its alpha. The cube's cells are then gathered by k-means
-//! around the heaviest cells that are far from each other, and clusters that look alike become one.
+//! around the heaviest cells that are far from each other, and clusters that look alike become one. A cluster is
+//! named by a colour that pixels of it have: the most frequent one where that is much of the cluster, as in what is
+//! drawn; and else, as in photographs, where it is an accident which of many is the most frequent, one in the
+//! cluster's middle.
 
 use jobs::colour::Colour;
 
-use super::{
-    DominantColour,
-    blurhash::{to_linear, to_srgb},
-};
+use super::{DominantColour, blurhash::to_linear};
 
 /// The most colours that are named.
 const MOST: usize = 5;
@@ -23,20 +23,34 @@ const ROUNDS: usize = 6;
 /// How near two clusters are that are one colour, squared: two to three times what can just be told apart side by side.
 const ALIKE: f64 = 0.06 * 0.06;
 
+/// The part of a cluster that one colour must be for it to be the cluster's name.
+const LEAST_PART: f64 = 0.1;
+
 type Lab = [f64; 3];
 
-/// The pixels of one cell of the cube, or of a cluster of cells.
+/// A colour that pixels have.
 #[derive(Clone, Copy)]
-struct Cell {
+struct Shade {
+    rgb: [u8; 3],
+    /// Sum of the pixels' alpha.
+    weight: u32,
+}
+
+/// The pixels of one cell of the cube.
+#[derive(Clone, Copy)]
+struct Cell<'a> {
     /// Sum of the pixels' alpha.
     weight: f64,
     /// Their mean.
     lab: Lab,
+    /// Their colours.
+    shades: &'a [Shade],
 }
 
-/// The dominant colours of straight-alpha RGBA pixels, most frequent first.
+/// The dominant colours of straight-alpha RGBA pixels, most frequent first; each is the colour of some of the pixels.
 pub(super) fn dominant(rgba: &[u8]) -> Vec<DominantColour> {
-    let cells = cells(rgba);
+    let shades = shades(rgba);
+    let cells = cells(&shades);
     let total: f64 = cells.iter().map(|cell| cell.weight).sum();
     let mut clusters = alike_joined(gathered(&cells));
     clusters.retain(|cluster| weight(cluster) >= LEAST_SHARE * total);
@@ -49,29 +63,62 @@ pub(super) fn dominant(rgba: &[u8]) -> Vec<DominantColour> {
     named.collect()
 }
 
-/// The cells of a cube of 16 × 16 × 16 that have pixels, in the cube's order.
-fn cells(rgba: &[u8]) -> Vec<Cell> {
-    let mut sums = vec![[0_u32; 4]; 16 * 16 * 16];
-    for &[r, g, b, a] in rgba.as_chunks::<4>().0 {
-        let place = usize::from(r >> 4) << 8 | usize::from(g >> 4) << 4 | usize::from(b >> 4);
-        let [red, green, blue, alpha] = &mut sums[place];
-        let weight = u32::from(a);
-        *red += u32::from(r) * weight;
-        *green += u32::from(g) * weight;
-        *blue += u32::from(b) * weight;
-        *alpha += weight;
+/// The colours that are seen, each once, cell by cell of a cube of 16 × 16 × 16.
+fn shades(rgba: &[u8]) -> Vec<Shade> {
+    // The cell, the place in the cell, and alpha, all in one number that says the order: that of the cube.
+    let digits = |[r, g, b]: [u8; 3]| u32::from(r) << 8 | u32::from(g) << 4 | u32::from(b);
+    let pixels = rgba.as_chunks::<4>().0.iter().filter(|pixel| pixel[3] > 0);
+    let ordered = |&[r, g, b, a]: &[u8; 4]| {
+        let (high, low) = ([r, g, b].map(|value| value >> 4), [r, g, b].map(|value| value & 15));
+        digits(high) << 20 | digits(low) << 8 | u32::from(a)
+    };
+    let pixels = by_digit(&by_digit(&pixels.map(ordered).collect::<Vec<_>>(), 8), 20);
+    let shade = |pixels: &[u32]| {
+        let value = |at: u32| ((pixels[0] >> (20 + at) & 15) << 4 | pixels[0] >> (8 + at) & 15) as u8;
+        Shade { rgb: [value(8), value(4), value(0)], weight: pixels.iter().map(|pixel| pixel & 255).sum() }
+    };
+    pixels.chunk_by(|one, other| one >> 8 == other >> 8).map(shade).collect()
+}
+
+/// Numbers in the order of the twelve bits that begin at one, and else in the order in which they come: a step of a
+/// radix sort, which is quicker here than a sort that compares.
+fn by_digit(numbers: &[u32], bit: u32) -> Vec<u32> {
+    let digit = |number: u32| (number >> bit & 0xfff) as usize;
+    let mut places = vec![0; 1 << 12];
+    numbers.iter().for_each(|&number| places[digit(number)] += 1);
+    let mut before = 0;
+    for place in &mut places {
+        (*place, before) = (before, before + *place);
     }
-    let filled = sums.into_iter().filter(|sums| sums[3] > 0);
-    filled
-        .map(|[r, g, b, alpha]| {
-            let mean = [r, g, b].map(|sum| ((sum + alpha / 2) / alpha) as u8);
-            Cell { weight: alpha.into(), lab: to_lab(mean) }
-        })
-        .collect()
+    let mut sorted = vec![0; numbers.len()];
+    for &number in numbers {
+        let place: &mut usize = &mut places[digit(number)];
+        sorted[*place] = number;
+        *place += 1;
+    }
+    sorted
+}
+
+/// The cells that have pixels, in the cube's order.
+fn cells(shades: &[Shade]) -> Vec<Cell<'_>> {
+    let place = |shade: &Shade| shade.rgb.map(|value| value >> 4);
+    shades.chunk_by(|one, other| place(one) == place(other)).map(cell).collect()
+}
+
+/// The cell that has these colours.
+fn cell(shades: &[Shade]) -> Cell<'_> {
+    let mut sums = [0; 3];
+    let mut alpha = 0;
+    for Shade { rgb, weight } in shades {
+        sums.iter_mut().zip(rgb).for_each(|(sum, value)| *sum += u32::from(*value) * weight);
+        alpha += weight;
+    }
+    let mean = sums.map(|sum| ((sum + alpha / 2) / alpha) as u8);
+    Cell { weight: alpha.into(), lab: to_lab(mean), shades }
 }
 
 /// K-means: each cluster's cells.
-fn gathered(cells: &[Cell]) -> Vec<Vec<Cell>> {
+fn gathered<'a>(cells: &[Cell<'a>]) -> Vec<Vec<Cell<'a>>> {
     let mut centres = seeds(cells);
     let mut clusters = Vec::new();
     for _ in 0..ROUNDS {
@@ -88,10 +135,10 @@ fn gathered(cells: &[Cell]) -> Vec<Vec<Cell>> {
 }
 
 /// The heaviest cell, then again and again the one that is heaviest for its distance from those before.
-fn seeds(cells: &[Cell]) -> Vec<Lab> {
+fn seeds(cells: &[Cell<'_>]) -> Vec<Lab> {
     let mut seeds: Vec<Lab> = Vec::new();
     while seeds.len() < MOST {
-        let worth = |cell: &Cell| {
+        let worth = |cell: &Cell<'_>| {
             cell.weight * seeds.iter().map(|seed| distance(*seed, cell.lab)).fold(1.0, f64::min)
         };
         // The first of equals: the order is the cube's.
@@ -111,7 +158,7 @@ fn nearest(centres: &[Lab], lab: Lab) -> Option<usize> {
 }
 
 /// The clusters, those that look alike joined, the nearest first.
-fn alike_joined(mut clusters: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
+fn alike_joined(mut clusters: Vec<Vec<Cell<'_>>>) -> Vec<Vec<Cell<'_>>> {
     loop {
         let centres: Vec<_> = clusters.iter().map(|cluster| mean(cluster, |cell| cell.weight)).collect();
         let pairs = (0..centres.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
@@ -126,18 +173,31 @@ fn alike_joined(mut clusters: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
     }
 }
 
-fn weight(cluster: &[Cell]) -> f64 {
+fn weight(cluster: &[Cell<'_>]) -> f64 {
     cluster.iter().map(|cell| cell.weight).sum()
 }
 
-/// The colour that stands for a cluster. Its heavy cells count for more than their part, so that the mixed colours along
-/// the edges of something plain do not tint it.
-fn shown(cluster: &[Cell]) -> Colour {
-    let [r, g, b] = from_lab(mean(cluster, |cell| cell.weight * cell.weight));
-    Colour::new([r, g, b, 255])
+/// The colour that stands for a cluster (see the module). Its heavy cells count for more than their part in its
+/// middle, so that the mixed colours along the edges of something plain do not move it.
+fn shown(cluster: &[Cell<'_>]) -> Colour {
+    let middle = mean(cluster, |cell| cell.weight * cell.weight);
+    let from_middle = |shade: &Shade| distance(to_lab(shade.rgb), middle);
+    // The first of equals: the order is the cube's.
+    let more = |one: Shade, other: Shade| if other.weight > one.weight { other } else { one };
+    let most = cluster.iter().flat_map(|cell| cell.shades).copied().reduce(more);
+    let frequent = most.filter(|most| f64::from(most.weight) >= LEAST_PART * weight(cluster));
+    let nearest = || {
+        let cell =
+            cluster.iter().min_by(|a, b| distance(a.lab, middle).total_cmp(&distance(b.lab, middle)))?;
+        let nearer = |a: &&Shade, b: &&Shade| from_middle(a).total_cmp(&from_middle(b));
+        cell.shades.iter().min_by(nearer).copied()
+    };
+    // A cluster has cells, and a cell has shades.
+    let [r, g, b] = frequent.or_else(nearest).map_or([0; 3], |shade| shade.rgb);
+    Colour::new([r, g, b, u8::MAX])
 }
 
-fn mean(cluster: &[Cell], weight: impl Fn(&Cell) -> f64) -> Lab {
+fn mean(cluster: &[Cell<'_>], weight: impl Fn(&Cell<'_>) -> f64) -> Lab {
     let total: f64 = cluster.iter().map(&weight).sum();
     std::array::from_fn(|axis| cluster.iter().map(|cell| cell.lab[axis] * weight(cell)).sum::<f64>() / total)
 }
@@ -158,19 +218,6 @@ fn to_lab(rgb: [u8; 3]) -> Lab {
         1.977_998_495_1 * l - 2.428_592_205_0 * m + 0.450_593_709_9 * s,
         0.025_904_037_1 * l + 0.782_771_766_2 * m - 0.808_675_766_0 * s,
     ]
-}
-
-/// The nearest sRGB samples.
-fn from_lab([lightness, a, b]: Lab) -> [u8; 3] {
-    let l = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);
-    let m = (lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b).powi(3);
-    let s = (lightness - 0.089_484_177_5 * a - 1.291_485_548_0 * b).powi(3);
-    let rgb = [
-        4.076_741_662_1 * l - 3.307_711_591_3 * m + 0.230_969_929_2 * s,
-        -1.268_438_004_6 * l + 2.609_757_401_1 * m - 0.341_319_396_5 * s,
-        -0.004_196_086_3 * l - 0.703_418_614_7 * m + 1.707_614_701_0 * s,
-    ];
-    rgb.map(|light| to_srgb(light as f32) as u8)
 }
 
 #[cfg(test)]
@@ -224,8 +271,54 @@ mod tests {
         assert_eq!(named(&speck), owned(&[("#000000", 0.995)]));
     }
 
+    /// Every colour that is named, as a pixel.
+    fn colours(rgba: &[[u8; 4]]) -> Vec<[u8; 4]> {
+        dominant(rgba.as_flattened()).iter().map(|named| named.colour.rgba()).collect()
+    }
+
     #[test]
-    fn oklab_is_the_papers_and_every_colour_survives_it() {
+    fn every_colour_that_is_named_is_in_the_picture() {
+        let mut state = 1_u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 24
+        };
+        let near = |value: u32, noise: u32| (value + noise % 24) as u8;
+        let grainy: Vec<_> =
+            (0..4096).map(|_| [near(80, noise()), near(120, noise()), near(200, noise()), 255]).collect();
+        let gradient: Vec<_> =
+            (0..4096_u32).map(|n| [(n / 16) as u8, 90, (255 - n / 16) as u8, 255]).collect();
+        let dithered: Vec<_> =
+            (0..4096).map(|n| if n % 3 == 0 { [96, 96, 96, 255] } else { [112, 112, 112, 255] }).collect();
+        let glassy: Vec<_> =
+            (0..4096_u32).map(|n| [n as u8, 30, (n / 16) as u8, (n % 250) as u8 + 5]).collect();
+        for picture in [grainy, gradient, dithered, glassy, vec![[7, 8, 9, 255]], vec![[7, 8, 9, 1]]] {
+            let named = colours(&picture);
+            let there = |colour: &[u8; 4]| picture.iter().any(|pixel| pixel[..3] == colour[..3]);
+            assert!(!named.is_empty() && named.iter().all(there), "{named:?}");
+        }
+    }
+
+    #[test]
+    fn of_colours_that_count_as_one_the_most_frequent_is_named() {
+        let (more, fewer) = ([112, 112, 112, 255], [96, 96, 96, 255]);
+        let dithered: Vec<_> = (0..3000).map(|n| if n % 3 == 0 { fewer } else { more }).collect();
+        assert_eq!(named(&dithered), owned(&[("#707070", 1.0)]));
+        let halves = [vec![fewer; 501], vec![more; 500]].concat();
+        assert_eq!(named(&halves), owned(&[("#606060", 1.0)]));
+    }
+
+    #[test]
+    fn of_many_colours_that_count_as_one_none_at_the_edge_is_named() {
+        // Each shade once, but for the brightest, which has two pixels.
+        let sky: Vec<_> = (0..=40).chain([40]).map(|n| [100 + n, 150 + n / 2, 200 + n / 2, 255]).collect();
+        let named = colours(&sky);
+        assert_eq!(named.len(), 1);
+        assert!(named[0][0].abs_diff(120) <= 4, "{named:?}");
+    }
+
+    #[test]
+    fn oklab_is_the_papers() {
         // XYZ (1, 0, 0)'s neighbours in the paper's table are out of sRGB; white and the primaries are well known.
         for (rgb, lab) in [
             ([255, 255, 255], [1.0, 0.0, 0.0]),
@@ -233,9 +326,6 @@ mod tests {
             ([0, 0, 255], [0.452_014, -0.032_457, -0.311_528]),
         ] {
             assert!(distance(to_lab(rgb), lab) < 1e-8, "{:?}", to_lab(rgb));
-        }
-        for rgb in (0..4096_u16).map(|n| [n >> 8, n >> 4 & 15, n & 15].map(|digit| digit as u8 * 17)) {
-            assert_eq!(from_lab(to_lab(rgb)), rgb);
         }
     }
 }
