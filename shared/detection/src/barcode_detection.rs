@@ -72,6 +72,7 @@ static SCHEMA: Schema = Schema {
     columns: &[],
     labels: &["format", "text"],
     radius: None,
+    opposite: None,
 };
 
 /// The words for the formats, what `rxing` calls them, and whether they are bars beside each other.

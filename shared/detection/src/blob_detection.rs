@@ -49,7 +49,7 @@ use tiles::Stack;
 /// What `blob_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "blob_detection",
-    version: "3",
+    version: "4",
     summary: "Finds blobs: bright or dark spots with their sizes, strongest first.",
     references: &[
         "T. Lindeberg: Feature detection with automatic scale selection, International Journal of Computer Vision 30, \
@@ -144,6 +144,8 @@ static SCHEMA: Schema = Schema {
     ],
     labels: &[],
     radius: Some(1),
+    // Dark ones.
+    opposite: Some((3, [86, 180, 233])),
 };
 
 /// The least response and the polarity, as scikit-image has them for each method.

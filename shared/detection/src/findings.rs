@@ -18,6 +18,9 @@ pub struct Schema {
     pub labels: &'static [&'static str],
     /// Which column, if any, is the radius in pixels of the disc that an entry without outline stands for.
     pub radius: Option<usize>,
+    /// Which column, if any, tells two opposite kinds apart by its sign, and the colour of what is negative in an
+    /// overlay.
+    pub opposite: Option<(usize, [u8; 3])>,
 }
 
 /// How QuPath names and colours an object; the overlay uses the colour too.
@@ -27,6 +30,15 @@ pub struct Class {
     pub name: &'static str,
     /// sRGB; should stand out for people with any colour vision.
     pub color: [u8; 3],
+}
+
+impl Schema {
+    /// The colour of an entry's mark.
+    pub(crate) fn color(&self, entry: &Entry<'_>) -> [u8; 3] {
+        let opposite =
+            self.opposite.filter(|(column, _)| entry.values.get(*column).is_some_and(|&value| value < 0.0));
+        opposite.map_or(self.class.color, |(_, color)| color)
+    }
 }
 
 /// One measured quantity.
@@ -201,6 +213,7 @@ mod tests {
         columns: &[Column { name: "area", unit: Some("px2"), digits: Digits::Decimals(1) }],
         labels: &[],
         radius: None,
+        opposite: None,
     };
 
     #[test]

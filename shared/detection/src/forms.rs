@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 
 use imaging::Image;
-use jobs::algorithm::Run;
+use jobs::algorithm::{Rectangle, Run};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::{Column, DetectError, Digits, Entry, Findings, ModelSource, overlay};
+use crate::{Column, DetectError, Digits, Entry, Findings, ModelSource, overlay, window};
 
 /// Vertices of the polygon that a disc becomes in GeoJSON, which has no circles.
 const VERTICES: u32 = 24;
@@ -24,7 +25,7 @@ pub enum Form {
     GeoJson,
     /// One row an object.
     Csv,
-    /// Markers on the image reduced to fit 2048 × 2048.
+    /// Marks on the image, reduced where a side has more than 2048 px.
     Png,
 }
 
@@ -78,19 +79,22 @@ impl Findings {
             Form::Json => self.json(context).into_bytes(),
             Form::GeoJson => self.geojson(context).into_bytes(),
             Form::Csv => self.csv().into_bytes(),
-            Form::Png => self.overlay_png(image)?,
+            Form::Png => self.overlay_png(context, image)?,
         })
     }
 
     /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "units",
-    /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's; behind `source` comes `"model": {"key", "sha256",
-    /// "description_sha256"}` where a model made it, and what the algorithm says of the whole. One entry a line. An entry with an outline has
+    /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's; behind `source` comes `"model": {"key",
+    /// "sha256", "description_sha256"}` where a model made it, and what the algorithm says of the whole; then
+    /// `"overlay": {"width", "height"}`, the overlay's size in pixels. One entry a line. An entry with an outline has
     /// `"outline": [[x, y], …]`, not closed. A unit is `null` where the quantity is a pure number.
     #[must_use]
     pub fn json(&self, context: &Context<'_>) -> String {
         let mut out = String::with_capacity(512 + self.len() * (32 + 32 * self.schema().columns.len()));
         out.push('{');
         self.push_provenance(&mut out, context);
+        let (width, height) = overlay::size((context.width, context.height));
+        let _ = write!(out, ",\"overlay\":{{\"width\":{width},\"height\":{height}}}");
         out.push_str(",\"units\":{\"x\":\"px\",\"y\":\"px\"");
         for label in self.schema().labels {
             let _ = write!(out, ",{}:null", quoted(label));
@@ -193,13 +197,17 @@ impl Findings {
         out
     }
 
-    /// A PNG of the image reduced to fit 2048 × 2048 with every finding marked on it: a ring around a point, the
-    /// outline of a disc or of an object, in the class's colour with a dark halo. `image` is the upright full-size image.
+    /// A PNG of the image, reduced where it has more than 2048 px along a side, with every finding marked on it: a
+    /// ring around a point, the outline of a disc or of an object, in the class's colour (what the schema calls
+    /// opposite, in that colour) with a dark halo. The region that was searched, where that was not the whole image,
+    /// has a white border. `image` is the upright full-size image.
     ///
     /// # Errors
     /// [`DetectError::Encode`] when the PNG cannot be made.
-    pub fn overlay_png(&self, image: &Image) -> Result<Vec<u8>, DetectError> {
-        Ok(overlay::draw(self, image).encode_png()?)
+    pub fn overlay_png(&self, context: &Context<'_>, image: &Image) -> Result<Vec<u8>, DetectError> {
+        let region = context.run.parameters.0.get(window::REGION.name);
+        let region = region.and_then(|region| Rectangle::deserialize(region).ok());
+        Ok(overlay::draw(self, image, region).encode_png()?)
     }
 
     /// The members that say what made a result, without the braces.
@@ -357,6 +365,7 @@ mod tests {
         ],
         labels: &[],
         radius: None,
+        opposite: None,
     };
 
     fn written(value: f64, digits: Digits) -> String {
@@ -398,6 +407,7 @@ mod tests {
             findings.json(&context),
             "{\"algorithm\":\"nuclei_detection\",\"version\":\"2\",\"parameters\":{\"sigma\":1.5},\
              \"source\":{\"sha256\":\"ab\",\"width\":8,\"height\":7},\
+             \"overlay\":{\"width\":8,\"height\":7},\
              \"units\":{\"x\":\"px\",\"y\":\"px\",\"area\":\"px2\",\"score\":null},\"count\":2,\"nuclei\":[\n\
              {\"x\":1.5,\"y\":2.25,\"area\":9,\"score\":0.0123},\n\
              {\"x\":4,\"y\":5,\"area\":0.5,\"score\":1,\"outline\":[[3,4],[5,4],[4,6.5]]}]}\n"
@@ -431,6 +441,7 @@ mod tests {
         columns: &[Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(1) }],
         labels: &[],
         radius: Some(0),
+        opposite: None,
     };
 
     #[test]

@@ -200,6 +200,7 @@ const fn schema(columns: &'static [Column]) -> Schema {
         columns,
         labels: &[],
         radius: None,
+        opposite: None,
     }
 }
 

@@ -84,6 +84,7 @@ static SCHEMA: Schema = Schema {
     ],
     labels: &["class"],
     radius: None,
+    opposite: None,
 };
 
 /// Of all showings, only so many of the strongest boxes are held against each other.

@@ -2,16 +2,25 @@
 //! out on light and on dark ground and for people with any colour vision.
 
 use imaging::Image;
+use jobs::algorithm::Rectangle;
 
 use crate::{Entry, Findings};
 
 /// The longest side of an overlay, in pixels.
 const MAX_SIDE: u32 = 2048;
 const HALO: [u8; 3] = [0, 0, 0];
+/// The border of the region that was searched.
+const BORDER: [u8; 3] = [255, 255, 255];
 
-/// The image reduced to fit [`MAX_SIDE`], with a mark for each finding. All halos lie below all marks, and of
-/// overlapping marks the earlier finding's lies on top.
-pub(crate) fn draw(findings: &Findings, image: &Image) -> Image {
+/// The size of the overlay of an image of so many pixels across and down.
+pub(crate) fn size(image: (u32, u32)) -> (u32, u32) {
+    Image::size_within(image, MAX_SIDE)
+}
+
+/// The image reduced to fit [`MAX_SIDE`], with a border around the region that was searched and a mark for each
+/// finding. All halos lie below all marks, and of overlapping marks the earlier finding's lies on top; the border
+/// lies below both.
+pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>) -> Image {
     let reduced = image.fit_within(MAX_SIDE);
     let (width, height) = (reduced.width(), reduced.height());
     let scale = [f64::from(width) / f64::from(image.width()), f64::from(height) / f64::from(image.height())]
@@ -19,9 +28,21 @@ pub(crate) fn draw(findings: &Findings, image: &Image) -> Image {
     let place = |[x, y]: [f32; 2]| [x * scale[0], y * scale[1]];
     let mark = Mark::fitting(width, height, findings.len(), typical_size(findings) * scale[0]);
     let mut canvas = Canvas { width, height, rgba: reduced.rgba().to_vec() };
-    let color = findings.schema().class.color;
-    for (stroke, color, alpha) in [(mark.halo, HALO, 0.75), (mark.stroke, color, 1.0)] {
+    if let Some(region) = region {
+        let mark = Mark::fitting(width, height, 1, f32::INFINITY);
+        // It lies between pixels: with less, it would cover none of them.
+        let border = mark.stroke.max(1.0);
+        let halo = border + mark.halo - mark.stroke;
+        let corners = corners(region).map(place);
+        for (stroke, color, alpha) in [(halo, HALO, 0.75), (border, BORDER, 1.0)] {
+            for (nth, from) in corners.into_iter().enumerate() {
+                canvas.line(from, corners[(nth + 1) % corners.len()], Pen { stroke, color, alpha });
+            }
+        }
+    }
+    for (stroke, own, alpha) in [(mark.halo, Some(HALO), 0.75), (mark.stroke, None, 1.0)] {
         for entry in findings.entries().rev() {
+            let color = own.unwrap_or_else(|| findings.schema().color(&entry));
             if entry.outline.is_empty() {
                 let radius = entry.radius.map_or(mark.radius, |radius| (radius as f32 * scale[0]).max(2.0));
                 canvas.ring(place([entry.x as f32, entry.y as f32]), radius, Pen { stroke, color, alpha });
@@ -34,6 +55,13 @@ pub(crate) fn draw(findings: &Findings, image: &Image) -> Image {
         }
     }
     Image::new(width, height, canvas.rgba).unwrap_or(reduced)
+}
+
+/// A region's corners, in order around it.
+fn corners(Rectangle { x, y, width, height }: Rectangle) -> [[f32; 2]; 4] {
+    let [left, top] = [x, y].map(|start| start as f32);
+    let [right, bottom] = [x.saturating_add(width), y.saturating_add(height)].map(|end| end as f32);
+    [[left, top], [right, top], [right, bottom], [left, bottom]]
 }
 
 /// Sizes in pixels of the overlay.
@@ -163,7 +191,7 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Class, Schema};
+    use crate::{Class, Column, Digits, Schema};
 
     static SCHEMA: Schema = Schema {
         list: "points",
@@ -171,6 +199,7 @@ mod tests {
         columns: &[],
         labels: &[],
         radius: None,
+        opposite: None,
     };
 
     fn pixel(image: &Image, x: u32, y: u32) -> &[u8] {
@@ -182,7 +211,7 @@ mod tests {
         let white = Image::new(100, 80, vec![255; 100 * 80 * 4]).expect("an image");
         let mut findings = Findings::new(&SCHEMA);
         findings.push(50.5, 40.5, []);
-        let drawn = draw(&findings, &white);
+        let drawn = draw(&findings, &white, None);
         assert_eq!((drawn.width(), drawn.height()), (100, 80));
         assert_eq!(pixel(&drawn, 50, 40), [255; 4]);
         assert_eq!(pixel(&drawn, 53, 40), [240, 228, 66, 255]);
@@ -198,7 +227,7 @@ mod tests {
             let square = [[x, y], [x + 6.0, y], [x + 6.0, y + 6.0], [x, y + 6.0]];
             findings.push_outlined(f64::from(x) + 3.0, f64::from(y) + 3.0, [], &square);
         }
-        let drawn = draw(&findings, &white);
+        let drawn = draw(&findings, &white, None);
         assert_eq!(pixel(&drawn, 803, 703), [255; 4]);
         assert_eq!(pixel(&drawn, 803, 700), [240, 228, 66, 255]);
     }
@@ -209,7 +238,52 @@ mod tests {
         let mut findings = Findings::new(&SCHEMA);
         findings.push(0.0, 0.0, []);
         findings.push_outlined(9.0, 1.0, [], &[[0.0, 0.0], [9.0, 1.0], [-4.0, 1e9]]);
-        let drawn = draw(&findings, &clear);
+        let drawn = draw(&findings, &clear, None);
         assert_eq!(pixel(&drawn, 3, 0)[3], 255, "what is drawn is opaque on clear ground");
+    }
+
+    #[test]
+    fn opposites_are_told_apart_by_their_colours() {
+        static OPPOSITES: Schema = Schema {
+            list: "blobs",
+            class: Class { name: "Blob", color: [240, 228, 66] },
+            columns: &[Column { name: "polarity", unit: None, digits: Digits::Decimals(0) }],
+            labels: &[],
+            radius: None,
+            opposite: Some((0, [86, 180, 233])),
+        };
+        let grey = Image::new(100, 80, [128, 128, 128, 255].repeat(100 * 80)).expect("an image");
+        let mut findings = Findings::new(&OPPOSITES);
+        findings.push(20.5, 40.5, [1.0]);
+        findings.push(70.5, 40.5, [-1.0]);
+        let drawn = draw(&findings, &grey, None);
+        assert_eq!(pixel(&drawn, 23, 40), [240, 228, 66, 255]);
+        assert_eq!(pixel(&drawn, 73, 40), [86, 180, 233, 255]);
+    }
+
+    #[test]
+    fn the_region_has_a_border_where_it_lies_and_the_rest_is_as_it_was() {
+        let region = |x, y, width, height| Some(Rectangle { x, y, width, height });
+        let grey = |width: u32, height: u32| {
+            Image::new(width, height, [128, 128, 128, 255].repeat((width * height) as usize))
+                .expect("an image")
+        };
+        let findings = Findings::new(&SCHEMA);
+        let drawn = draw(&findings, &grey(100, 80), region(20, 10, 50, 40));
+        for (x, y) in [(20, 10), (45, 10), (69, 30), (45, 49), (20, 30)] {
+            assert!(pixel(&drawn, x, y)[0] > 200, "({x}, {y}): {:?}", pixel(&drawn, x, y));
+        }
+        for (x, y) in [(45, 30), (10, 30), (85, 30), (45, 65), (5, 5)] {
+            assert_eq!(pixel(&drawn, x, y), [128, 128, 128, 255], "({x}, {y})");
+        }
+        // Half as large, and the border with it.
+        let reduced = draw(&findings, &grey(4096, 200), region(1000, 50, 2000, 100));
+        assert_eq!((reduced.width(), reduced.height()), size((4096, 200)));
+        assert_eq!((reduced.width(), reduced.height()), (2048, 100));
+        assert!(pixel(&reduced, 500, 50)[0] > 200 && pixel(&reduced, 1500, 50)[0] > 200);
+        assert_eq!(pixel(&reduced, 1000, 50), [128, 128, 128, 255]);
+        // At the image's own edge it is half of it that is seen.
+        let whole = draw(&findings, &grey(100, 80), region(0, 0, 100, 80));
+        assert!(pixel(&whole, 0, 40)[0] > 128 && pixel(&whole, 99, 79)[0] > 128);
     }
 }

@@ -133,7 +133,7 @@ const CLASS: Class = Class { name: "Point of interest", color: [240, 228, 66] };
 const RESPONSE: Column = Column { name: "response", unit: None, digits: Digits::Significant(6) };
 
 static SCHEMA: Schema =
-    Schema { list: "points", class: CLASS, columns: &[RESPONSE], labels: &[], radius: None };
+    Schema { list: "points", class: CLASS, columns: &[RESPONSE], labels: &[], radius: None, opposite: None };
 
 static ORB_SCHEMA: Schema = Schema {
     list: "points",
@@ -151,6 +151,7 @@ static ORB_SCHEMA: Schema = Schema {
     labels: &[],
     // Discs of many levels would hide the image and each other.
     radius: None,
+    opposite: None,
 };
 
 /// The threshold of FAST, for what is made of it.

@@ -350,6 +350,8 @@ fn check_forms(findings: &Findings, run: &Run, image: &Image) {
     assert_eq!(result["version"], *run.version);
     assert_eq!(result["parameters"], Value::Object(run.parameters.0.clone()));
     assert_eq!(result["source"], json!({"sha256": "5e", "width": image.width(), "height": image.height()}));
+    // None of these images has more along a side than an overlay may have.
+    assert_eq!(result["overlay"], json!({"width": image.width(), "height": image.height()}));
     assert_eq!(result["count"], findings.len());
     let list = result[findings.schema().list].as_array().expect("the list");
     assert_eq!(list.len(), findings.len());

@@ -58,12 +58,18 @@ impl Image {
         self.has_alpha
     }
 
+    /// The size that [`fit_within`](Self::fit_within) gives an image of so many pixels across and down.
+    #[must_use]
+    pub fn size_within(size: (u32, u32), max_side: u32) -> (u32, u32) {
+        resize::inside(size, (max_side.max(1), max_side.max(1)))
+    }
+
     /// The whole image reduced so that neither side exceeds `max_side` (at least 1), in proportion; never enlarged.
     /// This is how an overlay gets a ground to be drawn on.
     #[must_use]
     pub fn fit_within(&self, max_side: u32) -> Self {
         let size = (self.width, self.height);
-        let (width, height) = resize::inside(size, (max_side.max(1), max_side.max(1)));
+        let (width, height) = Self::size_within(size, max_side);
         // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
         resize::resample(self, resize::Crop::whole(size), width, height, Deadline::none())
             .unwrap_or_else(|_| self.clone())
