@@ -1,6 +1,6 @@
 //! From a file's bytes to upright RGBA pixels.
 //!
-//! Rare JPEG goes to `zune-jpeg`, lossy WebP to libwebp and AVIF's AV1 to `rusty_av1d`; the others are read here, because the
+//! JPEGs within TIFFs go to `zune-jpeg`, lossy WebP to libwebp and AVIF's AV1 to `rusty_av1d`; the others are read here, because the
 //! libraries for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
 //! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `coefficients` gives a JPEG's
 //! channels at a half, a quarter or an eighth of its size, too, for what needs no more.

@@ -14,17 +14,18 @@
 //! coefficients of a single row of MCUs are held at a time. That takes a reader for each scan, of 40 to 60 kB.
 //!
 //! Either every channel comes as its own plane at its own resolution ([`decode`]), or the whole picture is handed on row by
-//! row, each channel with a sample for each pixel ([`rows`]). What is rare (arithmetic and lossless coding, 12 bits, tables that
-//! make no sense) is left to the plain decoder.
+//! row, each channel with a sample for each pixel ([`rows`]). What the headers say of the picture is for
+//! [`jpeg`](super::jpeg) to read, and to refuse: arithmetic, lossless and hierarchical coding, 12 bits, two channels.
 //!
 //! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128.
-//! Complete pictures of one or three channels equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so what
+//! Complete pictures equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so what
 //! is found in them is what programs find that read JPEGs by libjpeg-turbo, as OpenCV and Pillow do.
 
 mod bits;
 mod frame;
 mod headers;
 mod huffman;
+pub(crate) mod markers;
 mod planes;
 mod progressive;
 mod rows;
@@ -34,13 +35,16 @@ mod standard;
 mod tests;
 mod transform;
 
-pub(crate) use self::rows::Receiver;
 use self::{
     frame::Channel,
     headers::{Header, Outline},
     planes::Planes,
     rows::Rows,
     scan::Scan,
+};
+pub(crate) use self::{
+    frame::{Fault, FrameHeader},
+    rows::Receiver,
 };
 use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 
@@ -49,8 +53,8 @@ pub(crate) const BLOCK: u32 = 8;
 
 /// Why nothing more is decoded.
 enum Stop {
-    /// Not for this decoder.
-    Odd,
+    /// There is nothing to be had: no reduction will do, or there is nothing that can be read.
+    Nothing,
     /// Too late, or too much.
     Refused(ImageError),
     /// No more rows are wanted.
@@ -77,9 +81,8 @@ pub(crate) struct Sampling {
 /// Which reduction a channel is wanted at; `None` where none will do.
 pub(crate) type Choice<'a> = &'a dyn Fn(Sampling) -> Option<Side>;
 
-/// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice. `None` where it is a
-/// matter for the plain decoder, which is also who says what is wrong with a file that shows nothing. Of data that is cut
-/// short or damaged, what there is, the rest mid-grey.
+/// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice. `None` where no reduction
+/// will do for one, or the file shows nothing. Of data that is cut short or damaged, what there is, the rest mid-grey.
 ///
 /// # Errors
 /// [`ImageError::DecoderMemory`], before the memory is taken, or [`ImageError::TimeLimit`].
@@ -100,13 +103,13 @@ pub(crate) fn decode(
     });
     match planes {
         Ok(planes) => Ok(planes),
-        Err(Stop::Odd | Stop::Enough) => Ok(None),
+        Err(Stop::Nothing | Stop::Enough) => Ok(None),
         Err(Stop::Refused(error)) => Err(error),
     }
 }
 
-/// Gives the rows of a JPEG of the given size to their receiver, in order. False, whatever was given by then, where it is a
-/// matter for the plain decoder. Of data that is cut short or damaged, what there is, the rest mid-grey.
+/// Gives the rows of a JPEG of the given size to their receiver, in order. False, whatever was given by then, where the file
+/// shows nothing. Of data that is cut short or damaged, what there is, the rest mid-grey.
 ///
 /// # Errors
 /// As [`decode`], and what the receiver fails with.
@@ -118,27 +121,14 @@ pub(crate) fn rows(
     receiver: Receiver<'_>,
 ) -> Result<bool, ImageError> {
     let seen = headers::read(bytes, size, &|_| Some(Side::Eight), deadline).and_then(|outline| {
-        let mut rows = Rows::new(&outline.frame, receiver).ok_or(Stop::Odd)?;
+        let mut rows = Rows::new(&outline.frame, receiver).ok_or(Stop::Nothing)?;
         outline.decode(rows.bytes(), limits, deadline, |channels| rows.push(channels))
     });
     match seen {
         Ok(seen) => Ok(seen),
-        Err(Stop::Odd | Stop::Enough) => Ok(false),
+        Err(Stop::Nothing | Stop::Enough) => Ok(false),
         Err(Stop::Refused(error)) => Err(error),
     }
-}
-
-/// Whether there is anything in the file's scans that can be read here.
-///
-/// # Errors
-/// As [`decode`].
-pub(crate) fn shows(
-    bytes: &[u8],
-    size: (u32, u32),
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<bool, ImageError> {
-    Ok(decode(bytes, size, &|_| Some(Side::One), limits, deadline)?.is_some())
 }
 
 /// How many samples are made of a block, across and down, from as many coefficients.
@@ -215,21 +205,6 @@ impl Kept {
     }
 }
 
-/// Whether the picture is coded in a way that nobody reads here: arithmetic, lossless, hierarchical, or of more than 8 bits.
-pub(crate) fn is_rare(bytes: &[u8]) -> bool {
-    let mut at = 0;
-    while let Some((marker, behind)) = scan::next_marker(bytes, at) {
-        at = match marker {
-            alone if scan::stands_alone(alone) => behind,
-            0xc0..=0xc2 => return bytes.get(behind + 2).is_some_and(|&precision| precision != 8),
-            0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return true,
-            0xd9 | 0xda => return false,
-            _ => behind + be16(bytes, behind).map_or(0, usize::from),
-        };
-    }
-    false
-}
-
 impl Outline<'_> {
     /// Reads a row of MCUs after the other, from all scans, and gives each to `push`. Says whether there was anything in
     /// those that were read. `beside` are the bytes that are held beside.
@@ -243,7 +218,7 @@ impl Outline<'_> {
         let Self { mut frame, scans } = self;
         let needed = progressive::needed(scans, &frame);
         if needed.is_empty() {
-            return Err(Stop::Odd);
+            return Err(Stop::Nothing);
         }
         let bytes = frame.bytes() + beside + needed.iter().map(Header::bytes).sum::<u64>();
         limits.check_memory(bytes).map_err(Stop::Refused)?;
@@ -253,8 +228,8 @@ impl Outline<'_> {
             match Scan::new(&frame, header) {
                 Some(scan) => scans.push(scan),
                 // What came before it is shown.
-                None if frame.progressive && !scans.is_empty() => break,
-                None => return Err(Stop::Odd),
+                None if !scans.is_empty() => break,
+                None => return Err(Stop::Nothing),
             }
         }
         frame.make_room();

@@ -1,6 +1,6 @@
 //! Samples of other widths and counts, made RGBA.
 
-/// What is shown of an opaque picture where its data ends early, as browsers do: mid-grey. `zune-jpeg` leaves the same.
+/// What is shown of an opaque picture where its data ends early, as browsers do: mid-grey.
 pub(crate) const UNSEEN: u8 = 128;
 
 /// What a row's samples are: of grey, grey and alpha, RGB, or RGBA (straight), with 8 or 16 bits each.

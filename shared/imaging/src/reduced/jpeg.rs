@@ -41,7 +41,7 @@ use crate::{
     colour::{self, Conversion},
     decode::{
         coefficients::{self, BLOCK, Receiver, Sampling, Side},
-        jpeg::{self, Channels},
+        jpeg::{self, Channels, Info},
         samples::{Layout, Samples},
     },
     header::Header,
@@ -81,9 +81,8 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    let decoder = jpeg::open(bytes, deadline)?;
-    let Some(channels) = jpeg::meaning(&decoder) else { return Ok(None) };
-    let profile = decoder.icc_profile();
+    let info = Info::read(bytes, deadline)?;
+    let (channels, profile) = (info.channels, info.profile());
     let whole = || whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
     if samples((0.5, 0.5)) < FINER {
         return whole();
@@ -130,8 +129,7 @@ pub(super) fn view(
     Ok(Image::opaque(view.width, view.height, rgba))
 }
 
-/// What the view shows of all of the picture, row by row ([`boxed`]); `None` where it is made of inks, or not
-/// read here.
+/// What the view shows of all of the picture, row by row ([`boxed`]); `None` where it is made of inks, or shows nothing.
 fn whole(
     bytes: &[u8],
     header: &Header,

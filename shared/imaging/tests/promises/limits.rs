@@ -29,6 +29,13 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
         file
     };
 
+    // Its height behind the scan.
+    let mut late = jpeg_frame(file(ImageFormat::Jpeg));
+    let frame = late.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame header");
+    late[frame + 5..frame + 7].fill(0);
+    let end = late.len() - 2;
+    late.splice(end..end, [&[0xff, 0xdc, 0, 4][..], &short.to_be_bytes()].concat());
+
     let size = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
     let png = file(ImageFormat::Png);
     let png = [&png[..8], &png_chunk(b"IHDR", &size), &png[33..]].concat();
@@ -72,6 +79,7 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
         ("GIF", gif),
         ("a GIF frame", gif_frame),
         ("JPEG", jpeg_frame(file(ImageFormat::Jpeg))),
+        ("a JPEG's late height", late),
         ("PNG", png.clone()),
         ("lossless WebP", lossless),
         ("lossy WebP", lossy),

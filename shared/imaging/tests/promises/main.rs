@@ -6,6 +6,7 @@
 mod avif;
 mod formats;
 mod hostile;
+mod jpeg;
 mod limits;
 mod options;
 mod orientation;

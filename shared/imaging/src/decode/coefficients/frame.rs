@@ -1,4 +1,4 @@
-//! What a frame header says (ITU T.81, B.2.2), and the coefficients that it is about.
+//! What a frame header says, and the coefficients that it is about.
 
 use super::{BLOCK, Choice, Sampling, Side};
 
@@ -38,29 +38,79 @@ pub(super) struct Channel {
     pub(super) nonzero: Vec<u64>,
 }
 
-impl Frame {
-    pub(super) fn parse(segment: &[u8], progressive: bool, choice: Choice<'_>) -> Option<Self> {
-        let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else { return None };
-        let (height, width) = (u32::from_be_bytes([0, 0, h0, h1]), u32::from_be_bytes([0, 0, w0, w1]));
-        let named = rest.as_chunks::<3>().0.get(..count.into())?;
-        let factors = |both: u8| (u32::from(both >> 4), u32::from(both & 15));
-        let valid = |&[_, both, _]: &[u8; 3]| {
-            let (h, v) = factors(both);
-            (1..=4).contains(&h) && (1..=4).contains(&v)
+/// Why a frame is not decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is of a kind that is not decoded here.
+    Unsupported(&'static str),
+    /// It is as no frame can be.
+    Damaged(&'static str),
+}
+
+/// What a frame header says (ITU T.81, B.2.2) of a picture of one, three or four channels of 8 bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameHeader<'a> {
+    pub(crate) width: u32,
+    /// Nought where the file tells it behind its first scan.
+    pub(crate) height: u32,
+    /// Of each channel its id, its sampling factors and the number of its quantisers.
+    channels: &'a [[u8; 3]],
+}
+
+impl<'a> FrameHeader<'a> {
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(segment: &'a [u8]) -> Result<Self, Fault> {
+        let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else {
+            return Err(Fault::Damaged("a frame header that is cut short"));
         };
-        if precision != 8
-            || width == 0
-            || height == 0
-            || !matches!(count, 1 | 3 | 4)
-            || !named.iter().all(valid)
-        {
+        match precision {
+            8 => {}
+            12 => return Err(Fault::Unsupported("12 bits a sample")),
+            _ => return Err(Fault::Damaged("samples of no such number of bits")),
+        }
+        match count {
+            1 | 3 | 4 => {}
+            0 => return Err(Fault::Damaged("no channels")),
+            _ => return Err(Fault::Unsupported("a number of channels that says nothing of their colours")),
+        }
+        let channels = rest.as_chunks().0.get(..count.into());
+        let channels = channels.ok_or(Fault::Damaged("a frame header that is cut short"))?;
+        let valid = |&[_, factors, _]: &[u8; 3]| {
+            (1..=4).contains(&(factors >> 4)) && (1..=4).contains(&(factors & 15))
+        };
+        if !channels.iter().all(valid) {
+            return Err(Fault::Damaged("sampling factors that there cannot be"));
+        }
+        let (height, width) = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([w0, w1]));
+        Ok(Self { width: width.into(), height: height.into(), channels })
+    }
+
+    /// The channels' ids.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u8> {
+        self.channels.iter().map(|&[id, ..]| id)
+    }
+}
+
+impl Frame {
+    /// The frame that a header is of, of the size that the file says it has. `None` where the header says another, or a
+    /// channel is wanted at no reduction.
+    pub(super) fn new(
+        header: &FrameHeader<'_>,
+        (width, height): (u32, u32),
+        progressive: bool,
+        choice: Choice<'_>,
+    ) -> Option<Self> {
+        if header.width != width || ![0, height].contains(&header.height) {
             return None;
         }
-        let most = named.iter().fold((1, 1), |(most_h, most_v), &[_, both, _]| {
+        let factors = |both: u8| (u32::from(both >> 4), u32::from(both & 15));
+        let most = header.channels.iter().fold((1, 1), |(most_h, most_v), &[_, both, _]| {
             let (h, v) = factors(both);
             (most_h.max(h), most_v.max(v))
         });
-        let channels = named.iter().enumerate().map(|(index, &[id, both, table])| {
+        let single = header.channels.len() == 1;
+        let channels = header.channels.iter().enumerate().map(|(index, &[id, both, table])| {
             let (h, v) = factors(both);
             let scale = (f64::from(h) / f64::from(most.0), f64::from(v) / f64::from(most.1));
             Some(Channel {
@@ -72,7 +122,7 @@ impl Frame {
                 across: (width * h).div_ceil(most.0 * BLOCK) as usize,
                 down: (height * v).div_ceil(most.1 * BLOCK) as usize,
                 stride: (width.div_ceil(most.0 * BLOCK) * h) as usize,
-                span: if count == 1 { 1 } else { v as usize },
+                span: if single { 1 } else { v as usize },
                 coefficients: Vec::new(),
                 nonzero: Vec::new(),
             })

@@ -2,8 +2,9 @@
 
 use super::{
     Choice, Stop, be16,
-    frame::{Frame, Quantisers},
+    frame::{Frame, FrameHeader, Quantisers},
     huffman::Codes,
+    markers::{self, Segment, Segments},
     scan::{self, Band, Coding},
     standard,
 };
@@ -48,56 +49,42 @@ pub(super) struct Tables<'a> {
     pub(super) restart: usize,
 }
 
-/// Reads the headers of a picture of that size, as far as a scan to come may add to it. Of a progressive picture that has a
-/// scan, whatever makes no sense is where the file ends.
+/// Reads the headers of a picture of that size, as far as a scan to come may add to it. Once there is a scan, whatever makes
+/// no sense is where the file ends.
 pub(super) fn read<'a>(
     data: &'a [u8],
     size: (u32, u32),
     choice: Choice<'_>,
     deadline: Deadline,
 ) -> Result<Outline<'a>, Stop> {
-    let (mut tables, mut outline, mut at) = (Tables::standard(), None::<Outline<'_>>, 0);
-    while let Some((marker, behind)) = scan::next_marker(data, at) {
-        deadline.check()?;
-        at = behind;
-        if scan::stands_alone(marker) {
-            continue;
-        }
-        if marker == 0xd9 {
-            break;
-        }
-        let Some(end) = be16(data, at).map(|length| at + usize::from(length)) else { break };
-        let Some(segment) = data.get(at + 2..end) else { break };
-        at = end;
+    let (mut tables, mut outline, mut segments) =
+        (Tables::standard(), None::<Outline<'_>>, Segments::new(data));
+    while let Some(Segment { marker, content, end }) = segments.following(deadline)? {
         let understood = match (marker, &mut outline) {
-            (0xc0..=0xc2, None) => {
-                let frame = Frame::parse(segment, marker == 0xc2, choice);
-                // Of no other size than the one whose limits were checked.
-                outline = frame
-                    .filter(|frame| (frame.width, frame.height) == size)
-                    .map(|frame| Outline { frame, scans: Vec::new() });
+            (markers::DHT, _) => tables.define_codes(content),
+            (markers::DQT, _) => tables.define_quantisers(content),
+            (markers::DRI, _) => {
+                tables.restart = be16(content, 0).map_or(tables.restart, usize::from);
+                Some(())
+            }
+            (markers::SOF0..=markers::SOF2, None) => {
+                let header = FrameHeader::parse(content).ok();
+                let frame = header.and_then(|it| Frame::new(&it, size, marker == markers::SOF2, choice));
+                outline = frame.map(|frame| Outline { frame, scans: Vec::new() });
                 outline.as_ref().map(|_| ())
             }
-            (0xc4, _) => tables.define_codes(segment),
-            // A second frame; lossless, hierarchical, arithmetic; a height that comes later.
-            (0xc0..=0xcf | 0xdc, _) => None,
-            (0xda, None) => None,
-            (0xda, Some(outline)) if outline.scans.len() == MOST_SCANS => return Err(Stop::Odd),
-            (0xda, Some(outline)) => outline.add(segment, tables, (data, at)),
-            (0xdb, _) => tables.define_quantisers(segment),
-            (0xdd, _) => be16(segment, 0).map(|restart| tables.restart = restart.into()),
+            (markers::SOS, Some(outline)) => outline.add(content, tables, (data, end)),
+            (markers::DAC, _) => Some(()),
+            // A second frame, one that is not decoded here, or a scan before any.
+            (markers::SOF0..=markers::SOF15 | markers::SOS, _) => None,
             _ => Some(()),
         };
-        match &outline {
-            _ if understood.is_some() => {}
-            Some(Outline { frame, scans }) if frame.progressive && !scans.is_empty() => break,
-            _ => return Err(Stop::Odd),
-        }
-        if marker == 0xda && outline.as_ref().is_some_and(Outline::is_whole) {
+        let whole = marker == markers::SOS && outline.as_ref().is_some_and(Outline::is_whole);
+        if whole || understood.is_none() {
             break;
         }
     }
-    outline.filter(|outline| !outline.scans.is_empty()).ok_or(Stop::Odd)
+    outline.filter(|outline| !outline.scans.is_empty()).ok_or(Stop::Nothing)
 }
 
 impl<'a> Tables<'a> {
@@ -152,11 +139,13 @@ impl<'a> Tables<'a> {
 }
 
 impl<'a> Header<'a> {
+    /// `None` where it makes no sense.
     fn parse(
         segment: &[u8],
         frame: &Frame,
         tables: Tables<'a>,
         (data, at): (&'a [u8], usize),
+        before: &[Self],
     ) -> Option<Self> {
         let (&count, rest) = segment.split_first()?;
         let (named, rest) = rest.split_at_checked(usize::from(count) * 2)?;
@@ -174,10 +163,16 @@ impl<'a> Header<'a> {
         };
         let mut channels = Vec::<Selected>::with_capacity(count.into());
         for &[id, codes] in named.as_chunks::<2>().0 {
-            let channel = frame.channels.iter().position(|channel| channel.id == id)?;
-            if channels.iter().any(|selected| selected.channel == channel) {
-                return None;
-            }
+            // Ids may repeat themselves: then it is the first channel that the scan does not have yet, and no scan before that is for
+            // the same coefficients.
+            let free = |channel: &usize| {
+                frame.channels[*channel].id == id
+                    && !channels.iter().any(|selected| selected.channel == *channel)
+            };
+            let came = |channel| before.iter().any(|scan| scan.coding == coding && scan.has(channel));
+            let mut those = (0..frame.channels.len()).filter(free);
+            let first = those.next()?;
+            let channel = if came(first) { those.find(|&it| !came(it)).unwrap_or(first) } else { first };
             channels.push(Selected { channel, dc: codes >> 4, ac: codes & 15 });
         }
         (!channels.is_empty()).then_some(Self { channels, coding, tables, data, at })
@@ -195,14 +190,19 @@ impl<'a> Header<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Takes a scan's header; `None` where it makes no sense, or a channel that comes at once comes again.
+    /// Takes a scan's header; `None` where it makes no sense, or there are more scans than are believed. A channel that comes
+    /// at once counts the first time: a scan in which it comes again is passed over.
     fn add(&mut self, segment: &[u8], tables: Tables<'a>, place: (&'a [u8], usize)) -> Option<()> {
         let Self { frame, scans } = self;
-        let header = Header::parse(segment, frame, tables, place)?;
+        let header = Header::parse(segment, frame, tables, place, scans)?;
+        let came = |selected: &Selected| scans.iter().any(|scan| scan.has(selected.channel));
+        if !frame.progressive && header.channels.iter().any(came) {
+            return Some(());
+        }
+        if scans.len() == MOST_SCANS {
+            return None;
+        }
         for &Selected { channel, .. } in &header.channels {
-            if !frame.progressive && scans.iter().any(|scan| scan.has(channel)) {
-                return None;
-            }
             let channel = &mut frame.channels[channel];
             // Those that there are when its first scan begins.
             channel.quantisers = channel.quantisers.or_else(|| tables.quantisers(channel.table));

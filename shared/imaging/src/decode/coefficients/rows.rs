@@ -2,7 +2,8 @@
 //!
 //! Subsampled channels are enlarged as libjpeg-turbo enlarges them ("fancy upsampling", `jdsample.c`): where there is half as
 //! much, three quarters of the nearer sample and a quarter of the farther one, across and down; otherwise each sample is
-//! repeated. So a row waits for the row of blocks below, of whose samples it may need the first.
+//! repeated. So a row waits for the row of blocks below, of whose samples it may need the first. Where there is no whole number of
+//! pixels for a sample, which libjpeg-turbo refuses, a pixel is the sample that its middle lies in.
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
@@ -57,12 +58,34 @@ struct Lines {
     first: usize,
     end: usize,
     room: usize,
-    /// Pixels for one sample, across and down.
-    ratio: (usize, usize),
+    /// Across and down.
+    ratio: (Ratio, Ratio),
+}
+
+/// So many pixels for so many samples: for one, where that is a whole number.
+#[derive(Clone, Copy)]
+struct Ratio {
+    pixels: usize,
+    samples: usize,
+}
+
+impl Ratio {
+    const ONE: Self = Self { pixels: 1, samples: 1 };
+
+    /// That of a sampling factor, where the largest is `most`.
+    fn new(factor: u32, most: u32) -> Self {
+        let (pixels, samples) = if most.is_multiple_of(factor) { (most / factor, 1) } else { (most, factor) };
+        Self { pixels: pixels as usize, samples: samples as usize }
+    }
+
+    /// The sample that the middle of a pixel lies in.
+    fn sample(self, pixel: usize) -> usize {
+        (2 * pixel + 1) * self.samples / (2 * self.pixels)
+    }
 }
 
 impl<'a> Rows<'a> {
-    /// `None` where there are other channels than there must be, or one has no whole number of pixels for a sample.
+    /// `None` where there are other channels than there must be.
     pub(super) fn new(frame: &Frame, receiver: Receiver<'a>) -> Option<Self> {
         let Receiver { channels, first, beside, take } = receiver;
         if frame.channels.len() != channels {
@@ -71,9 +94,8 @@ impl<'a> Rows<'a> {
         let single = channels == 1;
         let lines = |channel: &Channel| {
             let ((h, v), most) = (channel.sampling, frame.most);
-            let ratio = (most.0 / h, most.1 / v);
-            let whole = (ratio.0 * h, ratio.1 * v) == most;
-            whole.then(|| Lines {
+            let ratio = (Ratio::new(h, most.0), Ratio::new(v, most.1));
+            Lines {
                 samples: Vec::new(),
                 stride: channel.stride * BLOCK as usize,
                 width: (frame.width * h).div_ceil(most.0) as usize,
@@ -81,12 +103,13 @@ impl<'a> Rows<'a> {
                 first: 0,
                 end: 0,
                 room: channel.span * BLOCK as usize + 2,
-                ratio: if single { (1, 1) } else { (ratio.0 as usize, ratio.1 as usize) },
-            })
+                ratio: if single { (Ratio::ONE, Ratio::ONE) } else { ratio },
+            }
         };
-        let channels = frame.channels.iter().map(lines).collect::<Option<Vec<_>>>()?;
+        let channels: Vec<_> = frame.channels.iter().map(lines).collect();
         let width = frame.width as usize;
-        let made = channels.iter().map(|lines| vec![0; width.next_multiple_of(lines.ratio.0)]).collect();
+        let made =
+            channels.iter().map(|lines| vec![0; width.next_multiple_of(lines.ratio.0.pixels)]).collect();
         let sums = vec![0; width + 2];
         Some(Self {
             channels,
@@ -130,10 +153,10 @@ impl<'a> Rows<'a> {
 impl Lines {
     /// The line that is nearest to a row, and the next nearest, which is mixed in where there are half as many lines as rows.
     fn nearest(&self, row: usize) -> (usize, usize) {
-        let near = row / self.ratio.1;
+        let near = self.ratio.1.sample(row);
         let far = match (self.ratio.1, row % 2) {
-            (2, 0) => near.saturating_sub(1),
-            (2, _) => (near + 1).min(self.height - 1),
+            (Ratio { pixels: 2, samples: 1 }, 0) => near.saturating_sub(1),
+            (Ratio { pixels: 2, samples: 1 }, _) => (near + 1).min(self.height - 1),
             _ => near,
         };
         (near, far)
@@ -181,27 +204,32 @@ impl Lines {
         let (near, far) = self.nearest(row);
         let (near, far) = (self.line(near), self.line(far));
         let sums = &mut sums[..self.width + 2];
+        let (across, down) = self.ratio;
         // Of two samples libjpeg-turbo mixes but lines.
         let mixes = self.width > 2;
         dispatch!(Level::new(), level => level.vectorize(
             #[inline(always)]
-            || match self.ratio {
-                (2, 2) if mixes => {
+            || match [across, down].map(|ratio| (ratio.pixels, ratio.samples)) {
+                [(2, 1), (2, 1)] if mixes => {
                     weigh(near, far, sums);
                     twice::<8, 7, 4>(sums, out);
                 }
-                (2, 1) if mixes => {
+                [(2, 1), (1, 1)] if mixes => {
                     near.iter().zip(&mut sums[1..]).for_each(|(sample, sum)| *sum = u16::from(*sample));
                     twice::<1, 2, 2>(sums, out);
                 }
-                (1, 2) => {
+                [(1, 1), (2, 1)] => {
                     weigh(near, far, sums);
                     let half = 1 + (row % 2) as u16;
                     sums[1..].iter().zip(out).for_each(|(sum, out)| *out = ((*sum + half) >> 2) as u8);
                 }
-                (1, _) => out[..self.width].copy_from_slice(near),
-                (across, _) => {
-                    out.chunks_exact_mut(across).zip(near).for_each(|(out, sample)| out.fill(*sample));
+                [(1, 1), _] => out[..self.width].copy_from_slice(near),
+                [(pixels, 1), _] => {
+                    out.chunks_exact_mut(pixels).zip(near).for_each(|(out, sample)| out.fill(*sample));
+                }
+                _ => {
+                    let pixels = out.iter_mut().enumerate();
+                    pixels.for_each(|(x, out)| *out = near[across.sample(x).min(self.width - 1)]);
                 }
             }
         ));

@@ -8,6 +8,7 @@ use super::{
     frame::{Channel, Frame},
     headers::{Header, Selected},
     huffman::{Differences, Skipper, Values},
+    markers::next_marker,
     progressive,
 };
 use crate::Deadline;
@@ -25,7 +26,7 @@ pub(super) const fn bytes(coding: Coding, channels: usize) -> usize {
 }
 
 /// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Band {
     pub(super) first: usize,
     pub(super) last: usize,
@@ -40,7 +41,7 @@ impl Band {
 }
 
 /// How the coefficients are coded in a scan.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Coding {
     /// The DC whole, with the AC coefficients behind it.
     Baseline,
@@ -376,41 +377,9 @@ fn next_restart(data: &[u8], mut at: usize, expected: u8) -> Option<(usize, usiz
     }
 }
 
-/// The next marker at or behind a place, past anything else; with where it ends.
-pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
-    loop {
-        // Whole runs first: a loop that the compiler makes vectors of.
-        while let Some(run) = data.get(at..).and_then(<[u8]>::first_chunk::<64>)
-            && !run.iter().fold(false, |found, &byte| found | (byte == 0xff))
-        {
-            at += 64;
-        }
-        at += data.get(at..)?.iter().position(|&byte| byte == 0xff)?;
-        match *data.get(at + 1)? {
-            0xff => at += 1,
-            0 => at += 2,
-            marker => return Some((marker, at + 2)),
-        }
-    }
-}
-
-/// Whether no segment follows the marker: it is a restart, the start of an image, TEM, or what damage made of something else.
-pub(super) fn stands_alone(marker: u8) -> bool {
-    matches!(marker, 0x01..=0xbf | 0xd0..=0xd8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn markers_are_found_past_stuffing_and_fill() {
-        let mut data = vec![7; 100];
-        data.extend([0xff, 0, 0xff, 0xff, 0xd3, 1, 0xff]);
-        assert_eq!(next_marker(&data, 0), Some((0xd3, 105)));
-        assert_eq!(next_marker(&data, 105), None);
-        assert_eq!(next_marker(&data, 999), None);
-    }
 
     #[test]
     fn lost_and_stray_restarts_are_told_apart() {

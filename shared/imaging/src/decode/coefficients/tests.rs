@@ -148,7 +148,7 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
 }
 
 /// JPEGs, each with what libjpeg-turbo makes of it; `make.py` makes them.
-const WHOLES: [(&str, &[u8], &[u8]); 15] = samples!["whole":
+const WHOLES: [(&str, &[u8], &[u8]); 22] = samples!["whole":
     "444",
     "422",
     "420",
@@ -163,7 +163,14 @@ const WHOLES: [(&str, &[u8], &[u8]); 15] = samples!["whole":
     "1-420",
     "1-422",
     "4-420",
-    "4-422"
+    "4-422",
+    "3x1",
+    "1x3",
+    "3x2",
+    "3x3-chroma",
+    "4x3",
+    "cmyk-3x2",
+    "ycck-3x1"
 ];
 
 /// How many channels the first frame header says that there are.
@@ -207,7 +214,7 @@ fn whole_pictures_are_what_libjpeg_turbo_makes_of_them() {
         let off = is.rgba.iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
         assert_eq!((is.rgba.len(), off), (expected.as_raw().len(), Some(0)), "{name}");
         let rows = rows_of(jpeg, expected.dimensions(), &Limits::default(), u32::MAX);
-        assert!(rows.expect("no deadline").is_some(), "{name} is none for the plain decoder");
+        assert!(rows.expect("no deadline").is_some(), "{name}");
     }
 }
 
@@ -279,7 +286,7 @@ fn rows_begin_where_they_are_wanted() {
 }
 
 #[test]
-fn other_channels_than_are_expected_are_left_to_the_plain_decoder() {
+fn other_channels_than_are_expected_are_not_given() {
     let mut take = |_: u32, _: &[&[u8]]| -> Result<bool, ImageError> { panic!("no row") };
     for (_, jpeg, _) in SAMPLES {
         let channels = 4 - channels_of(jpeg);
@@ -352,7 +359,7 @@ fn what_memory_it_takes_is_held_against_the_limit() {
 }
 
 #[test]
-fn what_is_rare_is_left_to_the_plain_decoder() {
+fn what_is_not_decoded_here_gives_nothing() {
     let (_, jpeg, _) = SAMPLES[0];
     let frame = jpeg.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame");
     for (at, value) in [(1, 0xc3), (1, 0xc9), (4, 12), (9, 4), (9, 2), (11, 0x51), (11, 0x01), (5, 1)] {
@@ -365,19 +372,119 @@ fn what_is_rare_is_left_to_the_plain_decoder() {
 }
 
 #[test]
-fn scans_that_repeat_themselves_are_left_to_the_plain_decoder() {
+fn a_channel_that_comes_at_once_counts_the_first_time() {
+    let (jpeg, _) = written((50, 40), &[(2, 1), (1, 1), (1, 1)], Kind::Apart, 0, 3);
+    let all = rows_of(&jpeg, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
+    let scans = scans_of(&jpeg);
+    let first = &jpeg[scans[0]..scans[1]];
+    // As often as makes more scans than are believed, and once with other data.
+    let (header, data) = first.split_at(10);
+    let other = [header, &data[data.len() / 2..]].concat();
+    for repeated in [first.repeat(1100), other] {
+        let file = [&jpeg[..scans[1]], &repeated, &jpeg[scans[1]..]].concat();
+        let rows = rows_of(&file, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
+        assert_eq!(rows, all);
+    }
+}
+
+#[test]
+fn time_is_looked_at_before_any_scan() {
     let (_, jpeg, _) = SAMPLES[0];
-    let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
-    let empty = [0xff, 0xda, 0, 8, 1, jpeg[scan + 5], 0, 0, 63, 0];
-    assert_eq!(planes(&[&jpeg[..scan], &empty.repeat(3)].concat(), SIZE), None);
     let late = decode(
-        &jpeg[..scan],
+        &jpeg[..scans_of(jpeg)[0]],
         SIZE,
         &|_| Some(Side::One),
         &Limits::default(),
         Deadline::after(Duration::ZERO),
     );
-    assert!(matches!(late, Err(ImageError::TimeLimit(_))), "time is looked at before any scan: {late:?}");
+    assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{late:?}");
+}
+
+/// Where each scan's header begins.
+fn scans_of(jpeg: &[u8]) -> Vec<usize> {
+    let found = jpeg.windows(2).enumerate().filter(|(_, at)| **at == [0xff, 0xda]);
+    found.map(|(at, _)| at).collect()
+}
+
+#[test]
+fn ids_that_repeat_themselves_are_channels_in_their_order() {
+    let size = (50, 40);
+    for kind in KINDS {
+        let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 3);
+        let rows = |file: &[u8]| rows_of(file, size, &Limits::default(), u32::MAX).expect("no deadline");
+        let frame = jpeg.windows(2).position(|at| at[0] == 0xff && [0xc0, 0xc2].contains(&at[1]));
+        let frame = frame.expect("a frame");
+        for ids in [[1, 1, 1], [7, 7, 9], [7, 9, 9], [7, 9, 7], [0, 255, 0]] {
+            let mut odd = jpeg.clone();
+            ids.iter().enumerate().for_each(|(nth, &id)| odd[frame + 10 + 3 * nth] = id);
+            for scan in scans_of(&jpeg) {
+                for at in (scan + 5..).step_by(2).take(jpeg[scan + 4].into()) {
+                    odd[at] = ids[usize::from(jpeg[at]) - 1];
+                }
+            }
+            assert!(planes(&odd, size) == planes(&jpeg, size), "{kind:?}, {ids:?}");
+            // The AC coefficients that there are of progressive pictures are all of the first channel.
+            assert!(matches!(kind, Kind::Progressive) || rows(&odd) == rows(&jpeg), "{kind:?}, {ids:?}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_before_a_header_that_makes_no_sense_is_shown() {
+    let size = (50, 40);
+    let (jpeg, _) = written(size, &[(1, 1); 3], Kind::Apart, 0, 3);
+    let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+    let scans = scans_of(&jpeg);
+    // A channel that there is not, and codes that there are not.
+    for (at, wrong) in [(scans[1] + 5, 99), (scans[1] + 6, 0x30)] {
+        let mut odd = jpeg.clone();
+        odd[at] = wrong;
+        let rows = rows_of(&odd, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        assert_eq!(rows[0], all[0]);
+        assert!(rows[1..].iter().flatten().all(|&sample| sample == 128), "mid-grey");
+    }
+    let mut odd = jpeg.clone();
+    odd[scans[0] + 5] = 99;
+    assert_eq!(rows_of(&odd, size, &Limits::default(), u32::MAX).expect("no deadline"), None);
+}
+
+#[test]
+fn segments_of_no_account_change_nothing() {
+    let size = (50, 40);
+    for kind in KINDS {
+        let (jpeg, _) = written(size, &[(2, 1), (1, 1), (1, 1)], kind, 3, 3);
+        let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline");
+        // Behind the beginning, and before the second scan's header; the height of the picture, too.
+        let places = [&[2][..], &scans_of(&jpeg)].concat();
+        for odd in [
+            &[0xff, 0xcc, 0, 2][..],
+            &[0xff, 0xcc, 0, 4, 0x77, 0],
+            &[0xff, 0xdc, 0, 4, 0, 1],
+            &[0xff, 0xdd, 0, 3, 9],
+            &[0xff, 0xdd, 0, 2],
+            &[0xff, 0xfe, 0, 0],
+            &[0xff, 0xe1, 0, 1],
+            &[0xff, 0xff, 0xff, 0xff],
+            &[0xff, 0xd8],
+            &[1, 2, 3],
+        ] {
+            for &at in &places {
+                let file = [&jpeg[..at], odd, &jpeg[at..]].concat();
+                let rows = rows_of(&file, size, &Limits::default(), u32::MAX).expect("no deadline");
+                assert!(rows == all, "{kind:?}, {odd:?} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_does_not_tell_its_height_has_the_one_that_is_given() {
+    let (jpeg, _) = written((50, 40), &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, 0, 3);
+    let all = rows_of(&jpeg, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
+    let frame = jpeg.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame");
+    let mut open = jpeg;
+    open[frame + 5..frame + 7].fill(0);
+    assert_eq!(rows_of(&open, (50, 40), &Limits::default(), u32::MAX).expect("no deadline"), all);
 }
 
 #[test]
@@ -424,7 +531,7 @@ fn a_progressive_picture_is_shown_up_to_a_header_that_makes_no_sense() {
 }
 
 #[test]
-fn more_scans_than_anyone_writes_are_left_to_the_plain_decoder() {
+fn more_scans_than_anyone_writes_are_not_read() {
     let (jpeg, _) = written((16, 16), &[(1, 1)], Kind::Progressive, 0, 7);
     let scans = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
     // First scans of the DC, of which each is as good as the last.
@@ -686,7 +793,12 @@ fn samplings() -> impl Strategy<Value = Vec<(u32, u32)>> {
         vec![(4, 2), (1, 1), (1, 1)],
         vec![(2, 2), (1, 2), (2, 1)],
         vec![(1, 1), (2, 2), (1, 1)],
+        vec![(3, 1), (1, 1), (1, 1)],
+        vec![(1, 3), (1, 1), (1, 3)],
         vec![(3, 1), (2, 1), (1, 1)],
+        vec![(4, 3), (3, 2), (1, 1)],
+        vec![(2, 2), (1, 1), (1, 1), (2, 2)],
+        vec![(3, 3), (2, 1), (1, 4), (4, 4)],
     ];
     prop::sample::select(named.to_vec())
 }
@@ -736,21 +848,25 @@ proptest! {
         let (jpeg, _) = written(size, &sampling, kind, restart, seed);
         let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline");
         let most = sampling.iter().fold((1, 1), |most: (u32, u32), it| (most.0.max(it.0), most.1.max(it.1)));
-        let whole = sampling.iter().all(|(h, v)| most.0 % h == 0 && most.1 % v == 0);
-        prop_assert_eq!(rows.is_some(), whole);
         let planes = planes_at(&jpeg, size, &|_| Some(Side::Eight)).expect("planes");
-        for ((rows, plane), (h, v)) in rows.iter().flatten().zip(&planes).zip(&sampling) {
-            let (across, down) = (most.0 / h, most.1 / v);
+        for ((rows, plane), &(h, v)) in rows.expect("rows").iter().zip(&planes).zip(&sampling) {
+            // Where there is half as much it is mixed with a neighbour.
+            let mixes = |factor: u32, most: u32| u32::from(sampling.len() > 1 && factor * 2 == most);
+            let (mixes_across, mixes_down) = (mixes(h, most.0), mixes(v, most.1));
             for (at, sample) in rows.iter().enumerate() {
-                let (x, y) = (at as u32 % size.0 / across, at as u32 / size.0 / down);
+                let (x, y) = (at as u32 % size.0, at as u32 / size.0);
+                // Where the pixel's middle lies.
+                let (x, y) = ((2 * x + 1) * h / (2 * most.0), (2 * y + 1) * v / (2 * most.1));
                 let near = |x: u32, y: u32| {
                     let (x, y) = (x.min(plane.width - 1), y.min(plane.height - 1));
                     plane.samples[(y * plane.width + x) as usize]
                 };
-                let around = [x.saturating_sub(1), x, x + 1].into_iter().flat_map(|x| {
-                    [y.saturating_sub(1), y, y + 1].map(|y| near(x, y))
+                let around = (x.saturating_sub(mixes_across)..=x + mixes_across).flat_map(|x| {
+                    (y.saturating_sub(mixes_down)..=y + mixes_down).map(move |y| (x, y))
                 });
-                let (low, high) = around.fold((255, 0), |(low, high), it| (it.min(low), it.max(high)));
+                let (low, high) = around.map(|(x, y)| near(x, y)).fold((255, 0), |(low, high), it| {
+                    (it.min(low), it.max(high))
+                });
                 prop_assert!((low..=high).contains(sample), "{} at {}", sample, at);
             }
         }

@@ -7,6 +7,7 @@ them; in `lossless/`, WebP as libwebp writes it at every effort; in `avif/`, tho
 asymmetric picture (support.rs draws the same one): 48×32, quarters red, green, blue, white.
 """
 
+import io
 import os
 import struct
 from io import BytesIO
@@ -178,9 +179,62 @@ WHOLES = {
 SAMPLINGS = {"440": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411}
 
 
+# Sampling factors, across and down, of each channel.
+FACTORS = {
+    "3x1": [(3, 1), (1, 1), (1, 1)],
+    "1x3": [(1, 3), (1, 1), (1, 1)],
+    "3x2": [(3, 2), (1, 1), (3, 1)],
+    "3x3-chroma": [(1, 1), (3, 3), (3, 1)],
+    "4x3": [(4, 3), (2, 1), (1, 3)],
+    "cmyk-3x2": [(3, 2), (1, 1), (3, 1), (1, 2)],
+    "ycck-3x1": [(3, 1), (1, 1), (1, 1), (3, 1)],
+}
+
+
+def segments(jpeg):
+    """The marker of each segment, and all its bytes; of the scan, with its data, up to the end of the image."""
+    at = 2
+    while jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big")
+        yield jpeg[at + 1], jpeg[at:end]
+        at = end
+    yield jpeg[at + 1], jpeg[at:-2]
+
+
+def assembled(channels, factors, adobe=b""):
+    """Channels as a JPEG with a scan for each, sampled as nobody's encoder samples: Pillow writes them as grey pictures."""
+    (width, height), most = channels[0].size, [max(factor) for factor in zip(*factors)]
+    frame = bytes([8]) + height.to_bytes(2, "big") + width.to_bytes(2, "big") + bytes([len(channels)])
+    head, scans = b"", b""
+    for number, (channel, (h, v)) in enumerate(zip(channels, factors), 1):
+        grey = io.BytesIO()
+        channel.resize((-(-width * h // most[0]), -(-height * v // most[1]))).save(grey, "JPEG", quality=80)
+        parts = list(segments(grey.getvalue()))
+        # The tables are the same for all.
+        head = b"".join(segment for marker, segment in parts if marker in (0xDB, 0xC4))
+        header, data = parts[-1][1][:10], parts[-1][1][10:]
+        scans += header[:5] + bytes([number]) + header[6:] + data
+        frame += bytes([number, h << 4 | v, 0])
+    frame = b"\xff\xc0" + (len(frame) + 2).to_bytes(2, "big") + frame
+    return b"\xff\xd8" + adobe + head + frame + scans + b"\xff\xd9"
+
+
+def inks(image):
+    """What is stored of inks, without a transform and with one."""
+    stored = [ImageChops.invert(channel) for channel in image.convert("CMYK").split()]
+    transformed = Image.merge("RGB", [ImageChops.invert(channel) for channel in stored[:3]]).convert("YCbCr")
+    return stored, [*transformed.split(), stored[3]]
+
+
 def wholes():
     """What each way of subsampling is enlarged to; two columns of chroma, which are not mixed, and one."""
     image = busy(61, 45)
+    dark = ImageChops.multiply(image, Image.linear_gradient("L").resize(image.size).convert("RGB"))
+    for name, factors in FACTORS.items():
+        stored = {"c": inks(dark)[0], "y": inks(dark)[1]}.get(name[0], image.convert("YCbCr").split())
+        adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x02" if name.startswith("ycck") else b""
+        with open(f"whole/{name}.jpg", "wb") as file:
+            file.write(assembled(stored, factors, adobe))
     for name, options in WHOLES.items():
         image.save(f"whole/{name}.jpg", **options)
     for name, sampling in SAMPLINGS.items():
