@@ -181,6 +181,8 @@ impl<'a> Entry<'a> {
             3 => self.file.u16(at).map(u64::from),
             4 | 13 => self.file.u32(at).map(u64::from),
             16 | 18 => self.file.u64(at),
+            6 => u64::try_from(self.file.bytes.get(at)?.cast_signed()).ok(),
+            17 => u64::try_from(self.file.u64(at)?.cast_signed()).ok(),
             8 => u64::try_from(self.file.u16(at)?.cast_signed()).ok(),
             9 => u64::try_from(self.file.u32(at)?.cast_signed()).ok(),
             _ => None,
