@@ -9,6 +9,7 @@ use jobs::{
     algorithm::{Kind, Parameter, Specification},
     codes::{CODES, Shown},
     limits::Limits,
+    units::{self, thousands},
 };
 
 fn root() -> &'static Path {
@@ -91,15 +92,9 @@ fn presets() -> String {
     table(["preset", "pixels", "bytes at most", "frames at most"], rows)
 }
 
-fn thousands(value: u64) -> String {
-    let digits = value.to_string();
-    let groups: Vec<_> =
-        digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group)).collect();
-    groups.join(",")
-}
-
-/// Each limit with its variable, its default and what it holds. A limit that is not here does not compile.
-fn limit_rows() -> Vec<(&'static str, String, &'static str)> {
+/// Each limit with its variable, its default as the variable has it and as messages write it, and what it holds. A limit
+/// that is not here does not compile.
+fn limit_rows() -> Vec<(&'static str, u64, String, &'static str)> {
     let Limits {
         inline_bytes,
         upload_bytes,
@@ -116,30 +111,38 @@ fn limit_rows() -> Vec<(&'static str, String, &'static str)> {
         upload_validity,
         retention,
     } = Limits::default();
-    let bytes = |value| format!("{} bytes", thousands(value));
-    let seconds = |value: Duration| format!("{} s", thousands(value.as_secs()));
-    let days = format!("{} days", retention.as_secs() / 86_400);
+    let bytes = |variable, value, what| (variable, value, units::bytes(value), what);
+    let count = |variable, value: u64, what| (variable, value, thousands(value), what);
+    let seconds = |variable, value: Duration, what| {
+        (variable, value.as_secs(), format!("{} s", thousands(value.as_secs())), what)
+    };
+    let days = retention.as_secs() / 86_400;
     vec![
-        ("MAX_INLINE_BYTES", bytes(inline_bytes), "an image in a request"),
-        ("MAX_UPLOAD_BYTES", bytes(upload_bytes), "a pre-signed upload"),
-        ("MAX_FETCH_BYTES", bytes(fetch_bytes), "what is fetched from an `image_url`"),
-        ("MAX_PIXELS", thousands(pixels), "an image's pixels, summed over its frames"),
-        ("MAX_FRAMES", thousands(frames.into()), "an animation's frames"),
-        ("MAX_DECODER_BYTES", bytes(decoder_bytes), "memory that decoding may take"),
-        ("MAX_REDIRECTS", redirects.to_string(), "redirects that are followed to an image"),
-        ("MAX_MODEL_BYTES", bytes(model_bytes), "a model"),
-        ("CONNECT_TIMEOUT_SECONDS", seconds(connect), "connecting to a host"),
-        ("FETCH_TIMEOUT_SECONDS", seconds(fetch), "fetching an image, in all"),
-        ("JOB_TIMEOUT_SECONDS", seconds(job), "the work on a job, fetching excluded"),
-        ("MAX_ATTEMPTS", attempts.to_string(), "starts of a job before it is given up"),
-        ("UPLOAD_VALIDITY_SECONDS", seconds(upload_validity), "how long a pre-signed upload URL works"),
-        ("RETENTION_DAYS", days, "how long a job, its image and its results are kept"),
+        bytes("MAX_INLINE_BYTES", inline_bytes, "an image in a request"),
+        bytes("MAX_UPLOAD_BYTES", upload_bytes, "a pre-signed upload"),
+        bytes("MAX_FETCH_BYTES", fetch_bytes, "what is fetched from an `image_url`, compressed or not"),
+        ("MAX_PIXELS", pixels, units::pixels(pixels), "an image's pixels, summed over its frames"),
+        count("MAX_FRAMES", frames.into(), "an animation's frames"),
+        bytes("MAX_DECODER_BYTES", decoder_bytes, "memory that decoding may take"),
+        count("MAX_REDIRECTS", redirects.into(), "redirects that are followed to an image"),
+        bytes("MAX_MODEL_BYTES", model_bytes, "a model"),
+        seconds("CONNECT_TIMEOUT_SECONDS", connect, "connecting to a host"),
+        seconds("FETCH_TIMEOUT_SECONDS", fetch, "fetching an image, in all"),
+        seconds("JOB_TIMEOUT_SECONDS", job, "the work on a job, fetching excluded"),
+        count("MAX_ATTEMPTS", attempts.into(), "starts of a job before it is given up"),
+        seconds("UPLOAD_VALIDITY_SECONDS", upload_validity, "how long a pre-signed upload URL works"),
+        (
+            "RETENTION_DAYS",
+            days,
+            format!("{days} days"),
+            "how long a job, its image and its results are kept",
+        ),
     ]
 }
 
 fn limits() -> String {
     let template = read("template.yaml");
-    let rows = limit_rows().into_iter().map(|(variable, default, what)| {
+    let rows = limit_rows().into_iter().map(|(variable, _, default, what)| {
         let prefix = format!("{variable}: !Ref ");
         let parameter = template
             .lines()
@@ -239,14 +242,17 @@ fn every_page_is_served_and_every_file_in_the_folder_is_a_page() {
 fn the_limits_variables_and_defaults_are_those_of_the_configuration_and_the_template() {
     let configuration = read("shared/runtime/src/config.rs");
     let template = read("template.yaml");
-    for (variable, default, _) in limit_rows() {
+    for (variable, default, ..) in limit_rows() {
         assert!(configuration.contains(&format!("\"{variable}\"")), "{variable} is read");
         let Some((_, parameter)) = template.split_once(&format!("{variable}: !Ref ")) else { continue };
         let parameter = parameter.lines().next().expect("a name");
         let (_, block) = template.split_once(&format!("\n  {parameter}:\n")).expect("the parameter");
         let value = block.lines().find_map(|line| line.trim().strip_prefix("Default: ")).expect("a default");
-        let shown: String = default.chars().filter(char::is_ascii_digit).collect();
-        assert_eq!(value, shown, "{parameter} and the limit that it sets have the same default");
+        assert_eq!(
+            value,
+            default.to_string(),
+            "{parameter} and the limit that it sets have the same default"
+        );
     }
 }
 

@@ -14,6 +14,7 @@ use jobs::{
     key::ModelKey,
     ports::{ModelFile, ModelRead, ReadModels, WorkError},
     submit::sha256_hex,
+    units,
 };
 
 /// The most models that are kept ready. Ready, a model takes about as much memory as its file, so all of them together
@@ -119,7 +120,8 @@ impl Models {
             ModelRead::Unchanged => Ok(None),
             ModelRead::Missing => Err(not_found(key, file).into()),
             ModelRead::TooLarge(bytes) => {
-                let text = format!("{} has {bytes} bytes; at most {most} are taken.", file.key(key));
+                let (bytes, most) = (units::bytes(bytes), units::bytes(most));
+                let text = format!("{} has {bytes}; at most {most} are taken.", file.key(key));
                 Err(Failure::new("model_too_large", text).into())
             }
         }

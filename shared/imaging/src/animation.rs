@@ -124,9 +124,10 @@ fn check_memory(header: &Header, view: View, limits: &Limits) -> Result<(), Imag
     };
     limits.check_memory(decoding)?;
     let View { width, height, .. } = view;
-    let (frames, max) = (header.frames, limits.max_decoder_bytes);
-    let thumbnails = (area((width, height)) * RGBA).saturating_mul(frames.into());
-    if decoding.saturating_add(thumbnails) > max {
+    let frames = header.frames;
+    let left = limits.max_decoder_bytes.saturating_sub(decoding);
+    if (area((width, height)) * RGBA).saturating_mul(frames.into()) > left {
+        let max = left / RGBA;
         return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });
     }
     Ok(())

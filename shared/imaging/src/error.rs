@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use jobs::units;
+
 use crate::{Format, TimedOut};
 
 /// A decoder's or encoder's own error, for the log only.
@@ -48,7 +50,7 @@ pub enum ImageError {
         compression: Cow<'static, str>,
     },
     /// More bytes than allowed.
-    #[error("the image has {bytes} bytes, more than the {max} allowed: send a smaller file")]
+    #[error("the image has {}, more than the {} allowed: send a smaller file", units::bytes(*bytes), units::bytes(*max))]
     TooLarge {
         /// What it has.
         bytes: u64,
@@ -57,7 +59,8 @@ pub enum ImageError {
     },
     /// More pixels than allowed, over all frames.
     #[error(
-        "the image has {width}×{height} pixels in {frames} frame(s), more than the {max} pixels allowed in all: send a smaller one"
+        "the image has {width}×{height} pixels in {frames} frame(s), more than the {} allowed in all: send a smaller one",
+        units::pixels(*max)
     )]
     TooManyPixels {
         /// Pixels across, as the file claims.
@@ -79,7 +82,8 @@ pub enum ImageError {
     },
     /// Decoding would take more memory than allowed.
     #[error(
-        "decoding the image would take more than the {max} bytes of memory allowed: send a smaller one, or 8 bits a channel"
+        "decoding the image would take more than the {} of memory allowed: send a smaller one, or 8 bits a channel",
+        units::bytes(*max)
     )]
     DecoderMemory {
         /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes).
@@ -100,7 +104,8 @@ pub enum ImageError {
     TimeLimit(#[from] TimedOut),
     /// An animated thumbnail whose frames take more memory than allowed.
     #[error(
-        "an animated thumbnail of {width}×{height} pixels in {frames} frames would take more than the {max} bytes of memory allowed: ask for a smaller one, or for png or jpeg"
+        "an animated thumbnail of {width}×{height} pixels in {frames} frames has more than the {} allowed in all: ask for a smaller one, or for png or jpeg",
+        units::pixels(*max)
     )]
     ThumbnailTooLarge {
         /// Its pixels across.
@@ -109,8 +114,8 @@ pub enum ImageError {
         height: u32,
         /// Its frames.
         frames: u32,
-        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes), or what
-        /// [`Limits::max_pixels`](crate::Limits::max_pixels) take where that is less.
+        /// The most pixels: [`Limits::max_pixels`](crate::Limits::max_pixels), or as many as
+        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes) hold where that is less.
         max: u64,
     },
     /// A thumbnail option outside its range.

@@ -38,6 +38,21 @@ pub enum Format {
 type Recognise = fn(&[u8]) -> bool;
 
 impl Format {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Jpeg,
+        Self::Png,
+        Self::Gif,
+        Self::WebP,
+        Self::Avif,
+        Self::Tiff,
+        Self::Bmp,
+        Self::Ico,
+        Self::Qoi,
+        Self::Pnm,
+        Self::Tga,
+    ];
+
     /// The kind of these bytes, which are the whole file or its beginning; `None` where it is none of ours. The first
     /// 256 bytes suffice for every kind but TGA, which has no mark at its beginning and some files have one at the end.
     #[must_use]
@@ -90,18 +105,32 @@ impl Format {
     /// Its media type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
+        self.media_types()[0]
+    }
+
+    /// Every media type that files of this kind go by, the usual one first: those that IANA has registered, and those
+    /// that operating systems and browsers give them.
+    #[must_use]
+    pub fn media_types(self) -> &'static [&'static str] {
         match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::Gif => "image/gif",
-            Self::WebP => "image/webp",
-            Self::Avif => "image/avif",
-            Self::Tiff => "image/tiff",
-            Self::Bmp => "image/bmp",
-            Self::Ico => "image/vnd.microsoft.icon",
-            Self::Qoi => "image/qoi",
-            Self::Pnm => "image/x-portable-anymap",
-            Self::Tga => "image/x-tga",
+            Self::Jpeg => &["image/jpeg", "image/jpg", "image/pjpeg"],
+            Self::Png => &["image/png", "image/apng", "image/x-png", "image/vnd.mozilla.apng"],
+            Self::Gif => &["image/gif"],
+            Self::WebP => &["image/webp"],
+            Self::Avif => &["image/avif", "image/avif-sequence"],
+            Self::Tiff => &["image/tiff", "image/x-tiff"],
+            Self::Bmp => &["image/bmp", "image/x-bmp", "image/x-ms-bmp"],
+            Self::Ico => &["image/vnd.microsoft.icon", "image/x-icon", "image/ico", "image/x-win-bitmap"],
+            Self::Qoi => &["image/qoi", "image/x-qoi"],
+            Self::Pnm => &[
+                "image/x-portable-anymap",
+                "image/x-portable-arbitrarymap",
+                "image/x-portable-bitmap",
+                "image/x-portable-graymap",
+                "image/x-portable-greymap",
+                "image/x-portable-pixmap",
+            ],
+            Self::Tga => &["image/x-tga", "image/tga", "image/targa", "image/x-targa"],
         }
     }
 }
@@ -263,6 +292,17 @@ mod tests {
                 assert_eq!(refused(bytes), kind);
             }
         }
+    }
+
+    #[test]
+    fn every_kind_has_media_types_of_its_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for format in Format::ALL {
+            for media_type in format.media_types() {
+                assert!(media_type.starts_with("image/") && seen.insert(media_type), "{media_type}");
+            }
+        }
+        assert!(!seen.contains(&"image/heic") && seen.contains(&"image/png"));
     }
 
     #[test]

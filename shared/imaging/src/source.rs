@@ -207,8 +207,8 @@ impl Source {
     fn check_frames(&self, (width, height): (u32, u32)) -> Result<(), ImageError> {
         const RGBA: u64 = 4;
         let frames = self.frames();
-        let max = self.limits.max_decoder_bytes.min(self.limits.max_pixels.saturating_mul(RGBA));
-        let each = u64::from(width) * u64::from(height) * RGBA;
+        let max = self.limits.max_pixels.min(self.limits.max_decoder_bytes / RGBA);
+        let each = u64::from(width) * u64::from(height);
         if each.saturating_mul(frames.into()) > max {
             return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });
         }

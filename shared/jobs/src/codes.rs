@@ -19,7 +19,7 @@ pub struct Code {
 pub enum Shown {
     /// In an answer with that HTTP status.
     Answer(u16),
-    /// In the `error` of a job that failed.
+    /// In the `error` of a job that failed; those of what may be tried again, in its `retry` before that.
     Job,
     /// In an answer with that HTTP status where it is known at once, else in the `error` of a job.
     Either(u16),
@@ -56,7 +56,7 @@ pub const CODES: &[Code] = &[
     code(
         "unsupported_content_type",
         Answer(415),
-        "The body, or the `content_type` of an upload, is of a type that no submission has.",
+        "The body is of a type that no submission has, or the `content_type` of an upload is that of no format that is read.",
     ),
     code("unknown_format", Either(415), "The first bytes are those of no image format that is known here."),
     code(
@@ -84,16 +84,25 @@ pub const CODES: &[Code] = &[
         "The parameters of a queued job are refused by the version that runs it.",
     ),
     code("duplicate_parameter", Answer(400), "An option is given twice, or in two ways."),
-    code("missing_callback_url", Answer(400), "There is a `callback_token` and no `callback_url`."),
+    code(
+        "missing_callback_url",
+        Answer(400),
+        "There is a `callback_token`, or there are `callback_headers`, and no `callback_url`.",
+    ),
     code(
         "invalid_callback_token",
         Answer(400),
         "The token is empty or longer than 512 characters, has others than visible ASCII, or begins with `whsec_` and is not the Base64 of a key.",
     ),
     code(
+        "invalid_callback_headers",
+        Answer(400),
+        "There are more than 5, a name or a value cannot be sent, a name comes twice, or the service sends that header itself.",
+    ),
+    code(
         "invalid_url",
         Answer(400),
-        "`image_url` or `callback_url` is no absolute http(s) URL, has more than 2,048 bytes, or has a user name or a password.",
+        "`image_url` or `callback_url` is no absolute http(s) URL, has more than 2,048 bytes, or has a user name or a password, which belong into `callback_headers`.",
     ),
     code(
         "private_address",
@@ -133,8 +142,27 @@ pub const CODES: &[Code] = &[
         Job,
         "The image's server failed or asked to be asked later (408, 425, 429, 5xx), at every try.",
     ),
-    code("source_unreachable", Job, "The image's server could not be connected to, at every try."),
-    code("source_timeout", Job, "The image's server took too long."),
+    code(
+        "source_unreachable",
+        Job,
+        "The image's server could not be found or connected to, or did not answer in HTTP, at every try; the message says which.",
+    ),
+    code(
+        "source_tls",
+        Job,
+        "The certificate of the image's server is not valid, or no secure connection came about at every try.",
+    ),
+    code("source_timeout", Job, "The image's server answered too late, or sent too slowly, at every try."),
+    code(
+        "source_incomplete",
+        Job,
+        "The image's server ended the connection before its answer was whole, or sent a part of the image only, at every try.",
+    ),
+    code(
+        "source_encoding",
+        Job,
+        "The `Content-Encoding` of the answer is none that is read (gzip, deflate, br), or the content is not so encoded.",
+    ),
     code("too_many_redirects", Job, "The image's address led through more redirects than are followed."),
     code("source_missing", Job, "The stored image is gone."),
     code("too_many_pixels", Job, "The image has more pixels than are taken, frames summed."),
@@ -144,7 +172,7 @@ pub const CODES: &[Code] = &[
     code(
         "thumbnail_too_large",
         Job,
-        "The frames of an animated thumbnail would have more pixels in all than are taken.",
+        "The frames of an animated thumbnail would have more pixels in all than an image may have.",
     ),
     code("time_limit", Job, "The work took longer than a job may."),
     code("region_outside_image", Job, "The region to be searched is not within the image."),

@@ -9,10 +9,13 @@
 //! | [`key`], [`message`] | every object key and every queue message, each in one enum |
 //! | [`ports`] | one small trait per capability that the world outside must provide |
 //! | [`submit`], [`process`], [`notify`], [`browse`] | the use cases, one for each function |
+//! | [`callback_headers`], [`secret`] | what a client has sent with its callback, and what must not be shown |
 //! | [`error`] | what went wrong, and whose fault it is |
+//! | [`units`] | quantities as messages and documents write them |
 
 pub mod algorithm;
 pub mod browse;
+pub mod callback_headers;
 pub mod codes;
 pub mod colour;
 pub mod error;
@@ -26,3 +29,4 @@ pub mod ports;
 pub mod process;
 pub mod secret;
 pub mod submit;
+pub mod units;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use imaging::Deadline;
-use jobs::key::ModelKey;
+use jobs::{key::ModelKey, units};
 
 use super::description::Description;
 use crate::DetectError;
@@ -85,7 +85,8 @@ pub enum ModelError {
     Disagrees(String),
     /// It takes more memory than is given.
     #[error(
-        "the model is too large: a step of it and its weights take {bytes} bytes, and at most {most} are given"
+        "the model is too large: a step of it and its weights take {}, and at most {} are given",
+        units::bytes(*bytes as u64), units::bytes(*most as u64)
     )]
     TooLarge {
         /// What it takes.
@@ -101,7 +102,8 @@ pub enum ModelError {
     },
     /// The region would be cut into more tiles than are shown.
     #[error(
-        "the region would be shown in {tiles} tiles, and at most {most} are: name a smaller region, or a larger input"
+        "the region would be shown in {} tiles, and at most {} are: name a smaller region, or a larger input",
+        units::thousands(*tiles), units::thousands(*most)
     )]
     TooManyTiles {
         /// How many it would be.
