@@ -65,10 +65,12 @@ async fn the_owner_gets_the_job_signed_with_absolute_links() {
     assert_eq!(world.callback(), (CallbackState::Delivered, 1, Some(204)));
     let received = world.receiver.received();
     let [request] = received.as_slice() else { panic!("one request") };
-    let header = |name| request.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+    let header = |name| request.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.expose());
     assert_eq!(header("webhook-id"), Some(format!("msg_{}", world.job.id()).as_str()));
     assert!(header("webhook-signature").is_some_and(|value| value.starts_with("v1,")));
     assert_eq!(header("authorization"), Some("Bearer token"));
+    assert_eq!(header("x-api-key"), Some("hunter2"));
+    assert!(!request.body.contains("hunter2") && !format!("{request:?}").contains("hunter2"));
     let body: Value = serde_json::from_str(&request.body).expect("JSON");
     assert_eq!(body["type"], "job.succeeded");
     assert_eq!(body["data"]["job_id"], world.job.id().to_string());

@@ -14,7 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let clients = Clients::from_env(WORKER_PATIENCE).await;
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
-    let models = Arc::new(clients.bucket(config.resource("MODELS_BUCKET")?));
+    let models = Arc::new(clients.models_bucket(config.resource("MODELS_BUCKET")?));
     let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
     let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
     let processor = Processor {

@@ -49,10 +49,16 @@ impl Clients {
         JobsTable::new(aws_sdk_dynamodb::Client::new(&self.0), name.into())
     }
 
-    /// The bucket of this name.
+    /// The bucket of images and results, of this name.
     #[must_use]
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
-        Bucket::new(aws_sdk_s3::Client::new(&self.0), name.into())
+        Bucket::new(aws_sdk_s3::Client::new(&self.0), "bucket", name.into())
+    }
+
+    /// The bucket of models, of this name.
+    #[must_use]
+    pub fn models_bucket(&self, name: impl Into<String>) -> Bucket {
+        Bucket::new(aws_sdk_s3::Client::new(&self.0), "models_bucket", name.into())
     }
 
     /// The queue of jobs at this URL.
@@ -65,5 +71,17 @@ impl Clients {
     #[must_use]
     pub fn callbacks_queue(&self, url: impl Into<String>) -> Queue {
         Queue::new(aws_sdk_sqs::Client::new(&self.0), "callbacks_queue", url.into())
+    }
+
+    /// The queue at this URL where messages about jobs lie that could not be handled.
+    #[must_use]
+    pub fn jobs_dead_letters(&self, url: impl Into<String>) -> Queue {
+        Queue::new(aws_sdk_sqs::Client::new(&self.0), "jobs_dead_letters", url.into())
+    }
+
+    /// The queue at this URL where messages about callbacks lie that could not be handled.
+    #[must_use]
+    pub fn callbacks_dead_letters(&self, url: impl Into<String>) -> Queue {
+        Queue::new(aws_sdk_sqs::Client::new(&self.0), "callbacks_dead_letters", url.into())
     }
 }

@@ -16,8 +16,8 @@ use jobs::{
     id::JobId,
     key::{ModelKey, ObjectKey, job_prefix},
     ports::{
-        ModelFile, ModelRead, ObjectInfo, PresignUploads, Probe, Read, ReadModels, ReadObjects, UploadTicket,
-        WriteObjects,
+        ModelFile, ModelRead, ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadModels, ReadObjects,
+        UploadTicket, WriteObjects,
     },
 };
 use url::Url;
@@ -28,12 +28,14 @@ use crate::error::{broken, port_error};
 #[derive(Clone, Debug)]
 pub struct Bucket {
     client: Client,
+    role: &'static str,
     name: String,
 }
 
 impl Bucket {
-    pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+    /// The bucket of that name; `role` is what it is called where its health is told.
+    pub(crate) fn new(client: Client, role: &'static str, name: String) -> Self {
+        Self { client, role, name }
     }
 }
 
@@ -81,17 +83,25 @@ impl ReadObjects for Bucket {
         }
     }
 
-    async fn presign_get(&self, key: &ObjectKey, validity: Duration) -> Result<Url, PortError> {
+    async fn presign(
+        &self,
+        method: ReadMethod,
+        key: &ObjectKey,
+        validity: Duration,
+    ) -> Result<Url, PortError> {
         const OPERATION: &str = "signing a download";
         let terms = PresigningConfig::expires_in(validity).map_err(|error| broken(OPERATION, error))?;
-        let request = self
-            .client
-            .get_object()
-            .bucket(&self.name)
-            .key(key.to_string())
-            .presigned(terms)
-            .await
-            .map_err(port_error(OPERATION))?;
+        let (client, key) = (&self.client, key.to_string());
+        let request = match method {
+            ReadMethod::Get => {
+                let get = client.get_object().bucket(&self.name).key(key);
+                get.presigned(terms).await.map_err(port_error(OPERATION))?
+            }
+            ReadMethod::Head => {
+                let head = client.head_object().bucket(&self.name).key(key);
+                head.presigned(terms).await.map_err(port_error(OPERATION))?
+            }
+        };
         presigned_url(OPERATION, &request)
     }
 }
@@ -224,7 +234,7 @@ impl PresignUploads for Bucket {
 #[async_trait]
 impl Probe for Bucket {
     fn name(&self) -> &'static str {
-        "bucket"
+        self.role
     }
 
     async fn probe(&self) -> Result<(), PortError> {

@@ -42,7 +42,9 @@ impl Queue {
 #[async_trait]
 impl DeferMessages for Queue {
     async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError> {
-        let seconds = i32::try_from(wait.min(MAX_DEFERRAL).as_secs()).unwrap_or(i32::MAX);
+        let wait = wait.min(MAX_DEFERRAL);
+        // Rounded up: a message that comes early would only be put off once more.
+        let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX) + i32::from(wait.subsec_nanos() > 0);
         self.client
             .change_message_visibility()
             .queue_url(&self.url)

@@ -129,11 +129,21 @@ impl Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim(Uuid);
 
+/// Why the last attempt stopped, and when the next one is due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// What the job would have failed with, had it been its last attempt.
+    pub failure: Failure,
+    /// When the next attempt is due.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
 /// Whether an attempt that was given back counts towards the most that a job gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// It may have been the image's fault.
-    Counts,
+    /// It may have been the image's fault, or its server's: why, and when the next one is due.
+    Counts(Retry),
     /// It was ours: a service failed the worker.
     Forgiven,
 }
@@ -181,6 +191,9 @@ pub struct Callback {
     pub url: Url,
     /// Signs and authorises; never shown.
     pub token: Option<Secret>,
+    /// Headers that its owner has sent with it, by their names in lower case; the values are never shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
     /// How far it has got.
     pub state: CallbackState,
     /// How many tries were made.
@@ -196,7 +209,15 @@ impl Callback {
     /// A callback of which nothing has been tried.
     #[must_use]
     pub fn new(url: Url, token: Option<Secret>) -> Self {
-        Self { url, token, state: CallbackState::Pending, attempts: 0, last_status: None, next_try_at: None }
+        Self {
+            url,
+            token,
+            headers: BTreeMap::new(),
+            state: CallbackState::Pending,
+            attempts: 0,
+            last_status: None,
+            next_try_at: None,
+        }
     }
 }
 
@@ -236,6 +257,8 @@ pub struct Job {
     results: BTreeMap<String, ResultSummary>,
     callback: Option<Callback>,
     error: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry: Option<Retry>,
     lease: Option<Lease>,
     revision: u64,
 }
@@ -290,6 +313,7 @@ impl Job {
             results: BTreeMap::new(),
             callback,
             error: None,
+            retry: None,
             lease: None,
             revision: 0,
         }
@@ -310,13 +334,15 @@ impl Job {
         let holder = Uuid::new_v4();
         self.status = Status::Processing;
         self.attempts += 1;
+        self.retry = None;
         self.started_at.get_or_insert(now);
         self.updated_at = now;
         self.lease = Some(Lease { holder, until: now + lease });
         Ok(Claim(holder))
     }
 
-    /// Gives the job back, so that the next delivery may claim it at once: `processing` to `queued`.
+    /// Gives the job back, so that the next delivery may claim it: `processing` to `queued`. [`Job::retry`] says when
+    /// that is due, if the attempt counts.
     ///
     /// # Errors
     /// [`IllegalChange::Ended`] or [`IllegalChange::ClaimLost`].
@@ -328,8 +354,9 @@ impl Job {
     ) -> Result<(), IllegalChange> {
         self.require_claim(claim)?;
         self.status = Status::Queued;
-        if attempt == Attempt::Forgiven {
-            self.attempts -= 1;
+        match attempt {
+            Attempt::Counts(retry) => self.retry = Some(retry),
+            Attempt::Forgiven => self.attempts -= 1,
         }
         self.updated_at = now;
         self.lease = None;
@@ -420,6 +447,7 @@ impl Job {
         self.status = status;
         self.updated_at = now;
         self.finished_at = Some(now);
+        self.retry = None;
         self.lease = None;
     }
 
@@ -526,6 +554,12 @@ impl Job {
         self.error.as_ref()
     }
 
+    /// Why the last attempt stopped and when the next one is due, while it waits for that.
+    #[must_use]
+    pub fn retry(&self) -> Option<&Retry> {
+        self.retry.as_ref()
+    }
+
     /// How often it has been written; 0 when it never was.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -554,6 +588,11 @@ mod tests {
 
     fn failure() -> Failure {
         Failure::new("corrupt_image", "The image is damaged.")
+    }
+
+    fn counts() -> Attempt {
+        let failure = Failure::new("source_unavailable", "The server of `image_url` answered 503.");
+        Attempt::Counts(Retry { failure, at: now() + Duration::from_secs(10) })
     }
 
     /// A job in the given status; in `processing`, with the claim that holds it.
@@ -598,7 +637,7 @@ mod tests {
             ),
             (
                 "release",
-                |job, claim| job.release(claim, Attempt::Counts, now()),
+                |job, claim| job.release(claim, counts(), now()),
                 [Err(ClaimLost), Err(ClaimLost), Ok(Queued), Err(Ended), Err(Ended)],
             ),
             (
@@ -649,12 +688,28 @@ mod tests {
 
     #[test]
     fn a_released_job_can_be_claimed_at_once_and_an_attempt_that_was_not_its_fault_is_forgiven() {
-        for (attempt, attempts) in [(Attempt::Counts, 2), (Attempt::Forgiven, 1)] {
+        for (attempt, attempts) in [(counts(), 2), (Attempt::Forgiven, 1)] {
             let (mut job, claim) = job_in(Status::Processing);
             job.release(claim, attempt, now()).expect("held");
             job.claim(now(), LEASE).expect("free again");
             assert_eq!(job.attempts(), attempts);
         }
+    }
+
+    #[test]
+    fn a_job_says_why_and_when_it_is_tried_again_only_while_it_waits_for_that() {
+        let (mut job, claim) = job_in(Status::Processing);
+        job.release(claim, counts(), now()).expect("held");
+        let retry = job.retry().expect("it waits");
+        assert_eq!((&*retry.failure.code, retry.at), ("source_unavailable", now() + Duration::from_secs(10)));
+        assert_eq!((job.status(), job.error()), (Status::Queued, None), "it has not failed");
+        let mut given_up = job.clone();
+        given_up.give_up(failure(), now()).expect("free");
+        assert_eq!(given_up.retry(), None);
+        let claim = job.claim(now(), LEASE).expect("free");
+        assert_eq!(job.retry(), None, "it is being tried");
+        job.release(claim, Attempt::Forgiven, now()).expect("held");
+        assert_eq!(job.retry(), None);
     }
 
     #[test]
@@ -679,16 +734,18 @@ mod tests {
         );
     }
 
-    /// Rows as they were written: 1 by the first version, 2 since a job can have several thumbnails. Another is added
-    /// when the form changes; these are never changed.
+    /// Rows as they were written: 1 by the first version, 2 since a job can have several thumbnails, 3 since it says
+    /// why it is tried again and a callback can have headers. Another is added when the form changes; these are never
+    /// changed.
     #[test]
     fn every_row_ever_written_still_parses() {
-        for row in [
-            include_str!("../tests/fixtures/job_row_1.json"),
-            include_str!("../tests/fixtures/job_row_2.json"),
+        for (row, status) in [
+            (include_str!("../tests/fixtures/job_row_1.json"), Status::Succeeded),
+            (include_str!("../tests/fixtures/job_row_2.json"), Status::Succeeded),
+            (include_str!("../tests/fixtures/job_row_3.json"), Status::Queued),
         ] {
             let job: Job = serde_json::from_str(row).expect("an old row");
-            assert_eq!(job.status(), Status::Succeeded);
+            assert_eq!(job.status(), status);
             assert_eq!(
                 serde_json::to_value(&job).expect("serialises"),
                 serde_json::from_str::<Value>(row).expect("JSON")
@@ -699,7 +756,9 @@ mod tests {
     #[test]
     fn debug_shows_no_token() {
         let token = Some(Secret::new("hunter2".to_owned()));
-        let callback = Callback::new(Url::parse("https://example.com/").expect("a URL"), token);
+        let headers = BTreeMap::from([("x-api-key".to_owned(), Secret::new("hunter2".to_owned()))]);
+        let url = Url::parse("https://example.com/").expect("a URL");
+        let callback = Callback { headers, ..Callback::new(url, token) };
         let draft = Draft { callback: Some(callback), ..draft() };
         let job = Job::queued(JobId::new(now()), draft, now(), LEASE);
         assert!(!format!("{job:?}").contains("hunter2"));

@@ -2,7 +2,7 @@
 //!
 //! [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -132,15 +132,17 @@ impl Notifier {
         let ended = job.finished_at().unwrap_or(now).format(&Rfc3339).unwrap_or_default();
         let body = json!({"type": kind, "timestamp": ended, "data": (self.describe)(job)}).to_string();
         let id = format!("msg_{}", job.id());
+        let own = |name: &'static str, value: String| (Cow::Borrowed(name), Secret::new(value));
         let mut headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("webhook-id", id.clone()),
-            ("webhook-timestamp", now.unix_timestamp().to_string()),
+            own("content-type", "application/json".to_owned()),
+            own("webhook-id", id.clone()),
+            own("webhook-timestamp", now.unix_timestamp().to_string()),
         ];
         if let Some(token) = &callback.token {
-            headers.push(("webhook-signature", sign(token, &id, now, &body)));
-            headers.push(("authorization", format!("Bearer {}", token.expose())));
+            headers.push(own("webhook-signature", sign(token, &id, now, &body)));
+            headers.push(own("authorization", format!("Bearer {}", token.expose())));
         }
+        headers.extend(callback.headers.iter().map(|(name, value)| (name.clone().into(), value.clone())));
         CallbackRequest { url: callback.url.clone(), headers, body }
     }
 }

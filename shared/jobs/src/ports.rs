@@ -15,6 +15,7 @@ use crate::{
     job::{Job, Status},
     key::{ModelKey, ObjectKey},
     message::Message,
+    secret::Secret,
 };
 
 /// Which jobs a list wants: the newest first.
@@ -90,6 +91,15 @@ pub enum Read {
     Found(ObjectInfo, Bytes),
 }
 
+/// How an object can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMethod {
+    /// With its content.
+    Get,
+    /// Without.
+    Head,
+}
+
 /// Reads objects.
 #[async_trait]
 pub trait ReadObjects: Send + Sync {
@@ -105,11 +115,16 @@ pub trait ReadObjects: Send + Sync {
     /// [`PortError`] when the store fails.
     async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, PortError>;
 
-    /// A URL from which anyone may GET the object for `validity`.
+    /// A URL at which anyone may, for `validity`, ask for the object by the method that is named, and by no other.
     ///
     /// # Errors
     /// [`PortError`] when the URL cannot be signed.
-    async fn presign_get(&self, key: &ObjectKey, validity: Duration) -> Result<Url, PortError>;
+    async fn presign(
+        &self,
+        method: ReadMethod,
+        key: &ObjectKey,
+        validity: Duration,
+    ) -> Result<Url, PortError>;
 }
 
 /// Writes objects.
@@ -244,9 +259,14 @@ pub enum FetchError {
     /// Trying again will not help: refused, not found, too large.
     #[error(transparent)]
     Permanent(#[from] Failure),
-    /// Trying again may help: not reachable, 5xx, too slow. The failure is for the client, should the tries run out.
-    #[error("fetching may be tried again: {0}")]
-    Retryable(Failure),
+    /// Trying again may help: not reachable, 5xx, too slow.
+    #[error("fetching may be tried again: {failure}")]
+    Retryable {
+        /// For the client, while the next try is awaited and should the tries run out.
+        failure: Failure,
+        /// How long the server asks to be left alone.
+        after: Option<Duration>,
+    },
 }
 
 /// Fetches images from addresses that clients name.
@@ -274,8 +294,8 @@ pub trait CheckUrls: Send + Sync {
 pub struct CallbackRequest {
     /// Where to POST.
     pub url: Url,
-    /// The signature and the authorisation among them.
-    pub headers: Vec<(&'static str, String)>,
+    /// Each with its name in lower case. Some are secrets, so all are kept as such.
+    pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// JSON.
     pub body: String,
 }
@@ -287,7 +307,7 @@ pub enum Answer {
     Status {
         /// The status code.
         code: u16,
-        /// Its `Retry-After`, where it named seconds.
+        /// How long its `Retry-After` asks to wait, in whole seconds, where it has one that can be read.
         retry_after: Option<Duration>,
     },
     /// No answer: no connection, or too slow.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     error::{Chain, Failure, PortError, WriteError},
     id::JobId,
-    job::{Attempt, Claim, Facts, IllegalChange, Job, Origin, ResultSummary},
+    job::{Attempt, Claim, Facts, IllegalChange, Job, Origin, ResultSummary, Retry},
     key::ObjectKey,
     limits::Limits,
     message::Message,
@@ -17,6 +17,7 @@ use crate::{
         WriteJobs, WriteObjects,
     },
     submit::sha256_hex,
+    units,
 };
 
 /// What becomes of the message.
@@ -55,8 +56,9 @@ pub struct Processor {
 enum Stopped {
     /// No retry would mend it: the job fails.
     Failed(Failure),
-    /// The source, or what the work needs, could not be had this time; the failure is the job's, should this be its last attempt.
-    Unreachable(Failure),
+    /// The source, or what the work needs, could not be had this time; the failure is the job's, should this be its
+    /// last attempt. The duration is how long the source asks to be left alone.
+    Unreachable(Failure, Option<Duration>),
     /// A service failed us: the job is given back.
     Port(PortError),
 }
@@ -71,7 +73,7 @@ impl From<WorkError> for Stopped {
     fn from(error: WorkError) -> Self {
         match error {
             WorkError::Failed(failure) => Self::Failed(failure),
-            WorkError::Unreachable(failure) => Self::Unreachable(failure),
+            WorkError::Unreachable(failure) => Self::Unreachable(failure, None),
             WorkError::Port(error) => Self::Port(error),
         }
     }
@@ -101,6 +103,11 @@ impl Processor {
         };
         if job.status().is_final() {
             return self.announce(&job).await;
+        }
+        let now = self.clock.now();
+        if let Some(retry) = job.retry().filter(|retry| retry.at > now) {
+            tracing::info!(due = %retry.at, "a copy of the message came early");
+            return Ok(Outcome::Retry(Some(Duration::try_from(retry.at - now).unwrap_or_default())));
         }
         let claimed = if job.attempts() >= self.limits.attempts {
             job.give_up(worn_out(job.attempts()), self.clock.now()).map(|()| None)
@@ -138,19 +145,21 @@ impl Processor {
         let changed = match done {
             Ok(results) => job.succeed(claim, facts, results, now),
             Err(Stopped::Failed(failure)) => job.fail(claim, facts, failure, now),
-            Err(Stopped::Unreachable(failure)) if job.attempts() >= self.limits.attempts => {
+            Err(Stopped::Unreachable(failure, _)) if job.attempts() >= self.limits.attempts => {
                 job.fail(claim, facts, failure, now)
             }
-            Err(Stopped::Unreachable(failure)) => {
-                tracing::warn!(code = %failure.code, "what the job needs was not reached; trying again later");
-                return self.give_back(job, claim, Attempt::Counts).await;
+            Err(Stopped::Unreachable(failure, asked)) => {
+                let wait = wait_after(job.attempts(), asked);
+                tracing::warn!(code = %failure.code, ?wait, "what the job needs was not reached; trying again later");
+                let attempt = Attempt::Counts(Retry { failure, at: now + wait });
+                return self.give_back(job, claim, attempt, Some(wait)).await;
             }
             Err(Stopped::Port(error)) => {
                 tracing::warn!(
                     error = %Chain(&error),
                     "a service failed; trying again later"
                 );
-                return self.give_back(job, claim, Attempt::Forgiven).await;
+                return self.give_back(job, claim, Attempt::Forgiven, None).await;
             }
         };
         if let Err(error) = changed {
@@ -178,7 +187,13 @@ impl Processor {
         Ok(Outcome::Retry(Some(Duration::from_secs(1))))
     }
 
-    async fn give_back(&self, mut job: Job, claim: Claim, attempt: Attempt) -> Result<Outcome, PortError> {
+    async fn give_back(
+        &self,
+        mut job: Job,
+        claim: Claim,
+        attempt: Attempt,
+        wait: Option<Duration>,
+    ) -> Result<Outcome, PortError> {
         if job.release(claim, attempt, self.clock.now()).is_ok() {
             match self.writer.write(&mut job).await {
                 Ok(()) => {}
@@ -186,7 +201,7 @@ impl Processor {
                 Err(WriteError::Port(error)) => return Err(error),
             }
         }
-        Ok(Outcome::Retry(None))
+        Ok(Outcome::Retry(wait))
     }
 
     /// Queues the callback that an ended job owes and that nobody has tried yet: a worker that dies before this line
@@ -247,7 +262,7 @@ impl Processor {
                 }
                 let fetched = self.fetcher.fetch(url).await.map_err(|error| match error {
                     FetchError::Permanent(failure) => Stopped::Failed(failure),
-                    FetchError::Retryable(failure) => Stopped::Unreachable(failure),
+                    FetchError::Retryable { failure, after } => Stopped::Unreachable(failure, after),
                 })?;
                 self.objects.put(&key, fetched.body.clone(), "application/octet-stream").await?;
                 Ok(fetched.body)
@@ -264,10 +279,23 @@ impl Processor {
             ))),
             Read::TooLarge(bytes) => Err(Stopped::Failed(Failure::new(
                 "image_too_large",
-                format!("The image has {bytes} bytes; at most {max_bytes} are taken."),
+                format!(
+                    "The image has {}; at most {} are taken.",
+                    units::bytes(bytes),
+                    units::bytes(max_bytes)
+                ),
             ))),
         }
     }
+}
+
+/// How long a job waits that has been started `attempts` times and could not have what it needs: 10 s, doubled each
+/// time, or as long as its source asks, at most ten minutes.
+fn wait_after(attempts: u32, asked: Option<Duration>) -> Duration {
+    const FIRST: Duration = Duration::from_secs(10);
+    const MOST: Duration = Duration::from_secs(600);
+    let own = FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
+    own.max(asked.unwrap_or_default()).min(MOST)
 }
 
 fn worn_out(attempts: u32) -> Failure {

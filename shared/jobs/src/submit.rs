@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::{
     algorithm::{Parameters, Run, Specification, THUMBNAIL},
+    callback_headers::CallbackHeaders,
     error::{Error, PortError, Reason, Refusal, WriteError},
     id::JobId,
     job::{Callback, Draft, Facts, Job, Origin},
@@ -20,6 +21,7 @@ use crate::{
         CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTicket, WriteJobs, WriteObjects,
     },
     secret::Secret,
+    units::{self, thousands},
 };
 
 /// The longest URL that is taken, in bytes.
@@ -27,6 +29,9 @@ const MAX_URL: usize = 2_048;
 
 /// The longest callback token that is taken, in bytes.
 const MAX_TOKEN: usize = 512;
+
+/// The media type of a file of whatever kind.
+const ANY_BYTES: &str = "application/octet-stream";
 
 /// What a client wants done, checked for form only.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,8 @@ pub struct Wishes {
     pub callback_url: Option<String>,
     /// Signs and authorises that POST.
     pub callback_token: Option<Secret>,
+    /// Sent with that POST.
+    pub callback_headers: CallbackHeaders,
 }
 
 /// A pre-signed upload that was granted.
@@ -74,6 +81,8 @@ pub struct Submitter {
     pub catalogue: Arc<[&'static Specification]>,
     /// Tells what an image is.
     pub identify: Identify,
+    /// The media types of each format that is decoded, the usual one first.
+    pub media_types: Arc<[&'static [&'static str]]>,
     /// What is accepted.
     pub limits: Limits,
 }
@@ -136,18 +145,18 @@ impl Submitter {
             return Err(Refusal::new(
                 Reason::TooLarge,
                 "image_too_large",
-                format!("An upload has at most {} bytes.", self.limits.upload_bytes),
+                format!("An upload has at most {}.", units::bytes(self.limits.upload_bytes)),
             )
             .into());
         }
         let content_type = media_type(content_type);
-        if !is_image_type(&content_type) {
-            return Err(Refusal::new(
-                Reason::UnsupportedType,
-                "unsupported_content_type",
-                "`content_type` must be the image's media type, such as image/jpeg.",
-            )
-            .into());
+        if !self.takes_type(&content_type) {
+            let usual: Vec<_> = self.media_types.iter().filter_map(|types| types.first().copied()).collect();
+            let text = format!(
+                "`content_type` must be the type of a format that is read ({}), or {ANY_BYTES}.",
+                usual.join(", ")
+            );
+            return Err(Refusal::new(Reason::UnsupportedType, "unsupported_content_type", text).into());
         }
         let facts =
             Facts { content_type: Some(content_type.clone()), bytes: Some(bytes), ..Facts::default() };
@@ -176,6 +185,12 @@ impl Submitter {
         Ok(())
     }
 
+    /// Whether a media type, as [`media_type`] gives it, can be that of an image which is read.
+    #[must_use]
+    pub fn takes_type(&self, media_type: &str) -> bool {
+        media_type == ANY_BYTES || self.media_types.iter().any(|types| types.contains(&media_type))
+    }
+
     /// The refusal of an image that is too large for the request, naming the route that takes it.
     #[must_use]
     pub fn too_large_inline(&self) -> Refusal {
@@ -183,8 +198,9 @@ impl Submitter {
             Reason::TooLarge,
             "image_too_large",
             format!(
-                "An image in the request has at most {} bytes. POST /uploads grants an upload of up to {} bytes.",
-                self.limits.inline_bytes, self.limits.upload_bytes
+                "An image in the request has at most {}. POST /uploads grants an upload of up to {}.",
+                units::bytes(self.limits.inline_bytes),
+                units::bytes(self.limits.upload_bytes)
             ),
         )
     }
@@ -215,27 +231,30 @@ impl Submitter {
 
     async fn draft(&self, origin: Origin, facts: Facts, wishes: Wishes) -> Result<Draft, Error> {
         let algorithms = resolve(&self.catalogue, wishes.algorithms)?;
-        let callback = match (wishes.callback_url, wishes.callback_token) {
-            (Some(url), token) => {
+        let (token, headers) = (wishes.callback_token, wishes.callback_headers);
+        let callback = match wishes.callback_url {
+            Some(url) => {
                 let url = self.checked_url("callback_url", &url).await?;
                 token.as_ref().map_or(Ok(()), check_token)?;
-                Some(Callback::new(url, token))
+                let headers = headers.checked(token.is_some())?;
+                Some(Callback { headers, ..Callback::new(url, token) })
             }
-            (None, Some(_)) => {
+            None if token.is_some() || !headers.0.is_empty() => {
                 return Err(Refusal::invalid(
                     "missing_callback_url",
-                    "`callback_token` signs the callback: name a `callback_url` too.",
+                    "`callback_token` and `callback_headers` are sent with the callback: name a `callback_url` too.",
                 )
                 .into());
             }
-            (None, None) => None,
+            None => None,
         };
         Ok(Draft { origin, facts, algorithms, callback })
     }
 
     async fn checked_url(&self, field: &'static str, text: &str) -> Result<Url, Refusal> {
         let url = Url::parse(text).ok().filter(|url| url.as_str().len() <= MAX_URL).ok_or_else(|| {
-            let text = format!("`{field}` must be an absolute http or https URL of at most {MAX_URL} bytes.");
+            let most = thousands(MAX_URL as u64);
+            let text = format!("`{field}` must be an absolute http or https URL of at most {most} bytes.");
             Refusal::invalid("invalid_url", text)
         })?;
         self.urls.check(field, &url).await?;
@@ -269,14 +288,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// Whether a media type is `image/…` with a name of the characters that RFC 6838 allows.
-fn is_image_type(content_type: &str) -> bool {
-    content_type.strip_prefix("image/").is_some_and(|name| {
-        (1..=127).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    })
 }
 
 /// Checks the algorithms asked for against the catalogue; none asked for means the default one.

@@ -13,7 +13,10 @@ use jobs::{
     key::ObjectKey,
     limits::Limits,
     message::Message,
-    ports::{Artifact, Clock, Engine, Output, WorkError, Worked, WriteJobs, WriteObjects},
+    ports::{
+        Artifact, Clock, Engine, FetchError, FetchImages, Fetched, Output, WorkError, Worked, WriteJobs,
+        WriteObjects,
+    },
     process::{Outcome, Processor},
 };
 use testing::{
@@ -263,6 +266,55 @@ async fn an_address_that_stays_out_of_reach_fails_the_job_with_its_code() {
     let job = world.now_of(&job);
     assert_eq!(job.error().map(|error| error.code.as_ref()), Some("source_unreachable"));
     assert_eq!(job.attempts(), Limits::default().attempts);
+}
+
+/// A server that asks to be asked again after so many seconds.
+struct Busy(Option<u64>);
+
+#[async_trait]
+impl FetchImages for Busy {
+    async fn fetch(&self, _: &Url) -> Result<Fetched, FetchError> {
+        let failure = Failure::new("source_unavailable", "The server of `image_url` answered 503.");
+        Err(FetchError::Retryable { failure, after: self.0.map(Duration::from_secs) })
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_source_says_why_and_until_when() {
+    for (asked, waits) in [
+        (None, [10, 20]),
+        (Some(3), [10, 20]),
+        (Some(15), [15, 20]),
+        (Some(120), [120, 120]),
+        (Some(u64::MAX), [600, 600]),
+    ] {
+        let mut world = World::new();
+        world.processor.fetcher = Arc::new(Busy(asked));
+        let (job, _) = world.with_address().await;
+        for wait in waits.map(Duration::from_secs) {
+            assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(Some(wait)));
+            let waiting = world.now_of(&job);
+            let retry = waiting.retry().expect("it waits");
+            assert_eq!((&*retry.failure.code, retry.at), ("source_unavailable", world.clock.now() + wait));
+            assert_eq!((waiting.status(), waiting.error()), (Status::Queued, None));
+            world.clock.advance(wait);
+        }
+        assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+        let failed = world.now_of(&job);
+        assert_eq!((failed.status(), failed.attempts(), failed.retry()), (Status::Failed, 3, None));
+        assert_eq!(failed.error().map(|error| error.code.as_ref()), Some("source_unavailable"));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_message_that_comes_early_costs_no_attempt() {
+    let world = World::new();
+    let (job, _) = world.with_address().await;
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(Some(Duration::from_secs(10))));
+    world.clock.advance(Duration::from_secs(4));
+    let before = world.now_of(&job);
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(Some(Duration::from_secs(6))));
+    assert_eq!(world.now_of(&job), before);
 }
 
 #[tokio::test]

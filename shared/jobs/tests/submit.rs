@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jobs::{
     algorithm::{Kind, Parameter, Parameters, Specification},
+    callback_headers::CallbackHeaders,
     error::{Error, Reason, Refusal},
     job::{Job, Status},
     key::ObjectKey,
@@ -65,6 +66,7 @@ impl World {
                     .then_some("image/png")
                     .ok_or_else(|| Refusal::new(Reason::UnsupportedType, "unknown_format", "It is no image."))
             },
+            media_types: Arc::new([&["image/png", "image/x-png"], &["image/tiff"]]),
             limits: Limits { inline_bytes: 10, upload_bytes: 100, ..Limits::default() },
         };
         Self { jobs, objects, queue, faults, submitter }
@@ -84,6 +86,11 @@ fn code_of(outcome: Result<Job, Error>) -> &'static str {
         Error::Refused(refusal) => refusal.code,
         Error::Port(error) => panic!("not a refusal: {error}"),
     }
+}
+
+fn headers(headers: &[(&str, &str)]) -> CallbackHeaders {
+    let pairs = headers.iter().map(|(name, value)| ((*name).to_owned(), Secret::new((*value).to_owned())));
+    CallbackHeaders(pairs.collect())
 }
 
 fn callback(url: &str, token: &str) -> Wishes {
@@ -144,6 +151,11 @@ async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
     }
     let alone = Wishes { callback_token: Some(Secret::new("token".to_owned())), ..Wishes::default() };
     assert_eq!(code_of(world.submit(b"image", alone).await), "missing_callback_url");
+    let alone = Wishes { callback_headers: headers(&[("x-api-key", "k")]), ..Wishes::default() };
+    assert_eq!(code_of(world.submit(b"image", alone).await), "missing_callback_url");
+    let twice = headers(&[("Authorization", "Basic dTpw")]);
+    let twice = Wishes { callback_headers: twice, ..callback(hook, "token") };
+    assert_eq!(code_of(world.submit(b"image", twice).await), "invalid_callback_headers");
     assert_eq!(code_of(world.submitter.submit_url("nonsense", Wishes::default()).await), "invalid_url");
     assert_eq!(
         code_of(world.submitter.submit_url("http://10.0.0.1/", Wishes::default()).await),
@@ -151,6 +163,19 @@ async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
     );
     assert!(world.is_untouched());
     world.submit(b"image", callback(hook, "whsec_AAEC")).await.expect("a proper token");
+}
+
+#[tokio::test]
+async fn a_callback_keeps_its_headers_by_their_names_in_lower_case() {
+    let world = World::new();
+    let asked = headers(&[("X-Api-Key", "k"), ("Authorization", "Basic dTpw")]);
+    let url = Some("https://example.com/hook".to_owned());
+    let wishes = Wishes { callback_url: url, callback_headers: asked, ..Wishes::default() };
+    let job = world.submit(b"image", wishes).await.expect("accepted");
+    let kept = &job.callback().expect("it has one").headers;
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["authorization", "x-api-key"]);
+    assert_eq!(kept["x-api-key"].expose(), "k");
+    assert_eq!(world.jobs.peek(job.id()), Some(job), "as the row has it");
 }
 
 #[tokio::test]
@@ -162,10 +187,17 @@ async fn an_upload_waits_without_a_message() {
     let granted = world.submitter.grant_upload("IMAGE/PNG; charset=x", 1, Wishes::default()).await;
     let granted = granted.expect("the same type in other clothes");
     assert_eq!(granted.job.facts().content_type.as_deref(), Some("image/png"));
+    for content_type in ["image/x-png", "application/octet-stream"] {
+        let granted = world.submitter.grant_upload(content_type, 1, Wishes::default()).await;
+        granted.expect("another name of what is read, and no name at all");
+    }
     for (content_type, bytes, code) in [
         ("image/tiff", 101, "image_too_large"),
         ("image/tiff", 0, "empty_image"),
         ("text/html", 1, "unsupported_content_type"),
+        ("image/heic", 1, "unsupported_content_type"),
+        ("image/*", 1, "unsupported_content_type"),
+        ("", 1, "unsupported_content_type"),
         ("image/", 1, "unsupported_content_type"),
         ("image/x\r\ny", 1, "unsupported_content_type"),
     ] {

@@ -22,7 +22,10 @@ pub fn draft() -> Draft {
         origin: Origin::Upload,
         facts: Facts { content_type: Some("image/png".to_owned()), bytes: Some(3), ..Facts::default() },
         algorithms: Vec::new(),
-        callback: Some(Callback::new(url, Some(Secret::new("token".to_owned())))),
+        callback: Some(Callback {
+            headers: BTreeMap::from([("x-api-key".to_owned(), Secret::new("hunter2".to_owned()))]),
+            ..Callback::new(url, Some(Secret::new("token".to_owned())))
+        }),
     }
 }
 

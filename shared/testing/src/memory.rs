@@ -12,15 +12,15 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jobs::{
-    error::{PortError, Reason, Refusal, WriteError},
+    error::{Failure, PortError, Reason, Refusal, WriteError},
     id::JobId,
     job::Job,
     key::{ModelKey, ObjectKey, job_prefix},
     message::Message,
     ports::{
         Answer, CallbackRequest, CheckUrls, Clock, FetchError, FetchImages, Fetched, ListJobs, ListQuery,
-        ModelFile, ModelRead, ObjectInfo, PostCallbacks, PresignUploads, Probe, Read, ReadJobs, ReadModels,
-        ReadObjects, SendMessages, UploadTicket, WriteJobs, WriteObjects,
+        ModelFile, ModelRead, ObjectInfo, PostCallbacks, PresignUploads, Probe, Read, ReadJobs, ReadMethod,
+        ReadModels, ReadObjects, SendMessages, UploadTicket, WriteJobs, WriteObjects,
     },
     submit::sha256_hex,
 };
@@ -167,8 +167,17 @@ impl ReadObjects for MemoryObjects {
         })
     }
 
-    async fn presign_get(&self, key: &ObjectKey, _validity: Duration) -> Result<Url, PortError> {
-        self.faults.call("signing a download", || memory_url(key))
+    async fn presign(
+        &self,
+        method: ReadMethod,
+        key: &ObjectKey,
+        _validity: Duration,
+    ) -> Result<Url, PortError> {
+        self.faults.call("signing a download", || {
+            let mut url = memory_url(key);
+            url.set_query((method == ReadMethod::Head).then_some("method=HEAD"));
+            url
+        })
     }
 }
 
@@ -317,7 +326,8 @@ impl MemoryWeb {
 impl FetchImages for MemoryWeb {
     async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
         lock(&self.0).get(url).cloned().map(|body| Fetched { body }).ok_or_else(|| {
-            FetchError::Retryable(jobs::error::Failure::new("source_unreachable", "It was not reachable."))
+            let failure = Failure::new("source_unreachable", "It was not reachable.");
+            FetchError::Retryable { failure, after: None }
         })
     }
 }
