@@ -1,25 +1,68 @@
 //! What must agree across files.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
 
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode},
+};
+use http_api::{Links, service};
+use jobs::{browse::Browser, limits::Limits, submit::Submitter};
 use serde_json::Value;
+use testing::memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryUrlCheck};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
 }
 
-/// Every `Path: …, Method: …` of the template's API events.
+fn template() -> String {
+    fs::read_to_string(root().join("template.yaml")).expect("template.yaml")
+}
+
+/// The template's resources: the name of each, and its text.
+fn resources() -> Vec<(String, String)> {
+    let template = template();
+    let (_, resources) = template.split_once("\nResources:\n").expect("resources");
+    let (resources, _) = resources.split_once("\nOutputs:\n").expect("outputs behind them");
+    let mut all: Vec<(String, String)> = Vec::new();
+    for line in resources.lines() {
+        let name = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
+        match (name.filter(|name| name.chars().all(char::is_alphanumeric)), all.last_mut()) {
+            (Some(name), _) => all.push((name.to_owned(), String::new())),
+            (None, Some((_, text))) => *text += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    all
+}
+
+/// Every `Path: …, Method: …` of the template's API events, with the function that answers.
+fn events_of_template() -> BTreeSet<(String, String, String)> {
+    let mut events = BTreeSet::new();
+    for (resource, text) in resources() {
+        for line in text.lines() {
+            let event = line.split_once("Type: Api, Properties: {RestApiId: !Ref Api, Path: ");
+            let Some((path, method)) = event.and_then(|(_, event)| event.split_once(", Method: ")) else {
+                continue;
+            };
+            let path = path.trim_matches('\'').to_owned();
+            let method = method.trim_end_matches('}').trim().to_lowercase();
+            assert!(events.insert((path, method, resource.clone())), "a route stands there twice: {line}");
+        }
+    }
+    events
+}
+
 fn routes_of_template() -> BTreeSet<(String, String)> {
-    let template = fs::read_to_string(root().join("template.yaml")).expect("template.yaml");
-    template
-        .lines()
-        .filter_map(|line| {
-            let (_, event) = line.split_once("Type: Api, Properties: {RestApiId: !Ref Api, Path: ")?;
-            let (path, method) = event.split_once(", Method: ")?;
-            Some((path.trim_matches('\'').to_owned(), method.trim_end_matches('}').trim().to_lowercase()))
-        })
-        .collect()
+    events_of_template().into_iter().map(|(path, method, _)| (path, method)).collect()
 }
 
 #[test]
@@ -37,10 +80,103 @@ fn the_template_routes_what_the_description_describes() {
     for path in own {
         assert!(routes_of_template().contains(&(path.to_owned(), "get".to_owned())), "{path} is routed");
     }
-    let routed: BTreeSet<_> =
-        routes_of_template().into_iter().filter(|(path, _)| !own.contains(&path.as_str())).collect();
+    // Nor does it say of each route that takes `GET` that it takes `HEAD`, but of all at once.
+    let routed: BTreeSet<_> = routes_of_template()
+        .into_iter()
+        .filter(|(path, method)| !own.contains(&path.as_str()) && method != "head")
+        .collect();
     assert!(routed.len() > 10, "{routed:?}");
     assert_eq!(routed, described);
+    assert!(description["info"]["description"].as_str().is_some_and(|text| text.contains("`HEAD`")));
+}
+
+#[test]
+fn head_is_routed_wherever_get_is_and_to_the_same_function() {
+    let of = |wanted: &str| -> BTreeSet<_> {
+        let events = events_of_template().into_iter();
+        events.filter(|(_, method, _)| method == wanted).map(|(path, _, function)| (path, function)).collect()
+    };
+    assert!(of("get").len() > 10);
+    assert_eq!(of("head"), of("get"));
+}
+
+/// The functions' routers, by the names of the functions in the template.
+fn routers() -> BTreeMap<&'static str, Router> {
+    let (jobs, objects) = (Arc::new(MemoryJobs::default()), Arc::new(MemoryObjects::default()));
+    let submitter = Submitter {
+        jobs: jobs.clone(),
+        writer: jobs.clone(),
+        objects: objects.clone(),
+        presigner: objects.clone(),
+        queue: Arc::new(MemoryQueue::default()),
+        urls: Arc::new(MemoryUrlCheck),
+        clock: Arc::new(ManualClock::default()),
+        catalogue: detection::catalogue().into(),
+        identify: submit::identify,
+        media_types: submit::media_types(),
+        limits: Limits::default(),
+    };
+    let app = status::App {
+        browser: Browser { jobs: jobs.clone(), lists: jobs },
+        objects,
+        probes: Vec::new(),
+        catalogue: detection::catalogue().into(),
+    };
+    BTreeMap::from([
+        ("SubmitFunction", submit::router(submitter)),
+        ("StatusFunction", status::router(app)),
+        ("DocsFunction", docs::router()),
+    ])
+}
+
+#[tokio::test]
+async fn the_routers_answer_what_the_template_routes() {
+    let routers = routers();
+    for (path, method, function) in events_of_template() {
+        let path = path
+            .replace("{file}", "swagger-ui.css")
+            .replace("{name}", "submitting")
+            .replace('{', "")
+            .replace('}', "");
+        let router = service::with_fallbacks(routers[function.as_str()].clone());
+        let ask = async |method: &str| {
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let request =
+                Request::builder().method(method).uri(&path).body(Body::empty()).expect("a request");
+            let response = service::answer(router.clone(), request, Links::default(), "r-1").await;
+            let status = response.status();
+            let body = to_bytes(response.into_body(), 10_000_000).await.expect("a body");
+            (status, String::from_utf8_lossy(&body).into_owned())
+        };
+        let (status, body) = ask(&method).await;
+        assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        if method == "head" {
+            assert_eq!((status, body.as_str()), (ask("get").await.0, ""), "{path}");
+        } else {
+            assert!(!body.contains("no_such_route"), "{method} {path}: {body}");
+        }
+    }
+}
+
+#[test]
+fn health_asks_every_store_and_queue_of_the_template() {
+    let resources = resources();
+    let text_of = |wanted: &str| {
+        let found = resources.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, text)| text.as_str()).unwrap_or_else(|| panic!("there is no {wanted}"))
+    };
+    let asks = text_of("StatusFunction");
+    let kinds = ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"];
+    let stores: Vec<_> = resources
+        .iter()
+        .filter(|(_, text)| kinds.iter().any(|kind| text.contains(&format!("    Type: {kind}\n"))))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(stores.len(), 7, "{stores:?}");
+    for store in stores {
+        assert!(asks.contains(&format!(": !Ref {store}\n")), "{store} is named to the function");
+        assert!(asks.contains(&format!("!GetAtt {store}.Arn")), "{store} may be asked");
+    }
 }
 
 /// The targets of a document's links and pictures, without those elsewhere on the web.

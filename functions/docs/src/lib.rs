@@ -29,7 +29,8 @@ use utoipa_swagger_ui::Config;
     info(
         title = "Darkroom",
         description = "Image jobs: hand in an image, get a job; poll it, fetch its thumbnail and what was detected, \
-            or be called back when it ends.",
+            or be called back when it ends. Every route that takes `GET` takes `HEAD` as well, and answers it with the \
+            same headers and no content.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -74,6 +75,10 @@ fn option_parameters() -> Vec<Parameter> {
         ("algorithms", "What to run: names, separated by commas. A parameter asks for its algorithm, too."),
         ("callback_url", "Where to POST when the job ends."),
         ("callback_token", "Signs and authorises that POST."),
+        (
+            "callback_headers",
+            "Headers of that POST, at most 5: a JSON object of names and values; or each as `callback_headers.NAME`.",
+        ),
     ];
     let mut options: Vec<_> =
         general.into_iter().map(|(name, text)| query(name.to_owned(), text.to_owned())).collect();

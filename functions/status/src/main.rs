@@ -20,8 +20,11 @@ async fn main() -> Result<(), lambda_http::Error> {
         probes: vec![
             table,
             bucket,
+            Arc::new(clients.models_bucket(config.resource("MODELS_BUCKET")?)),
             Arc::new(clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?)),
+            Arc::new(clients.jobs_dead_letters(config.resource("JOBS_DEAD_LETTERS_URL")?)),
             Arc::new(clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?)),
+            Arc::new(clients.callbacks_dead_letters(config.resource("CALLBACKS_DEAD_LETTERS_URL")?)),
         ],
         catalogue: detection::catalogue().into(),
     };

@@ -1,11 +1,11 @@
 //! Thumbnails and results: objects, passed on with what a cache needs.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use http_api::{
@@ -20,7 +20,7 @@ use jobs::{
     id::JobId,
     job::ResultSummary,
     key::ObjectKey,
-    ports::{ObjectInfo, Read},
+    ports::{ObjectInfo, Read, ReadMethod},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -65,13 +65,13 @@ pub(crate) async fn get_thumbnail(
     State(app): State<Arc<App>>,
     JobPath(id): JobPath,
     ApiQuery(ThumbnailQuery { preset }): ApiQuery<ThumbnailQuery>,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     let form = |summary: &ResultSummary| match &preset {
         None => summary.forms.first().cloned(),
         Some(preset) => summary.form_of(preset).map(str::to_owned),
     };
-    send(&app, id, THUMBNAIL, form, &headers).await
+    send(&app, id, THUMBNAIL, form, &asked).await
 }
 
 #[derive(Deserialize)]
@@ -106,19 +106,34 @@ pub(crate) async fn get_result(
     State(app): State<Arc<App>>,
     JobPath(id): JobPath,
     Path(ResultPath { algorithm }): Path<ResultPath>,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     match algorithm.split_once('.') {
         None => {
             let form = |summary: &ResultSummary| summary.forms.first().cloned();
-            send(&app, id, &algorithm, form, &headers).await
+            send(&app, id, &algorithm, form, &asked).await
         }
         Some((name, wanted)) => {
             let form = |summary: &ResultSummary| {
                 summary.forms.iter().find(|extension| *extension == wanted).cloned()
             };
-            send(&app, id, name, form, &headers).await
+            send(&app, id, name, form, &asked).await
         }
+    }
+}
+
+/// How an object is asked for.
+pub(crate) struct Asked {
+    method: ReadMethod,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let method = if parts.method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
+        Ok(Self { method, headers: parts.headers.clone() })
     }
 }
 
@@ -128,7 +143,7 @@ async fn send(
     id: JobId,
     algorithm: &str,
     form: impl Fn(&ResultSummary) -> Option<String>,
-    headers: &HeaderMap,
+    asked: &Asked,
 ) -> Result<Response, Problem> {
     let job = app.browser.job(id).await?;
     let Some(extension) = job.results().get(algorithm).and_then(form) else {
@@ -141,27 +156,38 @@ async fn send(
         return Err(Refusal::new(Reason::NotFound, "result_not_found", text).into());
     };
     let key = ObjectKey::Result { job: id, algorithm: algorithm.to_owned(), extension };
-    if let Some(etags) = headers.get(header::IF_NONE_MATCH)
+    if let Some(etags) = asked.headers.get(header::IF_NONE_MATCH)
         && let Some(info) = app.objects.head(&key).await?
         && names(etags, &info)
     {
         return Ok((StatusCode::NOT_MODIFIED, cache_headers(&info)).into_response());
     }
-    match app.objects.read(&key, MAX_INLINE).await? {
-        Read::Found(info, body) => {
-            let mut response = (cache_headers(&info), Body::from(body)).into_response();
-            if let Ok(content_type) = HeaderValue::from_str(&info.content_type) {
-                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            }
-            Ok(response)
-        }
-        Read::TooLarge(_) => {
-            let url = app.objects.presign_get(&key, DOWNLOAD).await?;
-            let headers = [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")];
-            Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
-        }
-        Read::Missing => Err(Refusal::no_such_job().into()),
+    let (info, body) = match asked.method {
+        ReadMethod::Get => match app.objects.read(&key, MAX_INLINE).await? {
+            Read::Found(info, body) => (info, Body::from(body)),
+            Read::TooLarge(_) => return elsewhere(app, asked.method, &key).await,
+            Read::Missing => return Err(Refusal::no_such_job().into()),
+        },
+        ReadMethod::Head => match app.objects.head(&key).await? {
+            Some(info) if info.bytes > MAX_INLINE => return elsewhere(app, asked.method, &key).await,
+            Some(info) => (info, Body::empty()),
+            None => return Err(Refusal::no_such_job().into()),
+        },
+    };
+    let mut response = (cache_headers(&info), body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, info.bytes.into());
+    if let Ok(content_type) = HeaderValue::from_str(&info.content_type) {
+        headers.insert(header::CONTENT_TYPE, content_type);
     }
+    Ok(response)
+}
+
+/// Redirects to the store itself, at an address that works for the method that was used, as a client follows with it.
+async fn elsewhere(app: &App, method: ReadMethod, key: &ObjectKey) -> Result<Response, Problem> {
+    let url = app.objects.presign(method, key, DOWNLOAD).await?;
+    let headers = [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
 }
 
 fn cache_headers(info: &ObjectInfo) -> [(header::HeaderName, String); 2] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     body::{Body, to_bytes},
-    http::{Request, StatusCode, header},
+    http::{Method, Request, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -58,7 +58,12 @@ impl World {
     }
 
     async fn get(&self, route: &str, if_none_match: Option<&str>) -> Response {
-        let mut request = Request::builder().uri(route.replace("{id}", &self.job.id().to_string()));
+        self.ask(Method::GET, route, if_none_match).await
+    }
+
+    async fn ask(&self, method: Method, route: &str, if_none_match: Option<&str>) -> Response {
+        let mut request =
+            Request::builder().method(method).uri(route.replace("{id}", &self.job.id().to_string()));
         if let Some(etags) = if_none_match {
             request = request.header(header::IF_NONE_MATCH, etags);
         }
@@ -134,6 +139,54 @@ async fn what_is_larger_than_an_answer_can_be_is_redirected_to() {
     let location = response.headers()[header::LOCATION].to_str().expect("text");
     assert!(location.starts_with("https://") && location.contains("results/thumbnail.png"), "{location}");
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+}
+
+#[tokio::test]
+async fn every_route_answers_head_as_get_without_the_content() {
+    let world = World::with_thumbnail(10).await;
+    for route in [
+        "/jobs",
+        "/jobs?limit=0",
+        "/jobs/{id}",
+        "/jobs/fake",
+        "/jobs/{id}/thumbnail",
+        "/jobs/{id}/thumbnail?preset=teams",
+        "/jobs/{id}/results/thumbnail",
+        "/jobs/{id}/results/nonsense",
+        "/thumbnails",
+        "/algorithms",
+        "/health",
+        "/health?deep=1",
+        "/status/{id}",
+        "/status/fake",
+        "/result/{id}",
+    ] {
+        let whole = world.get(route, None).await;
+        let head = world.ask(Method::HEAD, route, None).await;
+        assert_eq!(head.status(), whole.status(), "{route}");
+        let (headers, mut expected) = (head.headers().clone(), whole.headers().clone());
+        let body = to_bytes(whole.into_body(), 100_000).await.expect("a body");
+        expected.insert(header::CONTENT_LENGTH, body.len().into());
+        assert_eq!(headers, expected, "{route}");
+        assert!(to_bytes(head.into_body(), 100_000).await.expect("a body").is_empty(), "{route}");
+    }
+    let etag = world.get("/jobs/{id}/thumbnail", None).await.headers()[header::ETAG].clone();
+    let etag = etag.to_str().expect("text");
+    let same = world.ask(Method::HEAD, "/jobs/{id}/thumbnail", Some(etag)).await;
+    assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+    assert!(!same.headers().contains_key(header::CONTENT_LENGTH));
+}
+
+#[tokio::test]
+async fn head_is_redirected_to_an_address_that_takes_head() {
+    let world = World::with_thumbnail(4_500_001).await;
+    let locations = [Method::GET, Method::HEAD].map(|method| world.ask(method, "/jobs/{id}/thumbnail", None));
+    let [get, head] = locations;
+    let (get, head) = (get.await, head.await);
+    assert_eq!(head.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_ne!(head.headers()[header::LOCATION], get.headers()[header::LOCATION]);
+    let location = head.headers()[header::LOCATION].to_str().expect("text");
+    assert!(location.ends_with("method=HEAD"), "{location}");
 }
 
 #[tokio::test]

@@ -94,11 +94,22 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// Reads a JSON body as `T`.
+/// A text without the byte order mark that some programs put before UTF-8.
+#[must_use]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Reads a JSON body as `T`. It is UTF-8, with or without a byte order mark (RFC 8259, 8.1).
 ///
 /// # Errors
 /// A problem that says where the JSON is not what it should be.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let body = without_mark(body);
+    if matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
+        let text = "The body is not JSON: it must be in UTF-8, and this is UTF-16 or UTF-32.";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_json", text));
+    }
     // Serde would take a list for an object whose fields come in order.
     if body.trim_ascii_start().starts_with(b"[") {
         let text = "The JSON is not a request of this route: expected an object, not a list.";
@@ -146,10 +157,17 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape counts")]
     struct Request {
         token: Option<Secret>,
         width: u8,
+    }
+
+    #[test]
+    fn a_byte_order_mark_may_stand_before_json() {
+        let request: Request = json(b"\xef\xbb\xbf {\"width\": 7}").expect("JSON");
+        assert_eq!((request.width, request.token), (7, None));
+        let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        json::<Request>(&utf16).expect_err("no UTF-8");
     }
 
     #[test]
@@ -166,6 +184,8 @@ mod tests {
             (r#" [1, 2]"#, "invalid_request", "expected an object, not a list."),
             (r#"{"hunter2": 1}"#, "invalid_request", "expected `token` or `width` at line 1 column 10."),
             (r#"{"width": 256}"#, "invalid_request", "expected a whole number at line 1 column 13."),
+            ("\u{feff}{}", "invalid_request", "missing field `width` at line 1 column 2."),
+            ("\0{\0}", "invalid_json", "it must be in UTF-8, and this is UTF-16 or UTF-32."),
         ] {
             let problem = json::<Request>(body.as_bytes()).expect_err(body);
             assert_eq!(problem, Problem::new(StatusCode::BAD_REQUEST, code, problem.detail()));

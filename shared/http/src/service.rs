@@ -7,8 +7,8 @@ use std::{convert::Infallible, time::Instant};
 
 use axum::{
     Router,
-    body::Body,
-    http::{HeaderValue, Request, StatusCode, Uri, header},
+    body::{Body, HttpBody as _},
+    http::{HeaderValue, Method, Request, StatusCode, Uri, header},
     response::Response,
 };
 use lambda_http::{RequestExt as _, request::RequestContext::ApiGatewayV1};
@@ -69,6 +69,7 @@ pub fn with_fallbacks(router: Router) -> Router {
 pub async fn answer(router: Router, mut request: Request<Body>, links: Links, id: &str) -> Response {
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
     request.extensions_mut().insert(links);
+    let asks_for_headers = request.method() == Method::HEAD;
     async {
         let started = Instant::now();
         let mut response = match router.oneshot(request).await {
@@ -87,12 +88,30 @@ pub async fn answer(router: Router, mut request: Request<Body>, links: Links, id
             response.headers_mut().insert("x-request-id", id);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if asks_for_headers {
+            response = without_content(response);
+        }
+        if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            // The router counts what is sent; here that says nothing of the content, which is elsewhere or not at all.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
         response
     }
     .instrument(span)
     .await
+}
+
+/// What `HEAD` is answered: the headers of `GET`, how long its content is among them ([RFC 9110, 9.3.2]).
+///
+/// [RFC 9110, 9.3.2]: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+fn without_content(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+    }
+    *response.body_mut() = Body::empty();
+    response
 }
 
 /// Splits the path that the client used into what precedes the API and the route, which has as many segments as the
@@ -117,6 +136,9 @@ fn set_path(uri: &mut Uri, path: &str) {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use jobs::error::Refusal;
+
     use super::*;
 
     #[test]
@@ -141,6 +163,31 @@ mod tests {
         assert_eq!(uri, "/jobs?limit=2");
         set_path(&mut uri, "/jobs/a b");
         assert_eq!(uri, "/-");
+    }
+
+    #[tokio::test]
+    async fn head_is_answered_as_get_without_the_content() {
+        let router = Router::new()
+            .route("/text", get(async || ([(header::ETAG, "\"7\"")], "twelve bytes")))
+            .route("/problem", get(async || Problem::from(Refusal::no_such_job())))
+            .route("/same", get(async || StatusCode::NOT_MODIFIED));
+        for (path, status) in [("/text", 200), ("/problem", 404), ("/same", 304), ("/nowhere", 404)] {
+            let ask = async |method: Method| {
+                let request =
+                    Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+                answer(with_fallbacks(router.clone()), request, Links::default(), "r-1").await
+            };
+            let (head, whole) = (ask(Method::HEAD).await, ask(Method::GET).await);
+            assert_eq!((head.status().as_u16(), whole.status().as_u16()), (status, status), "{path}");
+            let (headers, mut expected) = (head.headers().clone(), whole.headers().clone());
+            let body = axum::body::to_bytes(whole.into_body(), 10_000).await.expect("a body");
+            if status != 304 {
+                expected.insert(header::CONTENT_LENGTH, body.len().into());
+            }
+            assert_eq!(headers, expected, "{path}");
+            let nothing = axum::body::to_bytes(head.into_body(), 10_000).await.expect("a body");
+            assert!(nothing.is_empty(), "{path}");
+        }
     }
 
     #[tokio::test]

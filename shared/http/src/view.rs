@@ -11,7 +11,7 @@ use jobs::{
     colour::Colour,
     error::Failure,
     id::JobId,
-    job::{Callback, CallbackState, Job, Origin, ResultSummary, Status},
+    job::{Callback, CallbackState, Job, Origin, ResultSummary, Retry, Status},
     key::ModelKey,
 };
 use serde::{Serialize, Serializer, ser::Error as _};
@@ -69,6 +69,8 @@ pub struct JobView {
     callback: Option<CallbackView>,
     /// Why it failed.
     error: Option<FailureView>,
+    /// Why the last attempt stopped and when the next one is due, while the job waits for that.
+    retry: Option<RetryView>,
 }
 
 /// RFC 3339 in UTC, always to the millisecond: as text, times sort as they pass.
@@ -208,6 +210,23 @@ struct CallbackView {
     attempts: u32,
     /// The HTTP status of the last try that got an answer.
     last_status: Option<u16>,
+    /// The names of the headers that are sent with it; their values are never shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<String>,
+}
+
+/// What a job waits for.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Retry)]
+struct RetryView {
+    /// What the job would have failed with, had it been its last attempt.
+    code: String,
+    /// What went wrong.
+    message: String,
+    /// When the next attempt is due.
+    #[serde(serialize_with = "timestamp")]
+    #[schema(value_type = String, format = DateTime)]
+    at: OffsetDateTime,
 }
 
 /// Why a job failed.
@@ -262,6 +281,7 @@ impl JobView {
             results,
             callback: job.callback().map(CallbackView::new),
             error: job.error().map(FailureView::new),
+            retry: job.retry().map(RetryView::new),
         }
     }
 }
@@ -301,7 +321,15 @@ impl CallbackView {
             state: callback.state,
             attempts: callback.attempts,
             last_status: callback.last_status,
+            headers: callback.headers.keys().cloned().collect(),
         }
+    }
+}
+
+impl RetryView {
+    fn new(retry: &Retry) -> Self {
+        let Failure { code, message } = retry.failure.clone();
+        Self { code: code.into_owned(), message, at: retry.at }
     }
 }
 
@@ -506,13 +534,14 @@ impl LegacyJobView {
 
 #[cfg(test)]
 mod tests {
+    use jobs::job::Attempt;
     use serde_json::json;
     use testing::build;
 
     use super::*;
 
     #[test]
-    fn a_job_is_shown_as_documented_and_without_its_token() {
+    fn a_job_is_shown_as_documented_and_without_its_secrets() {
         let now = OffsetDateTime::UNIX_EPOCH;
         let job = build::succeeded(now);
         let id = job.id();
@@ -526,10 +555,34 @@ mod tests {
         assert_eq!(
             view["callback"],
             serde_json::json!({
-                "url": "https://example.com/hook", "state": "pending", "attempts": 0, "last_status": null
+                "url": "https://example.com/hook", "state": "pending", "attempts": 0, "last_status": null,
+                "headers": ["x-api-key"]
             })
         );
-        assert!(!view.to_string().contains("token"));
+        assert_eq!((&view["error"], &view["retry"]), (&Value::Null, &Value::Null));
+        let callback = job.callback().expect("it has one");
+        for secret in callback.headers.values().chain(&callback.token) {
+            assert!(!view.to_string().contains(secret.expose()), "{view}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_next_attempt_says_why_and_until_when() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mut job = build::queued(now);
+        let claim = job.claim(now, build::RETENTION).expect("free");
+        let failure = Failure::new("source_unavailable", "The server of `image_url` answered 503.");
+        job.release(claim, Attempt::Counts(Retry { failure, at: now + build::RETENTION }), now)
+            .expect("held");
+        let view = serde_json::to_value(JobView::new(&job, &Links::default())).expect("serialises");
+        assert_eq!((&view["status"], &view["error"]), (&json!("queued"), &Value::Null));
+        assert_eq!(
+            view["retry"],
+            json!({
+                "code": "source_unavailable", "message": "The server of `image_url` answered 503.",
+                "at": "1970-01-01T01:00:00.000Z"
+            })
+        );
     }
 
     #[test]
