@@ -10,12 +10,15 @@ use axum::{
 use http_api::{Problem, extract, view::LegacyJobView};
 use jobs::{
     algorithm::{Parameters, THUMBNAIL},
+    callback_headers::CallbackHeaders,
     job::Job,
     secret::Secret,
     submit::{Submitter, Wishes},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
+
+use crate::options::HeadersSchema;
 
 /// A submission in an older service's words.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -27,6 +30,9 @@ pub(crate) struct LegacySubmission {
     /// Signs and authorises that POST.
     #[schema(value_type = Option<String>)]
     callback_token: Option<Secret>,
+    /// Headers of that POST, at most 5.
+    #[schema(value_type = Option<HeadersSchema>)]
+    callback_headers: Option<CallbackHeaders>,
     /// Runs beside the thumbnail.
     algorithm_name: Option<String>,
 }
@@ -62,6 +68,7 @@ async fn try_submit(submitter: &Submitter, body: Result<extract::Body, Problem>)
         algorithms,
         callback_url: submission.callback_url,
         callback_token: submission.callback_token,
+        callback_headers: submission.callback_headers.unwrap_or_default(),
     };
     Ok(submitter.submit_url(&submission.image_url, wishes).await?)
 }

@@ -1,6 +1,7 @@
 //! Accepting jobs: `POST /jobs`, `POST /uploads`, the routes of two older services, and `DELETE /jobs/{id}`.
 
 mod body;
+mod form;
 mod legacy;
 mod options;
 
@@ -21,6 +22,7 @@ use http_api::{
 };
 use imaging::{Format, ImageError};
 use jobs::{
+    callback_headers::CallbackHeaders,
     error::{Reason, Refusal, sentence},
     job::Job,
     submit::Submitter,
@@ -51,7 +53,12 @@ pub fn router(submitter: Submitter) -> Router {
 #[derive(OpenApi)]
 #[openapi(
     paths(submit_job, grant_upload, delete_job, legacy::submit, run_task),
-    components(schemas(options::Options, options::AlgorithmChoice, options::DetailedChoice, body::Form))
+    components(schemas(
+        options::HeadersSchema,
+        options::AlgorithmChoice,
+        options::DetailedChoice,
+        body::Form
+    ))
 )]
 pub struct Description;
 
@@ -61,6 +68,12 @@ pub struct Description;
 /// [`Refusal`] for what is no image, or one of a kind that is not taken.
 pub fn identify(bytes: &[u8]) -> Result<&'static str, Refusal> {
     Format::identify(bytes).map(Format::content_type).map_err(|error| refused_image(&error))
+}
+
+/// The media types of each format that is decoded, the usual one first.
+#[must_use]
+pub fn media_types() -> Arc<[&'static [&'static str]]> {
+    Format::ALL.iter().map(|format| format.media_types()).collect()
 }
 
 fn refused_image(error: &ImageError) -> Refusal {
@@ -73,9 +86,10 @@ fn refused_image(error: &ImageError) -> Refusal {
 #[utoipa::path(
     post, path = "/jobs", tag = "jobs", operation_id = "submit_job",
     request_body(
-        description = "One of: a form with the part `image` (the file) and the optional part `request` (JSON); \
-            the file itself, with the options in the query; JSON with `image_url`. A file is known by its content, \
-            whatever its `Content-Type` says, if that is neither a form nor JSON.",
+        description = "One of: a form with the part `image` (the file) or `image_url`, and the optional part \
+            `request` (JSON); the file itself, with the options in the query; JSON with `image_url`. A file is known \
+            by its content, whatever its `Content-Type` says, if that is neither a form nor JSON. Of JSON, any type \
+            that ends in `+json` will do.",
         content(
             (body::Form = "multipart/form-data"),
             (Binary = "image/*"),
@@ -142,7 +156,7 @@ fn created(status: StatusCode, job: &Job, links: &Links, body: impl Serialize) -
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct UploadRequest {
-    /// The image's media type, such as `image/jpeg`.
+    /// The media type of a format that is read, such as `image/jpeg`, or `application/octet-stream`.
     content_type: String,
     /// The file's size; the upload must have exactly this many bytes.
     bytes: u64,
@@ -154,6 +168,9 @@ struct UploadRequest {
     /// Signs and authorises that POST; never shown again.
     #[schema(value_type = Option<String>)]
     callback_token: Option<jobs::secret::Secret>,
+    /// Headers of that POST, at most 5; the values are never shown again.
+    #[schema(value_type = Option<options::HeadersSchema>)]
+    callback_headers: Option<CallbackHeaders>,
 }
 
 /// A job that waits for its upload.
@@ -201,9 +218,9 @@ async fn grant_upload(
     extract::ApiQuery(texts): extract::ApiQuery<options::Texts>,
     extract::Body(body): extract::Body,
 ) -> Result<Response, Problem> {
-    let UploadRequest { content_type, bytes, algorithms, callback_url, callback_token } =
+    let UploadRequest { content_type, bytes, algorithms, callback_url, callback_token, callback_headers } =
         extract::json(&body)?;
-    let options = Options { algorithms, callback_url, callback_token };
+    let options = Options { algorithms, callback_url, callback_token, callback_headers };
     let wishes = options.into_wishes(&submitter.catalogue, texts)?;
     let granted = submitter.grant_upload(&content_type, bytes, wishes).await?;
     let upload = TicketView {

@@ -24,6 +24,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         clock: Arc::new(SystemClock),
         catalogue: detection::catalogue().into(),
         identify: submit::identify,
+        media_types: submit::media_types(),
         limits: config.limits,
     };
     http_api::service::run(submit::router(submitter), config.public_url).await

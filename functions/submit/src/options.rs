@@ -1,15 +1,25 @@
 //! What a submission asks for beside its image, as JSON or as names and texts.
 
+use std::collections::BTreeMap;
+
 use http_api::{Problem, extract};
 use jobs::{
     algorithm::{Parameters, Specification, THUMBNAIL},
+    callback_headers::CallbackHeaders,
+    error::Refusal,
     secret::Secret,
     submit::Wishes,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// The options of a submission; also the JSON of a form's `request` part.
+/// Headers of a callback, as OpenAPI describes them: names and values.
+#[derive(ToSchema)]
+#[schema(as = CallbackHeaders)]
+#[expect(dead_code, reason = "describes what is read")]
+pub(crate) struct HeadersSchema(BTreeMap<String, String>);
+
+/// The options of a submission.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Options {
@@ -21,6 +31,9 @@ pub(crate) struct Options {
     /// Signs and authorises that POST; never shown again.
     #[schema(value_type = Option<String>)]
     pub(crate) callback_token: Option<Secret>,
+    /// Headers of that POST, at most 5; the values are never shown again.
+    #[schema(value_type = Option<HeadersSchema>)]
+    pub(crate) callback_headers: Option<CallbackHeaders>,
 }
 
 /// An algorithm to run.
@@ -45,6 +58,9 @@ pub(crate) struct DetailedChoice {
     parameters: Parameters,
 }
 
+/// The option that has a callback's headers.
+const HEADERS: &str = "callback_headers";
+
 /// Options as names and texts, from a query or the parts of a form.
 pub(crate) type Texts = Vec<(String, String)>;
 
@@ -66,16 +82,20 @@ impl Options {
                 AlgorithmChoice::Detailed(DetailedChoice { name, parameters }) => (name, parameters),
             })
             .collect();
-        let mut wishes =
-            Wishes { algorithms, callback_url: self.callback_url, callback_token: self.callback_token };
+        let mut wishes = Wishes {
+            algorithms,
+            callback_url: self.callback_url,
+            callback_token: self.callback_token,
+            callback_headers: self.callback_headers.unwrap_or_default(),
+        };
         add_texts(&mut wishes, catalogue, texts)?;
         Ok(wishes)
     }
 }
 
 /// Adds options given as names and texts: `algorithms` (names, separated by commas), `callback_url`,
-/// `callback_token`, and any parameter as `{algorithm}.{parameter}`, those of the default algorithm by their name
-/// alone. A parameter asks for its algorithm.
+/// `callback_token`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any parameter as
+/// `{algorithm}.{parameter}`, those of the default algorithm by their name alone. A parameter asks for its algorithm.
 /// Names and values are not checked here, but with those that came as JSON; only what was given before is refused.
 fn add_texts(
     wishes: &mut Wishes,
@@ -95,7 +115,14 @@ fn add_texts(
             "callback_token" if wishes.callback_token.is_none() => {
                 wishes.callback_token = Some(Secret::new(text));
             }
-            "callback_url" | "callback_token" => return Err(extract::given_twice(&key)),
+            HEADERS if wishes.callback_headers.0.is_empty() => {
+                wishes.callback_headers = headers_of(&text)?;
+            }
+            "callback_url" | "callback_token" | HEADERS => return Err(extract::given_twice(&key)),
+            _ if key.starts_with(HEADERS) && key[HEADERS.len()..].starts_with('.') => {
+                let name = key[HEADERS.len() + 1..].to_owned();
+                wishes.callback_headers.0.push((name, Secret::new(text)));
+            }
             _ => {
                 let (algorithm, name) = key.split_once('.').unwrap_or((THUMBNAIL, key.as_str()));
                 let value = catalogue
@@ -110,6 +137,15 @@ fn add_texts(
         }
     }
     Ok(())
+}
+
+/// Headers of a callback that came as one text.
+fn headers_of(text: &str) -> Result<CallbackHeaders, Refusal> {
+    serde_json::from_str(text).map_err(|_| {
+        let text = "`callback_headers` must be a JSON object of names and texts; or give each of them as \
+                    `callback_headers.NAME`.";
+        Refusal::invalid("invalid_callback_headers", text)
+    })
 }
 
 /// The parameters asked for one algorithm, which is thereby asked for.
@@ -186,6 +222,31 @@ mod tests {
     fn a_parameter_asks_for_its_algorithm() {
         assert_eq!(read(&[("width", "50")]).algorithms[0].0, "thumbnail");
         assert_eq!(read(&[("poi_detection.max_points", "5")]).algorithms[0].0, "poi_detection");
+    }
+
+    #[test]
+    fn headers_of_a_callback_come_as_one_text_or_each_by_its_name() {
+        let names = |wishes: &Wishes| -> Vec<_> {
+            let headers = wishes.callback_headers.0.iter();
+            headers.map(|(name, value)| format!("{name}: {}", value.expose())).collect()
+        };
+        let wishes =
+            read(&[("callback_headers", r#"{"X-Key": "a", "X-B": "b"}"#), ("callback_headers.x.y", "c")]);
+        assert_eq!(names(&wishes), ["X-Key: a", "X-B: b", "x.y: c"]);
+        assert_eq!(
+            names(&read(&[("callback_headers.Authorization", "Basic dTpw")])),
+            ["Authorization: Basic dTpw"]
+        );
+        for text in ["hunter2", "[]", r#"{"a": 1}"#, ""] {
+            let texts = vec![("callback_headers".to_owned(), text.to_owned())];
+            let problem = add_texts(&mut Wishes::default(), &[], texts).expect_err(text);
+            assert!(problem.detail().contains("JSON object") && !problem.detail().contains("hunter2"));
+        }
+        let json: Options =
+            serde_json::from_value(json!({"callback_headers": {"X-Key": "hunter2"}})).expect("valid");
+        assert!(!format!("{json:?}").contains("hunter2"));
+        let texts = vec![("callback_headers".to_owned(), "{}".to_owned())];
+        json.into_wishes(&[], texts).expect_err("given twice");
     }
 
     #[test]
