@@ -50,9 +50,14 @@ async fn the_end_of_a_job_is_told_signed_and_with_links_that_work() {
 async fn a_receiver_that_fails_is_tried_again_with_the_same_id() {
     let api = Api::new();
     let receiver = Receiver::answering(&[500, 200]).await;
-    let query = format!("callback_url={}&callback_token=plain", receiver.url);
+    let query = format!("callback_url={}&callback_token=plain&callback_headers.X-Key=hunter2", receiver.url);
     let job = api.submit(&query, b"GIF89a".to_vec()).await;
+    assert_eq!(job["callback"]["headers"], json!(["x-key"]));
     let received = receiver.wait_for(2).await;
+    for callback in &received {
+        assert_eq!(callback.headers["x-key"], "hunter2");
+        assert!(!String::from_utf8_lossy(&callback.body).contains("hunter2"));
+    }
     let events: Vec<_> = received.iter().map(|received| verified(received, b"plain")).collect();
     assert_eq!(received[0].headers["webhook-id"], received[1].headers["webhook-id"]);
     assert_eq!(events[1]["type"], "job.failed");

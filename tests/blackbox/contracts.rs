@@ -8,7 +8,7 @@ use jobs::{
     key::ObjectKey,
     message::Message,
     ports::{
-        DeferMessages as _, PresignUploads as _, Probe as _, ReadObjects as _, SendMessages as _,
+        DeferMessages as _, PresignUploads as _, Probe as _, ReadMethod, ReadObjects as _, SendMessages as _,
         WriteObjects as _,
     },
 };
@@ -71,10 +71,16 @@ async fn a_signed_upload_takes_what_was_signed_and_a_signed_download_gives_it() 
     assert_eq!(put("12345", "text/html").await.unwrap().status(), 403, "another type is refused");
     assert_eq!(bucket.head(&key).await.unwrap(), None);
     assert_eq!(put("12345", "image/png").await.unwrap().status(), 200);
-    let download = bucket.presign_get(&key, validity).await.unwrap();
+    let download = bucket.presign(ReadMethod::Get, &key, validity).await.unwrap();
     let response = client.get(download).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "image/png");
     assert_eq!(response.text().await.unwrap(), "12345");
+    let asked = bucket.presign(ReadMethod::Head, &key, validity).await.unwrap();
+    let response = client.head(asked).send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-length"]),
+        (200, &"5".parse().unwrap())
+    );
     bucket.delete_all(job).await.unwrap();
 }
 

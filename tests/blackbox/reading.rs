@@ -1,7 +1,7 @@
 //! Everything that reads.
 
 use image::GenericImageView as _;
-use reqwest::{StatusCode, header};
+use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::support::{Api, id, json as read, png, problem};
@@ -158,8 +158,67 @@ async fn health_tells_of_every_store_and_queue() {
     let health = read(api.get("/health").send().await.unwrap()).await;
     assert_eq!(health, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
     let health = read(api.get("/health?deep=1").send().await.unwrap()).await;
-    let checks = json!({"jobs_table": "ok", "bucket": "ok", "jobs_queue": "ok", "callbacks_queue": "ok"});
+    let checks = json!({
+        "jobs_table": "ok", "bucket": "ok", "models_bucket": "ok",
+        "jobs_queue": "ok", "jobs_dead_letters": "ok", "callbacks_queue": "ok", "callbacks_dead_letters": "ok"
+    });
     assert_eq!((&health["status"], &health["checks"]), (&json!("ok"), &checks));
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn head_is_answered_wherever_get_is() {
+    let api = Api::new();
+    let job = api.ended(&api.submit("algorithms=thumbnail,poi_detection", png(40, 40)).await).await;
+    let id = id(&job);
+    // What differs between two requests in any case.
+    let without_own = |headers: &header::HeaderMap| {
+        let mut headers = headers.clone();
+        for name in
+            ["x-request-id", "date", "x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "x-amz-apigw-id"]
+        {
+            headers.remove(name);
+        }
+        headers
+    };
+    for route in [
+        format!("/jobs/{id}"),
+        format!("/jobs/{id}/thumbnail"),
+        format!("/jobs/{id}/results/poi_detection"),
+        format!("/jobs/{id}/results/poi_detection.csv"),
+        format!("/result/{id}"),
+        format!("/status/{id}"),
+        "/jobs/fake".to_owned(),
+        "/algorithms".to_owned(),
+        "/health?deep=1".to_owned(),
+        "/openapi.json".to_owned(),
+        "/docs".to_owned(),
+        "/docs/swagger-ui.css".to_owned(),
+        "/docs/guide".to_owned(),
+        "/docs/guide/errors".to_owned(),
+    ] {
+        let accept = |method: Method| api.request(method, &route).header(header::ACCEPT, "*/*");
+        let get = accept(Method::GET).send().await.unwrap();
+        let head = accept(Method::HEAD).send().await.unwrap();
+        assert_eq!(head.status(), get.status(), "{route}");
+        let (headers, expected) = (without_own(head.headers()), without_own(get.headers()));
+        if route == "/jobs/fake" {
+            // The request's id is in the content, too.
+            assert_eq!(headers[header::CONTENT_TYPE], expected[header::CONTENT_TYPE]);
+        } else {
+            assert_eq!(headers, expected, "{route}");
+        }
+        assert!(headers.contains_key(header::CONTENT_LENGTH), "{route}");
+        assert!(head.bytes().await.unwrap().is_empty(), "{route}");
+    }
+    // Lists grow while other tests run.
+    for route in ["/jobs", "/thumbnails"] {
+        assert_eq!(
+            api.request(Method::HEAD, route).send().await.unwrap().status(),
+            StatusCode::OK,
+            "{route}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,9 @@ async fn bodies_that_are_no_submission_are_refused() {
     problem(send("multipart/form-data", png(9, 9)).await, 400, "invalid_form").await;
     problem(send("multipart/form-data; boundary=x", b"--y".to_vec()).await, 400, "invalid_form").await;
     let form = multipart::Form::new().text("width", "50");
-    problem(api.post("/jobs").multipart(form).send().await.unwrap(), 400, "missing_image").await;
+    let missing =
+        problem(api.post("/jobs").multipart(form).send().await.unwrap(), 400, "missing_image").await;
+    assert!(missing["detail"].as_str().unwrap().contains("`image_url`"), "{missing}");
 }
 
 #[tokio::test]
@@ -44,8 +46,10 @@ async fn an_image_too_large_for_a_request_is_referred_to_uploads() {
     }
     let upload = json!({"content_type": "image/png", "bytes": 100_000_001});
     problem(api.post_json("/uploads", &upload).await, 413, "image_too_large").await;
-    let upload = json!({"content_type": "text/html", "bytes": 5});
-    problem(api.post_json("/uploads", &upload).await, 415, "unsupported_content_type").await;
+    for content_type in ["text/html", "image/heic"] {
+        let upload = json!({"content_type": content_type, "bytes": 5});
+        problem(api.post_json("/uploads", &upload).await, 415, "unsupported_content_type").await;
+    }
     let upload = json!({"content_type": "image/png", "bytes": 0});
     problem(api.post_json("/uploads", &upload).await, 400, "empty_image").await;
 }
@@ -72,6 +76,9 @@ async fn wishes_that_cannot_be_met_are_refused() {
         ("callback_url=https://example.com/&callback_token=", "invalid_callback_token"),
         ("callback_url=https://example.com/&callback_token=two%0Alines", "invalid_callback_token"),
         ("callback_url=https://example.com/&callback_token=whsec_no-base64!", "invalid_callback_token"),
+        ("callback_headers.x-key=alone", "missing_callback_url"),
+        ("callback_url=https://example.com/&callback_headers.host=a", "invalid_callback_headers"),
+        ("callback_url=https://a:b@example.com/", "invalid_url"),
         ("callback_url=nonsense", "invalid_url"),
         ("callback_url=ftp://example.com/", "invalid_url"),
         ("callback_url=http://169.254.169.254/latest/meta-data", "private_address"),

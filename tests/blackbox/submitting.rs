@@ -1,6 +1,11 @@
 //! Every way in, and what comes of it.
 
-use axum::{Router, http::header::LOCATION, routing::get};
+use axum::{
+    Router,
+    http::{HeaderValue, header::LOCATION},
+    response::IntoResponse as _,
+    routing::get,
+};
 use image::{GenericImageView as _, ImageFormat};
 use jobs::{message::Message, ports::SendMessages as _};
 use reqwest::{Method, StatusCode, header, multipart};
@@ -197,6 +202,85 @@ async fn an_image_is_fetched_from_its_address_over_a_redirect() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
+async fn an_image_is_fetched_from_a_server_that_compresses_and_is_out_of_order_at_first() {
+    let api = Api::new();
+    let gzip = || {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, &png(50, 40)).unwrap();
+        ([("content-encoding", "gzip")], encoder.finish().unwrap())
+    };
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let answer = move || {
+        let first = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        async move {
+            if first {
+                return (axum::http::StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "11")])
+                    .into_response();
+            }
+            gzip().into_response()
+        }
+    };
+    let to = HeaderValue::from_bytes("/größe.png".as_bytes()).unwrap();
+    let router = Router::new()
+        .route("/start", get(async move || (axum::http::StatusCode::FOUND, [(LOCATION, to.clone())])))
+        .fallback(answer);
+    let url = serve(router).await;
+    let response = api.post_json("/jobs", &json!({"image_url": format!("{url}/start")})).await;
+    let job = crate::support::json(response).await;
+    let started = std::time::Instant::now();
+    let waiting = loop {
+        let route = format!("/jobs/{}", id(&job));
+        let job = crate::support::json(api.get(&route).send().await.unwrap()).await;
+        if !job["retry"].is_null() {
+            break job;
+        }
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(30),
+            "it does not say what it waits for: {job}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!((&waiting["status"], &waiting["error"]), (&json!("queued"), &Value::Null), "{waiting}");
+    assert_eq!(waiting["retry"]["code"], "source_unavailable");
+    assert!(waiting["retry"]["message"].as_str().unwrap().contains("503"), "{waiting}");
+    assert!(waiting["retry"]["at"].as_str().unwrap() > waiting["updated_at"].as_str().unwrap());
+    let job = api.ended(&job).await;
+    assert_eq!(
+        (&job["status"], &job["attempts"], &job["retry"]),
+        (&json!("succeeded"), &json!(2), &Value::Null),
+        "{job}"
+    );
+    assert_eq!((&job["source"]["width"], &job["source"]["height"]), (&json!(50), &json!(40)));
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn json_and_forms_are_taken_in_the_clothes_that_clients_give_them() {
+    let api = Api::new();
+    let url = serve(Router::new().route("/cat.png", get(async || png(50, 40)))).await;
+    let url = format!("{url}/cat.png");
+    let json_of = |url: &str| format!("\u{feff}{}", json!({"image_url": url}));
+    let part = format!("--x\r\ncontent-disposition: form-data; name=\"image_url\"\r\n\r\n{url}\r\n--x--");
+    let file = [
+        &b"--x\r\nContent-Disposition: form-data; Name=\"file\"; FileName=\"a.png\"\r\n\r\n"[..],
+        &png(50, 40),
+        b"\r\n--x--\r\n",
+    ];
+    for (content_type, body) in [
+        ("application/vnd.x+json; charset=utf-8", json_of(&url).into_bytes()),
+        ("multipart/form-data; boundary=x", part.into_bytes()),
+        ("multipart/form-data; boundary=x", file.concat()),
+    ] {
+        let request = api.post("/jobs").header(header::CONTENT_TYPE, content_type);
+        let response = request.body(body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{content_type}");
+        let job = api.ended(&crate::support::json(response).await).await;
+        assert_eq!((&job["status"], &job["source"]["width"]), (&json!("succeeded"), &json!(50)), "{job}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
 async fn a_fetch_that_goes_wrong_fails_the_job_with_its_code() {
     let api = Api::new();
     let router = Router::new()
@@ -228,7 +312,9 @@ async fn a_fetch_that_goes_wrong_fails_the_job_with_its_code() {
 async fn an_upload_starts_its_job_by_arriving() {
     let api = Api::new();
     let image = png(300, 300);
-    let request = json!({"content_type": "image/png", "bytes": image.len(), "algorithms": ["poi_detection"]});
+    let content_type = "application/octet-stream";
+    let request =
+        json!({"content_type": content_type, "bytes": image.len(), "algorithms": ["poi_detection"]});
     let response = api.post_json("/uploads", &request).await;
     assert_eq!(response.status(), StatusCode::CREATED);
     assert!(response.headers().contains_key(header::LOCATION));
