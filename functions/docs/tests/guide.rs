@@ -86,7 +86,10 @@ fn presets() -> String {
     let rows = Preset::ALL.into_iter().map(|preset| {
         let (width, height) = preset.size();
         let frames = preset.max_frames().map_or_else(|| "any".to_owned(), |most| most.to_string());
-        let bytes = thousands(preset.max_bytes() as u64);
+        let bytes = |frames| thousands(preset.max_bytes(frames) as u64);
+        let (moving, still) = (bytes(2), bytes(1));
+        let bytes =
+            if moving == still { moving } else { format!("{moving}; {still} where it does not move") };
         [format!("`{}`", preset.name()), format!("{width} × {height}"), bytes, frames]
     });
     table(["preset", "pixels", "bytes at most", "frames at most"], rows)

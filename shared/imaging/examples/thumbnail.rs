@@ -5,7 +5,7 @@
 //!     [--width W] [--height H] [--fit cover|contain|fill|inside]
 //!     [--gravity centre|north|northeast|east|southeast|south|southwest|west|northwest|smart]
 //!     [--background transparent|RRGGBB|RRGGBBAA] [--enlarge true|false]
-//!     [--format auto|png|jpeg|webp|gif] [--quality Q] [--preset slack,discord,teams] [--repeat N]
+//!     [--format auto|png|jpeg|webp|gif] [--quality Q] [--preset slack,discord,whatsapp,…] [--repeat N]
 //! ```
 //!
 //! Writes the thumbnail to OUT; with several presets, each to a file of its own, whose name is OUT with the preset's name

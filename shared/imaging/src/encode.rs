@@ -112,7 +112,7 @@ pub(crate) fn encode_all(
 ) -> Result<Encoded, ImageError> {
     let first = animation.first()?;
     let bytes = match codec {
-        Codec::Gif if animation.frames.len() > 1 => gif::animated(animation, gif::MAX_COLOURS, deadline)?,
+        Codec::Gif if animation.frames.len() > 1 => gif::animated(animation, deadline)?,
         Codec::Webp if animation.frames.len() > 1 => webp::animated(animation, quality, deadline)?,
         _ => return encode(first, codec, quality, deadline),
     };

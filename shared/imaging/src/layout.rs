@@ -41,6 +41,12 @@ impl Layout {
         Self { view: View { crop, width: shown.0, height: shown.1 }, canvas, at }
     }
 
+    /// Whether every pixel of a picture of that size is shown as it is, and nothing else.
+    pub(crate) fn is_identity(&self, size: (u32, u32)) -> bool {
+        let View { crop, width, height } = self.view;
+        crop == Crop::whole(size) && (width, height) == size && self.canvas == size
+    }
+
     /// How much of the picture's width and height is shown: 1 is all of it.
     pub(crate) fn share(size: (u32, u32), target: (u32, u32), options: &ThumbnailOptions) -> (f64, f64) {
         let (part, _) = part_and_size(size, target, options);

@@ -1,25 +1,26 @@
-//! Chat services' emoji: a size in pixels and a size in bytes that a file must keep to.
+//! Chat services' emoji and stickers: a size in pixels and a size in bytes that a file must keep to.
 //!
 //! | service | says | where |
 //! |---|---|---|
 //! | Slack | "square images under 128KB", at most 50 frames | Web API, `admin.emoji.add`; its upload form |
 //! | Discord | "under 256KB" | support.discord.com, Custom Emojis |
 //! | Teams | under 256 KB | support.microsoft.com, Use custom emojis in Microsoft Teams |
+//! | Mastodon | less than 256 KB; PNG, GIF or WebP | `app/models/custom_emoji.rb`; pull request 18788 |
+//! | Mattermost | GIF or PNG up to 512 KiB, 128×128 | docs.mattermost.com, React to messages; `app/emoji.go` |
+//! | Zulip | scaled to 64×64, at most 128 KiB then | `zerver/lib/thumbnail.py`: `DEFAULT_EMOJI_SIZE` |
+//! | WhatsApp | WebP of 512×512, 100 KB; animated 500 KB, 10 s | WhatsApp/stickers, `Android/README.md` |
 //!
 //! A kilobyte is 1000 bytes here, the stricter of its meanings.
 
 use serde::Deserialize;
 
 use crate::{
-    Deadline, Encoded, ImageError,
+    Deadline, Encoded, Image, ImageError,
     animation::{Animation, Frame},
-    encode::{
-        self, Codec,
-        gif::{self, Look},
-    },
+    encode::{self, Codec, gif, webp},
 };
 
-/// A chat service that takes emoji.
+/// A chat service that takes emoji, or stickers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
@@ -29,11 +30,27 @@ pub enum Preset {
     Discord,
     /// 128×128, less than 256 KB.
     Teams,
+    /// 128×128, less than 256 KB.
+    Mastodon,
+    /// 128×128, 512 KB.
+    Mattermost,
+    /// 64×64, 128 KB.
+    Zulip,
+    /// A sticker: 512×512 in WebP, 100 KB, animated 500 KB and ten seconds.
+    Whatsapp,
 }
 
 impl Preset {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Slack, Self::Discord, Self::Teams];
+    pub const ALL: [Self; 7] = [
+        Self::Slack,
+        Self::Discord,
+        Self::Teams,
+        Self::Mastodon,
+        Self::Mattermost,
+        Self::Zulip,
+        Self::Whatsapp,
+    ];
 
     /// Its name.
     #[must_use]
@@ -42,22 +59,33 @@ impl Preset {
             Self::Slack => "slack",
             Self::Discord => "discord",
             Self::Teams => "teams",
+            Self::Mastodon => "mastodon",
+            Self::Mattermost => "mattermost",
+            Self::Zulip => "zulip",
+            Self::Whatsapp => "whatsapp",
         }
     }
 
     /// Pixels across and down.
     #[must_use]
     pub fn size(self) -> (u32, u32) {
-        (128, 128)
+        match self {
+            Self::Slack | Self::Discord | Self::Teams | Self::Mastodon | Self::Mattermost => (128, 128),
+            Self::Zulip => (64, 64),
+            Self::Whatsapp => (512, 512),
+        }
     }
 
-    /// The most bytes that a file may have.
+    /// The most bytes that a file of so many frames may have.
     #[must_use]
-    pub fn max_bytes(self) -> usize {
+    pub fn max_bytes(self, frames: u32) -> usize {
         match self {
-            Self::Slack => 128_000,
+            Self::Slack | Self::Zulip => 128_000,
             Self::Discord => 256_000,
-            Self::Teams => 255_999,
+            Self::Teams | Self::Mastodon => 255_999,
+            Self::Mattermost => 512_000,
+            Self::Whatsapp if frames > 1 => 500_000,
+            Self::Whatsapp => 100_000,
         }
     }
 
@@ -66,46 +94,23 @@ impl Preset {
     pub fn max_frames(self) -> Option<usize> {
         match self {
             Self::Slack => Some(50),
-            Self::Discord | Self::Teams => None,
+            _ => None,
+        }
+    }
+
+    /// The longest that an animation may last, in milliseconds; none where any time is taken.
+    #[must_use]
+    pub fn max_duration(self) -> Option<u32> {
+        match self {
+            Self::Whatsapp => Some(10_000),
+            _ => None,
         }
     }
 }
 
-/// One step down from the best look: which part of the frames is kept, and what is given up of each.
-struct Step {
-    /// Of a hundred frames.
-    frames: usize,
-    look: Look,
-    /// About how much of the best look's bytes are left, in thousandths.
-    bytes: usize,
-}
-
-const fn step(frames: usize, colours: u16, dither: u8, hold: u8, loss: f32, bytes: usize) -> Step {
-    Step { frames, look: Look { colours, dither, hold, loss }, bytes }
-}
-
-/// From the best to the smallest. An emoji is shown at a quarter of its size, where noise is not seen and motion is:
-/// first dithering and near-by colours go, then frames and more colours in turn.
-const STEPS: [Step; 14] = [
-    step(100, 256, 14, 2, 0.0, 1000),
-    step(100, 256, 8, 4, 40.0, 750),
-    step(100, 192, 6, 5, 90.0, 600),
-    step(100, 128, 6, 6, 160.0, 470),
-    step(100, 96, 4, 8, 260.0, 370),
-    step(75, 96, 4, 8, 320.0, 280),
-    step(50, 96, 4, 8, 320.0, 200),
-    step(50, 64, 0, 10, 500.0, 140),
-    step(34, 64, 0, 10, 600.0, 95),
-    step(25, 48, 0, 12, 900.0, 60),
-    step(17, 32, 0, 14, 1200.0, 35),
-    step(12, 16, 0, 16, 1600.0, 20),
-    step(8, 8, 0, 20, 2500.0, 10),
-    step(4, 4, 0, 32, 4000.0, 4),
-];
-
-/// The best-looking file within the preset's budget, of frames that have its size: PNG of what does not move, else a
-/// GIF that lasts as long as the animation, and only where not even two frames fit its first one as PNG. At most six
-/// files are tried: the best, the one that its bytes let hope for, and halves of what is left.
+/// The best-looking file within the preset's budget, of frames that have its size. For WhatsApp that is WebP; else PNG
+/// of what does not move, and a GIF of what does, and only where not even two frames fit its first one as PNG. It lasts
+/// as long as the animation, or where that is longer than may be, as long as may be.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which frames of the preset's size do not bring about.
@@ -115,45 +120,117 @@ pub(crate) fn within_budget(
     deadline: Deadline,
 ) -> Result<Encoded, ImageError> {
     deadline.check()?;
-    let first = animation.frames.first().ok_or_else(|| ImageError::internal("preset", "no frames"))?;
+    let first = animation.first()?;
+    if preset == Preset::Whatsapp {
+        return sticker(&hastened(animation, preset), preset, deadline);
+    }
     if animation.frames.len() > 1
         && let Some(bytes) = moving(animation, preset, deadline)?
     {
-        return Ok(Encoded::new(bytes, Codec::Gif, &first.image));
+        return Ok(Encoded::new(bytes, Codec::Gif, first));
     }
-    let still = encode::encode(&first.image, Codec::Png, 100, deadline)?;
-    if still.bytes.len() > preset.max_bytes() {
+    let still = encode::encode(first, Codec::Png, 100, deadline)?;
+    if still.bytes.len() > preset.max_bytes(1) {
         return Err(ImageError::internal("preset", "a still beyond the budget"));
     }
     Ok(still)
 }
 
-/// The first of the steps that fits; `None` where not even the last does.
+/// The best GIF that fits; `None` where not even two frames do. Only where all frames do not fit at all are some left
+/// out.
 fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Option<Vec<u8>>, ImageError> {
-    let attempt = |step: &Step| -> Result<Vec<u8>, ImageError> {
-        let count = (animation.frames.len() * step.frames).div_ceil(100);
-        let kept = thinned(animation, count.clamp(2, preset.max_frames().unwrap_or(usize::MAX)));
-        gif::looking(&kept, &step.look, deadline)
-    };
-    let budget = preset.max_bytes();
-    let best = attempt(&STEPS[0])?;
-    if best.len() <= budget {
-        return Ok(Some(best));
+    let mut count = animation.frames.len().min(preset.max_frames().unwrap_or(usize::MAX));
+    loop {
+        let made = gif::within(&thinned(animation, count), preset.max_bytes(count as u32), deadline)?;
+        if made.is_some() || count <= 2 {
+            return Ok(made);
+        }
+        count = count.div_ceil(2);
     }
-    // The steps that may still fit are from `low` on; the one at `high` does, or is past the end.
-    let (mut low, mut high, mut fits) = (1, STEPS.len(), None);
-    let hoped = STEPS.iter().position(|step| step.bytes * (best.len() / 1000 + 1) <= budget);
-    let mut tried = hoped.unwrap_or(STEPS.len() - 1).max(1);
+}
+
+/// What a sticker may look like, from the best to the smallest: of a hundred frames how many are kept, WebP's quality,
+/// and whether alpha is all or nothing.
+const LOOKS: [(usize, u8, bool); 16] = [
+    (100, 100, false),
+    (100, 95, false),
+    (100, 90, false),
+    (100, 85, false),
+    (100, 78, false),
+    (100, 70, false),
+    (100, 60, false),
+    (100, 48, false),
+    (100, 35, false),
+    (100, 20, false),
+    (75, 12, false),
+    (50, 8, true),
+    (34, 4, true),
+    (17, 2, true),
+    (8, 1, true),
+    (4, 1, true),
+];
+
+/// The first of the looks that fits. At most six files are tried: the best, then halves of what is left.
+fn sticker(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Encoded, ImageError> {
+    let attempt = |&(share, quality, solid): &(usize, u8, bool)| -> Result<Encoded, ImageError> {
+        let count = (animation.frames.len() * share).div_ceil(100).max(2);
+        let mut kept = thinned(animation, count);
+        if solid {
+            kept.frames = kept.frames.into_iter().map(one_bit).collect::<Result<_, _>>()?;
+        }
+        let first = kept.first()?;
+        let bytes = match kept.frames.len() {
+            1 => webp::still(first, quality, deadline)?,
+            _ => webp::animated(&kept, quality, deadline)?,
+        };
+        Ok(Encoded::new(bytes, Codec::Webp, first))
+    };
+    let fitting = |file: &Encoded| file.bytes.len() <= preset.max_bytes(file.frames);
+    let best = attempt(&LOOKS[0])?;
+    if fitting(&best) {
+        return Ok(best);
+    }
+    let (mut low, mut high, mut fits) = (1, LOOKS.len(), None);
     while low < high {
-        let file = attempt(&STEPS[tried])?;
-        if file.len() <= budget {
+        let tried = usize::midpoint(low, high);
+        let file = attempt(&LOOKS[tried])?;
+        if fitting(&file) {
             (high, fits) = (tried, Some(file));
         } else {
             low = tried + 1;
         }
-        tried = usize::midpoint(low, high);
     }
-    Ok(fits)
+    match fits {
+        Some(file) => Ok(file),
+        // Two frames need not fit where one does.
+        None if animation.frames.len() > 1 => {
+            sticker(&Animation::still(animation.first()?.clone()), preset, deadline)
+        }
+        None => Err(ImageError::internal("preset", "a still beyond the budget")),
+    }
+}
+
+/// A frame whose pixels are opaque or nothing.
+fn one_bit(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
+    let (width, height) = (image.width(), image.height());
+    let mut rgba = image.into_rgba();
+    for pixel in rgba.as_chunks_mut::<4>().0 {
+        *pixel = if pixel[3] >= 128 { [pixel[0], pixel[1], pixel[2], 255] } else { [0; 4] };
+    }
+    let image = Image::new(width, height, rgba);
+    Ok(Frame { image: image.ok_or_else(|| ImageError::internal("preset", "an empty result"))?, delay })
+}
+
+/// The animation, played as much faster as it must be to last no longer than it may.
+fn hastened(animation: &Animation, preset: Preset) -> Animation {
+    let mut hastened = animation.clone();
+    let total: u64 = animation.frames.iter().map(|frame| u64::from(frame.delay)).sum();
+    if let Some(most) = preset.max_duration().map(u64::from).filter(|&most| total > most) {
+        for frame in &mut hastened.frames {
+            frame.delay = (u64::from(frame.delay) * most / total) as u32;
+        }
+    }
+    hastened
 }
 
 /// At most so many of the frames, evenly chosen; each is shown for the time of those that are left out after it.
@@ -208,24 +285,33 @@ mod tests {
         for preset in Preset::ALL {
             let still = Animation::still(noise(7, true));
             let file = within_budget(&still, preset, Deadline::none()).expect("a file");
-            assert_eq!((file.content_type, file.width, file.height), ("image/png", 128, 128));
-            assert!(file.bytes.len() <= preset.max_bytes(), "{preset:?}: {} bytes", file.bytes.len());
+            let content_type = if preset == Preset::Whatsapp { "image/webp" } else { "image/png" };
+            assert_eq!((file.content_type, file.width, file.height), (content_type, 128, 128));
+            assert!(
+                file.bytes.len() <= preset.max_bytes(file.frames),
+                "{preset:?}: {} bytes",
+                file.bytes.len()
+            );
         }
     }
 
     #[test]
     fn the_noisiest_animation_fits_and_lasts_as_long() {
         let noisy = animation(60, 50, |nth| noise(nth, nth % 2 == 0));
-        for preset in Preset::ALL {
-            let file = within_budget(&noisy, preset, Deadline::none()).expect("a file");
-            assert_eq!(file.content_type, "image/gif");
-            assert!(file.bytes.len() <= preset.max_bytes(), "{preset:?}: {} bytes", file.bytes.len());
-            let (frames, duration) = timing(&file.bytes);
-            assert!(frames >= 2, "{preset:?}: {frames} frames");
-            assert_eq!(duration, 3000, "{preset:?}");
-            let again = within_budget(&noisy, preset, Deadline::none()).expect("a file");
-            assert!(file == again, "the same frames give the same bytes");
-        }
+        let preset = Preset::Slack;
+        let file = within_budget(&noisy, preset, Deadline::none()).expect("a file");
+        assert_eq!(file.content_type, "image/gif");
+        assert!(file.bytes.len() <= preset.max_bytes(file.frames), "{} bytes", file.bytes.len());
+        let (frames, duration) = timing(&file.bytes);
+        assert!(frames >= 2, "{frames} frames");
+        assert_eq!(duration, 3000);
+    }
+
+    #[test]
+    fn the_same_frames_give_the_same_bytes() {
+        let noisy = animation(8, 50, |nth| noise(nth, nth % 2 == 0));
+        let file = || within_budget(&noisy, Preset::Slack, Deadline::none()).expect("a file");
+        assert!(file() == file());
     }
 
     #[test]
@@ -246,10 +332,29 @@ mod tests {
         assert_eq!(source.expect("a GIF").frames(), 60);
     }
 
+    fn large_noise(seed: u32) -> Image {
+        let small = noise(seed, true);
+        let rgba = small.rgba().repeat(16);
+        Image::new(512, 512, rgba).expect("a picture")
+    }
+
     #[test]
-    fn each_step_is_expected_to_be_smaller_than_the_one_before() {
-        assert!(STEPS.is_sorted_by(|a, b| a.bytes > b.bytes
-            && a.frames >= b.frames
-            && a.look.colours >= b.look.colours));
+    fn the_noisiest_sticker_fits_still_or_moving() {
+        for frames in [1, 8] {
+            let noisy = animation(frames, 1500, large_noise);
+            let file = within_budget(&noisy, Preset::Whatsapp, Deadline::none()).expect("a file");
+            assert_eq!((file.content_type, file.width), ("image/webp", 512));
+            let most = Preset::Whatsapp.max_bytes(file.frames);
+            assert!(file.bytes.len() <= most, "{} bytes of {most}", file.bytes.len());
+        }
+    }
+
+    #[test]
+    fn what_lasts_too_long_is_played_faster() {
+        let slow = animation(4, 5000, |nth| noise(nth, false));
+        let delays =
+            |animation: &Animation| animation.frames.iter().map(|frame| frame.delay).collect::<Vec<_>>();
+        assert_eq!(delays(&hastened(&slow, Preset::Whatsapp)), [2500; 4]);
+        assert_eq!(delays(&hastened(&slow, Preset::Slack)), [5000; 4]);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     header::Header,
     interest,
     layout::Layout,
+    orient::Orientation,
     placeholder::Placeholder,
     preset, reduced,
     thumbnail::View,
@@ -67,10 +68,19 @@ impl Source {
         self.header.orientation.upright_size(self.header.stored.0, self.header.stored.1).1
     }
 
-    /// Frames of an animation; 1 for a still.
+    /// Frames of an animation that can be shown; 1 for a still.
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.header.frames
+    }
+
+    /// Frames that the file has, be they shown or not: of an AVIF sequence, whose first frame alone is shown, all.
+    #[must_use]
+    pub fn frames_in_file(&self) -> u32 {
+        match self.format() {
+            Format::Avif => decode::avif::frames(self.file()),
+            _ => self.frames(),
+        }
     }
 
     /// The file as it came.
@@ -116,7 +126,7 @@ impl Source {
         let first = presets.next();
         let mut size = target(first, options);
         let mut picture = self.picture(size, first, options, interest)?;
-        let placeholder = Placeholder::of(picture.first()?);
+        let placeholder = Placeholder::of(picture.shown.first()?);
         let first = Thumbnail { preset: first, file: self.encode(&picture, first, options)? };
         let mut others = Vec::new();
         for preset in presets {
@@ -141,14 +151,15 @@ impl Source {
         self.encode(&picture, preset, options)
     }
 
-    /// The picture of that size, on its ground: every frame where they are wanted, else the first.
+    /// The picture of that size, on its ground: every frame where they are wanted, else the first. And whether that is what
+    /// the file shows, pixel by pixel.
     fn picture(
         &self,
         target: (u32, u32),
         preset: Option<Preset>,
         options: &ThumbnailOptions,
         interest: Interest<'_>,
-    ) -> Result<Animation, ImageError> {
+    ) -> Result<Picture, ImageError> {
         let size = (self.width(), self.height());
         let focus = self.focus(target, options, interest)?;
         // A preset's size is what the place takes it for: nothing less will do.
@@ -156,6 +167,9 @@ impl Source {
         let of_its_size = preset.is_some() && options.fit == Fit::Inside;
         let layout = Layout::of(size, target, if of_its_size { &within } else { options }, focus);
         let still = matches!(options.format, OutputFormat::Png | OutputFormat::Jpeg) && preset.is_none();
+        let untouched = layout.is_identity(size)
+            && options.background.is_none()
+            && self.header.orientation == Orientation::UPRIGHT;
         let mut picture = if still || self.frames() == 1 {
             Animation::still(self.shown(layout.view)?)
         } else {
@@ -172,7 +186,7 @@ impl Source {
         for frame in &mut picture.frames {
             canvas::place(&mut frame.image, &layout, ground, self.deadline)?;
         }
-        Ok(picture)
+        Ok(Picture { shown: picture, untouched })
     }
 
     /// Where the part that is shown lies in what there is.
@@ -217,14 +231,15 @@ impl Source {
 
     fn encode(
         &self,
-        picture: &Animation,
+        picture: &Picture,
         preset: Option<Preset>,
         options: &ThumbnailOptions,
     ) -> Result<Encoded, ImageError> {
         self.deadline.check()?;
         if let Some(preset) = preset {
-            return preset::within_budget(picture, preset, self.deadline);
+            return self.emoji(picture, preset);
         }
+        let picture = &picture.shown;
         let codec = match options.format {
             OutputFormat::Png => Codec::Png,
             OutputFormat::Jpeg => Codec::Jpeg,
@@ -239,6 +254,41 @@ impl Source {
         };
         encode::encode_all(picture, codec, options.quality, self.deadline)
     }
+
+    /// The file for a preset: the one that came, without its metadata, where it is of the preset's size, within its limits
+    /// and of the format that would be written anyway, so that it is made neither worse nor larger.
+    fn emoji(&self, picture: &Picture, preset: Preset) -> Result<Encoded, ImageError> {
+        let first = picture.shown.first()?;
+        let (file, frames) = (self.file(), self.frames());
+        let came = match self.format() {
+            _ if !picture.untouched || preset == Preset::Whatsapp => None,
+            Format::Gif if frames > 1 && preset.max_frames().is_none_or(|most| frames as usize <= most) => {
+                let kept = decode::gif::without_metadata(file, self.deadline)?;
+                kept.map(|bytes| Encoded::new(bytes, Codec::Gif, first))
+            }
+            Format::Png if frames == 1 => {
+                let kept = decode::png::without_metadata(file);
+                kept.map(|bytes| Encoded::new(bytes, Codec::Png, first))
+            }
+            _ => None,
+        };
+        let came = came.filter(|came| came.bytes.len() <= preset.max_bytes(frames));
+        match came {
+            Some(came) if frames > 1 => Ok(came),
+            Some(came) => {
+                let made = preset::within_budget(&picture.shown, preset, self.deadline)?;
+                Ok(if came.bytes.len() <= made.bytes.len() { came } else { made })
+            }
+            None => preset::within_budget(&picture.shown, preset, self.deadline),
+        }
+    }
+}
+
+/// What a thumbnail shows.
+struct Picture {
+    shown: Animation,
+    /// Whether that is what the file shows, pixel by pixel.
+    untouched: bool,
 }
 
 /// The size of the thumbnail that is made for a preset, or without one.

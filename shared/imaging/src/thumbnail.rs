@@ -243,10 +243,12 @@ pub static THUMBNAIL: Specification = Specification {
         },
         Parameter {
             name: "preset",
-            summary: "Emoji for chat services, animated if the image is and guaranteed within the service's limit: a \
+            summary: "Emoji (whatsapp: a sticker) for chat services, animated if the image is and guaranteed within the service's limit: a \
                       thumbnail for each, whose width, height, format and quality are the preset's own.",
             unit: None,
-            kind: Kind::Choices { values: &["slack", "discord", "teams"] },
+            kind: Kind::Choices {
+                values: &["slack", "discord", "teams", "mastodon", "mattermost", "zulip", "whatsapp"],
+            },
         },
     ],
     ordered: &[],
@@ -399,7 +401,9 @@ mod tests {
         }
         let presets: Vec<_> = parse(&json!({"preset": ["teams", "slack"]})).preset.iter().collect();
         assert_eq!(presets, [Preset::Teams, Preset::Slack]);
-        assert_eq!(Preset::ALL.map(Preset::name), ["slack", "discord", "teams"]);
+        let names = THUMBNAIL.parameters.iter().find(|parameter| parameter.name == "preset");
+        let Some(Parameter { kind: Kind::Choices { values }, .. }) = names else { panic!("no presets") };
+        assert_eq!(&Preset::ALL.map(Preset::name), values);
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn check(made: &Thumbnail, options: &ThumbnailOptions) {
     let size = (made.width, made.height);
     if let Some(preset) = preset {
         assert_eq!(size, preset.size());
-        assert!(made.bytes.len() <= preset.max_bytes(), "{} bytes for {preset:?}", made.bytes.len());
+        assert!(made.bytes.len() <= preset.max_bytes(made.frames), "{} bytes for {preset:?}", made.bytes.len());
     } else if options.fit == Fit::Inside {
         assert!(size.0 <= options.width && size.1 <= options.height, "{size:?} is not inside");
     } else {

@@ -46,6 +46,11 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
     })
 }
 
+/// How many frames the file has: those of its sequence, of which the first is shown, or one.
+pub(crate) fn frames(bytes: &[u8]) -> u32 {
+    sequence::frames(bytes).unwrap_or(1).max(1)
+}
+
 /// Decodes the picture. Cells of a grid that cannot be decoded are transparent; where alpha cannot be, all is opaque.
 pub(super) fn decode(
     bytes: &[u8],

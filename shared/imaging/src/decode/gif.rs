@@ -8,9 +8,11 @@ mod blocks;
 mod lzw;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use blocks::{Block, Picture, Screen};
 use lzw::Lzw;
+pub(crate) use whole::without_metadata;
 
 use super::{Decoded, canvas::Canvas};
 use crate::{Deadline, Format, ImageError, animation::EachFrame, header::Header, orient::Orientation};

@@ -11,10 +11,12 @@ mod meaning;
 mod rows;
 mod unfilter;
 mod unpack;
+mod whole;
 
 use chunks::{Info, Shape};
 pub(crate) use rows::Rows;
 use unpack::Unpack;
+pub(crate) use whole::without_metadata;
 
 use super::{
     Decoded,

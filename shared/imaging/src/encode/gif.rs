@@ -1,11 +1,16 @@
 //! GIF, still and animated.
 //!
-//! One palette serves all frames; of each frame only the part is written that differs from what is on the screen, in
-//! which pixels that are as good as the same are left transparent, so that what stands still does not shimmer. The
-//! palette is our own because it takes a few milliseconds for all frames together and needs no dependency; the codes
-//! are, because they can write one colour for another that is close, which is what brings noisy animations into a
-//! chat service's budget.
+//! There are two ways to one. [`animated`] and [`still`] are quick, as good as GIF gets, and dithered: for thumbnails of
+//! any size. [`within`] makes the best of a number of bytes: for emoji. In both a frame has a palette of its own where
+//! that of all frames will not do, and of each frame only the part is written that differs from what is on the screen,
+//! in which pixels that are as good as the same are left transparent, so that what stands still does not shimmer.
+//! Palettes and codes are our own: they take a few milliseconds, need no dependency, and are what [`within`] chooses by.
+//!
+//! GIF's alpha is one bit. A pixel is shown where its alpha is a half or more, in its own colour, unmixed with whatever
+//! is behind: edges are clean on any ground, without a fringe and without dithered holes.
 
+mod budget;
+mod choice;
 mod delta;
 mod dither;
 mod lzw;
@@ -16,70 +21,51 @@ mod timing;
 mod write;
 
 use delta::{Screen, Solid, solid};
-use lzw::Loss;
-use palette::{Histogram, Palette};
+use palette::{Histogram, MOST, Palette};
 use write::{File, Picture};
 
+pub(crate) use self::budget::within;
 use super::STEP;
 use crate::{Deadline, Image, ImageError, TimedOut, animation::Animation};
-
-/// The most colours that a picture can have.
-pub(crate) const MAX_COLOURS: u16 = 256;
 
 /// Pixels between two looks at the clock.
 const PIXELS_PER_CHECK: usize = 1 << 14;
 
-/// What may be given up for a smaller file.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Look {
-    /// Colours, 2–256, the transparent one among them.
-    pub(crate) colours: u16,
-    /// How much of the error is carried on to the neighbours, in sixteenths.
-    pub(crate) dither: u8,
-    /// How far each channel of a pixel may go before it is drawn anew.
-    pub(crate) hold: u8,
-    /// How far a colour may be from the one that is written for it, squared.
-    pub(crate) loss: f32,
-}
+/// How much of the error is carried on to the neighbours, in sixteenths.
+const DITHER: u8 = 14;
 
-impl Look {
-    /// As good as it gets in so many colours.
-    pub(crate) fn of(colours: u16) -> Self {
-        Self { colours, dither: 14, hold: 2, loss: 0.0 }
-    }
-}
+/// How far each channel of a pixel may go before it is drawn anew.
+const HOLD: u8 = 2;
+
+/// By how much the error of the shared colours must exceed that of a frame's own for these to be worth their bytes.
+const WORSE: f64 = 1.25;
 
 /// A picture that does not move.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid pixels do not bring about.
 pub(crate) fn still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
-    animated(&Animation::still(image.clone()), MAX_COLOURS, deadline)
+    animated(&Animation::still(image.clone()), deadline)
 }
 
-/// Every frame, in at most so many colours (2–256), the transparent one among them.
+/// Every frame.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid frames do not bring about.
-pub(crate) fn animated(
-    animation: &Animation,
-    colours: u16,
-    deadline: Deadline,
-) -> Result<Vec<u8>, ImageError> {
-    looking(animation, &Look::of(colours), deadline)
-}
-
-/// The same, with what is given up said in full.
-pub(crate) fn looking(animation: &Animation, look: &Look, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn animated(animation: &Animation, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     let failed = |error| ImageError::internal(STEP, error);
-    let first = animation.frames.first().ok_or_else(|| ImageError::internal(STEP, "no frames"))?;
-    let width = u16::try_from(first.image.width()).map_err(failed)?;
-    let height = u16::try_from(first.image.height()).map_err(failed)?;
+    let first = animation.first()?;
+    let width = u16::try_from(first.width()).map_err(failed)?;
+    let height = u16::try_from(first.height()).map_err(failed)?;
     let schedule = timing::schedule(animation.frames.iter().map(|frame| frame.delay));
     let pixels = |index: usize| animation.frames.get(index).map(|frame| solid(frame.image.rgba()));
 
-    let mut palette = palette(animation, look.colours, deadline)?;
-    let mut file = File::new(width, height, &palette, repeats(animation.plays));
+    let mut all = Histogram::new();
+    for frame in &animation.frames {
+        count(&mut all, &solid(frame.image.rgba()), deadline)?;
+    }
+    let mut shared = all.palette(MOST);
+    let mut file = File::new(width, height, &shared.colours, repeats(animation.plays));
     let mut screen = Screen::new(width.into(), height.into());
     let mut pending: Option<Part> = None;
     let mut following = schedule.first().and_then(|&(index, _)| pixels(index));
@@ -87,20 +73,49 @@ pub(crate) fn looking(animation: &Animation, look: &Look, deadline: Deadline) ->
         deadline.check()?;
         let Some(frame) = following.take() else { break };
         following = schedule.get(nth + 1).and_then(|&(index, _)| pixels(index));
-        let delta = screen.draw(&frame, following.as_deref(), &mut palette, look, nth == 0, deadline)?;
+        let mut own = own(&shared, &frame, animation.frames.len(), deadline)?;
+        let palette = own.as_mut().unwrap_or(&mut shared);
+        let delta = screen.draw(&frame, following.as_deref(), palette, nth == 0, deadline)?;
         match &mut pending {
             Some(part) if delta.area.is_empty() => part.delay = part.delay.saturating_add(delay),
             _ => {
-                if let Some(part) = pending.replace(Part { delta, delay }) {
-                    write(&mut file, &part, &palette, look, deadline)?;
+                let transparent = palette.transparent();
+                let own = own.map(|palette| palette.colours);
+                if let Some(part) = pending.replace(Part { delta, delay, transparent, own }) {
+                    write(&mut file, &part, deadline)?;
                 }
             }
         }
     }
     if let Some(part) = pending {
-        write(&mut file, &part, &palette, look, deadline)?;
+        write(&mut file, &part, deadline)?;
     }
     Ok(file.finish())
+}
+
+/// The palette of a frame's own, where the one that all share will not do.
+fn own(
+    shared: &Palette,
+    frame: &Solid,
+    frames: usize,
+    deadline: Deadline,
+) -> Result<Option<Palette>, TimedOut> {
+    if shared.exact || frames < 2 {
+        return Ok(None);
+    }
+    let mut histogram = Histogram::new();
+    count(&mut histogram, frame, deadline)?;
+    let palette = histogram.palette(MOST);
+    let worse = histogram.error(&shared.colours) > WORSE * histogram.error(&palette.colours);
+    Ok(worse.then_some(palette))
+}
+
+fn count(histogram: &mut Histogram, frame: &Solid, deadline: Deadline) -> Result<(), TimedOut> {
+    for pixels in frame.chunks(PIXELS_PER_CHECK) {
+        deadline.check()?;
+        pixels.iter().flatten().for_each(|&colour| histogram.add(colour, 1.0));
+    }
+    Ok(())
 }
 
 /// How often to show the animation after the first time.
@@ -112,43 +127,26 @@ fn repeats(plays: u32) -> Option<u16> {
     }
 }
 
-/// The colours for all frames.
-fn palette(animation: &Animation, colours: u16, deadline: Deadline) -> Result<Palette, ImageError> {
-    let mut histogram = Histogram::new();
-    for frame in &animation.frames {
-        let solid: Box<Solid> = solid(frame.image.rgba());
-        for pixels in solid.chunks(PIXELS_PER_CHECK) {
-            deadline.check()?;
-            pixels.iter().flatten().for_each(|&colour| histogram.add(colour));
-        }
-    }
-    Ok(histogram.palette(usize::from(colours.clamp(2, MAX_COLOURS)) - 1))
-}
-
 /// A part of the screen, until it is known for how long it is shown.
 struct Part {
     delta: delta::Delta,
     delay: u16,
+    transparent: u8,
+    /// Its own colours; `None` for the shared ones.
+    own: Option<Vec<[u8; 3]>>,
 }
 
-fn write(
-    file: &mut File,
-    part: &Part,
-    palette: &Palette,
-    look: &Look,
-    deadline: Deadline,
-) -> Result<(), TimedOut> {
+fn write(file: &mut File, part: &Part, deadline: Deadline) -> Result<(), TimedOut> {
     let most = part.delta.indices.iter().copied().max().unwrap_or(0);
     let code_size = (u8::BITS - most.leading_zeros()).max(2);
-    let loss = Loss { palette, most: look.loss };
-    let codes = lzw::encode(&part.delta.indices, code_size, (look.loss > 0.0).then_some(&loss), deadline)?;
     file.picture(&Picture {
         area: part.delta.area,
         delay: part.delay,
         clear: part.delta.clear,
-        transparent: palette.transparent(),
+        own: part.own.as_deref(),
+        transparent: part.transparent,
         code_size,
-        codes: &codes,
+        codes: &lzw::encode(&part.delta.indices, code_size, deadline)?,
     });
     Ok(())
 }

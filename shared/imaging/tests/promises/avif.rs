@@ -313,6 +313,7 @@ fn a_sequence_shows_its_picture_and_without_one_its_first_frame() {
     for (name, file) in [("with a picture", still), ("without", bare)] {
         let source = open(file).expect(name);
         assert_eq!((source.width(), source.height(), source.frames()), (WIDTH, HEIGHT, 1), "{name}");
+        assert_eq!(source.frames_in_file(), 2, "{name}");
         let shown = quarters(source.image().expect(name));
         assert!(close(shown, QUARTERS, 5), "{name}: {shown:?}");
         let corner = at(source.image().expect(name), 0.05, 0.05);

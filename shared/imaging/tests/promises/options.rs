@@ -1,8 +1,11 @@
 //! Every option of a thumbnail, from the parameters to the pixels.
 
-use image::{DynamicImage, GenericImageView as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{
+    Delay, DynamicImage, Frame, GenericImageView as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
+    codecs::gif::{GifEncoder, Repeat},
+};
 use imaging::{
-    Fit, Gravity, Image, OutputFormat, PointOfInterest, Preset, Presets, THUMBNAIL, ThumbnailOptions,
+    Encoded, Fit, Gravity, Image, OutputFormat, PointOfInterest, Preset, Presets, THUMBNAIL, ThumbnailOptions,
 };
 use jobs::{algorithm::Parameters, colour::Colour};
 use proptest::prelude::*;
@@ -21,7 +24,11 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
 }
 
 fn thumbnail(bytes: &[u8], parameters: &Value) -> Image {
-    reopened(&open(bytes.to_vec()).expect("a file").thumbnail(&options(parameters)).expect("a thumbnail"))
+    reopened(&made(bytes, parameters))
+}
+
+fn made(bytes: &[u8], parameters: &Value) -> Encoded {
+    open(bytes.to_vec()).expect("a file").thumbnail(&options(parameters)).expect("a thumbnail")
 }
 
 /// Each column and row of its own colour: a pixel tells where it came from.
@@ -316,7 +323,7 @@ fn each_preset_has_its_thumbnail_within_its_budget() {
         for thumbnail in made.iter() {
             let preset = thumbnail.preset.expect("a preset");
             assert_eq!((thumbnail.file.width, thumbnail.file.height), preset.size());
-            assert!(thumbnail.file.bytes.len() <= preset.max_bytes());
+            assert!(thumbnail.file.bytes.len() <= preset.max_bytes(thumbnail.file.frames));
             let again = open(thumbnail.file.bytes.clone()).expect("a file");
             assert_eq!((thumbnail.file.frames, again.frames()), (source.frames(), source.frames()));
             let corner = at(&reopened(&thumbnail.file), 0.0, 0.0);
@@ -334,6 +341,92 @@ fn each_preset_has_its_thumbnail_within_its_budget() {
     assert_eq!((wide.width, wide.height), Preset::Slack.size(), "nothing less will do");
     let one = ThumbnailOptions { preset: Presets::from_iter([Preset::Slack]), ..ThumbnailOptions::default() };
     assert!(open(sample("animated.gif")).expect("a file").thumbnails(&one, &|_, _| Ok(vec![])).is_ok());
+}
+
+/// An animation of that size, each frame of few colours of its own.
+fn fitting(side: u32) -> Vec<u8> {
+    let frame = |nth: u32| {
+        RgbaImage::from_fn(side, side, |x, y| {
+            let part = (x / 9 + y / 7 + nth) % 40;
+            Rgba([(part * 6) as u8, (nth * 40) as u8, (250 - part * 5) as u8, 255])
+        })
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    encoder.set_repeat(Repeat::Infinite).expect("a header");
+    for nth in 0..6 {
+        let delay = Delay::from_numer_denom_ms(60, 1);
+        encoder.encode_frame(Frame::from_parts(frame(nth), 0, 0, delay)).expect("a frame");
+    }
+    drop(encoder);
+    bytes
+}
+
+#[test]
+fn an_animation_that_fits_is_left_as_it_is_but_for_its_metadata() {
+    let plain = fitting(128);
+    let comment = [&plain[..plain.len() - 1], b"\x21\xfe\x05where\x00;and more"].concat();
+    for preset in ["slack", "discord", "teams", "mastodon", "mattermost"] {
+        for bytes in [&plain, &comment] {
+            for fit in ["cover", "contain", "fill", "inside"] {
+                assert_eq!(made(bytes, &json!({"preset": [preset], "fit": fit})).bytes, plain, "{preset}");
+            }
+        }
+    }
+    for other in [
+        json!({"preset": ["zulip"]}),
+        json!({"preset": ["slack"], "background": "#ff0000"}),
+        json!({"width": 128, "height": 128, "format": "gif"}),
+    ] {
+        assert_ne!(made(&plain, &other).bytes, plain, "{other}");
+    }
+    assert_ne!(made(&fitting(127), &json!({"preset": ["slack"]})).bytes, fitting(127));
+}
+
+#[test]
+fn a_still_that_fits_is_never_made_larger() {
+    // Indexed, which our own encoder does not write.
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 128, 128);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Two);
+    encoder.set_palette([10, 20, 30, 200, 100, 0, 0, 99, 200, 255, 255, 255]);
+    encoder.add_text_chunk("Comment".to_owned(), "where".to_owned()).expect("a comment");
+    let mut writer = encoder.write_header().expect("a header");
+    let pixels: Vec<u8> = (0..128 * 32_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    writer.write_image_data(&pixels).expect("pixels");
+    drop(writer);
+    let made = made(&bytes, &json!({"preset": ["slack"]}));
+    assert_eq!(made.content_type, "image/png");
+    assert!(made.bytes.len() < bytes.len(), "{} bytes of {}", made.bytes.len(), bytes.len());
+    assert!(!made.bytes.windows(5).any(|bytes| bytes == b"where"));
+    let shown = |bytes: Vec<u8>| open(bytes).expect("a file").image().cloned().expect("a picture");
+    assert_eq!(shown(made.bytes), shown(bytes));
+}
+
+#[test]
+fn a_sticker_is_a_webp_that_lasts_ten_seconds_at_most() {
+    let slow: Vec<Frame> = (0..5)
+        .map(|nth| {
+            let picture =
+                RgbaImage::from_fn(90, 90, |x, y| Rgba([(x * 2) as u8, (y * 2) as u8, nth * 50, 255]));
+            Frame::from_parts(picture, 0, 0, Delay::from_numer_denom_ms(4000, 1))
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    encoder.encode_frames(slow).expect("a GIF");
+    drop(encoder);
+    let made = made(&bytes, &json!({"preset": ["whatsapp"]}));
+    assert_eq!((made.content_type, made.width, made.height, made.frames), ("image/webp", 512, 512, 5));
+    assert!(made.bytes.len() <= 500_000);
+    let again = open(made.bytes).expect("a file");
+    let gif = again.thumbnail(&options(&json!({"format": "gif"}))).expect("a GIF").bytes;
+    let delays = gif.windows(4).filter(|bytes| bytes[..3] == [0x21, 0xf9, 4]).count();
+    assert_eq!(delays, 5);
+    let still = made(&file(ImageFormat::Jpeg), &json!({"preset": ["whatsapp"]}));
+    assert_eq!((still.content_type, still.width, still.frames), ("image/webp", 512, 1));
+    assert!(still.bytes.len() <= 100_000);
 }
 
 #[test]

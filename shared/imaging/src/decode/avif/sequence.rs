@@ -30,6 +30,29 @@ pub(super) fn first_frame(file: &[u8]) -> Option<Meta<'_>> {
     Some(meta)
 }
 
+/// How many frames the longest track of pictures has; `None` where there is no such track. No more are counted than the
+/// file has room for.
+pub(super) fn frames(file: &[u8]) -> Option<u32> {
+    let movie = find(file, b"moov")?;
+    let tracks = boxes(movie).filter(|(kind, _)| kind == b"trak").map(|(_, content)| content);
+    tracks.filter_map(|track| samples(track, file.len())).max()
+}
+
+/// The samples of a track of pictures.
+fn samples(track: &[u8], file: usize) -> Option<u32> {
+    let media = find(track, b"mdia")?;
+    let handler: &[u8; 4] = find(media, b"hdlr")?.get(8..)?.first_chunk()?;
+    if !matches!(handler, b"pict" | b"vide") {
+        return None;
+    }
+    let sizes = find(find(find(media, b"minf")?, b"stbl")?, b"stsz")?;
+    let room = match be32(sizes, 4)? as usize {
+        0 => sizes.len().saturating_sub(12) / 4,
+        each => file / each,
+    };
+    Some(be32(sizes, 8)?.min(u32::try_from(room).unwrap_or(u32::MAX)))
+}
+
 struct Track<'a> {
     number: u32,
     /// The track whose auxiliary it is.

@@ -70,7 +70,6 @@ impl<'a> Iterator for SubBlocks<'a> {
 }
 
 impl<'a> SubBlocks<'a> {
-    #[cfg(test)]
     pub(super) fn new(chain: &'a [u8]) -> Self {
         Self(chain)
     }

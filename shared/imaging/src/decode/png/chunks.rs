@@ -19,7 +19,7 @@ pub(super) struct Chunk<'a> {
     /// Type and data, which is what the checksum is of.
     summed: &'a [u8],
     /// `None` where the file ends before it.
-    checksum: Option<u32>,
+    pub(super) checksum: Option<u32>,
 }
 
 impl Chunk<'_> {

@@ -1,7 +1,7 @@
 //! What of a frame must be written, given what is on the screen before it: pixels that are as good as the same are
 //! left, the rest is mapped to the palette, and what becomes transparent is cleared by the frame before.
 
-use super::{Look, dither::Diffusion, palette::Palette};
+use super::{DITHER, HOLD, dither::Diffusion, palette::Palette};
 use crate::{Deadline, TimedOut};
 
 /// A frame's pixels: a colour, or nothing.
@@ -24,7 +24,7 @@ impl Area {
     }
 
     /// The least that holds every pixel for which this is so.
-    fn of(width: usize, height: usize, holds: impl Fn(usize) -> bool) -> Self {
+    pub(super) fn of(width: usize, height: usize, holds: impl Fn(usize) -> bool) -> Self {
         let mut area = Self::NOTHING;
         for y in 0..height {
             let row = y * width..(y + 1) * width;
@@ -41,7 +41,7 @@ impl Area {
     }
 
     /// The least that holds both.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
             top: self.top.min(other.top),
@@ -98,13 +98,12 @@ impl Screen {
         frame: &Solid,
         next: Option<&Solid>,
         palette: &mut Palette,
-        look: &Look,
         whole: bool,
         deadline: Deadline,
     ) -> Result<Delta, TimedOut> {
         deadline.check()?;
         let (width, height) = (self.width, self.height);
-        let new: Vec<bool> = (0..frame.len()).map(|at| self.differs(at, frame[at], look.hold)).collect();
+        let new: Vec<bool> = (0..frame.len()).map(|at| self.differs(at, frame[at])).collect();
         let vanishes = |at: usize| frame[at].is_some() && next.is_some_and(|next| next[at].is_none());
         let gone = Area::of(width, height, vanishes);
         let mut area = Area::of(width, height, |at| new[at]).and(gone);
@@ -121,7 +120,7 @@ impl Screen {
         let across = area.right - area.left;
         let transparent = palette.transparent();
         delta.indices = vec![transparent; across * (area.bottom - area.top)];
-        let mut diffusion = Diffusion::new(across, look.dither);
+        let mut diffusion = Diffusion::new(across, DITHER);
         for (y, row) in (area.top..area.bottom).zip(delta.indices.chunks_exact_mut(across)) {
             deadline.check()?;
             diffusion.row(|x, error| {
@@ -148,11 +147,11 @@ impl Screen {
     }
 
     /// Whether a pixel must be drawn.
-    fn differs(&self, at: usize, wanted: Option<[u8; 3]>, hold: u8) -> bool {
+    fn differs(&self, at: usize, wanted: Option<[u8; 3]>) -> bool {
         match (wanted, self.shown[at]) {
             (None, _) => false,
             (Some(_), None) => true,
-            (Some(wanted), Some(_)) => wanted.iter().zip(self.meant[at]).any(|(a, b)| a.abs_diff(b) > hold),
+            (Some(wanted), Some(_)) => wanted.iter().zip(self.meant[at]).any(|(a, b)| a.abs_diff(b) > HOLD),
         }
     }
 }

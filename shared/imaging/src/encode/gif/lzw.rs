@@ -1,20 +1,14 @@
-//! LZW as GIF has it, which may write a colour for another that is close where that makes the file smaller.
+//! LZW as GIF has it.
 
-use super::{PIXELS_PER_CHECK, palette::Palette};
+use super::PIXELS_PER_CHECK;
 use crate::{Deadline, TimedOut};
 
-const CODES: usize = 4096;
-const MAX_WIDTH: u32 = 12;
+/// The most codes that a dictionary has, and the most bits of one.
+pub(super) const CODES: usize = 4096;
+pub(super) const MAX_WIDTH: u32 = 12;
 
 /// No node.
 const NONE: u16 = 0;
-
-/// What a difference may be for one colour to be written for another.
-pub(super) struct Loss<'a> {
-    pub(super) palette: &'a Palette,
-    /// The largest squared distance; 0 is none.
-    pub(super) most: f32,
-}
 
 /// The dictionary as a tree: each string's longer ones by one pixel, as a list.
 struct Tree {
@@ -29,7 +23,7 @@ impl Tree {
     }
 
     /// The string that is this one and the pixel.
-    fn exactly(&self, string: u16, pixel: u8) -> Option<u16> {
+    fn longer(&self, string: u16, pixel: u8) -> Option<u16> {
         let mut at = self.child[usize::from(string)];
         while at != NONE {
             if self.pixel[usize::from(at)] == pixel {
@@ -38,20 +32,6 @@ impl Tree {
             at = self.sibling[usize::from(at)];
         }
         None
-    }
-
-    /// The string that is this one and the pixel that differs least, if it is one that may be taken.
-    fn nearly(&self, string: u16, pixel: u8, loss: &Loss<'_>) -> Option<u16> {
-        let mut best = (loss.most, None);
-        let mut at = self.child[usize::from(string)];
-        while at != NONE {
-            let distance = loss.palette.distance(pixel, self.pixel[usize::from(at)]);
-            if distance <= best.0 {
-                best = (distance, Some(at));
-            }
-            at = self.sibling[usize::from(at)];
-        }
-        best.1
     }
 
     fn add(&mut self, to: u16, pixel: u8, node: u16) {
@@ -64,14 +44,14 @@ impl Tree {
 
 /// Codes as bytes.
 #[derive(Default)]
-struct Bits {
+pub(super) struct Bits {
     out: Vec<u8>,
     held: u64,
     count: u32,
 }
 
 impl Bits {
-    fn put(&mut self, code: u16, width: u32) {
+    pub(super) fn put(&mut self, code: u16, width: u32) {
         self.held |= u64::from(code) << self.count;
         self.count += width;
         while self.count >= 8 {
@@ -83,12 +63,7 @@ impl Bits {
 }
 
 /// The codes of these pixels, none of which has more than so many bits.
-pub(super) fn encode(
-    pixels: &[u8],
-    code_size: u32,
-    loss: Option<&Loss<'_>>,
-    deadline: Deadline,
-) -> Result<Vec<u8>, TimedOut> {
+pub(super) fn encode(pixels: &[u8], code_size: u32, deadline: Deadline) -> Result<Vec<u8>, TimedOut> {
     let clear = 1_u16 << code_size;
     let mut tree = Tree::new();
     let mut bits = Bits::default();
@@ -104,9 +79,7 @@ pub(super) fn encode(
         if nth.is_multiple_of(PIXELS_PER_CHECK) {
             deadline.check()?;
         }
-        let longer =
-            tree.exactly(string, pixel).or_else(|| loss.and_then(|loss| tree.nearly(string, pixel, loss)));
-        if let Some(longer) = longer {
+        if let Some(longer) = tree.longer(string, pixel) {
             string = longer;
             continue;
         }
@@ -134,7 +107,7 @@ pub(super) fn encode(
 }
 
 impl Bits {
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         if self.count > 0 {
             self.out.push(self.held as u8);
         }

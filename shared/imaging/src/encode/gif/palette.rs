@@ -4,28 +4,37 @@
 //! Optimal Color Quantization, Graphics Gems II, 1991, with the best cut of each box along its longest axis), and the
 //! result is moved to the middle of what it stands for a few times (S. Lloyd, Least Squares Quantization in PCM, 1982).
 
-/// How much a difference in red, green and blue is seen: squared, these are close to 2 : 4 : 1.5, a common estimate.
-const WEIGHTS: [f32; 3] = [1.4, 2.0, 1.2];
-
 /// Bits of each channel by which colours share an entry of the histogram.
 const BITS: u32 = 5;
 const BINS: usize = 1 << (3 * BITS);
 
-/// Rounds of moving the palette to the middles.
+/// Colours that are told apart before they share entries.
+const EXACT: usize = 1024;
+
+/// Entries that are worked on; where more are filled, they are joined.
+const MANY: usize = 4096;
+
+/// The most colours of a palette, with room for the transparent one.
+pub(super) const MOST: usize = 255;
+
+/// Rounds of moving the palette to the middles, and of those where there are many more colours.
 const ROUNDS: usize = 4;
+const FINE_ROUNDS: usize = 2;
 
 /// Bits of each channel by which colours share what was found nearest.
 const FINE_BITS: u32 = 6;
+
+use std::ops::Range;
 
 /// A colour's place in the space in which distances are taken.
 type Point = [f32; 3];
 
 fn point([r, g, b]: [u8; 3]) -> Point {
-    [f32::from(r) * WEIGHTS[0], f32::from(g) * WEIGHTS[1], f32::from(b) * WEIGHTS[2]]
+    [f32::from(r), f32::from(g), f32::from(b)]
 }
 
 fn colour(point: Point) -> [u8; 3] {
-    std::array::from_fn(|axis| (point[axis] / WEIGHTS[axis]).round() as u8)
+    point.map(|value| value.round() as u8)
 }
 
 /// What of a channel is looked at where colours share an entry.
@@ -33,17 +42,24 @@ fn shared(rgb: [u8; 3], bits: u32) -> usize {
     rgb.iter().fold(0, |index, &value| index << bits | usize::from(value) >> (8 - bits))
 }
 
-/// How often which colours are there.
+/// How much of which colours is there.
 pub(super) struct Histogram {
     bins: Vec<Bin>,
-    /// The colours themselves, as long as they are few.
-    exact: Option<Vec<[u8; 3]>>,
+    /// The colours themselves and the weight of each, in order, as long as they are few.
+    exact: Option<Vec<([u8; 3], f64)>>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Bin {
-    sum: [u64; 3],
-    count: u64,
+    sum: [f64; 3],
+    weight: f64,
+}
+
+impl Bin {
+    fn add(&mut self, other: &Self) {
+        self.sum.iter_mut().zip(other.sum).for_each(|(sum, value)| *sum += value);
+        self.weight += other.weight;
+    }
 }
 
 impl Histogram {
@@ -51,19 +67,19 @@ impl Histogram {
         Self { bins: vec![Bin::default(); BINS], exact: Some(Vec::new()) }
     }
 
-    pub(super) fn add(&mut self, rgb: [u8; 3]) {
-        let bin = &mut self.bins[shared(rgb, BITS)];
-        for (sum, value) in bin.sum.iter_mut().zip(rgb) {
-            *sum += u64::from(value);
-        }
-        bin.count += 1;
-        if let Some(exact) = &mut self.exact
-            && let Err(at) = exact.binary_search(&rgb)
-        {
-            if exact.len() == 256 {
-                self.exact = None;
-            } else {
-                exact.insert(at, rgb);
+    /// Empties it.
+    pub(super) fn clear(&mut self) {
+        self.bins.fill(Bin::default());
+        self.exact = Some(Vec::new());
+    }
+
+    pub(super) fn add(&mut self, rgb: [u8; 3], weight: f64) {
+        self.bins[shared(rgb, BITS)].add(&Bin { sum: rgb.map(|value| f64::from(value) * weight), weight });
+        if let Some(exact) = &mut self.exact {
+            match exact.binary_search_by_key(&rgb, |&(colour, _)| colour) {
+                Ok(at) => exact[at].1 += weight,
+                Err(_) if exact.len() == EXACT => self.exact = None,
+                Err(at) => exact.insert(at, (rgb, weight)),
             }
         }
     }
@@ -71,19 +87,120 @@ impl Histogram {
     /// At most so many colours: the very ones where they are no more than that.
     pub(super) fn palette(&self, colours: usize) -> Palette {
         match &self.exact {
-            Some(exact) if exact.len() <= colours => Palette::new(exact.clone(), true),
-            _ => Palette::new(self.reduced(colours), false),
+            Some(exact) if exact.len() <= colours => {
+                Palette::new(exact.iter().map(|&(colour, _)| colour).collect(), true)
+            }
+            _ => {
+                let mut samples = self.samples();
+                let mut means = Vec::new();
+                split(samples.coarse(), colours, |boxes, _| means = means_of(boxes));
+                Palette::new(samples.settled(means), false)
+            }
         }
     }
 
-    fn reduced(&self, colours: usize) -> Vec<[u8; 3]> {
-        let mut samples: Vec<Sample> = self.bins.iter().filter(|bin| bin.count > 0).map(Sample::of).collect();
-        let middles = split(&mut samples, colours);
-        let middles = (0..ROUNDS).fold(middles, |middles, _| moved(&samples, middles));
+    /// Palettes of one colour, three, seven and so on, which with the transparent one fill a table, as far as there are
+    /// that many colours.
+    pub(super) fn reductions(&self) -> Reductions {
+        let mut samples = self.samples();
+        let mut steps = Vec::new();
+        let most = samples.coarse().len().min(MOST);
+        split(samples.coarse(), MOST, |boxes, error| {
+            if (boxes.len() + 1).is_power_of_two() || boxes.len() == most {
+                steps.push(Reduction { means: means_of(boxes), error });
+            }
+        });
+        Reductions { samples, steps }
+    }
+
+    /// The squared error that these colours leave.
+    pub(super) fn error(&self, colours: &[[u8; 3]]) -> f64 {
+        self.samples().error(colours)
+    }
+
+    /// The colours, or where they are many, the means of those that are close; and the same in fewer.
+    fn samples(&self) -> Samples {
+        if let Some(exact) = &self.exact {
+            let fine = exact.iter().map(|&(colour, weight)| Sample { at: point(colour), weight });
+            return Samples { fine: fine.collect(), coarse: None };
+        }
+        let filled = |bins: &[Bin]| bins.iter().filter(|bin| bin.weight > 0.0).map(Sample::of).collect();
+        let fine: Vec<Sample> = filled(&self.bins);
+        if fine.len() <= MANY {
+            return Samples { fine, coarse: None };
+        }
+        let mut coarse = vec![Bin::default(); BINS >> 3];
+        for (index, bin) in self.bins.iter().enumerate() {
+            let bits = |channel: u32| index >> (channel * BITS + 1) & ((1 << (BITS - 1)) - 1);
+            coarse[(bits(2) << (BITS - 1) | bits(1)) << (BITS - 1) | bits(0)].add(bin);
+        }
+        Samples { fine, coarse: Some(filled(&coarse)) }
+    }
+}
+
+/// What palettes are made for.
+struct Samples {
+    fine: Vec<Sample>,
+    /// The same in fewer, where there are many.
+    coarse: Option<Vec<Sample>>,
+}
+
+impl Samples {
+    fn coarse(&mut self) -> &mut Vec<Sample> {
+        self.coarse.as_mut().unwrap_or(&mut self.fine)
+    }
+
+    /// Colours at the middles of what they stand for, in order.
+    fn settled(&self, means: Vec<Point>) -> Vec<[u8; 3]> {
+        let coarse = self.coarse.as_ref().unwrap_or(&self.fine);
+        // Where there is a colour for each, they are there.
+        let rounds = if means.len() < coarse.len() { ROUNDS } else { 0 };
+        let mut middles = (0..rounds).fold(means, |middles, _| moved(coarse, middles));
+        if self.coarse.is_some() {
+            middles = (0..FINE_ROUNDS).fold(middles, |middles, _| moved(&self.fine, middles));
+        }
         let mut colours: Vec<[u8; 3]> = middles.into_iter().map(colour).collect();
         colours.sort_unstable();
         colours.dedup();
         colours
+    }
+
+    /// The squared error that these colours leave.
+    fn error(&self, colours: &[[u8; 3]]) -> f64 {
+        let points: Vec<Point> = colours.iter().copied().map(point).collect();
+        let search = Search::new(&points);
+        let samples = self.coarse.as_ref().unwrap_or(&self.fine);
+        samples.iter().map(|sample| sample.weight * f64::from(search.nearest(sample.at).1)).sum()
+    }
+}
+
+/// A palette's colours before they have settled, and the squared error that they leave.
+pub(super) struct Reduction {
+    means: Vec<Point>,
+    pub(super) error: f64,
+}
+
+impl Reduction {
+    pub(super) fn colours(&self) -> usize {
+        self.means.len()
+    }
+}
+
+/// Palettes of several sizes for the same colours.
+pub(super) struct Reductions {
+    samples: Samples,
+    pub(super) steps: Vec<Reduction>,
+}
+
+impl Reductions {
+    /// The squared error that these colours leave.
+    pub(super) fn error(&self, colours: &[[u8; 3]]) -> f64 {
+        self.samples.error(colours)
+    }
+
+    /// The palette of one of the steps.
+    pub(super) fn palette(&self, step: &Reduction) -> Vec<[u8; 3]> {
+        self.samples.settled(step.means.clone())
     }
 }
 
@@ -91,13 +208,12 @@ impl Histogram {
 #[derive(Clone, Copy)]
 struct Sample {
     at: Point,
-    weight: f32,
+    weight: f64,
 }
 
 impl Sample {
     fn of(bin: &Bin) -> Self {
-        let mean = |axis: usize| (bin.sum[axis] as f64 / bin.count as f64) as f32 * WEIGHTS[axis];
-        Self { at: std::array::from_fn(mean), weight: bin.count as f32 }
+        Self { at: bin.sum.map(|sum| (sum / bin.weight) as f32), weight: bin.weight }
     }
 }
 
@@ -111,7 +227,7 @@ struct Moments {
 
 impl Moments {
     fn add(&mut self, sample: &Sample) {
-        let weight = f64::from(sample.weight);
+        let weight = sample.weight;
         self.weight += weight;
         for (sum, value) in self.sum.iter_mut().zip(sample.at) {
             *sum += weight * f64::from(value);
@@ -149,46 +265,67 @@ fn moments(samples: &[Sample]) -> Moments {
     moments
 }
 
-/// Cuts the samples into at most so many boxes, always the one with the largest error, and gives their means.
-fn split(samples: &mut [Sample], colours: usize) -> Vec<Point> {
-    let mut boxes = vec![(0..samples.len(), moments(samples))];
-    while boxes.len() < colours {
-        let worst = boxes
-            .iter()
-            .enumerate()
-            .filter(|(_, (range, _))| range.len() > 1)
-            .max_by(|(_, (_, a)), (_, (_, b))| a.error().total_cmp(&b.error()));
-        let Some((index, (range, whole))) = worst.map(|(index, found)| (index, found.clone())) else { break };
-        let (at, lower) = cut(&mut samples[range.clone()], &whole);
-        boxes[index] = (range.start..range.start + at, lower);
-        boxes.push((range.start + at..range.end, whole.without(&lower)));
-    }
-    boxes.iter().map(|(_, moments)| moments.mean()).collect()
+fn means_of(boxes: &[Cut]) -> Vec<Point> {
+    boxes.iter().map(|cut| cut.whole.mean()).collect()
 }
 
-/// Sorts a box along its widest axis; gives where to cut it so that the least error is left, and what is below.
-fn cut(samples: &mut [Sample], whole: &Moments) -> (usize, Moments) {
-    let mean = whole.mean();
-    let spread = |axis: usize| -> f64 {
-        let away =
-            |sample: &Sample| f64::from(sample.weight) * f64::from(sample.at[axis] - mean[axis]).powi(2);
-        samples.iter().map(away).sum()
-    };
-    let spreads = [spread(0), spread(1), spread(2)];
-    let axis = (0..3).max_by(|&a, &b| spreads[a].total_cmp(&spreads[b])).unwrap_or(0);
-    samples.sort_unstable_by(|a, b| a.at[axis].total_cmp(&b.at[axis]));
-    let mut below = Moments::default();
-    let mut best = (f64::NEG_INFINITY, 1, below);
-    for (at, sample) in samples.iter().enumerate() {
-        if at > 0 {
-            let drawn = below.drawn() + whole.without(&below).drawn();
-            if drawn > best.0 {
-                best = (drawn, at, below);
+/// A box of samples, and where to cut it.
+struct Cut {
+    range: Range<usize>,
+    whole: Moments,
+    /// How many samples lie below the cut, what they come to, and by how much it lowers the error; samples are in order
+    /// along its axis.
+    at: usize,
+    lower: Moments,
+    gain: f64,
+}
+
+impl Cut {
+    /// Sorts the samples of a box along its widest axis, and finds where to cut so that the least error is left.
+    fn of(samples: &mut [Sample], range: Range<usize>, whole: Moments) -> Self {
+        let samples = &mut samples[range.clone()];
+        let mean = whole.mean();
+        let spread = |axis: usize| -> f64 {
+            samples.iter().map(|sample| sample.weight * f64::from(sample.at[axis] - mean[axis]).powi(2)).sum()
+        };
+        let spreads = [spread(0), spread(1), spread(2)];
+        let axis = (0..3).max_by(|&a, &b| spreads[a].total_cmp(&spreads[b])).unwrap_or(0);
+        samples.sort_unstable_by(|a, b| a.at[axis].total_cmp(&b.at[axis]));
+        let mut best = Self { range, whole, at: 0, lower: Moments::default(), gain: f64::NEG_INFINITY };
+        let mut below = Moments::default();
+        for (at, sample) in samples.iter().enumerate() {
+            if at > 0 {
+                let gain = below.drawn() + whole.without(&below).drawn() - whole.drawn();
+                if gain > best.gain {
+                    (best.at, best.lower, best.gain) = (at, below, gain);
+                }
             }
+            below.add(sample);
         }
-        below.add(sample);
+        best
     }
-    (best.1, best.2)
+}
+
+/// Cuts the samples into at most so many boxes, always where it lowers the error most; `each` sees the boxes that there
+/// are and the error that is left, from one box on.
+fn split(samples: &mut [Sample], colours: usize, mut each: impl FnMut(&[Cut], f64)) {
+    if samples.is_empty() {
+        return;
+    }
+    let whole = moments(samples);
+    let mut boxes = vec![Cut::of(samples, 0..samples.len(), whole)];
+    let mut left = whole.error();
+    loop {
+        each(&boxes, left.max(0.0));
+        let best = boxes.iter().enumerate().filter(|(_, cut)| cut.at > 0);
+        let best = best.max_by(|(_, a), (_, b)| a.gain.total_cmp(&b.gain));
+        let Some((index, cut)) = best.filter(|_| boxes.len() < colours) else { return };
+        left -= cut.gain;
+        let (range, at, lower) = (cut.range.clone(), cut.range.start + cut.at, cut.lower);
+        let upper = cut.whole.without(&lower);
+        boxes[index] = Cut::of(samples, range.start..at, lower);
+        boxes.push(Cut::of(samples, at..range.end, upper));
+    }
 }
 
 /// Each colour at the middle of the samples that are nearest to it; one that is nearest to none stays.
@@ -268,15 +405,5 @@ impl Palette {
     /// The index after the last colour, which stands for none.
     pub(super) fn transparent(&self) -> u8 {
         self.colours.len() as u8
-    }
-
-    /// The squared distance of two of the colours; what is transparent is like nothing else.
-    pub(super) fn distance(&self, a: u8, b: u8) -> f32 {
-        let (Some(&a), Some(&b)) = (self.colours.get(usize::from(a)), self.colours.get(usize::from(b)))
-        else {
-            return f32::INFINITY;
-        };
-        let (a, b) = (point(a), point(b));
-        (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum()
     }
 }

@@ -57,7 +57,7 @@ proptest! {
             }
         }
         let animation = Animation { frames, plays };
-        let file = animated(&animation, MAX_COLOURS, Deadline::none()).expect("a GIF");
+        let file = animated(&animation, Deadline::none()).expect("a GIF");
         prop_assert_eq!(&shown(&file), &animation);
         let mut seen = shown_by_image(&file);
         seen.dedup();
@@ -75,7 +75,7 @@ proptest! {
         pixels in prop::collection::vec(0..8_u8, 1..20_000), repeat in 1..4_usize, size in 3..9_u32,
     ) {
         let pixels: Vec<u8> = pixels.into_iter().flat_map(|pixel| vec![pixel; repeat]).collect();
-        let codes = lzw::encode(&pixels, size, None, Deadline::none()).expect("time enough");
+        let codes = lzw::encode(&pixels, size, Deadline::none()).expect("time enough");
         let read = Decoder::new(BitOrder::Lsb, size as u8).decode(&codes).expect("valid codes");
         prop_assert!(read == pixels, "{} pixels, {} read", pixels.len(), read.len());
     }
@@ -90,7 +90,7 @@ fn codes_stay_right_over_full_dictionaries() {
     })
     .take(100_000)
     .collect();
-    let codes = lzw::encode(&noise, 8, None, Deadline::none()).expect("time enough");
+    let codes = lzw::encode(&noise, 8, Deadline::none()).expect("time enough");
     assert!(Decoder::new(BitOrder::Lsb, 8).decode(&codes).expect("valid codes") == noise);
 }
 
@@ -104,24 +104,140 @@ fn error(a: &Image, b: &Image) -> f64 {
     squares.sum::<f64>() / (a.rgba().len() as f64 * 0.75)
 }
 
-#[test]
-fn a_photo_keeps_its_look_and_fewer_colours_take_fewer_bytes() {
-    let animation = Animation {
+fn photos() -> Animation {
+    Animation {
         frames: (0..8).map(|step| Frame { image: gradient(step * 8), delay: 40 }).collect(),
         plays: 0,
-    };
-    let mut last = usize::MAX;
-    for (colours, most) in [(256, 80.0), (64, 250.0), (16, 900.0), (4, 4000.0)] {
-        let file = animated(&animation, colours, Deadline::none()).expect("a GIF");
-        assert!(file.len() < last, "{colours} colours take {} bytes", file.len());
-        last = file.len();
+    }
+}
+
+#[test]
+fn a_photo_keeps_its_look() {
+    let shown = shown(&animated(&photos(), Deadline::none()).expect("a GIF"));
+    assert_eq!(shown.frames.len(), 8);
+    for (shown, meant) in shown.frames.iter().zip(&photos().frames) {
+        let error = error(&shown.image, &meant.image);
+        assert!(error < 80.0, "{error}");
+    }
+}
+
+#[test]
+fn a_larger_budget_is_spent_on_a_better_picture() {
+    let (film, mut last) = (photos(), f64::INFINITY);
+    for (budget, most) in [(4_000, 1500.0), (10_000, 400.0), (25_000, 80.0), (100_000, 20.0)] {
+        let file = within(&film, budget, Deadline::none()).expect("time enough").expect("a GIF");
+        assert!(file.len() <= budget, "{} bytes of {budget}", file.len());
         let shown = shown(&file);
-        assert_eq!(shown.frames.len(), 8);
-        for (shown, meant) in shown.frames.iter().zip(&animation.frames) {
+        let errors = shown.frames.iter().zip(&film.frames).map(|(a, b)| error(&a.image, &b.image));
+        let mean = errors.sum::<f64>() / 8.0;
+        assert!(mean < most && mean < last, "{budget} bytes: {mean}, after {last}");
+        last = mean;
+    }
+}
+
+#[test]
+fn frames_that_share_few_colours_get_palettes_of_their_own() {
+    // Each frame is all of another hue: 255 colours for all would leave each of them 21.
+    let hue = |step: u32| {
+        image(96, 96, |x, y| {
+            let (light, dark) = ((x * 2 + y / 2) as u8, (y * 2) as u8);
+            let mut pixel = [light, dark, (x / 2) as u8, 255];
+            pixel[..3].rotate_left(step as usize % 3);
+            pixel[step as usize / 3 % 3] /= 2;
+            pixel
+        })
+    };
+    let film =
+        Animation { frames: (0..9).map(|step| Frame { image: hue(step), delay: 40 }).collect(), plays: 0 };
+    for file in [
+        animated(&film, Deadline::none()).expect("a GIF"),
+        within(&film, 1_000_000, Deadline::none()).expect("time enough").expect("a GIF"),
+    ] {
+        for (shown, meant) in shown(&file).frames.iter().zip(&film.frames) {
             let error = error(&shown.image, &meant.image);
-            assert!(error < most, "{colours} colours are off by {error}");
+            assert!(error < 30.0, "{error}");
         }
     }
+}
+
+#[test]
+fn few_colours_within_a_budget_come_back_exactly() {
+    let frame = |step: u32| image(40, 30, |x, y| COLOURS[((x / 5 + y / 7 + step) % 6) as usize]);
+    let film =
+        Animation { frames: (0..6).map(|step| Frame { image: frame(step), delay: 70 }).collect(), plays: 3 };
+    let file = within(&film, 100_000, Deadline::none()).expect("time enough").expect("a GIF");
+    assert_eq!(shown(&file), film);
+}
+
+#[test]
+fn what_is_left_is_left_for_good_when_nothing_fits() {
+    assert!(within(&photos(), 100, Deadline::none()).expect("time enough").is_none());
+}
+
+#[test]
+fn partial_alpha_has_a_clean_edge_in_its_own_colour() {
+    // A soft disc of one colour, its alpha falling from whole to none over 30 pixels.
+    let disc = image(96, 96, |x, y| {
+        let from_middle = (f64::from(x) - 47.5).hypot(f64::from(y) - 47.5);
+        [200, 60, 20, ((45.0 - from_middle) * 8.5).clamp(0.0, 255.0) as u8]
+    });
+    let film =
+        Animation { frames: [40, 60].map(|delay| Frame { image: disc.clone(), delay }).to_vec(), plays: 0 };
+    for file in [
+        still(&disc, Deadline::none()).expect("a GIF"),
+        animated(&film, Deadline::none()).expect("a GIF"),
+        within(&film, 50_000, Deadline::none()).expect("time enough").expect("a GIF"),
+        within(&film, 900, Deadline::none()).expect("time enough").expect("a GIF"),
+    ] {
+        let picture = &shown(&file).frames[0].image;
+        for (shown, meant) in picture.rgba().as_chunks::<4>().0.iter().zip(disc.rgba().as_chunks::<4>().0) {
+            let wanted = if meant[3] >= 128 { [200, 60, 20, 255] } else { [0; 4] };
+            assert_eq!(*shown, wanted, "alpha {}", meant[3]);
+        }
+    }
+}
+
+/// Every pixel one of a few close colours: what is written, and what the best of each would be.
+fn choices(count: usize, seed: u32) -> choice::Candidates {
+    let mut candidates = choice::Candidates::default();
+    let mut state = seed | 1;
+    for _ in 0..count {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        let best = (state % 6) as u8;
+        let other = ((state >> 8) % 6) as u8;
+        let all = [
+            choice::Candidate { index: best, cost: 0.0 },
+            choice::Candidate { index: other, cost: (state >> 16 & 15) as f32 },
+        ];
+        candidates.push(&all[..if best == other { 1 } else { 2 }]);
+    }
+    candidates
+}
+
+#[test]
+fn chosen_codes_are_what_another_decoder_reads_and_dearer_bits_are_fewer() {
+    for seed in 1..6 {
+        let candidates = choices(30_000, seed);
+        let mut last = usize::MAX;
+        for price in [0.0, 0.5, 2.0, 10.0] {
+            let (codes, indices) =
+                choice::encode(&candidates, 3, price, Deadline::none()).expect("time enough");
+            let read = Decoder::new(BitOrder::Lsb, 3).decode(&codes).expect("valid codes");
+            assert!(read == indices && read.len() == 30_000, "{price}: {} read", read.len());
+            assert!(codes.len() < last || price == 0.0, "{price}: {} bytes after {last}", codes.len());
+            last = codes.len();
+        }
+    }
+}
+
+#[test]
+fn a_run_of_one_colour_takes_as_few_codes_as_it_can() {
+    let mut candidates = choice::Candidates::default();
+    (0..20_000).for_each(|_| candidates.push(&[choice::Candidate { index: 1, cost: 0.0 }]));
+    let (codes, _) = choice::encode(&candidates, 2, 1.0, Deadline::none()).expect("time enough");
+    assert_eq!(codes, lzw::encode(&[1; 20_000], 2, Deadline::none()).expect("time enough"));
 }
 
 #[test]
@@ -137,7 +253,7 @@ fn what_stands_still_is_not_written_again() {
         frames: (0..count).map(|step| Frame { image: moving(step), delay: 40 }).collect(),
         plays: 0,
     };
-    let bytes = |count| animated(&frames(count), MAX_COLOURS, Deadline::none()).expect("a GIF").len();
+    let bytes = |count| animated(&frames(count), Deadline::none()).expect("a GIF").len();
     assert!(bytes(10) < bytes(1) + 10 * 250, "{} and {}", bytes(10), bytes(1));
 }
 
@@ -151,25 +267,7 @@ fn a_still_is_a_gif_of_one_frame_with_its_transparency() {
 }
 
 #[test]
-fn a_close_colour_written_for_another_saves_bytes_and_is_close() {
-    let noisy = image(64, 64, |x, y| {
-        let noise =
-            (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 28;
-        [(100 + noise) as u8, (100 + noise) as u8, (100 + noise) as u8, 255]
-    });
-    let animation = Animation::still(noisy.clone());
-    let file = |loss| {
-        let look = Look { loss, ..Look::of(MAX_COLOURS) };
-        looking(&animation, &look, Deadline::none()).expect("a GIF")
-    };
-    let (plain, lossy) = (file(0.0), file(300.0));
-    assert!(lossy.len() * 2 < plain.len(), "{} and {}", lossy.len(), plain.len());
-    let off = error(&shown(&lossy).frames[0].image, &noisy);
-    assert!((0.5..60.0).contains(&off), "{off}");
-}
-
-#[test]
 fn the_clock_stops_it() {
-    let late = animated(&Animation::still(gradient(0)), 256, Deadline::after(std::time::Duration::ZERO));
+    let late = animated(&Animation::still(gradient(0)), Deadline::after(std::time::Duration::ZERO));
     assert!(matches!(late, Err(ImageError::TimeLimit(_))));
 }

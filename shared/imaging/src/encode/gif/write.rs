@@ -1,6 +1,6 @@
 //! A GIF file's bytes (CompuServe, Graphics Interchange Format 89a).
 
-use super::{delta::Area, palette::Palette};
+use super::delta::Area;
 
 /// A file that is being written.
 pub(super) struct File(Vec<u8>);
@@ -12,6 +12,8 @@ pub(super) struct Picture<'a> {
     pub(super) delay: u16,
     /// Whether its area is cleared before the next.
     pub(super) clear: bool,
+    /// Its own colours; `None` for the file's.
+    pub(super) own: Option<&'a [[u8; 3]]>,
     pub(super) transparent: u8,
     pub(super) code_size: u32,
     pub(super) codes: &'a [u8],
@@ -19,12 +21,12 @@ pub(super) struct Picture<'a> {
 
 impl File {
     /// Begins a file; `repeats` is how often it is shown after the first time, 0 is for ever.
-    pub(super) fn new(width: u16, height: u16, palette: &Palette, repeats: Option<u16>) -> Self {
+    pub(super) fn new(width: u16, height: u16, colours: &[[u8; 3]], repeats: Option<u16>) -> Self {
         let mut file = Self(b"GIF89a".to_vec());
         file.short(width);
         file.short(height);
-        file.0.extend([0xf0 | table_size(palette), 0, 0]);
-        file.table(palette);
+        file.0.extend([0xf0 | table_size(colours), 0, 0]);
+        file.table(colours);
         if let Some(repeats) = repeats {
             file.0.extend(b"\x21\xff\x0bNETSCAPE2.0\x03\x01");
             file.short(repeats);
@@ -42,8 +44,14 @@ impl File {
         for value in [left, top, right - left, bottom - top] {
             self.short(value as u16);
         }
-        // No palette of its own.
-        self.0.extend([0, picture.code_size as u8]);
+        match picture.own {
+            Some(own) => {
+                self.0.push(0x80 | table_size(own));
+                self.table(own);
+            }
+            None => self.0.push(0),
+        }
+        self.0.push(picture.code_size as u8);
         for piece in picture.codes.chunks(255) {
             self.0.push(piece.len() as u8);
             self.0.extend_from_slice(piece);
@@ -61,14 +69,14 @@ impl File {
     }
 
     /// The colours, and black up to the next power of two.
-    fn table(&mut self, palette: &Palette) {
-        self.0.extend_from_slice(palette.colours.as_flattened());
-        let padding = (2 << table_size(palette)) - palette.colours.len();
+    fn table(&mut self, colours: &[[u8; 3]]) {
+        self.0.extend_from_slice(colours.as_flattened());
+        let padding = (2 << table_size(colours)) - colours.len();
         self.0.resize(self.0.len() + padding * 3, 0);
     }
 }
 
 /// The table's size in the format's words: so many bits less one, the transparent colour counted.
-fn table_size(palette: &Palette) -> u8 {
-    (palette.colours.len() + 1).clamp(2, 256).next_power_of_two().trailing_zeros() as u8 - 1
+fn table_size(colours: &[[u8; 3]]) -> u8 {
+    (colours.len() + 1).clamp(2, 256).next_power_of_two().trailing_zeros() as u8 - 1
 }
