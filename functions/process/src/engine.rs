@@ -98,6 +98,7 @@ fn work(
         content_type: source.format().content_type(),
         width: source.width(),
         height: source.height(),
+        frames: source.frames_in_file(),
         outputs,
     })
 }

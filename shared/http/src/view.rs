@@ -121,6 +121,8 @@ struct SourceView {
     bytes: Option<u64>,
     width: Option<u32>,
     height: Option<u32>,
+    /// How many frames the file has, be they shown or not; 1 for what does not move.
+    frames: Option<u32>,
     /// Of the bytes as they came, in hexadecimal.
     sha256: Option<String>,
 }
@@ -270,6 +272,7 @@ impl JobView {
                 bytes: facts.bytes,
                 width: facts.width,
                 height: facts.height,
+                frames: facts.frames,
                 sha256: facts.sha256,
             },
             algorithms: job

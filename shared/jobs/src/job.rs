@@ -105,6 +105,9 @@ pub struct Facts {
     pub width: Option<u32>,
     /// Height, once a worker has read it.
     pub height: Option<u32>,
+    /// Frames that the file has, once a worker has read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
     /// SHA-256 of the bytes, in lowercase hexadecimal.
     pub sha256: Option<String>,
 }

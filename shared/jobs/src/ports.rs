@@ -354,6 +354,8 @@ pub struct Worked {
     pub width: u32,
     /// Height of the upright image, in pixels.
     pub height: u32,
+    /// Frames that the file has; 1 for what does not move.
+    pub frames: u32,
     /// One output for each algorithm, in the order asked for.
     pub outputs: Vec<Output>,
 }

@@ -228,6 +228,7 @@ impl Processor {
         facts.content_type = Some(worked.content_type.to_owned());
         facts.width = Some(worked.width);
         facts.height = Some(worked.height);
+        facts.frames = Some(worked.frames);
         let mut results = BTreeMap::new();
         for output in &worked.outputs {
             results.insert(output.algorithm.clone(), self.store(job.id(), output).await?);

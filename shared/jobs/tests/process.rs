@@ -48,7 +48,7 @@ impl Engine for Echo {
             })
             .collect();
         assert_eq!(sha256.len(), 64);
-        Ok(Worked { content_type: "image/png", width: 1, height: 1, outputs })
+        Ok(Worked { content_type: "image/png", width: 1, height: 1, frames: 1, outputs })
     }
 }
 

@@ -62,6 +62,7 @@ pub fn succeeded_with_thumbnails(now: OffsetDateTime, forms: &[&str]) -> Job {
         bytes: Some(3),
         width: Some(640),
         height: Some(480),
+        frames: Some(1),
         sha256: Some("00".repeat(32)),
     };
     job.succeed(claim, facts, BTreeMap::from([("thumbnail".to_owned(), thumbnail)]), now)
