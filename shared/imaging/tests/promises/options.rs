@@ -390,7 +390,7 @@ fn a_still_that_fits_is_never_made_larger() {
     let mut encoder = png::Encoder::new(&mut bytes, 128, 128);
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Two);
-    encoder.set_palette([10, 20, 30, 200, 100, 0, 0, 99, 200, 255, 255, 255]);
+    encoder.set_palette(vec![10, 20, 30, 200, 100, 0, 0, 99, 200, 255, 255, 255]);
     encoder.add_text_chunk("Comment".to_owned(), "where".to_owned()).expect("a comment");
     let mut writer = encoder.write_header().expect("a header");
     let pixels: Vec<u8> = (0..128 * 32_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -417,10 +417,13 @@ fn a_sticker_is_a_webp_that_lasts_ten_seconds_at_most() {
     let mut encoder = GifEncoder::new(&mut bytes);
     encoder.encode_frames(slow).expect("a GIF");
     drop(encoder);
-    let made = made(&bytes, &json!({"preset": ["whatsapp"]}));
-    assert_eq!((made.content_type, made.width, made.height, made.frames), ("image/webp", 512, 512, 5));
-    assert!(made.bytes.len() <= 500_000);
-    let again = open(made.bytes).expect("a file");
+    let sticker = made(&bytes, &json!({"preset": ["whatsapp"]}));
+    assert_eq!(
+        (sticker.content_type, sticker.width, sticker.height, sticker.frames),
+        ("image/webp", 512, 512, 5)
+    );
+    assert!(sticker.bytes.len() <= 500_000);
+    let again = open(sticker.bytes).expect("a file");
     let gif = again.thumbnail(&options(&json!({"format": "gif"}))).expect("a GIF").bytes;
     let delays = gif.windows(4).filter(|bytes| bytes[..3] == [0x21, 0xf9, 4]).count();
     assert_eq!(delays, 5);
