@@ -13,6 +13,8 @@ ARCHITECTURE ?= arm64
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Where tests run their own emulator, beside one that is in use.
 TEST_PORT ?= 4577
+# What `make chart` needs.
+HELM := v3.18.6
 # The Rust tools that `make lint` needs, with their versions.
 CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
 # What `make fuzz` needs.
@@ -46,10 +48,18 @@ down: ## stop the emulator and every function
 watch: .venv/releasing up ## answer for the running stack from the working tree: functions reload on save
 	infra/stack watch
 
+.PHONY: serve
+serve: local-binaries ## build and run everything in one process on port 8000, its data in ./data (SERVE: more options)
+	$(TARGET_DIR)/debug/darkroom serve $(SERVE)
+
 .PHONY: test
-test: local-build ## run every test, the deployed stack's among them
+test: local-build ## run every test, those of the deployed stack and of `darkroom serve` among them
 	cargo test --locked --workspace --no-run
 	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- cargo test --locked --workspace -- --include-ignored
+	infra/serve $(TARGET_DIR)/debug/darkroom -- $(BLACK_BOX)
+
+# The suite over HTTP, but for what is about AWS's own services and about documents.
+BLACK_BOX = cargo test --locked --workspace --test blackbox -- --include-ignored --skip contracts:: --skip documents::
 
 .PHONY: unit
 unit: ## run the tests that need nothing but Rust
@@ -124,6 +134,23 @@ $(FUZZ)/bin/cargo-fuzz: Makefile
 	CARGO_TARGET_DIR=$(TARGET_DIR)/tools cargo install --quiet --locked --root $(FUZZ) $(CARGO_FUZZ)
 	touch $@
 
+.PHONY: image
+image: ## build the container image `darkroom` with docker, podman or buildah
+	infra/docker/build
+
+.PHONY: chart
+chart: .local/helm/helm .venv/chart ## check the Helm chart: lint, rendered texts, Kubernetes' schemas, wrong settings (CHART=--update)
+	.venv/bin/python infra/helm/check .local/helm/helm $(CHART)
+
+.local/helm/helm: Makefile
+	@if command -v helm > /dev/null; then mkdir -p .local/helm && ln -sf "$$(command -v helm)" $@; else \
+	  command -v go > /dev/null || { echo "the chart is checked with helm, which is built with Go: install either" >&2; exit 1; }; \
+	  echo "go install: helm $(HELM), into .local/helm"; GOBIN=$(CURDIR)/.local/helm go install helm.sh/helm/v3/cmd/helm@$(HELM); fi
+
+.venv/chart: infra/requirements-chart.txt | .venv/python
+	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement infra/requirements-chart.txt
+	touch $@
+
 .PHONY: guide
 guide: ## write the guide's tables anew from the code
 	UPDATE_GUIDE=1 cargo test --locked --quiet --workspace --test guide
@@ -190,6 +217,11 @@ local-binaries:
 .venv/releasing: infra/requirements-releasing.txt infra/constraints.txt | .venv/stack
 	@echo "pip: cargo-lambda with its linker, and cfn-lint, into .venv"
 	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement infra/requirements-releasing.txt
+	touch $@
+
+# What builds the container image where no engine does.
+.venv/image: infra/requirements-image.txt infra/constraints.txt | .venv/python
+	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement infra/requirements-image.txt
 	touch $@
 
 .venv/cargo-tools: Makefile | .venv/python

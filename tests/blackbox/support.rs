@@ -1,8 +1,9 @@
 //! A client of the stack, servers for it to talk to, and pictures.
 
 use std::{
-    env,
+    env, fs,
     io::Cursor,
+    path::Path,
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
@@ -109,8 +110,14 @@ impl Api {
     }
 }
 
-/// Puts a file into the bucket of models, as whoever runs the stack does.
+/// Puts a file into the bucket of models, or into the folder that `darkroom serve` has for them, as whoever runs the stack
+/// does.
 pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
+    if let Ok(folder) = env::var("MODELS_DIR") {
+        let path = Path::new(&folder).join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        return fs::write(path, body.into()).unwrap();
+    }
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
     let client = aws_sdk_s3::Client::new(&config.http_client(aws::http_client()).load().await);
     let put = client.put_object().bucket(variable("MODELS_BUCKET")).key(key);
@@ -119,6 +126,9 @@ pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
 
 /// Deletes a file that [`put_model`] put.
 pub(crate) async fn delete_model(key: &str) {
+    if let Ok(folder) = env::var("MODELS_DIR") {
+        return fs::remove_file(Path::new(&folder).join(key)).unwrap();
+    }
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
     let client = aws_sdk_s3::Client::new(&config.http_client(aws::http_client()).load().await);
     client.delete_object().bucket(variable("MODELS_BUCKET")).key(key).send().await.unwrap();

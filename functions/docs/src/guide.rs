@@ -39,6 +39,7 @@ pub const PAGES: &[Page] = pages![
     "errors",
     "limits",
     "deploying",
+    "running",
     "operating",
     "extending"
 ];

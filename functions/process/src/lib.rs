@@ -10,6 +10,7 @@ use jobs::{
     process::{Outcome, Processor},
 };
 use runtime::sqs::Consume;
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 pub use engine::ImageEngine;
@@ -17,13 +18,30 @@ pub use engine::ImageEngine;
 /// Handles the jobs queue, which takes our own messages and S3's word of uploads.
 pub struct Worker {
     processor: Processor,
+    interrupt: Option<watch::Receiver<bool>>,
 }
 
 impl Worker {
-    /// A worker.
+    /// A worker that finishes whatever it has begun: Lambda stops a function between two jobs.
     #[must_use]
     pub fn new(processor: Processor) -> Self {
-        Self { processor }
+        Self { processor, interrupt: None }
+    }
+
+    /// A worker that gives back what it is working on as soon as `interrupt` says true.
+    #[must_use]
+    pub fn interruptible(processor: Processor, interrupt: watch::Receiver<bool>) -> Self {
+        Self { processor, interrupt: Some(interrupt) }
+    }
+
+    async fn interrupted(&self) {
+        if let Some(interrupt) = &self.interrupt {
+            // Where the sender is gone there is nobody left to interrupt.
+            if interrupt.clone().wait_for(|now| *now).await.is_ok() {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 
@@ -47,7 +65,7 @@ impl Consume for Worker {
         let mut all = Outcome::Done;
         for job_id in jobs {
             let span = tracing::info_span!("job", %job_id);
-            match self.processor.handle(job_id).instrument(span).await {
+            match self.processor.handle_until(job_id, self.interrupted()).instrument(span).await {
                 Outcome::Done => {}
                 retry @ Outcome::Retry(_) => all = retry,
             }

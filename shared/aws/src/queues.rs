@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use aws_sdk_sqs::{
+    Client,
+    types::{MessageSystemAttributeName, QueueAttributeName},
+};
 use jobs::{
     error::PortError,
     message::Message,
-    ports::{DeferMessages, MAX_DEFERRAL, Probe, SendMessages},
+    ports::{DeferMessages, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
 };
 
 use crate::error::{broken, port_error};
@@ -53,6 +56,52 @@ impl DeferMessages for Queue {
             .send()
             .await
             .map_err(port_error("deferring a message"))?;
+        Ok(())
+    }
+}
+
+/// The longest that one call waits for a message: SQS allows 20 s, and a call is given [`crate::WORKER_PATIENCE`].
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// As many messages as SQS hands out at once.
+const MAX_BATCH: usize = 10;
+
+#[async_trait]
+impl ReceiveMessages for Queue {
+    async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, PortError> {
+        let (most, wait) = (most.clamp(1, MAX_BATCH), wait.min(MAX_WAIT));
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(most).unwrap_or(1))
+            .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or_default())
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(port_error("receiving messages"))?;
+        let received = answer.messages.unwrap_or_default().into_iter().map(|message| Received {
+            receive_count: message
+                .attributes
+                .as_ref()
+                .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(1),
+            id: message.message_id.unwrap_or_default(),
+            receipt: message.receipt_handle.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+        });
+        Ok(received.collect())
+    }
+
+    async fn remove(&self, receipt: &str) -> Result<(), PortError> {
+        self.client
+            .delete_message()
+            .queue_url(&self.url)
+            .receipt_handle(receipt)
+            .send()
+            .await
+            .map_err(port_error("removing a message"))?;
         Ok(())
     }
 }

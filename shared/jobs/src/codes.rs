@@ -120,6 +120,12 @@ pub const CODES: &[Code] = &[
     code("result_not_found", Answer(404), "The job has no such result, or not yet."),
     code("no_such_route", Answer(404), "There is no such route."),
     code("method_not_allowed", Answer(405), "The route does not take that method."),
+    code(
+        "upload_not_granted",
+        Answer(403),
+        "The upload or download is not what its address was signed for, or the address is too old. On AWS, S3 says so in XML.",
+    ),
+    code("already_uploaded", Answer(412), "The job has its image already. On AWS, S3 takes the last upload."),
     code("throttled", Answer(429), "There are too many requests; `Retry-After` says when to try again."),
     code(
         "refused",

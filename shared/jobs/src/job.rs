@@ -366,6 +366,19 @@ impl Job {
         Ok(())
     }
 
+    /// Ends the lease of a worker that is known to be dead: `processing` to `queued`. The attempt counts: the job may
+    /// be what killed it.
+    ///
+    /// # Errors
+    /// [`IllegalChange::Ended`], or [`IllegalChange::ClaimLost`] where no worker holds the job.
+    pub fn end_lease(&mut self, now: OffsetDateTime) -> Result<(), IllegalChange> {
+        self.require_unended()?;
+        self.lease.take().ok_or(IllegalChange::ClaimLost)?;
+        self.status = Status::Queued;
+        self.updated_at = now;
+        Ok(())
+    }
+
     /// Ends the job with its results: `processing` to `succeeded`.
     ///
     /// # Errors
@@ -632,7 +645,7 @@ mod tests {
         let leased = IllegalChange::Leased { until: now() + LEASE };
         type Change = fn(&mut Job, Claim) -> Result<(), IllegalChange>;
         type FromEach = [Result<Status, IllegalChange>; 5];
-        let changes: [(&str, Change, FromEach); 5] = [
+        let changes: [(&str, Change, FromEach); 6] = [
             (
                 "claim",
                 |job, _| job.claim(now(), LEASE).map(drop),
@@ -657,6 +670,11 @@ mod tests {
                 "give_up",
                 |job, _| job.give_up(failure(), now()),
                 [Ok(Failed), Ok(Failed), Err(leased), Err(Ended), Err(Ended)],
+            ),
+            (
+                "end_lease",
+                |job, _| job.end_lease(now()),
+                [Err(ClaimLost), Err(ClaimLost), Ok(Queued), Err(Ended), Err(Ended)],
             ),
         ];
         for (name, change, expected) in changes {

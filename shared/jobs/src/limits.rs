@@ -28,6 +28,8 @@ pub struct Limits {
     pub fetch: Duration,
     /// How long the work on one job may take, fetching excluded.
     pub job: Duration,
+    /// How long a job that is claimed may wait for a processor: no time in a function, which takes one job after another.
+    pub turn: Duration,
     /// How often a job may be started before it is given up: an image that kills its worker must end too.
     pub attempts: u32,
     /// How long a pre-signed upload URL works.
@@ -50,6 +52,7 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             fetch: Duration::from_secs(20),
             job: Duration::from_secs(60),
+            turn: Duration::ZERO,
             attempts: 3,
             upload_validity: Duration::from_secs(3_600),
             retention: Duration::from_secs(30 * 24 * 3_600),
@@ -58,9 +61,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long a claim on a job lasts: fetching and working at their longest, and some time to store the results.
+    /// How long a claim on a job lasts: fetching, waiting for a processor and working at their longest, and some time to
+    /// store the results.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        self.fetch + self.job + Duration::from_secs(20)
+        self.fetch + self.turn + self.job + Duration::from_secs(20)
     }
 }

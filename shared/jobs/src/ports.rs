@@ -246,6 +246,37 @@ pub trait DeferMessages: Send + Sync {
     async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError>;
 }
 
+/// A message as a queue hands it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its id, the same at every delivery.
+    pub id: String,
+    /// Names this delivery of it.
+    pub receipt: String,
+    /// What was sent.
+    pub body: String,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
+}
+
+/// Receives messages, for processes that no Lambda event source feeds.
+#[async_trait]
+pub trait ReceiveMessages: Send + Sync {
+    /// Up to `most` messages, and never more than ten. Waits for the first one, for `wait` at the longest. What is
+    /// received stays invisible to others for the queue's visibility timeout; what has been received too often goes to
+    /// the dead letters instead.
+    ///
+    /// # Errors
+    /// [`PortError`] when the queue fails.
+    async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, PortError>;
+
+    /// Removes a message that was received and has had its effect; that it is gone already is no error.
+    ///
+    /// # Errors
+    /// [`PortError`] when the queue fails; the message may then come again.
+    async fn remove(&self, receipt: &str) -> Result<(), PortError>;
+}
+
 /// An image that was fetched.
 #[derive(Clone, Debug)]
 pub struct Fetched {

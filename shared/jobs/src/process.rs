@@ -1,7 +1,7 @@
 //! Working on one job: claim → read → run → store → finish. Every step can be repeated, because a message may come
 //! twice and a worker may die between any two of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 
@@ -82,7 +82,13 @@ impl From<WorkError> for Stopped {
 impl Processor {
     /// Does whatever the job still needs. Where it needs nothing, nothing is done.
     pub async fn handle(&self, id: JobId) -> Outcome {
-        match self.try_handle(id).await {
+        self.handle_until(id, std::future::pending()).await
+    }
+
+    /// The same, until `interrupted` is ready: a job that is being worked on is then given back, to be claimed by
+    /// another worker at once.
+    pub async fn handle_until(&self, id: JobId, interrupted: impl Future<Output = ()> + Send) -> Outcome {
+        match self.try_handle(id, interrupted).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(
@@ -94,7 +100,11 @@ impl Processor {
         }
     }
 
-    async fn try_handle(&self, id: JobId) -> Result<Outcome, PortError> {
+    async fn try_handle(
+        &self,
+        id: JobId,
+        interrupted: impl Future<Output = ()> + Send,
+    ) -> Result<Outcome, PortError> {
         let Some(mut job) = self.jobs.get(id).await? else {
             // Deleted; what a worker or an upload left behind since then goes too.
             tracing::info!("the job is gone; removing what it may have left");
@@ -132,15 +142,24 @@ impl Processor {
             Err(WriteError::Port(error)) => return Err(error),
         }
         match claim {
-            Some(claim) => self.work(job, claim).await,
+            Some(claim) => self.work(job, claim, interrupted).await,
             None => self.announce(&job).await,
         }
     }
 
     /// Runs a claimed job to its end, or gives it back.
-    async fn work(&self, mut job: Job, claim: Claim) -> Result<Outcome, PortError> {
+    async fn work(
+        &self,
+        mut job: Job,
+        claim: Claim,
+        interrupted: impl Future<Output = ()> + Send,
+    ) -> Result<Outcome, PortError> {
         let mut facts = job.facts().clone();
-        let done = self.results_of(&job, &mut facts).await;
+        let Some(done) = unless(self.results_of(&job, &mut facts), interrupted).await else {
+            tracing::info!("interrupted; the job is given back");
+            self.give_back(job, claim, Attempt::Forgiven).await?;
+            return Ok(Outcome::Retry(Some(Duration::ZERO)));
+        };
         let now = self.clock.now();
         let changed = match done {
             Ok(results) => job.succeed(claim, facts, results, now),
@@ -297,6 +316,19 @@ fn wait_after(attempts: u32, asked: Option<Duration>) -> Duration {
     const MOST: Duration = Duration::from_secs(600);
     let own = FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
     own.max(asked.unwrap_or_default()).min(MOST)
+}
+
+/// What `work` gives, or nothing where `interrupted` is ready first; `work` is then dropped where it stands.
+async fn unless<T>(
+    work: impl Future<Output = T> + Send,
+    interrupted: impl Future<Output = ()> + Send,
+) -> Option<T> {
+    let (mut work, mut interrupted) = (pin!(work), pin!(interrupted));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => interrupted.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 fn worn_out(attempts: u32) -> Failure {

@@ -56,6 +56,7 @@ impl Config {
             connect: environment.seconds("CONNECT_TIMEOUT_SECONDS", default.connect)?,
             fetch: environment.seconds("FETCH_TIMEOUT_SECONDS", default.fetch)?,
             job: environment.seconds("JOB_TIMEOUT_SECONDS", default.job)?,
+            turn: default.turn,
             attempts: environment.number("MAX_ATTEMPTS", default.attempts)?,
             upload_validity: environment.seconds("UPLOAD_VALIDITY_SECONDS", default.upload_validity)?,
             retention: environment.days("RETENTION_DAYS", default.retention)?,

@@ -100,6 +100,12 @@ impl Resolve for CheckedResolver {
     }
 }
 
+/// Makes ring what rustls computes with, once for the process.
+pub fn install_tls() {
+    // Fails only where a provider is installed already, which is then the one in use.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// Outbound HTTP.
 pub struct Outbound {
     resolver: CheckedResolver,
@@ -121,8 +127,7 @@ impl Outbound {
 
     fn client(&self) -> Option<&Client> {
         let made = self.client.get_or_init(|| {
-            // Fails only where a provider is installed already, which is then the one in use.
-            drop(rustls::crypto::ring::default_provider().install_default());
+            install_tls();
             Client::builder()
                 .user_agent(USER_AGENT)
                 .redirect(Policy::none())

@@ -10,7 +10,8 @@ use tracing::Instrument as _;
 
 /// How long a message waits that came for the n-th time and names no wait of its own: 10 s, doubled each time, at most
 /// ten minutes. Ten deliveries, after which a message of ours is a dead letter, last 40 minutes.
-fn backoff(receive_count: u32) -> Duration {
+#[must_use]
+pub fn backoff(receive_count: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
     const MOST: Duration = Duration::from_secs(600);
     FIRST.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(MOST)

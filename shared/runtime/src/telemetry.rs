@@ -10,13 +10,15 @@ use tracing_subscriber::{
 
 /// The crates whose events are logged at the level asked for. Everything else is logged from `warn` on: at finer levels the
 /// SDKs print whole requests, and those carry images, addresses and tokens.
-const OURS: [&str; 11] = [
+const OURS: [&str; 13] = [
     "aws",
+    "darkroom",
     "detection",
     "docs",
     "http_api",
     "imaging",
     "jobs",
+    "local",
     "notify",
     "process",
     "runtime",

@@ -11,8 +11,8 @@ use jobs::{
     key::{ModelKey, ObjectKey},
     message::Message,
     ports::{
-        ListJobs, ListQuery, ModelFile, ModelRead, Read, ReadJobs, ReadModels, ReadObjects, SendMessages,
-        WriteJobs, WriteObjects,
+        DeferMessages, ListJobs, ListQuery, ModelFile, ModelRead, Read, ReadJobs, ReadModels, ReadObjects,
+        ReceiveMessages, SendMessages, WriteJobs, WriteObjects,
     },
 };
 use time::OffsetDateTime;
@@ -224,4 +224,42 @@ pub async fn messages_arrive_in_the_queue_for_their_kind(
     sender.send(Message::DeliverCallback { job_id }).await.unwrap();
     assert_eq!(jobs().await, [Message::ProcessJob { job_id }]);
     assert_eq!(callbacks().await, [Message::DeliverCallback { job_id }]);
+}
+
+/// [`ReceiveMessages`], [`DeferMessages`]: a message that was received is invisible, comes again when it was put off, and is
+/// gone once it is removed. `queue` is the one for callbacks, and nobody else receives from it.
+///
+/// # Panics
+/// Where the queue does otherwise.
+pub async fn messages_come_again_until_they_are_removed(
+    sender: &impl SendMessages,
+    queue: &(impl ReceiveMessages + DeferMessages),
+) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let message = Message::DeliverCallback { job_id: JobId::new(OffsetDateTime::now_utc()) };
+    assert_eq!(queue.receive(10, Duration::ZERO).await.unwrap(), [], "empty at the start");
+    sender.send(message.clone()).await.unwrap();
+    let receive = async || {
+        let end = OffsetDateTime::now_utc() + PATIENCE;
+        loop {
+            let received = queue.receive(10, Duration::from_secs(1)).await.unwrap();
+            if let [one] = &received[..] {
+                return one.clone();
+            }
+            assert_eq!(received, [], "one message was sent");
+            assert!(OffsetDateTime::now_utc() < end, "the message never came");
+        }
+    };
+    let first = receive().await;
+    assert_eq!(serde_json::from_str::<Message>(&first.body).unwrap(), message);
+    assert_eq!(first.receive_count, 1);
+    assert_eq!(queue.receive(10, Duration::ZERO).await.unwrap(), [], "invisible while it is handled");
+
+    queue.defer(&first.receipt, Duration::from_secs(1)).await.unwrap();
+    let second = receive().await;
+    assert_eq!((&second.id, &second.body, second.receive_count), (&first.id, &first.body, 2));
+
+    queue.remove(&second.receipt).await.unwrap();
+    queue.remove(&second.receipt).await.unwrap();
+    assert_eq!(queue.receive(10, Duration::from_secs(2)).await.unwrap(), [], "gone");
 }

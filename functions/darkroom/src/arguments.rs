@@ -1,0 +1,127 @@
+//! The command line. Each option can be given in the environment, too, which is how containers are told.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// Image jobs: hand in an image, get a job; poll it, fetch its thumbnail and what was detected, or be called back.
+///
+/// Limits and everything else that the functions take from the environment is taken from there: MAX_PIXELS,
+/// RETENTION_DAYS, ALLOWED_NETWORKS and so on; the guide's page about limits lists them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "darkroom", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What one process does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Answers requests, works on jobs and delivers callbacks, all in one process.
+    Serve(Serve),
+    /// Answers requests only; on AWS services.
+    Api(Common),
+    /// Works on jobs only; on AWS services.
+    Worker(Common),
+    /// Delivers callbacks only; on AWS services.
+    Notify(Common),
+    /// Asks a running service whether it is ready, for containers without a shell.
+    Health(Service),
+    /// Sends a small picture through a running service, from the submission to the thumbnail, and says how it went.
+    Check(Service),
+}
+
+/// The service that is asked.
+#[derive(Args, Clone, Debug)]
+pub struct Service {
+    /// Its address, stage or base path included.
+    #[arg(env = "DARKROOM_URL", default_value = "http://127.0.0.1:8000")]
+    pub url: Url,
+}
+
+/// The options of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// Where jobs and images are kept.
+    #[arg(long, env = "STORE", value_enum, default_value_t = StoreKind::Local)]
+    pub store: StoreKind,
+    /// The folder of a local store; it is made where there is none.
+    #[arg(long, env = "DATA_DIR", value_name = "FOLDER", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// The others.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Where jobs and images are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// In a folder of this machine.
+    Local,
+    /// In DynamoDB, S3 and SQS, or what speaks their API (AWS_ENDPOINT_URL), as the functions.
+    Aws,
+}
+
+/// What every process can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The address to listen on: 0.0.0.0 for all networks of the machine.
+    #[arg(long, env = "HOST", value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// The port to listen on. `worker` and `notify` answer for their health and metrics there.
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    pub port: u16,
+    /// How many images are worked on at the same time; by default, what the processors and the memory are enough for.
+    #[arg(long, env = "JOBS_AT_ONCE", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs_at_once: Option<u16>,
+    /// How many callbacks are delivered at the same time.
+    #[arg(long, env = "CALLBACKS_AT_ONCE", value_name = "COUNT", default_value_t = 20,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub callbacks_at_once: u16,
+    /// How many requests are answered at the same time; more are told to come again.
+    #[arg(long, env = "REQUESTS_AT_ONCE", value_name = "COUNT", default_value_t = 100,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub requests_at_once: u16,
+    /// How long requests and jobs may go on after SIGTERM, in seconds; what is not done by then is given back.
+    #[arg(long, env = "GRACE_SECONDS", value_name = "SECONDS", default_value_t = 20)]
+    pub grace_seconds: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_needs_nothing() {
+        let Command::Serve(serve) = Arguments::parse_from(["darkroom", "serve"]).command else {
+            panic!("another command");
+        };
+        assert_eq!((serve.store, serve.common.port), (StoreKind::Local, 8000));
+        assert!(serve.common.host.is_loopback());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (arguments, named) in [
+            (vec!["darkroom"], "Usage"),
+            (vec!["darkroom", "serve", "--port", "70000"], "--port"),
+            (vec!["darkroom", "serve", "--store", "disk"], "--store"),
+            (vec!["darkroom", "worker", "--jobs-at-once", "0"], "--jobs-at-once"),
+            (vec!["darkroom", "api", "--data-dir", "x"], "--data-dir"),
+            (vec!["darkroom", "check", "localhost"], "relative URL"),
+        ] {
+            let error = Arguments::try_parse_from(&arguments).expect_err("refused");
+            assert!(error.to_string().contains(named), "{arguments:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Putting the parts together, running them, and bringing them to their end.
+
+use std::{io, net::SocketAddr, path::Path, process, sync::Arc, time::Duration};
+
+use axum::Router;
+use http_api::{Links, service::with_fallbacks};
+use jobs::{
+    browse::Browser,
+    error::Chain,
+    limits::Limits,
+    notify::Notifier,
+    ports::{Engine, FetchImages, PostCallbacks, SystemClock, WriteJobs},
+    process::Processor,
+    submit::Submitter,
+};
+use notify::Courier;
+use ::process::{ImageEngine, Worker};
+use runtime::{
+    config::{Config, ConfigError},
+    outbound::Outbound,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use url::Url;
+
+use crate::{
+    arguments::{Arguments, Command, Common, StoreKind},
+    check::{self, CheckError},
+    machine,
+    metered::{self, Metered, Turns},
+    objects,
+    poller::{Ending, Poller, repeat},
+    probes::{self, Vitals},
+    server::Server,
+    stores::Ports,
+};
+
+/// How often a local store is swept.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// Why a process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The environment does not say what is needed, or says what cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The local store cannot be used.
+    #[error(transparent)]
+    Store(#[from] local::OpenError),
+    /// Somebody else has the port, or the address is not this machine's.
+    #[error("cannot listen on {0}: {1}; name another port in PORT, or another address in HOST")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The links of callbacks would lead nowhere.
+    #[error("the environment variable PUBLIC_URL is not set: callbacks link to results below it")]
+    PublicUrl,
+    /// The operating system refuses what every process gets.
+    #[error("the process cannot be set up: {0}")]
+    System(#[source] io::Error),
+    /// Something counts already.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// Why a command ends otherwise than it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The service that was asked is not as it should be.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+}
+
+/// What a process does.
+#[derive(Clone, Copy)]
+struct Role {
+    api: bool,
+    worker: bool,
+    notify: bool,
+}
+
+/// Runs a command: a process, until a signal ends it, or a question to one.
+///
+/// # Errors
+/// [`Error`], with a sentence that says what to change or what is wrong.
+pub fn run(arguments: Arguments) -> Result<(), Error> {
+    let system = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
+    let ended = system.block_on(run_command(arguments.command));
+    // What still runs on a thread of its own was given back; nobody waits for it.
+    system.shutdown_background();
+    ended
+}
+
+async fn run_command(command: Command) -> Result<(), Error> {
+    const NONE: Role = Role { api: false, worker: false, notify: false };
+    let (common, role, folder) = match &command {
+        Command::Serve(serve) => {
+            let folder = (serve.store == StoreKind::Local).then_some(&*serve.data_dir);
+            (&serve.common, Role { api: true, worker: true, notify: true }, folder)
+        }
+        Command::Api(common) => (common, Role { api: true, ..NONE }, None),
+        Command::Worker(common) => (common, Role { worker: true, ..NONE }, None),
+        Command::Notify(common) => (common, Role { notify: true, ..NONE }, None),
+        Command::Health(service) => return Ok(check::health(&service.url).await?),
+        Command::Check(service) => {
+            println!("{}", check::check(&service.url).await?);
+            return Ok(());
+        }
+    };
+    Ok(run_until_signalled(common, role, folder).await?)
+}
+
+async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>) -> Result<(), StartError> {
+    let config = Config::from_env()?;
+    let metrics = metered::start()?;
+    let address = SocketAddr::new(common.host, common.port);
+    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))?;
+    let address = listener.local_addr().map_err(StartError::System)?;
+    let public_url = match &config.public_url {
+        Some(url) => url.clone(),
+        // A process that delivers callbacks for others does not know where they answer.
+        None if role.notify && !role.api => return Err(StartError::PublicUrl),
+        None => Url::parse(&format!("http://localhost:{}", address.port())).map_err(|_| StartError::PublicUrl)?,
+    };
+    let (ports, place) = match folder {
+        Some(folder) => {
+            (Ports::local(folder, public_url.clone()).await?, format!("in {}", folder.display()))
+        }
+        None => (Ports::aws(&config).await?, "in AWS services".to_owned()),
+    };
+    let jobs_at_once = common.jobs_at_once.map_or_else(machine::jobs_at_once, usize::from);
+    announce(address, &public_url, &place, role, jobs_at_once, &config);
+
+    let (stop, stopped) = watch::channel(false);
+    let grace = Duration::from_secs(common.grace_seconds.into());
+    let mut parts = JoinSet::new();
+    if role.worker {
+        let (interrupt, interrupted) = watch::channel(false);
+        let consumer = Arc::new(worker(&ports, &config, jobs_at_once, interrupted));
+        // While so many images are worked on, as many more are fetched or read.
+        let poller = Poller {
+            name: "jobs",
+            queue: ports.jobs_queue.clone(),
+            consumer,
+            at_once: 2 * jobs_at_once,
+        };
+        parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
+    }
+    if role.notify {
+        let consumer = Arc::new(courier(&ports, &config, &public_url));
+        let at_once = common.callbacks_at_once.into();
+        let poller =
+            Poller { name: "callbacks", queue: ports.callbacks_queue.clone(), consumer, at_once };
+        // A callback that is on its way is not called back: a receiver that takes too long is given up by itself.
+        let (interrupt, _) = watch::channel(false);
+        parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
+    }
+    if let Some(store) = ports.local.clone() {
+        parts.spawn(repeat(SWEEP, stopped.clone(), move || {
+            let store = store.clone();
+            async move {
+                if let Err(error) = store.sweep().await {
+                    tracing::warn!(error = %Chain(&error), "the store was not swept; trying again later");
+                }
+            }
+        }));
+    }
+    let server = server(&ports, &config, common, role, &public_url, metrics, stopped.clone());
+    parts.spawn(server.run(listener, stopped, grace));
+
+    signalled().await.map_err(StartError::System)?;
+    eprintln!("darkroom: finishing what has begun, for {} seconds at the most", grace.as_secs());
+    stop.send_replace(true);
+    tokio::spawn(async {
+        if signalled().await.is_ok() {
+            process::exit(1);
+        }
+    });
+    while parts.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Says on start what there is to know.
+fn announce(
+    address: SocketAddr,
+    public_url: &Url,
+    place: &str,
+    role: Role,
+    jobs_at_once: usize,
+    config: &Config,
+) {
+    let base = public_url.as_str().trim_end_matches('/');
+    eprintln!("darkroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    eprintln!("  jobs and images: {place}, kept for {} days", config.limits.retention.as_secs() / 86_400);
+    if role.worker {
+        eprintln!("  images worked on at the same time: {jobs_at_once}");
+    }
+    if role.api {
+        eprintln!("  documentation: {base}/docs and {base}/docs/guide");
+        eprintln!("  try it: curl -F image=@photo.jpg {base}/jobs");
+    }
+}
+
+/// The next SIGTERM or SIGINT.
+async fn signalled() -> io::Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Receiver<bool>) -> Worker {
+    // A job that is fetched while others are worked on waits for one of them, at the longest.
+    let limits = Limits { turn: config.limits.job, ..config.limits.clone() };
+    let engine: Arc<dyn Engine> = Arc::new(ImageEngine::new(&limits, ports.models.clone()));
+    let fetcher: Arc<dyn FetchImages> = Arc::new(Outbound::new(config.networks.clone(), limits.clone()));
+    let writer: Arc<dyn WriteJobs> = ports.writer.clone();
+    let processor = Processor {
+        jobs: ports.jobs.clone(),
+        writer: Arc::new(Metered(writer)),
+        sources: ports.sources.clone(),
+        objects: ports.objects.clone(),
+        queue: ports.sender.clone(),
+        fetcher: Arc::new(Metered(fetcher)),
+        engine: Arc::new(Turns::new(engine, at_once)),
+        clock: Arc::new(SystemClock),
+        limits,
+    };
+    Worker::interruptible(processor, interrupted)
+}
+
+fn courier(ports: &Ports, config: &Config, public_url: &Url) -> Courier {
+    let poster: Arc<dyn PostCallbacks> =
+        Arc::new(Outbound::new(config.networks.clone(), config.limits.clone()));
+    Courier::new(Notifier {
+        jobs: ports.jobs.clone(),
+        writer: ports.writer.clone(),
+        poster: Arc::new(Metered(poster)),
+        clock: Arc::new(SystemClock),
+        describe: notify::describe(Links::new(public_url.as_str())),
+    })
+}
+
+fn server(
+    ports: &Ports,
+    config: &Config,
+    common: &Common,
+    role: Role,
+    public_url: &Url,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    stop: watch::Receiver<bool>,
+) -> Server {
+    let vitals = Vitals { probes: ports.probes.clone(), stop, metrics, local: ports.local.clone() };
+    let mut router: Router = probes::router(vitals);
+    if role.api {
+        let catalogue: Arc<[_]> = detection::catalogue().into();
+        let submitter = Submitter {
+            jobs: ports.jobs.clone(),
+            writer: ports.writer.clone(),
+            objects: ports.objects.clone(),
+            presigner: ports.presigner.clone(),
+            queue: ports.sender.clone(),
+            urls: Arc::new(Outbound::new(config.networks.clone(), config.limits.clone())),
+            clock: Arc::new(SystemClock),
+            catalogue: catalogue.clone(),
+            identify: submit::identify,
+            limits: config.limits.clone(),
+        };
+        let app = status::App {
+            browser: Browser { jobs: ports.jobs.clone(), lists: ports.lists.clone() },
+            objects: ports.sources.clone(),
+            probes: ports.probes.clone(),
+            catalogue,
+        };
+        router = router.merge(submit::router(submitter)).merge(status::router(app)).merge(docs::router());
+    }
+    if let Some(store) = &ports.local {
+        router = router.merge(objects::router(store.objects.clone()));
+    }
+    Server {
+        router: with_fallbacks(router),
+        base: public_url.path().trim_end_matches('/').to_owned(),
+        requests: Arc::new(Semaphore::new(common.requests_at_once.into())),
+    }
+}

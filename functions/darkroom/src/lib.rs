@@ -1,0 +1,20 @@
+//! The functions in one process, for laptops, containers and clusters: the same routers and handlers, behind an HTTP
+//! server and queues that are polled.
+//!
+//! `darkroom serve` does everything, by default on a folder (`local`); `darkroom api`, `worker` and `notify` do one
+//! function's work each, on AWS services or what speaks their API. `darkroom check` and `health` ask one that runs.
+
+mod arguments;
+mod check;
+mod host;
+mod machine;
+mod metered;
+mod objects;
+mod poller;
+mod probes;
+mod server;
+mod stores;
+
+pub use arguments::Arguments;
+pub use check::CheckError;
+pub use host::{Error, StartError, run};

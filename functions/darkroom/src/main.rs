@@ -1,0 +1,17 @@
+//! The binary `darkroom`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use darkroom::{Arguments, run};
+
+fn main() -> ExitCode {
+    runtime::telemetry::init();
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("darkroom: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

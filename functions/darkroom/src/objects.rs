@@ -1,0 +1,114 @@
+//! Signed uploads and downloads of a local store: what S3 answers on AWS.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http_api::Problem;
+use jobs::key::ObjectKey;
+use local::{NotGranted, Objects};
+use serde::Deserialize;
+use tokio_util::io::ReaderStream;
+
+/// How much of a file is read at once, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// The routes that signed URLs lead to.
+pub(crate) fn router(objects: Objects) -> Router {
+    Router::new()
+        .route("/objects/{*key}", get(download).put(upload))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::new(objects))
+}
+
+/// What a signed URL says.
+#[derive(Debug, Deserialize)]
+struct Grant {
+    expires: i64,
+    signature: String,
+}
+
+fn not_granted(_: NotGranted) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "upload_not_granted",
+        "The address was not signed for this request: use the method and the headers that came with it, within its time.",
+    )
+}
+
+/// The grant of a request; one that cannot be read grants nothing.
+fn grant_of(key: &str, query: Result<Query<Grant>, QueryRejection>) -> Result<(ObjectKey, Grant), Problem> {
+    match (key.parse(), query) {
+        (Ok(key), Ok(Query(grant))) => Ok((key, grant)),
+        _ => Err(not_granted(NotGranted)),
+    }
+}
+
+async fn upload(
+    State(objects): State<Arc<Objects>>,
+    Path(key): Path<String>,
+    query: Result<Query<Grant>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let (key, grant) = grant_of(&key, query)?;
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
+    let bytes = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    let bytes: u64 = bytes.ok_or_else(|| not_granted(NotGranted))?;
+    objects
+        .signer()
+        .check_upload(&key, grant.expires, content_type, bytes, &grant.signature)
+        .map_err(not_granted)?;
+    let mut incoming = objects.begin().await?;
+    let mut body = body.into_data_stream();
+    while let Some(chunk) = next(&mut body).await? {
+        incoming.write(&chunk).await?;
+    }
+    if incoming.bytes() != bytes {
+        return Err(unreadable());
+    }
+    if objects.keep_upload(incoming, key.job(), content_type).await? {
+        Ok(StatusCode::OK)
+    } else {
+        let text = "The job has its image already; an address takes one upload.";
+        Err(Problem::new(StatusCode::PRECONDITION_FAILED, "already_uploaded", text))
+    }
+}
+
+fn unreadable() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", "The body did not arrive whole; send it again.")
+}
+
+async fn next(body: &mut axum::body::BodyDataStream) -> Result<Option<bytes::Bytes>, Problem> {
+    let mut body = std::pin::Pin::new(body);
+    std::future::poll_fn(|context| futures_core::Stream::poll_next(body.as_mut(), context))
+        .await
+        .transpose()
+        .map_err(|_| unreadable())
+}
+
+async fn download(
+    State(objects): State<Arc<Objects>>,
+    Path(key): Path<String>,
+    query: Result<Query<Grant>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let (key, grant) = grant_of(&key, query)?;
+    objects.signer().check_download(&key, grant.expires, &grant.signature).map_err(not_granted)?;
+    let Some((info, file)) = objects.open(&key).await? else {
+        return Err(Problem::from(jobs::error::Refusal::no_such_job()));
+    };
+    let headers = [
+        (header::CONTENT_TYPE, info.content_type),
+        (header::CONTENT_LENGTH, info.bytes.to_string()),
+        (header::ETAG, format!("\"{}\"", info.etag)),
+        (header::CACHE_CONTROL, "private, max-age=900".to_owned()),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, CHUNK))).into_response())
+}

@@ -1,0 +1,88 @@
+//! What the handlers stand on: a folder of this machine, or AWS services.
+
+use std::{path::Path, sync::Arc};
+
+use aws::{Clients, WORKER_PATIENCE};
+use jobs::ports::{
+    DeferMessages, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects, ReceiveMessages, SendMessages,
+    WriteJobs, WriteObjects,
+};
+use local::Store;
+use runtime::config::{Config, ConfigError};
+use url::Url;
+
+/// A queue that is received from.
+pub(crate) trait Inbox: ReceiveMessages + DeferMessages {}
+
+impl<T: ReceiveMessages + DeferMessages> Inbox for T {}
+
+/// Every port, on one kind of store.
+#[derive(Clone)]
+pub(crate) struct Ports {
+    pub jobs: Arc<dyn ReadJobs>,
+    pub lists: Arc<dyn ListJobs>,
+    pub writer: Arc<dyn WriteJobs>,
+    pub sources: Arc<dyn ReadObjects>,
+    pub objects: Arc<dyn WriteObjects>,
+    pub presigner: Arc<dyn PresignUploads>,
+    pub models: Arc<dyn ReadModels>,
+    pub sender: Arc<dyn SendMessages>,
+    pub jobs_queue: Arc<dyn Inbox>,
+    pub callbacks_queue: Arc<dyn Inbox>,
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// The local store itself, where it is one.
+    pub local: Option<Store>,
+}
+
+impl Ports {
+    /// The ports on a folder.
+    pub(crate) async fn local(folder: &Path, public_url: Url) -> Result<Self, local::OpenError> {
+        let store = Store::open(folder, public_url).await?;
+        let jobs = Arc::new(store.jobs.clone());
+        let objects = Arc::new(store.objects.clone());
+        let models = Arc::new(store.models.clone());
+        let jobs_queue = Arc::new(store.queues.jobs.clone());
+        let callbacks_queue = Arc::new(store.queues.callbacks.clone());
+        Ok(Self {
+            jobs: jobs.clone(),
+            lists: jobs.clone(),
+            writer: jobs.clone(),
+            sources: objects.clone(),
+            objects: objects.clone(),
+            presigner: objects.clone(),
+            models: models.clone(),
+            sender: Arc::new(store.queues.clone()),
+            jobs_queue: jobs_queue.clone(),
+            callbacks_queue: callbacks_queue.clone(),
+            probes: vec![jobs, objects, models, jobs_queue, callbacks_queue],
+            local: Some(store),
+        })
+    }
+
+    /// The ports on the services that the environment names, as the template does for the functions.
+    pub(crate) async fn aws(config: &Config) -> Result<Self, ConfigError> {
+        let clients = Clients::from_env(WORKER_PATIENCE).await;
+        let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
+        let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
+        let models = Arc::new(clients.bucket(config.resource("MODELS_BUCKET")?));
+        let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
+        let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
+        let sender =
+            aws::Queues { jobs: Some(jobs_queue.clone()), callbacks: Some(callbacks_queue.clone()) };
+        let (jobs_queue, callbacks_queue) = (Arc::new(jobs_queue), Arc::new(callbacks_queue));
+        Ok(Self {
+            jobs: table.clone(),
+            lists: table.clone(),
+            writer: table.clone(),
+            sources: bucket.clone(),
+            objects: bucket.clone(),
+            presigner: bucket.clone(),
+            models,
+            sender: Arc::new(sender),
+            jobs_queue: jobs_queue.clone(),
+            callbacks_queue: callbacks_queue.clone(),
+            probes: vec![table, bucket, jobs_queue, callbacks_queue],
+            local: None,
+        })
+    }
+}

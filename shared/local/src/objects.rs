@@ -1,0 +1,399 @@
+//! Images and results. Each content has a file of its own, written before the row that names it and removed after that
+//! row, so that a row always leads to a whole file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jobs::{
+    error::PortError,
+    id::JobId,
+    key::{ObjectKey, job_prefix},
+    message::Message,
+    ports::{ObjectInfo, PresignUploads, Probe, Read, ReadObjects, UploadTicket, WriteObjects},
+};
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    database::{Database, failed},
+    queue::{Queue, body_of},
+    signature::{Signer, Terms},
+};
+
+/// How old a file without a row must be before it is taken for one that a dead process left: its row may be on its way.
+const ABANDONED: Duration = Duration::from_secs(3_600);
+
+/// How often a file is looked for whose row was just read: its object may be replaced in between.
+const READS: usize = 3;
+
+/// The objects.
+#[derive(Clone)]
+pub struct Objects {
+    database: Database,
+    folder: PathBuf,
+    signer: Signer,
+    jobs: Queue,
+}
+
+/// An object's row.
+struct Row {
+    content_type: String,
+    bytes: u64,
+    etag: String,
+    file: String,
+}
+
+impl Row {
+    fn find(ask: &rusqlite::Connection, key: &str) -> rusqlite::Result<Option<Self>> {
+        let mut one =
+            ask.prepare_cached("SELECT content_type, bytes, etag, file FROM objects WHERE key = ?1")?;
+        one.query_row([key], |row| {
+            Ok(Self { content_type: row.get(0)?, bytes: row.get(1)?, etag: row.get(2)?, file: row.get(3)? })
+        })
+        .optional()
+    }
+
+    fn write(&self, transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<()> {
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO objects (key, content_type, bytes, etag, file) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![key, self.content_type, self.bytes, self.etag, self.file])?;
+        Ok(())
+    }
+
+    fn info(&self) -> ObjectInfo {
+        ObjectInfo {
+            bytes: self.bytes,
+            content_type: self.content_type.clone(),
+            etag: self.etag.clone(),
+        }
+    }
+}
+
+/// A name that no file has, below one of 256 folders.
+fn new_name() -> String {
+    let name = Uuid::new_v4().simple().to_string();
+    format!("{}/{name}", &name[..2])
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A content that is arriving. Dropped before it is kept, it leaves nothing.
+pub struct Incoming {
+    file: tokio::fs::File,
+    name: String,
+    path: PathBuf,
+    digest: Sha256,
+    bytes: u64,
+    kept: bool,
+}
+
+impl Incoming {
+    /// How many bytes have arrived.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds some bytes.
+    ///
+    /// # Errors
+    /// [`PortError`] when the disk fails.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), PortError> {
+        self.file.write_all(bytes).await.map_err(|error| failed("storing an upload", error))?;
+        self.digest.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Else the next sweep removes it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Objects {
+    pub(crate) fn new(database: Database, folder: PathBuf, signer: Signer, jobs: Queue) -> Self {
+        Self { database, folder, signer, jobs }
+    }
+
+    /// What tells signed URLs.
+    #[must_use]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    async fn row(&self, operation: &'static str, key: &ObjectKey) -> Result<Option<Row>, PortError> {
+        let key = key.to_string();
+        self.database.read(operation, move |ask| Row::find(ask, &key)).await
+    }
+
+    /// Opens an object to be sent on, bit by bit.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    pub async fn open(&self, key: &ObjectKey) -> Result<Option<(ObjectInfo, tokio::fs::File)>, PortError> {
+        const OPERATION: &str = "opening an object";
+        for _ in 0..READS {
+            let Some(row) = self.row(OPERATION, key).await? else {
+                return Ok(None);
+            };
+            match tokio::fs::File::open(self.folder.join(&row.file)).await {
+                Ok(file) => return Ok(Some((row.info(), file))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(OPERATION, error)),
+            }
+        }
+        Err(failed(OPERATION, io::Error::from(io::ErrorKind::NotFound)))
+    }
+
+    /// Begins to take a content.
+    ///
+    /// # Errors
+    /// [`PortError`] when the disk fails.
+    pub async fn begin(&self) -> Result<Incoming, PortError> {
+        const OPERATION: &str = "storing an upload";
+        let name = new_name();
+        let path = self.folder.join(&name);
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(|error| failed(OPERATION, error))?;
+        }
+        let file = tokio::fs::File::create_new(&path).await.map_err(|error| failed(OPERATION, error))?;
+        Ok(Incoming { file, name, path, digest: Sha256::new(), bytes: 0, kept: false })
+    }
+
+    /// Keeps a content that has arrived as the upload of a job, and queues the job with it; false, and nothing is
+    /// changed, where the job has an upload already.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    pub async fn keep_upload(
+        &self,
+        mut incoming: Incoming,
+        job: JobId,
+        content_type: &str,
+    ) -> Result<bool, PortError> {
+        const OPERATION: &str = "keeping an upload";
+        incoming.file.flush().await.map_err(|error| failed(OPERATION, error))?;
+        incoming.file.sync_all().await.map_err(|error| failed(OPERATION, error))?;
+        let row = Row {
+            content_type: content_type.to_owned(),
+            bytes: incoming.bytes,
+            etag: hexadecimal(incoming.digest.clone().finalize()),
+            file: incoming.name.clone(),
+        };
+        let (key, path) = (ObjectKey::Upload(job).to_string(), incoming.path.clone());
+        let message = body_of(&Message::ProcessJob { job_id: job }, OPERATION)?;
+        let queue = self.jobs.clone();
+        let kept = self
+            .database
+            .write(OPERATION, move |transaction| {
+                if Row::find(transaction, &key)?.is_some() {
+                    return Ok(false);
+                }
+                sync_folder_of(&path).map_err(on_disk)?;
+                row.write(transaction, &key)?;
+                queue.add(transaction, &message)?;
+                Ok(true)
+            })
+            .await?;
+        incoming.kept = kept;
+        if kept {
+            self.jobs.wake();
+        }
+        Ok(kept)
+    }
+
+    /// Removes files that no row names.
+    pub(crate) async fn sweep(&self) -> Result<usize, PortError> {
+        const OPERATION: &str = "looking for abandoned files";
+        let folder = self.folder.clone();
+        let found = tokio::task::spawn_blocking(move || abandoned(&folder))
+            .await
+            .map_err(|error| failed(OPERATION, error))?
+            .map_err(|error| failed(OPERATION, error))?;
+        let mut removed = 0;
+        for name in found {
+            let named = name.clone();
+            let is_named = self
+                .database
+                .read(OPERATION, move |ask| {
+                    let mut one = ask.prepare_cached("SELECT 1 FROM objects WHERE file = ?1")?;
+                    one.exists([named])
+                })
+                .await?;
+            if !is_named {
+                remove(&self.folder, &name).await;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Files that are old enough to have a row, if they will ever have one.
+fn abandoned(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for group in fs::read_dir(folder)? {
+        let group = group?;
+        if !group.file_type()?.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(group.path())? {
+            let file = file?;
+            // A file that went in the meantime is not abandoned.
+            let age = file.metadata().ok().and_then(|metadata| {
+                SystemTime::now().duration_since(metadata.modified().ok()?).ok()
+            });
+            if age.is_some_and(|age| age >= ABANDONED)
+                && let (Some(group), Some(name)) = (group.file_name().to_str(), file.file_name().to_str())
+            {
+                names.push(format!("{group}/{name}"));
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Removes a content whose row is gone. What cannot be removed is left to a sweep.
+async fn remove(folder: &Path, name: &str) {
+    if let Err(error) = tokio::fs::remove_file(folder.join(name)).await
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "a file is left to the next sweep");
+    }
+}
+
+/// A failure of the disk, told within a change of the database.
+fn on_disk(error: io::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+#[async_trait]
+impl ReadObjects for Objects {
+    async fn read(&self, key: &ObjectKey, max_bytes: u64) -> Result<Read, PortError> {
+        const OPERATION: &str = "reading an object";
+        for _ in 0..READS {
+            let Some(row) = self.row(OPERATION, key).await? else {
+                return Ok(Read::Missing);
+            };
+            if row.bytes > max_bytes {
+                return Ok(Read::TooLarge(row.bytes));
+            }
+            match tokio::fs::read(self.folder.join(&row.file)).await {
+                Ok(body) => return Ok(Read::Found(row.info(), body.into())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(OPERATION, error)),
+            }
+        }
+        Err(failed(OPERATION, io::Error::from(io::ErrorKind::NotFound)))
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, PortError> {
+        Ok(self.row("describing an object", key).await?.map(|row| row.info()))
+    }
+
+    async fn presign_get(&self, key: &ObjectKey, validity: Duration) -> Result<Url, PortError> {
+        Ok(self.signer.sign("GET", key, validity, None))
+    }
+}
+
+#[async_trait]
+impl WriteObjects for Objects {
+    async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError> {
+        let row = Row {
+            content_type: content_type.to_owned(),
+            bytes: body.len() as u64,
+            etag: hexadecimal(Sha256::digest(&body)),
+            file: new_name(),
+        };
+        let (key, path) = (key.to_string(), self.folder.join(&row.file));
+        let write = move |transaction: &Transaction<'_>| {
+            let replaced = Row::find(transaction, &key)?.map(|row| row.file);
+            row.write(transaction, &key)?;
+            Ok(replaced)
+        };
+        tokio::task::spawn_blocking(move || {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            let mut file = fs::File::create_new(&path)?;
+            io::Write::write_all(&mut file, &body)?;
+            file.sync_all()?;
+            sync_folder_of(&path)
+        })
+        .await
+        .map_err(|error| failed("storing an object", error))?
+        .map_err(|error| failed("storing an object", error))?;
+        if let Some(replaced) = self.database.write("storing an object", write).await? {
+            remove(&self.folder, &replaced).await;
+        }
+        Ok(())
+    }
+
+    async fn delete_all(&self, job: JobId) -> Result<(), PortError> {
+        let prefix = job_prefix(job);
+        let files = self
+            .database
+            .write("deleting a job's objects", move |transaction| {
+                // A prefix ends in a slash, and `0` is the character after it.
+                let end = format!("{}0", prefix.trim_end_matches('/'));
+                let mut removed = transaction
+                    .prepare_cached("DELETE FROM objects WHERE key >= ?1 AND key < ?2 RETURNING file")?;
+                let removed = removed.query_map(params![prefix, end], |row| row.get::<_, String>(0))?;
+                removed.collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .await?;
+        for file in files {
+            remove(&self.folder, &file).await;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PresignUploads for Objects {
+    async fn presign_put(
+        &self,
+        key: &ObjectKey,
+        content_type: &str,
+        bytes: u64,
+        validity: Duration,
+    ) -> Result<UploadTicket, PortError> {
+        let url = self.signer.sign("PUT", key, validity, Some(Terms { content_type, bytes }));
+        let headers = vec![
+            ("content-length".to_owned(), bytes.to_string()),
+            ("content-type".to_owned(), content_type.to_owned()),
+        ];
+        Ok(UploadTicket { url, headers })
+    }
+}
+
+#[async_trait]
+impl Probe for Objects {
+    fn name(&self) -> &'static str {
+        "bucket"
+    }
+
+    async fn probe(&self) -> Result<(), PortError> {
+        tokio::fs::metadata(&self.folder).await.map_err(|error| failed("probing the objects", error))?;
+        Ok(())
+    }
+}
