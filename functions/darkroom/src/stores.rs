@@ -7,7 +7,7 @@ use jobs::ports::{
     DeferMessages, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects, ReceiveMessages, SendMessages,
     WriteJobs, WriteObjects,
 };
-use local::Store;
+use local::{DeadLetters, Store};
 use runtime::config::{Config, ConfigError};
 use url::Url;
 
@@ -54,7 +54,15 @@ impl Ports {
             sender: Arc::new(store.queues.clone()),
             jobs_queue: jobs_queue.clone(),
             callbacks_queue: callbacks_queue.clone(),
-            probes: vec![jobs, objects, models, jobs_queue, callbacks_queue],
+            probes: vec![
+                jobs,
+                objects,
+                models,
+                jobs_queue,
+                Arc::new(DeadLetters(store.queues.jobs.clone())),
+                callbacks_queue,
+                Arc::new(DeadLetters(store.queues.callbacks.clone())),
+            ],
             local: Some(store),
         })
     }

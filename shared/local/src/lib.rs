@@ -23,6 +23,6 @@ mod store;
 pub use jobs_table::JobsTable;
 pub use models::ModelsFolder;
 pub use objects::{Incoming, Objects};
-pub use queue::{Queue, Queues};
+pub use queue::{DeadLetters, Queue, Queues};
 pub use signature::{NotGranted, Signer};
 pub use store::{OpenError, Store};

@@ -60,7 +60,7 @@ impl ReadModels for ModelsFolder {
 #[async_trait]
 impl Probe for ModelsFolder {
     fn name(&self) -> &'static str {
-        "models"
+        "models_bucket"
     }
 
     async fn probe(&self) -> Result<(), PortError> {

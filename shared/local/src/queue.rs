@@ -25,8 +25,10 @@ const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// How a queue treats its messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// Its name in the database and in health checks; that of its dead letters has `_dead_letters` behind it.
+    /// Its name in the database and in health checks.
     pub name: &'static str,
+    /// That of its dead letters.
+    pub dead_letters: &'static str,
     /// How long a message that was received is invisible.
     pub visibility: Duration,
     /// How often a message is received before it goes to the dead letters.
@@ -58,10 +60,6 @@ impl Queue {
         Self { database, terms, arrived: Arc::default() }
     }
 
-    fn dead_letters(&self) -> String {
-        format!("{}_dead_letters", self.terms.name)
-    }
-
     /// Adds a message within a change that somebody else makes; [`Queue::wake`] must follow it.
     pub(crate) fn add(&self, transaction: &Transaction<'_>, body: &str) -> rusqlite::Result<()> {
         let now = now();
@@ -87,7 +85,7 @@ impl Queue {
 
     /// What may be received now, and otherwise when something may be.
     async fn take(&self, most: usize) -> Result<(Vec<Received>, Option<i64>), PortError> {
-        let (terms, dead_letters) = (self.terms, self.dead_letters());
+        let terms = self.terms;
         self.database
             .write("receiving messages", move |transaction| {
                 let now = now();
@@ -96,7 +94,7 @@ impl Queue {
                         "UPDATE messages SET queue = ?1, receipt = NULL
                          WHERE queue = ?2 AND visible <= ?3 AND receives >= ?4",
                     )?
-                    .execute(params![dead_letters, terms.name, now, terms.receives])?;
+                    .execute(params![terms.dead_letters, terms.name, now, terms.receives])?;
                 let mut found = transaction.prepare_cached(
                     "SELECT id, body, receives FROM messages WHERE queue = ?1 AND visible <= ?2
                      ORDER BY visible, id LIMIT ?3",
@@ -149,7 +147,7 @@ impl Queue {
     /// # Errors
     /// [`PortError`] when the database fails.
     pub async fn dead(&self) -> Result<u64, PortError> {
-        let name = self.dead_letters();
+        let name = self.terms.dead_letters;
         self.database
             .read("counting dead letters", move |ask| {
                 ask.query_row("SELECT count(*) FROM messages WHERE queue = ?1", [name], |row| row.get(0))
@@ -174,7 +172,7 @@ impl Queue {
 
     /// Removes what is older than messages are kept.
     pub(crate) async fn sweep(&self) -> Result<(), PortError> {
-        let (name, dead_letters) = (self.terms.name, self.dead_letters());
+        let Terms { name, dead_letters, .. } = self.terms;
         let oldest = now().saturating_sub(span(RETENTION));
         self.database
             .write("removing old messages", move |transaction| {
@@ -263,6 +261,22 @@ impl Probe for Queue {
                 ask.query_row("SELECT id FROM messages LIMIT 1", [], |_| Ok(())).optional()
             })
             .await?;
+        Ok(())
+    }
+}
+
+/// The dead letters of a queue, to be asked for their health.
+#[derive(Clone, Debug)]
+pub struct DeadLetters(pub Queue);
+
+#[async_trait]
+impl Probe for DeadLetters {
+    fn name(&self) -> &'static str {
+        self.0.terms.dead_letters
+    }
+
+    async fn probe(&self) -> Result<(), PortError> {
+        self.0.dead().await?;
         Ok(())
     }
 }

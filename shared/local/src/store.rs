@@ -23,11 +23,20 @@ use crate::{
 };
 
 /// As in template.yaml: what `process` needs for one job at the longest, six times over.
-const JOBS: Terms = Terms { name: "jobs_queue", visibility: Duration::from_secs(600), receives: 10 };
+const JOBS: Terms = Terms {
+    name: "jobs_queue",
+    dead_letters: "jobs_dead_letters",
+    visibility: Duration::from_secs(600),
+    receives: 10,
+};
 
 /// As in template.yaml, too.
-const CALLBACKS: Terms =
-    Terms { name: "callbacks_queue", visibility: Duration::from_secs(540), receives: 30 };
+const CALLBACKS: Terms = Terms {
+    name: "callbacks_queue",
+    dead_letters: "callbacks_dead_letters",
+    visibility: Duration::from_secs(540),
+    receives: 30,
+};
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
