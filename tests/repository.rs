@@ -241,26 +241,34 @@ fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
 }
 
 #[test]
-fn one_tls_stack_and_no_c_library_beside_it_but_libwebp() {
-    let dependencies: BTreeSet<_> =
-        ["submit", "process", "notify", "status", "docs"].into_iter().flat_map(dependencies_of).collect();
+fn one_tls_stack_and_no_c_library_beside_it_but_libwebp_and_for_one_machine_sqlite() {
+    let functions = ["submit", "process", "notify", "status", "docs"];
+    let of_functions: BTreeSet<_> = functions.into_iter().flat_map(dependencies_of).collect();
+    let mut dependencies: BTreeSet<_> = dependencies_of("darkroom").into_iter().collect();
+    dependencies.extend(of_functions.iter().cloned());
     for stranger in ["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls", "s2n-tls"] {
         assert!(!dependencies.contains(stranger), "{stranger}");
     }
     // Lossy and animated WebP, and reduced decoding: nothing in Rust does those under a licence that deny.toml allows.
     // `linux-raw-sys` is Rust: the numbers of the kernel's interface. `tract-linalg` compiles
     // assembly and, on arm64 where the compiler knows SVE, a few C files of its own with `cc`; it links no library.
-    let native: Vec<_> =
-        dependencies.iter().filter(|name| name.ends_with("-sys") && *name != "linux-raw-sys").collect();
-    assert_eq!(native, ["libwebp-sys"]);
+    let native = |names: &BTreeSet<String>| -> Vec<String> {
+        names.iter().filter(|name| name.ends_with("-sys") && *name != "linux-raw-sys").cloned().collect()
+    };
+    assert_eq!(native(&of_functions), ["libwebp-sys"]);
+    assert_eq!(native(&dependencies), ["libsqlite3-sys", "libwebp-sys"]);
 }
 
 #[test]
-fn what_runs_models_is_linked_by_the_worker_alone() {
+fn what_runs_models_is_linked_by_the_worker_alone_and_by_what_has_every_function_in_it() {
     let functions = fs::read_dir(root().join("functions")).expect("the functions");
-    let linking: Vec<_> = functions
+    let linking: BTreeSet<_> = functions
         .map(|function| function.expect("an entry").file_name().into_string().expect("a name"))
         .filter(|function| dependencies_of(function).iter().any(|name| name == "tract-onnx"))
         .collect();
-    assert_eq!(linking, ["process"], "any other binary would have 13 MB more");
+    assert_eq!(
+        linking.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["darkroom", "process"],
+        "any other binary would have 13 MB more"
+    );
 }
