@@ -52,6 +52,8 @@ metadata:
 spec:
   serviceAccountName: {{ include "darkroom.fullname" $root }}
   automountServiceAccountToken: false
+  # Names of services are looked up; as variables they would mingle with settings.
+  enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds }}
   {{- with $root.Values.image.pullSecrets }}
   imagePullSecrets:
