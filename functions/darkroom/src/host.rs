@@ -272,6 +272,7 @@ fn server(
             clock: Arc::new(SystemClock),
             catalogue: catalogue.clone(),
             identify: submit::identify,
+            media_types: submit::media_types(),
             limits: config.limits.clone(),
         };
         let app = status::App {

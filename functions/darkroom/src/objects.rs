@@ -6,12 +6,12 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use http_api::Problem;
-use jobs::key::ObjectKey;
+use jobs::{key::ObjectKey, ports::ReadMethod};
 use local::{NotGranted, Objects};
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
@@ -98,9 +98,11 @@ async fn download(
     State(objects): State<Arc<Objects>>,
     Path(key): Path<String>,
     query: Result<Query<Grant>, QueryRejection>,
+    method: Method,
 ) -> Result<Response, Problem> {
     let (key, grant) = grant_of(&key, query)?;
-    objects.signer().check_download(&key, grant.expires, &grant.signature).map_err(not_granted)?;
+    let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
+    objects.signer().check_download(method, &key, grant.expires, &grant.signature).map_err(not_granted)?;
     let Some((info, file)) = objects.open(&key).await? else {
         return Err(Problem::from(jobs::error::Refusal::no_such_job()));
     };

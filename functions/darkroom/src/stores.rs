@@ -72,7 +72,7 @@ impl Ports {
         let clients = Clients::from_env(WORKER_PATIENCE).await;
         let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
         let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
-        let models = Arc::new(clients.bucket(config.resource("MODELS_BUCKET")?));
+        let models = Arc::new(clients.models_bucket(config.resource("MODELS_BUCKET")?));
         let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
         let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
         let sender =
@@ -85,11 +85,19 @@ impl Ports {
             sources: bucket.clone(),
             objects: bucket.clone(),
             presigner: bucket.clone(),
-            models,
+            models: models.clone(),
             sender: Arc::new(sender),
             jobs_queue: jobs_queue.clone(),
             callbacks_queue: callbacks_queue.clone(),
-            probes: vec![table, bucket, jobs_queue, callbacks_queue],
+            probes: vec![
+                table,
+                bucket,
+                models,
+                jobs_queue,
+                Arc::new(clients.jobs_dead_letters(config.resource("JOBS_DEAD_LETTERS_URL")?)),
+                callbacks_queue,
+                Arc::new(clients.callbacks_dead_letters(config.resource("CALLBACKS_DEAD_LETTERS_URL")?)),
+            ],
             local: None,
         })
     }

@@ -14,7 +14,7 @@ use jobs::{
     id::JobId,
     key::{ObjectKey, job_prefix},
     message::Message,
-    ports::{ObjectInfo, PresignUploads, Probe, Read, ReadObjects, UploadTicket, WriteObjects},
+    ports::{ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadObjects, UploadTicket, WriteObjects},
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::{
     database::{Database, failed},
     queue::{Queue, body_of},
-    signature::{Signer, Terms},
+    signature::{self, Signer, Terms},
 };
 
 /// How old a file without a row must be before it is taken for one that a dead process left: its row may be on its way.
@@ -312,8 +312,13 @@ impl ReadObjects for Objects {
         Ok(self.row("describing an object", key).await?.map(|row| row.info()))
     }
 
-    async fn presign_get(&self, key: &ObjectKey, validity: Duration) -> Result<Url, PortError> {
-        Ok(self.signer.sign("GET", key, validity, None))
+    async fn presign(
+        &self,
+        method: ReadMethod,
+        key: &ObjectKey,
+        validity: Duration,
+    ) -> Result<Url, PortError> {
+        Ok(self.signer.sign(signature::name(method), key, validity, None))
     }
 }
 

@@ -3,10 +3,18 @@
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use jobs::key::ObjectKey;
+use jobs::{key::ObjectKey, ports::ReadMethod};
 use sha2::Sha256;
 use time::OffsetDateTime;
 use url::Url;
+
+/// A method as HTTP has it.
+pub(crate) fn name(method: ReadMethod) -> &'static str {
+    match method {
+        ReadMethod::Get => "GET",
+        ReadMethod::Head => "HEAD",
+    }
+}
 
 /// What an upload must be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +71,18 @@ impl Signer {
         url
     }
 
-    /// Whether a signed URL allows a download.
+    /// Whether a signed URL allows a download, or to ask for its headers alone.
     ///
     /// # Errors
     /// [`NotGranted`].
-    pub fn check_download(&self, key: &ObjectKey, expires: i64, signature: &str) -> Result<(), NotGranted> {
-        // A HEAD may do what a GET may.
-        self.check("GET", key, expires, None, signature)
+    pub fn check_download(
+        &self,
+        method: ReadMethod,
+        key: &ObjectKey,
+        expires: i64,
+        signature: &str,
+    ) -> Result<(), NotGranted> {
+        self.check(name(method), key, expires, None, signature)
     }
 
     /// Whether a signed URL allows an upload of so many bytes of this media type.
@@ -149,7 +162,7 @@ mod tests {
             upload(&key(), expires, "image/png", 5, &signature[2..]),
             upload(&key(), expires, "image/png", 5, "not hexadecimal"),
             upload(&key(), expires, "image/png", 5, ""),
-            signer().check_download(&key(), expires, &signature),
+            signer().check_download(ReadMethod::Get, &key(), expires, &signature),
         ] {
             assert_eq!(refused, Err(NotGranted));
         }
@@ -159,7 +172,17 @@ mod tests {
     fn a_grant_ends() {
         let url = signer().sign("GET", &key(), Duration::ZERO, None);
         let expires = query(&url, "expires").parse().expect("a number");
-        assert_eq!(signer().check_download(&key(), expires, &query(&url, "signature")), Err(NotGranted));
+        let check = |method| signer().check_download(method, &key(), expires, &query(&url, "signature"));
+        assert_eq!(check(ReadMethod::Get), Err(NotGranted));
+    }
+
+    #[test]
+    fn a_grant_is_for_one_method() {
+        let url = signer().sign("HEAD", &key(), MINUTE, None);
+        let expires = query(&url, "expires").parse().expect("a number");
+        let check = |method| signer().check_download(method, &key(), expires, &query(&url, "signature"));
+        assert_eq!(check(ReadMethod::Head), Ok(()));
+        assert_eq!(check(ReadMethod::Get), Err(NotGranted));
     }
 
     #[test]
@@ -167,7 +190,8 @@ mod tests {
         let url = signer().sign("GET", &key(), MINUTE, None);
         let other = Signer::new(signer().base, &[8; 32]).expect("long enough");
         let expires = query(&url, "expires").parse().expect("a number");
-        assert_eq!(other.check_download(&key(), expires, &query(&url, "signature")), Err(NotGranted));
+        let refused = other.check_download(ReadMethod::Get, &key(), expires, &query(&url, "signature"));
+        assert_eq!(refused, Err(NotGranted));
         assert!(Signer::new(signer().base, &[7; 15]).is_none());
     }
 }
