@@ -5,7 +5,8 @@
     /tmp/barcodes/bin/pip install numpy==2.4.6 pillow==13.0.0 zxing-cpp==3.1.1
     /tmp/barcodes/bin/python tests/references/barcodes/make.py
 
-Writes NAME.png and barcodes.json beside itself: for each page, the codes with their format, text and corners (of the bars
+Writes bars.json beside itself: linear codes as the widths of their bars and spaces in modules, beginning with a bar, which the tests
+draw themselves at any angle. Writes NAME.png and barcodes.json, too: for each page, the codes with their format, text and corners (of the bars
 or modules, without the quiet zone; pixels, x to the right, y down, from the page's top left), and which of them zxing-cpp itself
 reads. The pages are drawn from a fixed seed; nothing is downloaded.
 """
@@ -32,6 +33,31 @@ CODES = {
     "code_39": (F.Code39, "BLOCK-39"),
     "itf": (F.ITF, "12345670"),
 }
+# Linear codes, each as it is written and, where that differs, as it reads; `gs1` is how GS1 writes what FNC1 separates.
+BARS_OF = [
+    ("ean_13", F.EAN13, "9780441014989"),
+    ("ean_13", F.EAN13, "5901234123457"),
+    ("ean_8", F.EAN8, "96385074"),
+    ("ean_8", F.EAN8, "40170725"),
+    ("upc_a", F.UPCA, "036000291452"),
+    ("upc_a", F.UPCA, "012345678905"),
+    ("upc_e", F.UPCE, "01234565"),
+    ("upc_e", F.UPCE, "11234562"),
+    ("code_128", F.Code128, "CASE-2026-0077"),
+    ("code_128", F.Code128, "a"),
+    ("code_128", F.Code128, "0123456789012345"),
+    ("code_128", F.Code128, "Ab\t12é"),
+    ("code_128", F.Code128, "(01)09501101530003(10)AB-123(21)12345", "010950110153000310AB-123\x1d2112345"),
+    ("code_39", F.Code39, "BLOCK-39"),
+    ("code_39", F.Code39, "A.B 12/3"),
+    ("code_39", F.Code39, "+A+B12", "ab12"),
+    ("code_93", F.Code93, "HELLO93"),
+    ("code_93", F.Code93, "TEST/42"),
+    ("itf", F.ITF, "12345670"),
+    ("itf", F.ITF, "15400141288763"),
+    ("codabar", F.Codabar, "A40156B"),
+    ("codabar", F.Codabar, "C31117013206375D"),
+]
 MODULE = 3
 BARS = 70
 
@@ -46,6 +72,15 @@ def drawn(name):
     if name not in ("qr_code", "data_matrix"):
         cut = Image.fromarray(np.repeat(np.array(cut)[len(np.array(cut)) // 4][None], BARS, 0))
     return cut
+
+
+def widths(format, written):
+    """The bars and spaces of a linear code, in modules, as digits."""
+    image = np.array(zxingcpp.create_barcode(written, format, gs1=written.startswith("(")).to_image(scale=1))
+    dark = image[len(image) // 4] < 128
+    dark = dark[np.flatnonzero(dark)[0] : np.flatnonzero(dark)[-1] + 1]
+    edges = [0, *(np.flatnonzero(np.diff(dark)) + 1), len(dark)]
+    return "".join(map(str, np.diff(edges)))
 
 
 def place(page, truth, name, centre, degrees, invert=False):
@@ -111,6 +146,9 @@ def nothing(rng):
 
 
 def main():
+    bars = [{"format": name, "text": read[0] if read else written, "widths": widths(format, written)}
+            for name, format, written, *read in BARS_OF]
+    (HERE / "bars.json").write_text("[\n" + ",\n".join(map(json.dumps, bars)) + "\n]\n")
     rng = np.random.default_rng(26)
     pages = {
         "every-kind": every_kind(),

@@ -1,104 +1,495 @@
-//! Linear barcodes, whose bars stand within some 15° of upright in the picture.
+//! Linear barcodes: where bars stand beside each other, what they say on many lines across, and what the lines
+//! agree on.
+//!
+//! 1. [`regions`]: the structure tensor says where bars stand and which way, at the picture's size and at halves of
+//!    it.
+//! 2. [`profile`](super::profile): lines that cross a region at right angles to its bars, and the edges along them
+//!    to parts of a pixel.
+//! 3. [`symbology`]: what the widths between edges say, forwards and backwards. Each symbology is a file.
+//! 4. [`agreed`]: what enough lines say and few gainsay, where it lies ([`outline`]).
+
+mod outline;
+mod regions;
+mod symbology;
 
 use imaging::Deadline;
-use rxing::{
-    BarcodeFormat, DecodeHints, MultiUseMultiFormatReader, RXingResult, RXingResultMetadataType, Reader,
-};
 
-use super::{Code, MOST_ROUNDS, bars::corners_of_bars, bitmap, guarded, points, turn::Turned};
+use self::{
+    outline::{Lean, outline},
+    regions::{Region, regions},
+    symbology::{Reading, START_TEXT, SYMBOLOGIES, Wanted},
+};
+use super::{
+    picture::Picture,
+    profile::{Bars, Line, SHORTEST, bars, sharpen},
+};
 use crate::DetectError;
 
-/// Rows of a piece: ZXing looks at fifteen of them in its middle, one in sixteen. Lower bars are found by chance.
-const HEIGHT: usize = 512;
-/// Pieces begin this far below each other, so that every row is near the middle of one.
-const STEP: usize = 240;
-/// The narrowest pieces, in pixels: hardly a code is narrower.
-const NARROWEST: usize = 150;
-/// Bars are at least so high; chance makes some that are less.
-const LOWEST: f64 = 6.0;
+/// A picture is halved until its shorter side would be less than this.
+const SMALLEST: usize = 48;
+/// Lines across a region that are as many as its height allows, but not closer than a pixel, nor farther apart than
+/// this.
+const LINES: f64 = 24.0;
+const FARTHEST: f64 = 5.0;
+/// Of so many lines one is looked at first.
+const SPARSE: usize = 4;
+/// Light beside a region that belongs to its lines, in pixels and as a part of its extent.
+const MARGIN: f64 = 32.0;
+const MARGIN_PART: f64 = 0.15;
+/// Lines that look like a symbol's, for it to be worth another look.
+const PROMISING: usize = 1;
+/// Bars are at least so high, in pixels and as a part of the symbol's length; chance makes some that are less.
+const LOWEST: f64 = 4.0;
+const LOWEST_PART: f64 = 0.012;
+/// Pixels beside a code that was read in which bars are taken for its own: as far as the regions blur.
+const KNOWN: f64 = 14.0;
+/// Lines on which the stop of a PDF417 is looked for from its start on, and how wide the widest code is, in starts.
+const PARTNER_LINES: u32 = 12;
+const WIDEST_IN_GUARDS: f64 = 45.0;
+/// Another reading of the same is a part of it, as a bar is scratched or bent, where it lies within this part of
+/// the length beside it.
+const PART: f64 = 0.05;
+/// Lines that together say how bars are turned, which part of a region's height they cover, and half their length
+/// at the most in pixels.
+const LANES: u32 = 12;
+const LANES_PART: f64 = 0.6;
+const LANES_HALF: f64 = 400.0;
+/// How far off the direction of a region is at the most: degrees.
+const FARTHEST_OFF: i32 = 5;
+/// How many rows say how bars lean, and how far from each other they are at the least: the mean square in pixels.
+const LEANING_ROWS: usize = 5;
+const LEANING_SPREAD: f64 = 9.0;
+/// How much farther from the directions of rows and columns bars are than upright ones, at the most: degrees.
+const UPRIGHT: f64 = 15.0;
+/// Regions this near to upright are first looked at along the very rows or columns: degrees.
+const NEARLY: f64 = 3.0;
 
-/// The linear codes of a picture, in pieces as wide as it is, two thirds as wide, and so on; each begins a third of its width behind
-/// another, so that a code of two thirds of that width lies in one.
+/// How a region is looked at.
+struct Pass {
+    /// Pixels across a line whose mean is taken.
+    thickness: usize,
+    sharpened: f32,
+    /// Pixels from one sample to the next.
+    step: f64,
+    way: Way,
+    inverted: bool,
+}
+
+/// Which way lines go.
+enum Way {
+    /// At right angles to the bars.
+    Across,
+    /// Along the row or column of pixels that is nearest to it: where the picture cuts slanted bars short, this
+    /// crosses more of them.
+    Straight,
+}
+
+/// The ways in which a region is looked at until it says something.
+const PASSES: [Pass; 7] = [
+    Pass { thickness: 3, sharpened: 0.0, step: 1.0, way: Way::Across, inverted: false },
+    Pass { thickness: 3, sharpened: 1.0, step: 1.0, way: Way::Across, inverted: false },
+    Pass { thickness: 1, sharpened: 0.8, step: 0.5, way: Way::Across, inverted: false },
+    Pass { thickness: 1, sharpened: 0.4, step: 1.0, way: Way::Straight, inverted: false },
+    Pass { thickness: 9, sharpened: 0.0, step: 1.0, way: Way::Across, inverted: false },
+    Pass { thickness: 7, sharpened: 2.5, step: 1.0, way: Way::Across, inverted: false },
+    Pass { thickness: 3, sharpened: 0.0, step: 1.0, way: Way::Across, inverted: true },
+];
+
+/// A linear code.
+pub(super) struct Linear {
+    pub(super) format: &'static str,
+    pub(super) text: String,
+    /// In the order of a walk around it.
+    pub(super) corners: [[f64; 2]; 4],
+    /// How many lines say so.
+    rows: usize,
+    /// One of them, and how the bars lean against it.
+    row: Row,
+    lean: Lean,
+}
+
+/// What a line says.
+#[derive(Clone)]
+struct Row {
+    line: Line,
+    /// The edges of its bars and spaces, in pixels from the line's start.
+    edges: Vec<f32>,
+    reading: Reading,
+}
+
+/// The first or the last bars of a PDF417.
+pub(super) struct Guard {
+    pub(super) is_start: bool,
+    /// In the order of a walk around it, beginning with the one before its first bar.
+    pub(super) corners: [[f64; 2]; 4],
+}
+
+/// The linear codes of a picture, and the first and last bars of PDF417; those that do not stand nearly upright or
+/// lie on their side only where `turned` says so.
 pub(super) fn codes(
-    mut picture: Turned,
-    hints: &DecodeHints,
+    picture: &Picture,
+    wanted: Wanted<'_>,
+    turned: bool,
     deadline: Deadline,
-) -> Result<Vec<Code>, DetectError> {
-    let (across, down) = picture.size;
-    let mut codes = Vec::new();
-    let mut width = across;
-    loop {
-        let step = (width / 3).max(1);
-        for top in (0..down.saturating_sub(HEIGHT) + STEP).step_by(STEP) {
-            let height = HEIGHT.min(down.saturating_sub(top));
-            for left in (0..across.saturating_sub(width) + step).step_by(step) {
-                deadline.check()?;
-                let piece = Piece { left, top, width: width.min(across.saturating_sub(left)), height };
-                codes.extend(piece.codes(&mut picture, hints));
-            }
+) -> Result<(Vec<Linear>, Vec<Guard>), DetectError> {
+    let mut found = found(picture, wanted, turned, deadline)?;
+    let partners =
+        found.iter().filter(|code| code.format == "pdf417").flat_map(|guard| partner(picture, guard));
+    found.extend(partners.collect::<Vec<_>>());
+    let (guards, codes): (Vec<_>, Vec<_>) =
+        without_parts(found).into_iter().partition(|code| code.format == "pdf417");
+    let guard = |code: Linear| Guard { is_start: code.text == START_TEXT, corners: code.corners };
+    Ok((codes, guards.into_iter().map(guard).collect()))
+}
+
+/// The stop of a PDF417 whose start is known, or the start whose stop is: on lines that go on from it. Alone it is
+/// narrow, and may be hidden in a region of other things.
+fn partner(picture: &Picture, guard: &Linear) -> Vec<Linear> {
+    let [start, end, _, below] = guard.corners;
+    let towards = if guard.text == START_TEXT { 1.0 } else { -1.0 };
+    let length = guard.length();
+    let along = [0, 1].map(|axis| (end[axis] - start[axis]) / length);
+    let down = [0, 1].map(|axis| below[axis] - start[axis]);
+    let only = |format: &str| format == "pdf417";
+    let mut rows = Vec::new();
+    for part in 1..=PARTNER_LINES {
+        let part = f64::from(part) / f64::from(PARTNER_LINES + 1);
+        let place = |by: f64| [0, 1].map(|axis| start[axis] + down[axis] * part + along[axis] * by);
+        // From before the guard on to the end of the widest code, as far as the picture goes.
+        let first = place(if towards > 0.0 { -0.3 * length } else { 1.3 * length });
+        let most = WIDEST_IN_GUARDS * length;
+        let is_inside = |by: f64| picture.holds([0, 1].map(|axis| first[axis] + towards * along[axis] * by));
+        let samples = (0..most as usize).take_while(|by| is_inside(*by as f64)).count();
+        if samples < 2 {
+            continue;
         }
-        width = width * 2 / 3;
-        if width < NARROWEST {
-            return Ok(codes);
-        }
+        let far = [0, 1].map(|axis| first[axis] + towards * along[axis] * (samples - 1) as f64);
+        let line = Line { start: if towards > 0.0 { first } else { far }, along, step: 1.0, samples };
+        let (mut profile, mut extremes) = (Vec::new(), Vec::new());
+        line.profile(picture, 3, &mut profile);
+        let open = (samples as f64) < most - 1.0;
+        read_line(&bars(&profile, [open; 2], &mut extremes), line, &only, &mut rows);
     }
+    agreed(picture, rows, 0.0)
 }
 
-struct Piece {
-    left: usize,
-    top: usize,
-    width: usize,
-    height: usize,
-}
-
-impl Piece {
-    /// Reads one code after another, painting over each. What turns out to be none is passed over from then on, with its format: it
-    /// would be read again and again.
-    fn codes(&self, picture: &mut Turned, hints: &DecodeHints) -> Vec<Code> {
-        let (mut codes, mut hints) = (Vec::new(), hints.clone());
-        for _ in 0..MOST_ROUNDS {
-            let rows = picture.grey.chunks_exact(picture.size.0).skip(self.top).take(self.height);
-            let grey = rows.flat_map(|row| &row[self.left..self.left + self.width]).copied().collect();
-            let result = guarded(|| {
-                let mut bitmap = bitmap(grey, (self.width, self.height))?;
-                MultiUseMultiFormatReader::default().decode_with_hints(&mut bitmap, &hints).ok()
-            });
-            let Some(result) = result else { break };
-            if let Some(corners) = self.corners(&result, picture) {
-                codes.extend(Code::new(&result, &corners, picture));
-                picture.paint_over(&corners);
+/// All that the regions of a picture and of its halves say.
+fn found(
+    whole: &Picture,
+    wanted: Wanted<'_>,
+    turned: bool,
+    deadline: Deadline,
+) -> Result<Vec<Linear>, DetectError> {
+    let mut found: Vec<Linear> = Vec::new();
+    let mut half: Option<Picture> = None;
+    let mut scale = 1.0;
+    loop {
+        let picture = half.as_ref().unwrap_or(whole);
+        let known = |place: [f64; 2]| {
+            found.iter().any(|code| is_within(&code.corners, place.map(|it| it * scale), KNOWN * scale))
+        };
+        deadline.check()?;
+        let mut more = Vec::new();
+        for region in regions(picture, known) {
+            let aside = region.angle.to_degrees().rem_euclid(90.0);
+            if !turned && aside.min(90.0 - aside) > UPRIGHT {
                 continue;
             }
-            let left = hints
-                .PossibleFormats
-                .as_mut()
-                .filter(|formats| formats.len() > 1 && formats.contains(result.getBarcodeFormat()));
-            let Some(left) = left else { break };
-            left.remove(result.getBarcodeFormat());
+            deadline.check()?;
+            more.extend(read(picture, &region, wanted).into_iter().map(|code| code.enlarged(scale, whole)));
         }
-        codes
+        found.extend(more);
+        half = picture.halved().filter(|half| half.width.min(half.height) >= SMALLEST);
+        if half.is_none() {
+            return Ok(found);
+        }
+        scale *= 2.0;
     }
+}
 
-    /// The corners in the picture; `None` where there are no bars as high as that.
-    fn corners(&self, result: &RXingResult, picture: &Turned) -> Option<[[f64; 2]; 4]> {
-        let [from, to] = points(result)[..] else { return None };
-        let to = self.mended(result, to);
-        let [from, to] = [from, to].map(|[x, y]| [x + self.left as f64, y + self.top as f64]);
-        // Read from right to left where it stands on its head.
-        let (from, to) = if from[0] <= to[0] { (from, to) } else { (to, from) };
-        let corners = corners_of_bars(picture, from, to)?;
-        (corners[3][1] - corners[0][1] >= LOWEST).then_some(corners)
-    }
-
-    /// Where the line ends: rxing 0.9.3 halves that for Code 39 (`code_39_reader.rs`, `right`), counted from where it began to read.
-    fn mended(&self, result: &RXingResult, [x, y]: [f64; 2]) -> [f64; 2] {
-        let metadata = result.getRXingResultMetadata();
-        let backwards = metadata.contains_key(&RXingResultMetadataType::ORIENTATION);
-        let end = self.width as f64 - 1.0;
-        match result.getBarcodeFormat() {
-            BarcodeFormat::CODE_39 if backwards => [end - 2.0 * (end - x), y],
-            BarcodeFormat::CODE_39 => [2.0 * x, y],
-            _ => [x, y],
+/// Without what lies on another code that more lines agree on: it is the same one, or was made of its bars by
+/// chance.
+fn without_parts(mut codes: Vec<Linear>) -> Vec<Linear> {
+    codes.sort_by_key(|code| std::cmp::Reverse(code.rows));
+    let mut kept: Vec<Linear> = Vec::with_capacity(codes.len());
+    for code in codes {
+        let lies_on = |other: &Linear| {
+            let same = other.format == code.format && other.text == code.text;
+            let beyond = if same { PART * other.length() } else { 0.0 };
+            is_within(&other.corners, code.centre(), beyond) || is_within(&code.corners, other.centre(), 0.0)
+        };
+        if !kept.iter().any(lies_on) {
+            kept.push(code);
         }
     }
+    kept
+}
+
+impl Linear {
+    /// As it is in the whole picture, so many times as large as the one in which it was read: its bars end there to
+    /// a pixel.
+    fn enlarged(mut self, scale: f64, whole: &Picture) -> Self {
+        if scale == 1.0 {
+            return self;
+        }
+        self.corners.iter_mut().flatten().for_each(|it| *it *= scale);
+        self.row.line.start = self.row.line.start.map(|it| it * scale);
+        self.row.edges.iter_mut().for_each(|it| *it *= scale as f32);
+        let finer = outline(whole, &self.row, self.lean);
+        let is_near = |corners: &[[f64; 2]; 4]| {
+            let pairs = corners.iter().zip(&self.corners);
+            pairs.clone().all(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]) < 4.0 * scale)
+        };
+        if let Some(corners) = finer.filter(is_near) {
+            self.corners = corners;
+        }
+        self
+    }
+
+    fn centre(&self) -> [f64; 2] {
+        [0, 1].map(|axis| self.corners.iter().map(|corner| corner[axis]).sum::<f64>() / 4.0)
+    }
+
+    /// How long the lines across it are.
+    fn length(&self) -> f64 {
+        let [from, to, ..] = self.corners;
+        (to[0] - from[0]).hypot(to[1] - from[1])
+    }
+}
+
+/// The codes of a region, by the first way of looking that finds any.
+fn read(picture: &Picture, region: &Region, wanted: Wanted<'_>) -> Vec<Linear> {
+    const QUARTER: f64 = std::f64::consts::FRAC_PI_2;
+    let straight = (region.angle / QUARTER).round() * QUARTER;
+    let is_straight = (region.angle - straight).abs().to_degrees() < NEARLY;
+    let mut angle = region.angle;
+    for (index, pass) in PASSES.iter().enumerate() {
+        if index == 1 {
+            angle = sharpest(picture, region);
+        }
+        let angles = match pass.way {
+            Way::Across if is_straight => &[straight, angle][..],
+            Way::Across => &[angle],
+            Way::Straight if is_straight => &[],
+            Way::Straight => &[straight],
+        };
+        for angle in angles {
+            let mut rows = Vec::new();
+            let promising = look(picture, region, *angle, pass, wanted, &mut rows);
+            let codes = agreed(picture, rows, (region.angle - angle).tan());
+            if !codes.is_empty() || promising < PROMISING {
+                return codes;
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// The angle at which lines of a region together show its bars best: differences of neighbouring pixels say which
+/// way fine bars go to a few degrees only.
+fn sharpest(picture: &Picture, region: &Region) -> f64 {
+    let mut profile = Vec::new();
+    let mut sharpness = |angle: f64| {
+        profile.clear();
+        for lane in 0..LANES {
+            let aside = LANES_PART * region.half[1] * (2.0 * f64::from(lane) / f64::from(LANES - 1) - 1.0);
+            let half = region.half[0].min(LANES_HALF);
+            let (sine, cosine) = angle.sin_cos();
+            let start = [
+                region.middle[0] - sine * aside - cosine * half,
+                region.middle[1] + cosine * aside - sine * half,
+            ];
+            profile.resize(2 * half as usize, 0.0);
+            picture.add_line(start, [cosine, sine], 1.0, &mut profile);
+        }
+        profile.windows(2).map(|pair| (pair[1] - pair[0]) * (pair[1] - pair[0])).sum::<f32>()
+    };
+    let best = (-FARTHEST_OFF..=FARTHEST_OFF)
+        .map(|degrees| region.angle + f64::from(degrees).to_radians())
+        .map(|angle| (sharpness(angle), angle))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or(region.angle, |(_, angle)| angle)
+}
+
+/// Reads the lines of a region, and says how many of them have as many bars as a symbol.
+fn look(
+    picture: &Picture,
+    region: &Region,
+    angle: f64,
+    pass: &Pass,
+    wanted: Wanted<'_>,
+    rows: &mut Vec<Row>,
+) -> usize {
+    let [along, aside] = region.half;
+    let step = (2.0 * aside / LINES).clamp(1.0, FARTHEST).floor();
+    let along = along + MARGIN.max(MARGIN_PART * 2.0 * along);
+    let (mut profile, mut sharp, mut extremes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut promising = 0;
+    // Few lines first: where none of them looks like a symbol's, the others are not looked at.
+    let lines = (2.0 * aside / step) as usize + 1;
+    let few = (0..lines).step_by(SPARSE).collect::<Vec<_>>();
+    let others = (0..lines).filter(|index| index % SPARSE > 0);
+    for index in few.iter().copied().chain(others) {
+        if index == 1 && promising == 0 {
+            break;
+        }
+        let aside = index as f64 * step - aside;
+        let Some((line, open)) = line(picture, region.middle, angle, pass.step, [along, aside]) else {
+            continue;
+        };
+        line.profile(picture, pass.thickness, &mut profile);
+        if pass.inverted {
+            profile.iter_mut().for_each(|it| *it = 255.0 - *it);
+        }
+        let profile = if pass.sharpened > 0.0 {
+            sharpen(&profile, pass.sharpened, &mut sharp);
+            &sharp
+        } else {
+            &profile
+        };
+        let bars = bars(profile, open, &mut extremes);
+        if !bars.may_be_a_symbol() {
+            continue;
+        }
+        promising += 1;
+        read_line(&bars, line, wanted, rows);
+        let length = (line.samples - 1) as f64 * line.step;
+        let backwards = Line { start: line.place(length, 0.0), along: line.along.map(|it| -it), ..line };
+        read_line(&bars.reversed(line.samples), backwards, wanted, rows);
+    }
+    promising
+}
+
+/// The line at that angle, so far along to either side of the middle and so far beside it, as far as it lies in the
+/// picture; and whether it is the picture that ends it.
+fn line(
+    picture: &Picture,
+    middle: [f64; 2],
+    angle: f64,
+    step: f64,
+    [half, aside]: [f64; 2],
+) -> Option<(Line, [bool; 2])> {
+    let (sine, cosine) = angle.sin_cos();
+    let mut middle = [middle[0] - sine * aside, middle[1] + cosine * aside];
+    // Along rows and columns there is nothing to look up between pixels.
+    if sine.abs().min(cosine.abs()) < 1e-9 {
+        middle = middle.map(|it| it.floor() + 0.5);
+    }
+    let (mut from, mut to, mut open) = (-half.floor(), half.floor(), [false; 2]);
+    for (at, by, end) in [(middle[0], cosine, picture.width), (middle[1], sine, picture.height)] {
+        let (low, high) = (0.5, end as f64 - 0.5);
+        if by.abs() < 1e-9 {
+            if at < low || at > high {
+                return None;
+            }
+            continue;
+        }
+        let ends = [(low - at) / by, (high - at) / by];
+        let (first, last) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+        if first > from {
+            (from, open[0]) = (first, true);
+        }
+        if last < to {
+            (to, open[1]) = (last, true);
+        }
+    }
+    let samples = ((to - from) / step + 1e-6).floor() + 1.0;
+    if samples < SHORTEST as f64 {
+        return None;
+    }
+    let start = [middle[0] + cosine * from, middle[1] + sine * from];
+    Some((Line { start, along: [cosine, sine], step, samples: samples as usize }, open))
+}
+
+/// What a line says in one direction.
+fn read_line(bars: &Bars, line: Line, wanted: Wanted<'_>, rows: &mut Vec<Row>) {
+    let mut start = 0;
+    while start < bars.widths.len() {
+        let light = bars.space_before(start) / bars.widths[start];
+        let readings = SYMBOLOGIES
+            .iter()
+            .filter(|it| light >= it.light() && it.formats().iter().any(|format| wanted(format)))
+            .filter_map(|symbology| symbology.read(bars, start, wanted));
+        let Some(reading) = readings.min_by(|a, b| a.error.total_cmp(&b.error)) else {
+            start += 2;
+            continue;
+        };
+        let end = reading.end;
+        let edges = bars.edges[start..=end + 1].iter().map(|edge| (edge - 0.5) * line.step as f32).collect();
+        rows.push(Row { line, edges, reading });
+        start = end + 2;
+    }
+}
+
+/// The codes that enough rows agree on, where bars lean by about so much for each pixel away from a row.
+fn agreed(picture: &Picture, mut rows: Vec<Row>, lean: f64) -> Vec<Linear> {
+    let mut codes = Vec::new();
+    while !rows.is_empty() {
+        let alike = |row: &Row| rows.iter().filter(|other| other.says_the_same(row)).count();
+        let best = (0..rows.len()).max_by(|a, b| {
+            let error = |index: &usize| rows[*index].reading.error;
+            alike(&rows[*a]).cmp(&alike(&rows[*b])).then(error(b).total_cmp(&error(a)))
+        });
+        let row = rows.swap_remove(best.unwrap_or_default());
+        let Some(about) = outline(picture, &row, Lean::About(lean)) else { continue };
+        let (within, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|other| is_within(&about, other.middle(), 2.0));
+        rows = others;
+        let (same, differing): (Vec<_>, Vec<_>) =
+            within.into_iter().partition(|other| other.says_the_same(&row));
+        let lean = leaning(&row, &same).map_or(Lean::About(lean), Lean::Exactly);
+        let Some(corners) = outline(picture, &row, lean) else { continue };
+        let agree = same.len() + 1;
+        let [top, right, _, left] = corners;
+        let side = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+        let is_high = side(top, left) >= LOWEST.max(LOWEST_PART * side(top, right));
+        if is_high && agree >= row.reading.rows && agree > differing.len() {
+            let (format, text) = (row.reading.format, row.reading.text.clone());
+            codes.push(Linear { format, text, corners, rows: agree, row, lean });
+        }
+    }
+    codes
+}
+
+impl Row {
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.reading.format == other.reading.format && self.reading.text == other.reading.text
+    }
+
+    /// The middle of its bars.
+    fn middle(&self) -> [f64; 2] {
+        let middle = f64::from(self.edges[0] + self.edges[self.edges.len() - 1]) / 2.0;
+        self.line.place(middle, 0.0)
+    }
+}
+
+/// How far bars move along a row for each pixel away from it, as the middles of other rows of the same symbol say
+/// (least squares); `None` where those are few, or all lie near.
+fn leaning(row: &Row, others: &[Row]) -> Option<f64> {
+    let ([x, y], middle) = (row.line.along, row.middle());
+    let places: Vec<[f64; 2]> = others
+        .iter()
+        .chain([row])
+        .map(|other| {
+            let [right, down] = [0, 1].map(|axis| other.middle()[axis] - middle[axis]);
+            [right * x + down * y, down * x - right * y]
+        })
+        .collect();
+    let mean = [0, 1].map(|axis| places.iter().map(|place| place[axis]).sum::<f64>() / places.len() as f64);
+    let (mut both, mut square) = (0.0, 0.0);
+    for [along, aside] in &places {
+        both += (along - mean[0]) * (aside - mean[1]);
+        square += (aside - mean[1]) * (aside - mean[1]);
+    }
+    (places.len() >= LEANING_ROWS && square > LEANING_SPREAD * places.len() as f64).then(|| both / square)
+}
+
+/// Whether a place lies within corners, or so far beyond them; they are those of a convex shape.
+fn is_within(corners: &[[f64; 2]; 4], [x, y]: [f64; 2], beyond: f64) -> bool {
+    let asides = [0, 1, 2, 3].map(|index| {
+        let (from, to) = (corners[index], corners[(index + 1) % 4]);
+        let (along, up) = (to[0] - from[0], to[1] - from[1]);
+        (along * (y - from[1]) - up * (x - from[0])) / along.hypot(up).max(1e-9)
+    });
+    asides.iter().all(|aside| *aside >= -beyond) || asides.iter().all(|aside| *aside <= beyond)
 }

@@ -1,0 +1,131 @@
+//! Aztec codes (ISO/IEC 24778): found by their bullseye, and read by `rxing`, which looks for one in the middle of
+//! a picture only.
+//!
+//! A line through the middle of squares within each other crosses bars and spaces of one width, whichever way they
+//! are turned. There are nine of them at the least, of which the outermost may run into the data.
+
+use imaging::Deadline;
+use rxing::BarcodeFormat;
+
+use super::{
+    matrix,
+    matrix::Matrix,
+    picture::Picture,
+    profile::{self, Bars},
+};
+use crate::DetectError;
+
+/// Rows from one that is looked at to the next: the innermost square is as high as this at least.
+const ROWS: usize = 2;
+/// Bars and spaces of the smaller bullseye.
+const RINGS: usize = 9;
+/// How wide a module is in the picture that is read, in pixels.
+const MODULE: f64 = 4.0;
+/// Modules from the middle to the farthest corner, of the largest code with the small bullseye and of the largest
+/// of all.
+const RADII: [f64; 2] = [22.0, 110.0];
+/// A page has no more bullseyes than that, or not all of them are looked at: a pattern of squares has any number.
+const MOST: usize = 200;
+
+/// The middle of a bullseye, and how wide a module is in pixels.
+struct Bullseye {
+    middle: [f64; 2],
+    module: f64,
+    /// How far from the middle of the column the row lies that showed it.
+    off: f64,
+}
+
+/// The Aztec codes of a picture.
+pub(super) fn codes(picture: &Picture, deadline: Deadline) -> Result<Vec<Matrix>, DetectError> {
+    let mut codes: Vec<Matrix> = Vec::new();
+    for Bullseye { middle, module, .. } in bullseyes(picture, deadline)? {
+        deadline.check()?;
+        let is_known = |code: &Matrix| {
+            let [low, high] = [f64::min, f64::max].map(|pick| {
+                [0, 1].map(|axis| code.corners.iter().map(|it| it[axis]).reduce(pick).unwrap_or_default())
+            });
+            (0..2).all(|axis| (low[axis]..=high[axis]).contains(&middle[axis]))
+        };
+        if codes.iter().any(is_known) {
+            continue;
+        }
+        let scale = module / MODULE;
+        for radius in RADII {
+            let side = (2.0 * radius * MODULE) as usize | 1;
+            let half = side as f64 / 2.0;
+            let place = |at: [f64; 2]| [0, 1].map(|axis| middle[axis] + (at[axis] - half) * scale);
+            let around = Picture::drawn([side; 2], |x, y| {
+                let place = place([x, y]);
+                if picture.holds(place) { picture.sample(place).round() as u8 } else { u8::MAX }
+            });
+            if let Some(mut code) = matrix::single(around, BarcodeFormat::AZTEC) {
+                code.corners.iter_mut().for_each(|corner| *corner = place(*corner));
+                codes.push(code);
+                break;
+            }
+        }
+    }
+    Ok(codes)
+}
+
+/// The bullseyes of a picture, as rows and then columns through their middles show them.
+fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, DetectError> {
+    let mut found: Vec<Bullseye> = Vec::new();
+    let (mut values, mut extremes) = (Vec::new(), Vec::new());
+    for row in (0..picture.height).step_by(ROWS) {
+        if row % 64 == 0 {
+            deadline.check()?;
+        }
+        let y = row as f64 + 0.5;
+        values.clear();
+        values.extend(picture.grey[row * picture.width..][..picture.width].iter().map(|it| f32::from(*it)));
+        let bars = profile::bars(&values, [true; 2], &mut extremes);
+        for first in (0..bars.widths.len().saturating_sub(RINGS - 1)).step_by(2) {
+            let Some((x, across)) = rings(&bars, first) else { continue };
+            let Some((middle, down)) = column(picture, [x, y], across) else { continue };
+            let bullseye = Bullseye {
+                middle: [x, middle],
+                module: f64::midpoint(across, down),
+                off: (middle - y).abs(),
+            };
+            // The row that goes through the very middle shows it best.
+            let same = |it: &&mut Bullseye| (it.middle[0] - x).hypot(it.middle[1] - y) < 3.0 * it.module;
+            match found.iter_mut().find(same) {
+                Some(known) if known.off > bullseye.off => *known = bullseye,
+                Some(_) => {}
+                None => found.push(bullseye),
+            }
+            if found.len() == MOST {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The middle of bars and spaces that a line through a bullseye may cross, and how wide a module is: of those from
+/// an index on.
+fn rings(bars: &Bars, first: usize) -> Option<(f64, f64)> {
+    let widths = bars.widths.get(first..first + RINGS)?;
+    let [outer, inner @ .., last] = widths else { return None };
+    let mean = inner.iter().sum::<f32>() / inner.len() as f32;
+    let is_alike = inner.iter().all(|width| (0.6..1.5).contains(&(width / mean)));
+    let middle = (bars.edges[first + 1] + bars.edges[first + RINGS - 1]) / 2.0;
+    (is_alike && outer.min(*last) > 0.6 * mean).then_some((middle.into(), mean.into()))
+}
+
+/// Where the middle of a bullseye lies in the column through a place, and how wide its modules are there.
+fn column(picture: &Picture, [x, y]: [f64; 2], module: f64) -> Option<(f64, f64)> {
+    let reach = (2.0 * module * (RINGS + 2) as f64).ceil();
+    let from = (y - reach).max(0.5);
+    let samples = ((y + reach).min(picture.height as f64 - 0.5) - from).floor() as usize + 1;
+    let mut values = vec![0.0; samples];
+    picture.add_line([x, from], [0.0, 1.0], 1.0, &mut values);
+    let bars = profile::bars(&values, [false; 2], &mut Vec::new());
+    (0..bars.widths.len().saturating_sub(RINGS - 1)).step_by(2).find_map(|first| {
+        let (middle, down) = rings(&bars, first)?;
+        let middle = from - 0.5 + middle;
+        let fits = (middle - y).abs() < 1.5 * module && (0.45..2.2).contains(&(down / module));
+        fits.then_some((middle, down))
+    })
+}

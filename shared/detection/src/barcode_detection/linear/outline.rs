@@ -1,0 +1,270 @@
+//! Where a symbol lies, of which one line across is known: how far its bars go, and which way.
+
+use super::{super::picture::Picture, Row};
+
+/// What a line across the bars has in common with the one that was read, at the least: their correlation.
+const ALIKE: f64 = 0.6;
+/// The least correlation of what is seen with bars and spaces that are all alike.
+const BARS: f64 = 0.4;
+/// How strong its bars are at the least, as a part of those nearer to the line that was read. At an end, where half
+/// a pixel is bar, they are half as strong.
+const STRONG: f64 = 0.5;
+/// Lines in a row that may look otherwise, where bars are scratched or something lies on them, and the same as a
+/// part of the length.
+const GAP: usize = 4;
+const GAP_PART: f64 = 0.02;
+/// How far the bars may have moved along the line from one line to the next, in pixels.
+const LEAN: f64 = 0.3;
+/// How much more alike a line must be for the bars to be thought to have moved.
+const BETTER: f64 = 0.004;
+/// How much longer the bars at both ends are than the others at the most, as a part of the length: those of EAN
+/// are.
+const LONGER: f64 = 0.16;
+
+/// The places at which lines across a symbol are looked at: the middles of its bars and spaces, and the light on
+/// either side.
+struct Probe {
+    /// Along the line.
+    places: Vec<f64>,
+    /// What is seen there on the line that was read, less its mean.
+    reference: Vec<f64>,
+}
+
+impl Probe {
+    fn of(places: Vec<f64>, look: impl Fn(f64) -> f64) -> Self {
+        let mut reference: Vec<f64> = places.iter().map(|place| look(*place)).collect();
+        let mean = reference.iter().sum::<f64>() / reference.len() as f64;
+        reference.iter_mut().for_each(|it| *it -= mean);
+        Self { places, reference }
+    }
+
+    /// How much another line is like it, as a correlation, and how strong its bars are, compared with it.
+    fn compare(&self, look: impl Fn(f64) -> f64) -> (f64, f64) {
+        let seen: Vec<f64> = self.places.iter().map(|place| look(*place)).collect();
+        let mean = seen.iter().sum::<f64>() / seen.len() as f64;
+        let (mut own, mut theirs, mut both) = (0.0, 0.0, 0.0);
+        for (seen, reference) in seen.iter().zip(&self.reference) {
+            let seen = seen - mean;
+            own += reference * reference;
+            theirs += seen * seen;
+            both += seen * reference;
+        }
+        let alike = both / (own * theirs).sqrt();
+        if alike.is_finite() { (alike, both / own) } else { (0.0, 0.0) }
+    }
+}
+
+/// A system of coordinates around the middle of the line that was read: along the line, and along the bars.
+#[derive(Clone, Copy)]
+struct Frame {
+    origin: [f64; 2],
+    along: [f64; 2],
+    down: [f64; 2],
+}
+
+impl Frame {
+    fn place(self, along: f64, aside: f64) -> [f64; 2] {
+        [0, 1].map(|axis| self.origin[axis] + self.along[axis] * along + self.down[axis] * aside)
+    }
+}
+
+/// Where bars end on one side of the line that was read.
+#[derive(Clone, Copy, Default)]
+struct End {
+    /// How far from the line.
+    aside: f64,
+    /// How far along the line they have moved there, for each pixel away from it.
+    lean: f64,
+}
+
+/// How far bars move along the line for each pixel away from it.
+#[derive(Clone, Copy)]
+pub(super) enum Lean {
+    /// About so far.
+    About(f64),
+    Exactly(f64),
+}
+
+/// The corners of the symbol that a row has read, in the order of a walk around it. `None` where there are no bars.
+pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64; 2]; 4]> {
+    let (first, last) = (f64::from(*row.edges.first()?), f64::from(*row.edges.last()?));
+    let middle = (first + last) / 2.0;
+    let [x, y] = row.line.along;
+    let slanted = Frame { origin: row.line.place(middle, 0.0), along: [x, y], down: [-y, x] };
+    let edges: Vec<f64> = row.edges.iter().map(|edge| f64::from(*edge) - middle).collect();
+    let lean = match lean {
+        Lean::About(lean) => measured_lean(picture, slanted, &edges, lean),
+        Lean::Exactly(lean) => lean,
+    };
+
+    // At right angles to the bars, unless the picture cuts them short there.
+    let (sine, cosine) = (-lean.atan()).sin_cos();
+    let along = [x * cosine - y * sine, y * cosine + x * sine];
+    let upright = Frame { along, down: [-along[1], along[0]], ..slanted };
+    let half = edges.last()? * cosine;
+    let is_inside = [-half, half].iter().all(|end| picture.holds(upright.place(*end, 0.0)));
+    let (frame, edges) = if is_inside {
+        (upright, edges.iter().map(|edge| edge * cosine).collect())
+    } else {
+        (Frame { down: [x * lean - y, y * lean + x], ..slanted }, edges)
+    };
+
+    let half = edges.last()?;
+    let length = 2.0 * half;
+    let places = places(&edges);
+    // The row was a mean of several lines: this one of them may lie beside the bars.
+    let pattern =
+        Probe { reference: places.iter().zip([1.0, -1.0].iter().cycle()).map(|it| *it.1).collect(), places };
+    if pattern.compare(|along| picture.sample(frame.place(along, 0.0)).into()).0.abs() < BARS {
+        return None;
+    }
+    let places = pattern.places;
+    let (left, right) = places.split_at(places.len() / 2);
+    let [left, right] = [left, right].map(|places| {
+        let probe = Probe::of(places.to_vec(), |along| picture.sample(frame.place(along, 0.0)).into());
+        [-1.0, 1.0].map(|down| reach(picture, frame, &probe, down, length))
+    });
+    let corner = |along: f64, end: usize| {
+        let [left, right] = [left[end], right[end]];
+        let [longer_left, longer_right] = longer(picture, frame, &edges, [left, right], length);
+        let is_left = along < 0.0;
+        let aside = if longer_left != 0.0 {
+            if is_left { left.aside + longer_left } else { right.aside + longer_right }
+        } else if (left.aside - right.aside).abs() > 0.08 * length {
+            if left.aside.abs() > right.aside.abs() { left.aside } else { right.aside }
+        } else {
+            // The halves are seen at their middles.
+            (left.aside + right.aside) / 2.0 + (right.aside - left.aside) / half * along
+        };
+        frame.place(along + aside * if is_left { left.lean } else { right.lean }, aside)
+    };
+    let corners = [corner(-half, 0), corner(*half, 0), corner(*half, 1), corner(-half, 1)];
+    corners.iter().flatten().all(|it| it.is_finite()).then_some(corners)
+}
+
+/// The middles of bars and spaces, and places in the light on either side.
+fn places(edges: &[f64]) -> Vec<f64> {
+    let module = (edges[edges.len() - 1] - edges[0]) / (2.0 * edges.len() as f64);
+    let mut places = vec![edges[0] - 2.0 * module];
+    places.extend(edges.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0));
+    places.push(edges[edges.len() - 1] + 2.0 * module);
+    places
+}
+
+/// The shift along the line at which it is most alike, of the one where it is thought to be and those beside that;
+/// with how much it is alike, and how strong.
+fn followed(picture: &Picture, frame: Frame, probe: &Probe, shift: f64, aside: f64) -> (f64, f64, f64) {
+    let at = |shift: f64| {
+        let (alike, strong) = probe.compare(|along| picture.sample(frame.place(along + shift, aside)).into());
+        (shift, alike, strong)
+    };
+    [shift - LEAN, shift + LEAN]
+        .map(at)
+        .into_iter()
+        .fold(at(shift), |best, other| if other.1 > best.1 + BETTER { other } else { best })
+}
+
+/// How far the bars move along the lines from one line to the next, which is about as much as said.
+fn measured_lean(picture: &Picture, frame: Frame, edges: &[f64], lean: f64) -> f64 {
+    let probe = Probe::of(places(edges), |along| picture.sample(frame.place(along, 0.0)).into());
+    let (mut count, mut sums) = (1.0, [0.0; 4]);
+    for down in [-1.0, 1.0] {
+        let (mut shift, mut missed) = (0.0, 0);
+        for step in 1..picture.width + picture.height {
+            let aside = down * step as f64;
+            let (better, alike, _) = followed(picture, frame, &probe, shift + down * lean, aside);
+            if alike < ALIKE || !picture.holds(frame.place(better, aside)) {
+                missed += 1;
+                if missed > GAP {
+                    break;
+                }
+                shift += down * lean;
+                continue;
+            }
+            (shift, missed) = (better, 0);
+            count += 1.0;
+            let terms = [aside, shift, aside * aside, aside * shift];
+            sums = std::array::from_fn(|index| sums[index] + terms[index]);
+        }
+    }
+    let [aside, shift, square, product] = sums;
+    let spread = count * square - aside * aside;
+    // Of a few lines it cannot be told.
+    if count < 6.0 || spread <= 0.0 { lean } else { (count * product - aside * shift) / spread }
+}
+
+/// How far the bars go, up or down from the line that was read.
+fn reach(picture: &Picture, frame: Frame, probe: &Probe, down: f64, length: f64) -> End {
+    let gap = GAP.max((GAP_PART * length) as usize);
+    let (mut end, mut missed, mut usual) = (0.5, 0, 1.0_f64);
+    // Of the last line that was alike: how far, its shift and how strong it was.
+    let (mut last, mut shift, mut before) = (0, 0.0, 1.0);
+    for step in 1..picture.width + picture.height {
+        let aside = down * step as f64;
+        if !picture.holds(frame.place(shift, aside)) {
+            break;
+        }
+        let (moved, alike, strong) = followed(picture, frame, probe, shift, aside);
+        if alike >= ALIKE && strong >= STRONG * usual {
+            (last, shift, missed, before) = (step, moved, 0, strong);
+            usual += (strong - usual) / 8.0;
+            end = step as f64 + 0.5;
+            continue;
+        }
+        if missed == 0 {
+            // Between this line and the one before, the bars fall to half their strength.
+            let part = (before - STRONG * usual) / (before - strong.max(0.0)).max(1e-6);
+            end = last as f64 + part.clamp(0.0, 1.0);
+        }
+        missed += 1;
+        if missed > gap {
+            break;
+        }
+    }
+    End { aside: down * end, lean: shift / (down * (last as f64).max(1.0)) }
+}
+
+/// How much farther the bars at both ends go than the others; nothing where they do not, or one of them alone does.
+fn longer(picture: &Picture, frame: Frame, edges: &[f64], ends: [End; 2], length: f64) -> [f64; 2] {
+    let middles: Vec<f64> = edges.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
+    let count = middles.len();
+    if count < 8 {
+        return [0.0; 2];
+    }
+    let sides = [[0, 1, 2], [count - 1, count - 2, count - 3]].map(|side| side.map(|index| middles[index]));
+    let mut farther = [0.0; 2];
+    for ((side, end), farther) in sides.iter().zip(ends).zip(&mut farther) {
+        let down = end.aside.signum();
+        // Noise is less in the mean of a few pixels along the bars.
+        let look = |along: f64, aside: f64| {
+            let near = [-1.0, 0.0, 1.0].map(|by| {
+                let aside = aside + by;
+                f64::from(picture.sample(frame.place(along + end.lean * aside, aside)))
+            });
+            near.iter().sum::<f64>() / 3.0
+        };
+        // Within the bars, but not where they end.
+        let inside = end.aside / 2.0;
+        let [bar, space, next] = side.map(|along| look(along, inside));
+        let level = (bar.max(next) + space) / 2.0;
+        let mut missed = 0;
+        for step in 1..=(LONGER * length) as usize {
+            let aside = end.aside + down * (step as f64 - 0.5);
+            let [bar, space, next] = side.map(|along| look(along, aside));
+            if bar < level && next < level && space > level {
+                (*farther, missed) = (down * step as f64, 0);
+            } else {
+                missed += 1;
+                if missed > GAP {
+                    break;
+                }
+            }
+        }
+    }
+    let [left, right] = farther.map(f64::abs);
+    if left.min(right) < 1.5 || (left - right).abs() > 3.0 + 0.25 * left.min(right) {
+        [0.0; 2]
+    } else {
+        farther
+    }
+}

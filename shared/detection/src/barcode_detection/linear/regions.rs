@@ -1,0 +1,186 @@
+//! Where bars stand beside each other, and which way: the structure tensor of small cells.
+//!
+//! Bars that stand side by side have gradients along one direction and its opposite, whatever their widths. The
+//! structure tensor (Förstner and Gülch 1987; Bigün and Granlund 1987) sums the products of a cell's gradients; its
+//! larger eigenvector is that direction, and the coherence says how far all gradients lie along it.
+
+use super::super::picture::Picture;
+
+/// The side of a cell in pixels.
+const CELL: usize = 8;
+/// The least mean of the squared gradient, whose unit is twice a step of grey from one pixel to the next.
+const ENERGY: f32 = 30.0;
+/// The least coherence: 0 is all directions alike, 1 is one direction alone.
+const COHERENCE: f32 = 0.5;
+/// The cosine of twice the most by which the directions of two neighbouring cells differ: 14°.
+const ALIKE: f32 = 0.88;
+/// The fewest cells of a region.
+const FEWEST: usize = 4;
+
+/// A rectangle that bars stand in: around a middle, so far along the direction that crosses them and so far along
+/// the bars.
+pub(super) struct Region {
+    pub(super) middle: [f64; 2],
+    /// The direction across the bars, in radians from the x axis towards the y axis, within ±90°.
+    pub(super) angle: f64,
+    /// Half the extents, across the bars and along them.
+    pub(super) half: [f64; 2],
+}
+
+/// Products of gradients, summed: `xx`, `yy` and `xy`.
+type Tensor = [f32; 3];
+
+/// The regions of a picture. Cells that `known` holds for, at their centres, belong to none.
+pub(super) fn regions(picture: &Picture, known: impl Fn([f64; 2]) -> bool) -> Vec<Region> {
+    let (across, down) = (picture.width / CELL, picture.height / CELL);
+    let tensors = tensors(picture, across, down);
+    let mut directions: Vec<Option<[f32; 2]>> =
+        smoothed(&tensors, across, down).iter().map(direction).collect();
+    for (at, direction) in directions.iter_mut().enumerate() {
+        if direction.is_some() && known(centre(at, across)) {
+            *direction = None;
+        }
+    }
+    let mut regions = Vec::new();
+    let (mut cells, mut next) = (Vec::new(), Vec::new());
+    for seed in 0..directions.len() {
+        let Some(first) = directions[seed].take() else { continue };
+        cells.clear();
+        next.push((seed, first));
+        while let Some((at, own)) = next.pop() {
+            cells.push(at);
+            let (column, row) = (at % across, at / across);
+            for y in row.saturating_sub(1)..(row + 2).min(down) {
+                for x in column.saturating_sub(1)..(column + 2).min(across) {
+                    let neighbour = &mut directions[y * across + x];
+                    let alike = |it: &mut [f32; 2]| own[0] * it[0] + own[1] * it[1] > ALIKE;
+                    if let Some(theirs) = neighbour.take_if(alike) {
+                        next.push((y * across + x, theirs));
+                    }
+                }
+            }
+        }
+        if cells.len() >= FEWEST {
+            regions.push(region(&cells, &tensors, across));
+        }
+    }
+    regions
+}
+
+fn centre(at: usize, across: usize) -> [f64; 2] {
+    [at % across, at / across].map(|it| (it * CELL + CELL / 2) as f64)
+}
+
+/// The tensor of each cell, from the differences within squares of four pixels: those see bars of a single pixel,
+/// too.
+fn tensors(picture: &Picture, across: usize, down: usize) -> Vec<Tensor> {
+    let width = picture.width;
+    let mut tensors = vec![[0.0; 3]; across * down];
+    // The squares of the last row and column of pixels would reach beyond the picture.
+    for y in 0..(down * CELL).min(picture.height - 1) {
+        let (upper, lower) = (&picture.grey[y * width..][..width], &picture.grey[(y + 1) * width..][..width]);
+        let row = &mut tensors[y / CELL * across..][..across];
+        for (x, tensor) in row.iter_mut().enumerate() {
+            let columns = x * CELL..((x + 1) * CELL + 1).min(width);
+            let (a, b) = (&upper[columns.clone()], &lower[columns]);
+            let (mut xx, mut yy, mut xy) = (0_i32, 0_i32, 0_i32);
+            for ((a, a_next), (b, b_next)) in a.iter().zip(&a[1..]).zip(b.iter().zip(&b[1..])) {
+                let [a, a_next, b, b_next] = [a, a_next, b, b_next].map(|it| i32::from(*it));
+                let (falling, rising) = (b_next - a, a_next - b);
+                let (gx, gy) = (falling + rising, falling - rising);
+                xx += gx * gx;
+                yy += gy * gy;
+                xy += gx * gy;
+            }
+            *tensor = [tensor[0] + xx as f32, tensor[1] + yy as f32, tensor[2] + xy as f32];
+        }
+    }
+    tensors
+}
+
+/// Each tensor with those of its eight neighbours.
+fn smoothed(tensors: &[Tensor], across: usize, down: usize) -> Vec<Tensor> {
+    let mut smooth = vec![[0.0; 3]; tensors.len()];
+    for row in 0..down {
+        for column in 0..across {
+            let mut sum = [0.0; 3];
+            for y in row.saturating_sub(1)..(row + 2).min(down) {
+                for tensor in &tensors[y * across..][column.saturating_sub(1)..(column + 2).min(across)] {
+                    sum = [sum[0] + tensor[0], sum[1] + tensor[1], sum[2] + tensor[2]];
+                }
+            }
+            smooth[row * across + column] = sum;
+        }
+    }
+    smooth
+}
+
+/// The direction of a tensor as the unit vector of twice its angle, so that opposite directions are one; `None`
+/// where it has none.
+fn direction([xx, yy, xy]: &Tensor) -> Option<[f32; 2]> {
+    let (energy, double) = (xx + yy, [xx - yy, 2.0 * xy]);
+    let length = double[0].hypot(double[1]);
+    let least = ENERGY * (9 * CELL * CELL) as f32;
+    (energy > least && length > COHERENCE * energy).then(|| double.map(|it| it / length))
+}
+
+fn region(cells: &[usize], tensors: &[Tensor], across: usize) -> Region {
+    let [xx, yy, xy] = cells.iter().fold([0.0_f64; 3], |sum, &at| {
+        let tensor = tensors[at].map(f64::from);
+        [sum[0] + tensor[0], sum[1] + tensor[1], sum[2] + tensor[2]]
+    });
+    let angle = (2.0 * xy).atan2(xx - yy) / 2.0;
+    let (sine, cosine) = angle.sin_cos();
+    let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
+    for &at in cells {
+        let [x, y] = centre(at, across);
+        for (axis, place) in [x * cosine + y * sine, y * cosine - x * sine].into_iter().enumerate() {
+            low[axis] = low[axis].min(place - (CELL / 2) as f64);
+            high[axis] = high[axis].max(place + (CELL / 2) as f64);
+        }
+    }
+    let [along, aside] = [0, 1].map(|axis| (low[axis] + high[axis]) / 2.0);
+    let middle = [along * cosine - aside * sine, along * sine + aside * cosine];
+    Region { middle, angle, half: [0, 1].map(|axis| (high[axis] - low[axis]) / 2.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bars of two and four pixels in a rectangle of 120 × 60 around (100, 90), turned by so much.
+    fn bars(degrees: f64) -> Picture {
+        let (sine, cosine) = degrees.to_radians().sin_cos();
+        let grey = (0..180 * 200).map(|at| {
+            let (x, y) = ((at % 200) as f64 - 99.5, (at / 200) as f64 - 89.5);
+            let (along, aside) = (x * cosine + y * sine, y * cosine - x * sine);
+            let dark = along.abs() < 60.0 && aside.abs() < 30.0 && (along + 60.0) as usize % 12 % 8 < 4;
+            if dark { 30 } else { 220 }
+        });
+        Picture { grey: grey.collect(), width: 200, height: 180 }
+    }
+
+    #[test]
+    fn bars_make_one_region_whichever_way_they_are_turned() {
+        for degrees in (-80..=90).step_by(10).map(f64::from) {
+            let found = regions(&bars(degrees), |_| false);
+            let largest = found.iter().max_by(|a, b| a.half[0].total_cmp(&b.half[0])).expect("a region");
+            let off = (largest.angle.to_degrees() - degrees).rem_euclid(180.0);
+            assert!(off.min(180.0 - off) < 1.5, "{degrees}°: {}", largest.angle.to_degrees());
+            let [x, y] = largest.middle;
+            assert!((x - 100.0).hypot(y - 90.0) < 8.0, "{degrees}°: {x}, {y}");
+            let [across, along] = largest.half;
+            assert!(
+                (across - 60.0).abs() < 14.0 && (along - 30.0).abs() < 14.0,
+                "{degrees}°: {across} × {along}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_known_and_what_is_noise_makes_none() {
+        assert!(regions(&bars(30.0), |_| true).is_empty());
+        let noise = (0..200_u32 * 180).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        assert!(regions(&Picture { grey: noise, width: 200, height: 180 }, |_| false).is_empty());
+    }
+}
