@@ -106,7 +106,7 @@ $(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(B
 	touch $@
 
 .PHONY: bench-detection
-bench-detection: $(BENCH_TOOLS)/detection/installed ## measure detectors against scikit-image and OpenCV (BENCH=--quick)
+bench-detection: $(BENCH_TOOLS)/detection/installed ## measure detectors against scikit-image, OpenCV and zxing-cpp (BENCH=--quick)
 	cargo build --locked --release --package detection --example bench_detection
 	$(BENCH_TOOLS)/detection/venv/bin/python infra/bench/detection.py $(dir $(BENCH_EXAMPLE))bench_detection $(BENCH_TOOLS)/detection $(BENCH)
 

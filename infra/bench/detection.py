@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Darkroom's detectors against scikit-image and OpenCV. `make bench-detection` prepares and runs it.
+"""Measures Darkroom's detectors against scikit-image, OpenCV and zxing-cpp. `make bench-detection` prepares and runs it.
 
   detection.py OURS FOLDER [--quick] [--only TEXT]
 
@@ -75,6 +75,8 @@ ROWS = [
     corners("shi_tomasi", ("opencv", "goodFeaturesToTrack", {"corners": 500, "quality": 0.001, "distance": 10}), 1),
     corners("fast", ("opencv", "FAST", {"threshold": 10}), 1, fast_threshold=10, max_points=100_000),
     corners("orb", ("opencv", "ORB", {"points": 500})),
+    Row("barcodes", ("barcode_detection", {}), ("zxing-cpp", "read_barcodes", {}),
+        images=("natural", "codes", "turned codes")),
     Row("nuclei", ("nuclei_detection", {}), ("scikit-image", "nuclei", {}), 10, ("large H&E",)),
 ]
 
@@ -96,9 +98,27 @@ def slide(side: int) -> Image.Image:
     return Image.fromarray(light.clip(0, 255).round().astype(np.uint8))
 
 
+def codes(degrees: float) -> Image.Image:
+    """A sheet of nine linear codes and a QR code, all of them turned."""
+    import zxingcpp
+
+    kinds = [
+        ("EAN13", "4006381333931"), ("EAN8", "96385074"), ("UPCA", "036000291452"), ("UPCE", "01234565"),
+        ("Code128", "CASE-2026-0077"), ("Code39", "BLOCK-39"), ("Code93", "HELLO93"), ("ITF", "12345670"),
+        ("Codabar", "A40156B"), ("QRCode", "https://example.org/slides/42"),
+    ]
+    page = Image.new("L", (SIDE, SIDE), 255)
+    for index, (kind, text) in enumerate(kinds):
+        code = zxingcpp.create_barcode(text, getattr(zxingcpp.BarcodeFormat, kind)).to_image(scale=3)
+        page.paste(Image.fromarray(np.array(code)), (100 + index % 2 * 700, 60 + index // 2 * 280))
+    return page.rotate(degrees, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC).convert("RGB")
+
+
 SOURCES = {
     "natural": lambda: picture(SIDE, SIDE),
     "H&E": lambda: slide(SIDE),
+    "codes": lambda: codes(0),
+    "turned codes": lambda: codes(30),
     "large H&E": lambda: slide(LARGE_SIDE),
 }
 
@@ -145,7 +165,7 @@ class Taken:
 
 def measured(ours: Path, folder: Path, rows: list[Row], rounds: int) -> list[list[str]]:
     table = [["detector", "image", "ours, CPU ms", "peer", "peer's time", "objects", "memory", "goals"], ["---"] * 8]
-    libraries = {name: Waiting(name, ours) for name in ("ours", "scikit-image", "opencv")}
+    libraries = {name: Waiting(name, ours) for name in ("ours", "scikit-image", "opencv", "zxing-cpp")}
     for source, draw in SOURCES.items():
         asked = [row for row in rows if source in row.images]
         if not asked:

@@ -1,6 +1,6 @@
-"""scikit-image or OpenCV, kept waiting: reads a request a line, answers with a line.
+"""scikit-image, OpenCV or zxing-cpp, kept waiting: reads a request a line, answers with a line.
 
-  detection_peer.py scikit-image|opencv
+  detection_peer.py scikit-image|opencv|zxing-cpp
 
   {"load": FILE}                                   decodes the file                    → {}
   {"run": NAME, "given": PARAMETERS, "runs": N}    detects N times                     → {"count": OBJECTS}
@@ -80,6 +80,16 @@ class OpenCV:
         return self.cv2.ORB_create(points).detect(self.grey)
 
 
+class ZXing:
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.grey = np.asarray(Image.fromarray(pixels).convert("L"))
+
+    def read_barcodes(self):
+        import zxingcpp
+
+        return zxingcpp.read_barcodes(self.grey)
+
+
 def memory(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
@@ -88,7 +98,7 @@ def memory(field: str) -> int:
 
 
 def main(name: str) -> None:
-    kind = {"scikit-image": ScikitImage, "opencv": OpenCV}[name]
+    kind = {"scikit-image": ScikitImage, "opencv": OpenCV, "zxing-cpp": ZXing}[name]
     library = None
     print("{}", flush=True)
     for line in sys.stdin:
