@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::Path, process, sync::Arc, time::Duration};
 
+use ::process::{ImageEngine, Worker};
 use axum::Router;
 use http_api::{Links, service::with_fallbacks};
 use jobs::{
@@ -14,7 +15,6 @@ use jobs::{
     submit::Submitter,
 };
 use notify::Courier;
-use ::process::{ImageEngine, Worker};
 use runtime::{
     config::{Config, ConfigError},
     outbound::Outbound,
@@ -89,7 +89,8 @@ struct Role {
 /// # Errors
 /// [`Error`], with a sentence that says what to change or what is wrong.
 pub fn run(arguments: Arguments) -> Result<(), Error> {
-    let system = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
+    let system =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
     let ended = system.block_on(run_command(arguments.command));
     // What still runs on a thread of its own was given back; nobody waits for it.
     system.shutdown_background();
@@ -125,12 +126,12 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
         Some(url) => url.clone(),
         // A process that delivers callbacks for others does not know where they answer.
         None if role.notify && !role.api => return Err(StartError::PublicUrl),
-        None => Url::parse(&format!("http://localhost:{}", address.port())).map_err(|_| StartError::PublicUrl)?,
+        None => {
+            Url::parse(&format!("http://localhost:{}", address.port())).map_err(|_| StartError::PublicUrl)?
+        }
     };
     let (ports, place) = match folder {
-        Some(folder) => {
-            (Ports::local(folder, public_url.clone()).await?, format!("in {}", folder.display()))
-        }
+        Some(folder) => (Ports::local(folder, public_url.clone()).await?, format!("in {}", folder.display())),
         None => (Ports::aws(&config).await?, "in AWS services".to_owned()),
     };
     let jobs_at_once = common.jobs_at_once.map_or_else(machine::jobs_at_once, usize::from);
@@ -143,19 +144,14 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
         let (interrupt, interrupted) = watch::channel(false);
         let consumer = Arc::new(worker(&ports, &config, jobs_at_once, interrupted));
         // While so many images are worked on, as many more are fetched or read.
-        let poller = Poller {
-            name: "jobs",
-            queue: ports.jobs_queue.clone(),
-            consumer,
-            at_once: 2 * jobs_at_once,
-        };
+        let poller =
+            Poller { name: "jobs", queue: ports.jobs_queue.clone(), consumer, at_once: 2 * jobs_at_once };
         parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
     }
     if role.notify {
         let consumer = Arc::new(courier(&ports, &config, &public_url));
         let at_once = common.callbacks_at_once.into();
-        let poller =
-            Poller { name: "callbacks", queue: ports.callbacks_queue.clone(), consumer, at_once };
+        let poller = Poller { name: "callbacks", queue: ports.callbacks_queue.clone(), consumer, at_once };
         // A callback that is on its way is not called back: a receiver that takes too long is given up by itself.
         let (interrupt, _) = watch::channel(false);
         parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
@@ -208,8 +204,7 @@ fn announce(
 
 /// The next SIGTERM or SIGINT.
 async fn signalled() -> io::Result<()> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

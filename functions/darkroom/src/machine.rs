@@ -9,7 +9,8 @@ const JOB: u64 = 1_769 << 20;
 /// at least one.
 pub(crate) fn jobs_at_once() -> usize {
     let processors = available_parallelism().map_or(1, NonZero::get);
-    let enough_for = memory(Path::new("/")).map_or(1, |bytes| usize::try_from(bytes / JOB).unwrap_or(usize::MAX));
+    let enough_for =
+        memory(Path::new("/")).map_or(1, |bytes| usize::try_from(bytes / JOB).unwrap_or(usize::MAX));
     processors.min(enough_for).max(1)
 }
 
@@ -48,7 +49,10 @@ mod tests {
             (vec![meminfo], Some(2 << 20)),
             (vec![meminfo, ("sys/fs/cgroup/memory.max", "max\n")], Some(2 << 20)),
             (vec![meminfo, ("sys/fs/cgroup/memory.max", "1048576\n")], Some(1 << 20)),
-            (vec![meminfo, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")], Some(2 << 20)),
+            (
+                vec![meminfo, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")],
+                Some(2 << 20),
+            ),
         ] {
             assert_eq!(memory(machine(&files).path()), expected, "{files:?}");
         }

@@ -13,7 +13,8 @@ use jobs::{
     id::JobId,
     job::Job,
     ports::{
-        Answer, CallbackRequest, Engine, FetchError, FetchImages, Fetched, PostCallbacks, WorkError, Worked, WriteJobs,
+        Answer, CallbackRequest, Engine, FetchError, FetchImages, Fetched, PostCallbacks, WorkError, Worked,
+        WriteJobs,
     },
 };
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -45,7 +46,11 @@ pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     describe_counter!(JOBS, "Jobs that ended, by status and, for those that failed, code");
     describe_histogram!(JOB_SECONDS, Unit::Seconds, "From a job's submission to its end");
-    describe_histogram!(STAGE_SECONDS, Unit::Seconds, "The stages of a job: fetch, wait for a processor, work");
+    describe_histogram!(
+        STAGE_SECONDS,
+        Unit::Seconds,
+        "The stages of a job: fetch, wait for a processor, work"
+    );
     describe_gauge!(WORKING, "Images that are being worked on");
     describe_counter!(CALLBACKS, "Tries of callbacks, by what came of them: 2xx to 5xx, none, refused");
     describe_histogram!(CALLBACK_SECONDS, Unit::Seconds, "How long receivers of callbacks take to answer");

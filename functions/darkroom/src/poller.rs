@@ -85,7 +85,11 @@ impl Poller {
     }
 
     /// A free slot, or nothing once no new message is to be taken.
-    async fn slot(&self, slots: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Option<OwnedSemaphorePermit> {
+    async fn slot(
+        &self,
+        slots: &Arc<Semaphore>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => None,
@@ -93,9 +97,14 @@ impl Poller {
         }
     }
 
-    fn handle(&self, message: Received, slot: Option<OwnedSemaphorePermit>) -> impl Future<Output = ()> + use<> {
+    fn handle(
+        &self,
+        message: Received,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> impl Future<Output = ()> + use<> {
         let (queue, consumer) = (self.queue.clone(), self.consumer.clone());
-        let span = tracing::info_span!("message", message_id = message.id, receive_count = message.receive_count);
+        let span =
+            tracing::info_span!("message", message_id = message.id, receive_count = message.receive_count);
         let handling = async move {
             let done = match consumer.consume(&message.body).await {
                 Outcome::Done => queue.remove(&message.receipt).await,

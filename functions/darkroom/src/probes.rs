@@ -63,5 +63,6 @@ async fn metrics(State(vitals): State<Arc<Vitals>>) -> Response {
         }
     }
     vitals.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], vitals.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], vitals.metrics.render())
+        .into_response()
 }

@@ -118,14 +118,22 @@ impl Server {
         let links = Links::new(&self.base);
         let response = match timeout(most, answer(self.router.clone(), request, links, &id)).await {
             Ok(response) => response,
-            Err(_) => self.refuse(&id, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", SLOW).await,
+            Err(_) => {
+                self.refuse(&id, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", SLOW).await
+            }
         };
         metered::answered(&method, response.status().as_u16(), started.elapsed());
         response
     }
 
     /// A problem that no route gave.
-    async fn refuse(&self, id: &str, status: StatusCode, code: &'static str, text: &'static str) -> Response<Body> {
+    async fn refuse(
+        &self,
+        id: &str,
+        status: StatusCode,
+        code: &'static str,
+        text: &'static str,
+    ) -> Response<Body> {
         let refusing = Router::new().fallback(async move || {
             let mut response = Problem::new(status, code, text).into_response();
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use aws::{Clients, WORKER_PATIENCE};
 use jobs::ports::{
-    DeferMessages, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects, ReceiveMessages, SendMessages,
-    WriteJobs, WriteObjects,
+    DeferMessages, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects, ReceiveMessages,
+    SendMessages, WriteJobs, WriteObjects,
 };
 use local::{DeadLetters, Store};
 use runtime::config::{Config, ConfigError};
@@ -75,8 +75,7 @@ impl Ports {
         let models = Arc::new(clients.models_bucket(config.resource("MODELS_BUCKET")?));
         let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
         let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
-        let sender =
-            aws::Queues { jobs: Some(jobs_queue.clone()), callbacks: Some(callbacks_queue.clone()) };
+        let sender = aws::Queues { jobs: Some(jobs_queue.clone()), callbacks: Some(callbacks_queue.clone()) };
         let (jobs_queue, callbacks_queue) = (Arc::new(jobs_queue), Arc::new(callbacks_queue));
         Ok(Self {
             jobs: table.clone(),

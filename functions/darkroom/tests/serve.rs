@@ -150,8 +150,12 @@ async fn the_first_service_s_users_find_what_they_had() {
     let page = client.get(serving.route("/docs")).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     let (status, fake) = get(&client, &serving.route("/status/fake")).await;
-    assert_eq!((status, &fake["job_id"], &fake["code"]), (StatusCode::NOT_FOUND, &json!("fake"), &json!(404)));
-    let submission = json!({"image_url": serving.route("/docs/favicon-32x32.png"), "algorithm_name": "thumbnail"});
+    assert_eq!(
+        (status, &fake["job_id"], &fake["code"]),
+        (StatusCode::NOT_FOUND, &json!("fake"), &json!(404))
+    );
+    let submission =
+        json!({"image_url": serving.route("/docs/favicon-32x32.png"), "algorithm_name": "thumbnail"});
     let answer = client
         .post(serving.route("/job-submission"))
         .header("content-type", "application/json")
@@ -174,7 +178,8 @@ async fn a_signed_address_takes_one_upload_of_what_it_was_signed_for() {
     let client = client();
     let image = png(1);
     let wanted = json!({"content_type": "image/png", "bytes": image.len()}).to_string();
-    let granted = client.post(serving.route("/uploads")).header("content-type", "application/json").body(wanted);
+    let granted =
+        client.post(serving.route("/uploads")).header("content-type", "application/json").body(wanted);
     let granted = read(granted.send().await.unwrap()).await;
     let address = granted["upload"]["url"].as_str().unwrap().replace("localhost", "127.0.0.1");
     let put = async |address: &str, content_type: &str, body: Vec<u8>| {
@@ -188,7 +193,8 @@ async fn a_signed_address_takes_one_upload_of_what_it_was_signed_for() {
     assert_eq!(put(other, "image/png", image.clone()).await, 403);
     assert_eq!(put(&address, "image/png", image.clone()).await, 200);
     assert_eq!(put(&address, "image/png", image.clone()).await, 412);
-    let job = settled(&client, &serving.route(&format!("/jobs/{}", granted["job_id"].as_str().unwrap()))).await;
+    let job =
+        settled(&client, &serving.route(&format!("/jobs/{}", granted["job_id"].as_str().unwrap()))).await;
     assert_eq!(job["status"], "succeeded", "{job}");
 }
 
@@ -207,7 +213,8 @@ async fn killed(jobs: u8, kills: u32) -> (usize, Duration) {
                 let client = client();
                 let mut accepted = Vec::new();
                 for shade in (first..jobs).step_by(CLIENTS.into()) {
-                    let sent = client.post(&route).header("content-type", "image/png").body(png(shade)).send();
+                    let sent =
+                        client.post(&route).header("content-type", "image/png").body(png(shade)).send();
                     match sent.await {
                         Ok(answer) if answer.status() == StatusCode::ACCEPTED => {
                             if let Ok(text) = answer.text().await {
@@ -254,7 +261,9 @@ async fn no_accepted_job_is_lost_when_the_process_is_killed() {
 #[ignore = "takes a minute; CI runs the short one"]
 async fn no_accepted_job_of_200_is_lost_when_the_process_is_killed_20_times() {
     let (unanswered, took) = killed(200, 20).await;
-    println!("200 jobs, 20 kills: {unanswered} got no answer, of the others none is lost; the last ended after {took:?}");
+    println!(
+        "200 jobs, 20 kills: {unanswered} got no answer, of the others none is lost; the last ended after {took:?}"
+    );
 }
 
 #[tokio::test]
@@ -326,7 +335,8 @@ fn a_wrong_configuration_is_refused_with_a_sentence() {
     let other = TempDir::new().unwrap();
     let other = other.path().to_str().unwrap();
     let file = folder.path().join("lock");
-    let in_use = refused(&mut darkroom(&["serve", "--port", "0", "--data-dir", folder.path().to_str().unwrap()]));
+    let in_use =
+        refused(&mut darkroom(&["serve", "--port", "0", "--data-dir", folder.path().to_str().unwrap()]));
     assert!(in_use.contains("in use by another darkroom"), "{in_use}");
     let taken = refused(&mut darkroom(&["serve", "--port", port, "--data-dir", other]));
     assert!(taken.contains("name another port in PORT"), "{taken}");

@@ -157,8 +157,7 @@ impl Processor {
         let mut facts = job.facts().clone();
         let Some(done) = unless(self.results_of(&job, &mut facts), interrupted).await else {
             tracing::info!("interrupted; the job is given back");
-            self.give_back(job, claim, Attempt::Forgiven).await?;
-            return Ok(Outcome::Retry(Some(Duration::ZERO)));
+            return self.give_back(job, claim, Attempt::Forgiven, Some(Duration::ZERO)).await;
         };
         let now = self.clock.now();
         let changed = match done {

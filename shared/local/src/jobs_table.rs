@@ -97,7 +97,8 @@ impl ListJobs for JobsTable {
                     let mut rows = ask.prepare_cached(
                         "SELECT job FROM jobs WHERE status = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
                     )?;
-                    rows.query_map(params![status.name(), before, limit], &mut take)?.collect::<Result<(), _>>()?;
+                    rows.query_map(params![status.name(), before, limit], &mut take)?
+                        .collect::<Result<(), _>>()?;
                 } else {
                     let mut rows =
                         ask.prepare_cached("SELECT job FROM jobs WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?;
@@ -142,7 +143,9 @@ impl Probe for JobsTable {
 
     async fn probe(&self) -> Result<(), PortError> {
         self.0
-            .read("probing the table", |ask| ask.query_row("SELECT count(*) FROM jobs LIMIT 1", [], |_| Ok(())))
+            .read("probing the table", |ask| {
+                ask.query_row("SELECT count(*) FROM jobs LIMIT 1", [], |_| Ok(()))
+            })
             .await
     }
 }

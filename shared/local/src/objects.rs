@@ -71,11 +71,7 @@ impl Row {
     }
 
     fn info(&self) -> ObjectInfo {
-        ObjectInfo {
-            bytes: self.bytes,
-            content_type: self.content_type.clone(),
-            etag: self.etag.clone(),
-        }
+        ObjectInfo { bytes: self.bytes, content_type: self.content_type.clone(), etag: self.etag.clone() }
     }
 }
 
@@ -261,9 +257,10 @@ fn abandoned(folder: &Path) -> io::Result<Vec<String>> {
         for file in fs::read_dir(group.path())? {
             let file = file?;
             // A file that went in the meantime is not abandoned.
-            let age = file.metadata().ok().and_then(|metadata| {
-                SystemTime::now().duration_since(metadata.modified().ok()?).ok()
-            });
+            let age = file
+                .metadata()
+                .ok()
+                .and_then(|metadata| SystemTime::now().duration_since(metadata.modified().ok()?).ok());
             if age.is_some_and(|age| age >= ABANDONED)
                 && let (Some(group), Some(name)) = (group.file_name().to_str(), file.file_name().to_str())
             {

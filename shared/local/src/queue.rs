@@ -223,9 +223,7 @@ impl ReceiveMessages for Queue {
         let receipt = receipt.to_owned();
         self.database
             .write("removing a message", move |transaction| {
-                transaction
-                    .prepare_cached("DELETE FROM messages WHERE receipt = ?1")?
-                    .execute([receipt])
+                transaction.prepare_cached("DELETE FROM messages WHERE receipt = ?1")?.execute([receipt])
             })
             .await?;
         Ok(())

@@ -16,11 +16,7 @@ use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{
-    JobsTable, ModelsFolder, Objects, Queue, Queues, Signer,
-    database::Database,
-    queue::Terms,
-};
+use crate::{JobsTable, ModelsFolder, Objects, Queue, Queues, Signer, database::Database, queue::Terms};
 
 /// As in template.yaml: what `process` needs for one job at the longest, six times over.
 const JOBS: Terms = Terms {
@@ -118,7 +114,11 @@ impl Store {
         let messages =
             self.queues.jobs.end_deliveries().await? + self.queues.callbacks.end_deliveries().await?;
         if jobs + messages > 0 {
-            tracing::warn!(jobs, messages, "an earlier process ended in the middle of these; they are due again");
+            tracing::warn!(
+                jobs,
+                messages,
+                "an earlier process ended in the middle of these; they are due again"
+            );
         }
         Ok(())
     }

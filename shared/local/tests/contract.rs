@@ -9,8 +9,8 @@ use jobs::{
     key::ObjectKey,
     message::Message,
     ports::{
-        DeferMessages as _, ListJobs as _, ListQuery, Read, ReadJobs as _, ReadObjects as _, ReceiveMessages as _,
-        SendMessages as _, WriteJobs as _, WriteObjects as _,
+        DeferMessages as _, ListJobs as _, ListQuery, Read, ReadJobs as _, ReadObjects as _,
+        ReceiveMessages as _, SendMessages as _, WriteJobs as _, WriteObjects as _,
     },
 };
 use local::Store;
@@ -173,7 +173,8 @@ async fn an_upload_is_kept_once_and_queues_its_job() {
     broken_off.write(b"half").await.expect("written");
     drop(broken_off);
     assert_eq!(files(&folder.path().join("objects")), 1, "what was not kept is gone");
-    let Read::Found(info, body) = store.objects.read(&ObjectKey::Upload(job), 100).await.expect("read") else {
+    let Read::Found(info, body) = store.objects.read(&ObjectKey::Upload(job), 100).await.expect("read")
+    else {
         panic!("the upload is there");
     };
     assert_eq!((&body[..], info.content_type.as_str()), (&b"first"[..], "image/png"));
