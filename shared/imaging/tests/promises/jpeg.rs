@@ -72,7 +72,7 @@ fn segments_of_no_account_change_neither_the_picture_nor_thumbnails() {
         segment(0xe2, b"ICC_PROFILE\0\x01\x01no profile"),
         segment(0xe0, b"JFXX\0\x10"),
         segment(0xed, b"Photoshop 3.0\08BIM"),
-        segment(0xee, b"Adobe_CM\0\0\0\0\0"),
+        segment(0xed, b"Adobe_CM\0\0\0\0\0"),
         segment(0xf0, b""),
         segment(0xfe, b"\xff\xd8\xff\xda\xff\xd9"),
         segment(0xcc, b"\x77\0\0"),
