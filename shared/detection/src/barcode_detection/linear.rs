@@ -55,7 +55,7 @@ const LANES: u32 = 12;
 const LANES_PART: f64 = 0.6;
 const LANES_HALF: f64 = 400.0;
 /// How far off the direction of a region is at the most: degrees.
-const FARTHEST_OFF: i32 = 5;
+const FARTHEST_OFF: i32 = 6;
 /// How many rows say how bars lean, and how far from each other they are at the least: the mean square in pixels.
 const LEANING_ROWS: usize = 5;
 const LEANING_SPREAD: f64 = 9.0;
