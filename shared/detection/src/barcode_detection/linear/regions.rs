@@ -171,7 +171,7 @@ mod tests {
             assert!((x - 100.0).hypot(y - 90.0) < 8.0, "{degrees}°: {x}, {y}");
             let [across, along] = largest.half;
             assert!(
-                (across - 60.0).abs() < 20.0 && (along - 30.0).abs() < 20.0,
+                (across - 60.0).abs() < 24.0 && (along - 30.0).abs() < 24.0,
                 "{degrees}°: {across} × {along}"
             );
         }
