@@ -83,6 +83,12 @@ fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, Det
         for first in (0..bars.widths.len().saturating_sub(RINGS - 1)).step_by(2) {
             let Some((x, across)) = rings(&bars, first) else { continue };
             let Some((middle, down)) = column(picture, [x, y], across) else { continue };
+            // Bars beside each other look the same in rows and columns where they are turned, but not in every direction.
+            let diagonals =
+                [-1.0, 1.0].map(|way| is_crossed(picture, [x, middle], way, f64::midpoint(across, down)));
+            if diagonals != [true; 2] {
+                continue;
+            }
             let bullseye = Bullseye {
                 middle: [x, middle],
                 module: f64::midpoint(across, down),
@@ -127,5 +133,19 @@ fn column(picture: &Picture, [x, y]: [f64; 2], module: f64) -> Option<(f64, f64)
         let middle = from - 0.5 + middle;
         let fits = (middle - y).abs() < 1.5 * module && (0.45..2.2).contains(&(down / module));
         fits.then_some((middle, down))
+    })
+}
+
+/// Whether a line through a place, that goes up or down by a pixel for each to the right, crosses a bullseye in its middle.
+fn is_crossed(picture: &Picture, [x, y]: [f64; 2], way: f64, module: f64) -> bool {
+    let step = [1.0, way].map(|it| it * std::f64::consts::FRAC_1_SQRT_2);
+    let reach = (2.0 * module * (RINGS + 2) as f64).ceil();
+    let mut values = vec![0.0; 2 * reach as usize + 1];
+    picture.add_line([x - step[0] * reach, y - step[1] * reach], step, 1.0, &mut values);
+    let bars = profile::bars(&values, [false; 2], &mut Vec::new());
+    (0..bars.widths.len().saturating_sub(RINGS - 1)).step_by(2).any(|first| {
+        rings(&bars, first).is_some_and(|(middle, width)| {
+            (middle - 0.5 - reach).abs() < 1.5 * module && (0.45..2.2).contains(&(width / module))
+        })
     })
 }
