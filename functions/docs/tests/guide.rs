@@ -110,6 +110,8 @@ fn limit_rows() -> Vec<(&'static str, u64, String, &'static str)> {
         connect,
         fetch,
         job,
+        // No limit of a deployment: how long `darkroom` lets a job wait for a processor.
+        turn: _,
         attempts,
         upload_validity,
         retention,
