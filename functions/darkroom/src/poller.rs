@@ -184,14 +184,19 @@ mod tests {
 
     #[async_trait]
     impl ReceiveMessages for Script {
-        async fn receive(&self, most: usize, _wait: Duration) -> Result<Vec<Received>, PortError> {
+        async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, PortError> {
             if !std::mem::replace(&mut *self.failed.lock().expect("not poisoned"), true) {
                 return Err(PortError { operation: "receiving", retryable: true, cause: "throttled".into() });
             }
-            tokio::task::yield_now().await;
-            let mut messages = self.messages.lock().expect("not poisoned");
-            let taken = most.min(messages.len());
-            Ok(messages.drain(..taken).collect())
+            let received: Vec<_> = {
+                let mut messages = self.messages.lock().expect("not poisoned");
+                let taken = most.min(messages.len());
+                messages.drain(..taken).collect()
+            };
+            if received.is_empty() {
+                sleep(wait).await;
+            }
+            Ok(received)
         }
 
         async fn remove(&self, receipt: &str) -> Result<(), PortError> {
