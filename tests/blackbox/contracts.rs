@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
-use aws::{API_PATIENCE, Clients, Queues};
+use aws::{API_PATIENCE, Clients, Queues, WORKER_PATIENCE};
 use jobs::{
     id::JobId,
     key::ObjectKey,
@@ -15,7 +15,7 @@ use jobs::{
 use testing::contract;
 use time::OffsetDateTime;
 
-use crate::support::{Api, delete_model, put_model, sqs, variable};
+use crate::support::{Api, Receiver, delete_model, id, json, png, put_model, queue_is_empty, sqs, variable};
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
@@ -151,5 +151,39 @@ async fn a_message_that_was_put_off_comes_again_when_it_is_due() {
     assert_eq!(receive(&url).await.len(), 1);
     let unknown = queues.send(Message::DeliverCallback { job_id }).await.unwrap_err();
     assert!(!unknown.retryable, "a queue that was not given is the deployment's fault");
+    sqs().await.delete_queue().queue_url(url).send().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_message_delivered_twice_changes_nothing() {
+    let api = Api::new();
+    let receiver = Receiver::answering(&[204]).await;
+    let query = format!("callback_url={}", receiver.url);
+    let job = api.submit(&query, png(60, 60)).await;
+    receiver.wait_for(1).await;
+    let job = api.settled(&job).await;
+    let clients = Clients::from_env(API_PATIENCE).await;
+    let queue = clients.jobs_queue(variable("JOBS_QUEUE_URL"));
+    let queues = Queues { jobs: Some(queue), callbacks: None };
+    let job_id = id(&job).parse().unwrap();
+    for _ in 0..3 {
+        queues.send(Message::ProcessJob { job_id }).await.unwrap();
+    }
+    queue_is_empty("JOBS_QUEUE_URL").await;
+    queue_is_empty("CALLBACKS_QUEUE_URL").await;
+    let route = format!("/jobs/{}", id(&job));
+    assert_eq!(json(api.get(&route).send().await.unwrap()).await, job);
+    assert_eq!(receiver.received().len(), 1, "its owner is told once");
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn messages_come_again_until_they_are_removed() {
+    let clients = Clients::from_env(WORKER_PATIENCE).await;
+    let url = own_queue("received").await;
+    let queue = clients.callbacks_queue(&url);
+    let queues = Queues { jobs: None, callbacks: Some(queue.clone()) };
+    contract::messages_come_again_until_they_are_removed(&queues, &queue).await;
     sqs().await.delete_queue().queue_url(url).send().await.unwrap();
 }

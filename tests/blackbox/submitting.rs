@@ -7,11 +7,10 @@ use axum::{
     routing::get,
 };
 use image::{GenericImageView as _, ImageFormat};
-use jobs::{message::Message, ports::SendMessages as _};
 use reqwest::{Method, StatusCode, header, multipart};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Receiver, encode, id, picture, png, problem, queue_is_empty, serve, variable};
+use crate::support::{Api, Receiver, encode, id, picture, png, problem, serve};
 
 async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
     let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
@@ -369,29 +368,6 @@ async fn the_older_names_answer_in_their_own_shapes() {
     let refused = api.post_json("/job-submission", &json!({"image_url": "not a URL"})).await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     assert_eq!(crate::support::json(refused).await["code"], 400);
-}
-
-#[tokio::test]
-#[ignore = "needs a deployed stack"]
-async fn a_message_delivered_twice_changes_nothing() {
-    let api = Api::new();
-    let receiver = Receiver::answering(&[204]).await;
-    let query = format!("callback_url={}", receiver.url);
-    let job = api.submit(&query, png(60, 60)).await;
-    receiver.wait_for(1).await;
-    let job = api.settled(&job).await;
-    let clients = aws::Clients::from_env(aws::API_PATIENCE).await;
-    let queue = clients.jobs_queue(variable("JOBS_QUEUE_URL"));
-    let queues = aws::Queues { jobs: Some(queue), callbacks: None };
-    let job_id = id(&job).parse().unwrap();
-    for _ in 0..3 {
-        queues.send(Message::ProcessJob { job_id }).await.unwrap();
-    }
-    queue_is_empty("JOBS_QUEUE_URL").await;
-    queue_is_empty("CALLBACKS_QUEUE_URL").await;
-    let route = format!("/jobs/{}", id(&job));
-    assert_eq!(crate::support::json(api.get(&route).send().await.unwrap()).await, job);
-    assert_eq!(receiver.received().len(), 1, "its owner is told once");
 }
 
 #[tokio::test]

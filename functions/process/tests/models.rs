@@ -106,7 +106,7 @@ async fn what_cannot_be_run_fails_with_its_code() {
     let (engine, ..) = self::engine(&small);
     let failure = failure(&engine, "small.onnx").await;
     assert_eq!(failure.code, "model_too_large");
-    assert!(failure.message.contains("at most 1000"), "{failure}");
+    assert!(failure.message.contains("at most 1,000 bytes"), "{failure}");
 }
 
 #[tokio::test]

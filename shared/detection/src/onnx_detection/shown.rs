@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(all(&tiled, [1616, 1616]).len(), 10_000);
         let error = showings(&tiled, [1617, 1616]).map(Iterator::count).expect_err("one column more");
         assert_eq!(error.code(), "too_many_tiles");
-        assert!(error.to_string().contains("10100 tiles"), "{error}");
+        assert!(error.to_string().contains("10,100 tiles"), "{error}");
         assert!(showings(&tiled, [u32::MAX; 2]).is_err());
         let whole = input(r#"{"width": 32, "height": 32}"#);
         assert_eq!(all(&whole, [u32::MAX; 2]).len(), 1, "a letterbox is one showing");
