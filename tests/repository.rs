@@ -133,11 +133,8 @@ fn routers() -> BTreeMap<&'static str, Router> {
 async fn the_routers_answer_what_the_template_routes() {
     let routers = routers();
     for (path, method, function) in events_of_template() {
-        let path = path
-            .replace("{file}", "swagger-ui.css")
-            .replace("{name}", "submitting")
-            .replace('{', "")
-            .replace('}', "");
+        let path =
+            path.replace("{file}", "swagger-ui.css").replace("{name}", "submitting").replace(['{', '}'], "");
         let router = service::with_fallbacks(routers[function.as_str()].clone());
         let ask = async |method: &str| {
             let method: Method = method.to_uppercase().parse().expect("a method");
@@ -163,7 +160,7 @@ fn health_asks_every_store_and_queue_of_the_template() {
     let resources = resources();
     let text_of = |wanted: &str| {
         let found = resources.iter().find(|(name, _)| name == wanted);
-        found.map(|(_, text)| text.as_str()).unwrap_or_else(|| panic!("there is no {wanted}"))
+        found.map_or_else(|| panic!("there is no {wanted}"), |(_, text)| text.as_str())
     };
     let asks = text_of("StatusFunction");
     let kinds = ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"];

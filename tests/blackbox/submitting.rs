@@ -10,7 +10,7 @@ use image::{GenericImageView as _, ImageFormat};
 use reqwest::{Method, StatusCode, header, multipart};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Receiver, encode, id, picture, png, problem, serve};
+use crate::support::{Api, encode, id, picture, png, problem, serve};
 
 async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
     let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();

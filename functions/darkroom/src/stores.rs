@@ -59,9 +59,9 @@ impl Ports {
                 objects,
                 models,
                 jobs_queue,
-                Arc::new(DeadLetters(store.queues.jobs.clone())),
+                Arc::new(DeadLetters::of(store.queues.jobs.clone())),
                 callbacks_queue,
-                Arc::new(DeadLetters(store.queues.callbacks.clone())),
+                Arc::new(DeadLetters::of(store.queues.callbacks.clone())),
             ],
             local: Some(store),
         })

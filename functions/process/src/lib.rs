@@ -41,7 +41,7 @@ impl Worker {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

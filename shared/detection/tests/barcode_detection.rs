@@ -1,4 +1,5 @@
 //! Codes of every kind on drawn pages: what they say and where they lie (`tests/references/barcodes/make.py`).
+#![allow(clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -154,7 +155,7 @@ fn is_read_alone(drawing: Drawing, code: &Bars) {
     let Drawing { degrees, module, .. } = drawing;
     assert_eq!(said(&found), [(code.format.clone(), code.text.clone())], "at {degrees}°, {module} px");
     let entry = found.entries().next().expect("it was read");
-    let off = off(&entry.outline, &corners);
+    let off = off(entry.outline, &corners);
     assert!(off < 3.0, "{} {} at {degrees}°: {off} px off", code.format, code.text);
 }
 

@@ -265,16 +265,27 @@ impl Probe for Queue {
 
 /// The dead letters of a queue, to be asked for their health.
 #[derive(Clone, Debug)]
-pub struct DeadLetters(pub Queue);
+pub struct DeadLetters {
+    queue: Queue,
+    name: &'static str,
+}
+
+impl DeadLetters {
+    /// Those of this queue.
+    #[must_use]
+    pub fn of(queue: Queue) -> Self {
+        Self { name: queue.terms.dead_letters, queue }
+    }
+}
 
 #[async_trait]
 impl Probe for DeadLetters {
     fn name(&self) -> &'static str {
-        self.0.terms.dead_letters
+        self.name
     }
 
     async fn probe(&self) -> Result<(), PortError> {
-        self.0.dead().await?;
+        self.queue.dead().await?;
         Ok(())
     }
 }

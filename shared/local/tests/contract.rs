@@ -1,4 +1,5 @@
 //! The ports on one machine keep the contracts that the others keep, and what they keep survives.
+#![allow(clippy::expect_used, clippy::panic)]
 
 use std::{path::Path, time::Duration};
 

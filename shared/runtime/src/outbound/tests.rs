@@ -139,7 +139,7 @@ async fn answers_are_permanent_or_retryable_by_their_status() {
 
 #[tokio::test]
 async fn no_more_is_read_than_allowed_announced_or_not() {
-    let announced = serve(answer("200 OK", "", &"x".repeat(1_001))).await;
+    let announced = serve(answer("200 OK", "", "x".repeat(1_001))).await;
     let endless = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(5_000));
     let unannounced = serve(endless).await;
     for port in [announced, unannounced] {

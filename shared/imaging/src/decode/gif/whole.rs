@@ -3,6 +3,9 @@
 use super::{blocks::SubBlocks, lzw::Lzw};
 use crate::{Deadline, TimedOut, scan::le16};
 
+/// The application extensions that say how often an animation is repeated.
+const REPEATS: [&[u8]; 2] = [b"NETSCAPE2.0", b"ANIMEXTS1.0"];
+
 /// The file without comments, application data but how often it repeats, and whatever follows its end: the same bytes
 /// where there is none of it. `None` where anything is odd: a picture that is not all there, beyond the screen or
 /// without a palette, a block that is unknown or an ICC profile.
@@ -91,7 +94,7 @@ impl<'a> Walk<'a> {
             (0xf9, [4, _, _, _, _, 0]) => {
                 self.keep(8)?;
             }
-            (0xff, [11, name @ .., 3, 1, _, _, 0]) if matches!(name, b"NETSCAPE2.0" | b"ANIMEXTS1.0") => {
+            (0xff, [11, name @ .., 3, 1, _, _, 0]) if REPEATS.contains(&name) => {
                 self.keep(end - self.at)?;
             }
             (0xff, [11, name @ ..])

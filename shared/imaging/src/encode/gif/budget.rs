@@ -454,7 +454,7 @@ impl<'a> Coder<'a> {
         let start = self.step.clamp(least, most);
         let tried = match nth {
             0 | 1 => least..=most,
-            _ if nth % 4 == 0 => start.saturating_sub(1).max(least)..=start,
+            _ if nth.is_multiple_of(4) => start.saturating_sub(1).max(least)..=start,
             _ if nth % 4 == 1 => start..=(start + 1).min(most),
             _ => start..=start,
         };
