@@ -7,16 +7,12 @@ use super::{
     directory::{Directory, Entry, tag},
     page::Page,
 };
-use crate::{Format, ImageError};
+use crate::{
+    Format, ImageError,
+    decode::coefficients::markers::{DAC, DHT, DQT, DRI, EOI, SOF0, SOF15, SOS},
+};
 
 const SOI: [u8; 2] = [0xff, 0xd8];
-/// The markers of Huffman tables, quantisation tables, a restart interval and a scan.
-const DHT: u8 = 0xc4;
-const DQT: u8 = 0xdb;
-const DRI: u8 = 0xdd;
-const SOS: u8 = 0xda;
-/// The marker of a frame in baseline JPEG.
-const SOF0: u8 = 0xc0;
 
 /// The number that TIFF has for JPEG without loss.
 const LOSSLESS: u64 = 14;
@@ -47,7 +43,8 @@ struct Segment<'a> {
 
 impl Segment<'_> {
     fn is_frame(&self) -> bool {
-        matches!(self.marker, 0xc0..=0xcf) && !matches!(self.marker, DHT | 0xc8 | 0xcc)
+        // Of the range, JPG is reserved.
+        matches!(self.marker, SOF0..=SOF15) && !matches!(self.marker, DHT | 0xc8 | DAC)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -158,7 +155,7 @@ impl<'a> OldJpeg<'a> {
             None => Segment { marker: SOS, content: &self.scan_components(&header)? }.write(&mut out),
         }
         out.extend(data);
-        out.extend([0xff, 0xd9]);
+        out.extend([0xff, EOI]);
         Some(out)
     }
 
