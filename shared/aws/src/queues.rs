@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
 use jobs::{
     error::PortError,
     message::Message,
-    ports::{DeferMessages, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
+    ports::{DeferMessages, MAX_BATCH, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
 };
 
 use crate::error::{broken, port_error};
@@ -63,9 +63,6 @@ impl DeferMessages for Queue {
 
 /// The longest that one call waits for a message: SQS allows 20 s, and a call is given [`crate::WORKER_PATIENCE`].
 const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// As many messages as SQS hands out at once.
-const MAX_BATCH: usize = 10;
 
 #[async_trait]
 impl ReceiveMessages for Queue {

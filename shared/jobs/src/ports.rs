@@ -259,11 +259,14 @@ pub struct Received {
     pub receive_count: u32,
 }
 
+/// As many messages as SQS hands out at once.
+pub const MAX_BATCH: usize = 10;
+
 /// Receives messages, for processes that no Lambda event source feeds.
 #[async_trait]
 pub trait ReceiveMessages: Send + Sync {
-    /// Up to `most` messages, and never more than ten. Waits for the first one, for `wait` at the longest. What is
-    /// received stays invisible to others for the queue's visibility timeout; what has been received too often goes to
+    /// Up to `most` messages, and never more than [`MAX_BATCH`]. Waits for the first one, for `wait` at the longest. What
+    /// is received stays invisible to others for the queue's visibility timeout; what has been received too often goes to
     /// the dead letters instead.
     ///
     /// # Errors

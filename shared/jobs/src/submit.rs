@@ -281,7 +281,13 @@ fn check_token(token: &Secret) -> Result<(), Refusal> {
 /// The SHA-256 of some bytes, in lowercase hexadecimal.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// Some bytes in lowercase hexadecimal.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The media type of a `Content-Type`: without its parameters, in lower case.

@@ -143,10 +143,9 @@ impl Probe for JobsTable {
 
     async fn probe(&self) -> Result<(), PortError> {
         self.0
-            .read("probing the table", |ask| {
-                ask.query_row("SELECT count(*) FROM jobs LIMIT 1", [], |_| Ok(()))
-            })
-            .await
+            .read("probing the table", |ask| ask.prepare_cached("SELECT 1 FROM jobs LIMIT 1")?.exists([]))
+            .await?;
+        Ok(())
     }
 }
 

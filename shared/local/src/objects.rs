@@ -15,10 +15,11 @@ use jobs::{
     key::{ObjectKey, job_prefix},
     message::Message,
     ports::{ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadObjects, UploadTicket, WriteObjects},
+    submit::hexadecimal,
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ use crate::{
 
 /// How old a file without a row must be before it is taken for one that a dead process left: its row may be on its way.
 const ABANDONED: Duration = Duration::from_secs(3_600);
+
+/// How many files a sweep asks about at a time, while other readers wait.
+const SWEPT: usize = 1_000;
 
 /// How often a file is looked for whose row was just read: its object may be replaced in between.
 const READS: usize = 3;
@@ -81,22 +85,14 @@ fn new_name() -> String {
     format!("{}/{name}", &name[..2])
 }
 
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-}
-
-fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A content that is arriving. Dropped before it is kept, it leaves nothing.
+/// A content that is arriving. Dropped before it is on the disk, it leaves nothing.
 pub struct Incoming {
     file: tokio::fs::File,
     name: String,
     path: PathBuf,
     digest: Sha256,
     bytes: u64,
-    kept: bool,
+    settled: bool,
 }
 
 impl Incoming {
@@ -116,11 +112,29 @@ impl Incoming {
         self.bytes += bytes.len() as u64;
         Ok(())
     }
+
+    /// Puts what has arrived on the disk, and gives the row that names it. From here on the row may be written, whatever
+    /// becomes of whoever waits for that; so only a row that is gone, or a sweep, removes the file.
+    async fn settle(mut self, content_type: &str) -> Result<Row, PortError> {
+        let on_disk = |error| failed("storing an object", error);
+        self.file.flush().await.map_err(on_disk)?;
+        self.file.sync_all().await.map_err(on_disk)?;
+        if let Some(folder) = self.path.parent() {
+            tokio::fs::File::open(folder).await.map_err(on_disk)?.sync_all().await.map_err(on_disk)?;
+        }
+        self.settled = true;
+        Ok(Row {
+            content_type: content_type.to_owned(),
+            bytes: self.bytes,
+            etag: hexadecimal(&self.digest.clone().finalize()),
+            file: self.name.clone(),
+        })
+    }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.settled {
             // Else the next sweep removes it.
             let _ = fs::remove_file(&self.path);
         }
@@ -174,7 +188,7 @@ impl Objects {
             tokio::fs::create_dir_all(folder).await.map_err(|error| failed(OPERATION, error))?;
         }
         let file = tokio::fs::File::create_new(&path).await.map_err(|error| failed(OPERATION, error))?;
-        Ok(Incoming { file, name, path, digest: Sha256::new(), bytes: 0, kept: false })
+        Ok(Incoming { file, name, path, digest: Sha256::new(), bytes: 0, settled: false })
     }
 
     /// Keeps a content that has arrived as the upload of a job, and queues the job with it; false, and nothing is
@@ -184,20 +198,13 @@ impl Objects {
     /// [`PortError`] when the store fails.
     pub async fn keep_upload(
         &self,
-        mut incoming: Incoming,
+        incoming: Incoming,
         job: JobId,
         content_type: &str,
     ) -> Result<bool, PortError> {
         const OPERATION: &str = "keeping an upload";
-        incoming.file.flush().await.map_err(|error| failed(OPERATION, error))?;
-        incoming.file.sync_all().await.map_err(|error| failed(OPERATION, error))?;
-        let row = Row {
-            content_type: content_type.to_owned(),
-            bytes: incoming.bytes,
-            etag: hexadecimal(incoming.digest.clone().finalize()),
-            file: incoming.name.clone(),
-        };
-        let (key, path) = (ObjectKey::Upload(job).to_string(), incoming.path.clone());
+        let row = incoming.settle(content_type).await?;
+        let (key, file) = (ObjectKey::Upload(job).to_string(), row.file.clone());
         let message = body_of(&Message::ProcessJob { job_id: job }, OPERATION)?;
         let queue = self.jobs.clone();
         let kept = self
@@ -206,15 +213,15 @@ impl Objects {
                 if Row::find(transaction, &key)?.is_some() {
                     return Ok(false);
                 }
-                sync_folder_of(&path).map_err(on_disk)?;
                 row.write(transaction, &key)?;
                 queue.add(transaction, &message)?;
                 Ok(true)
             })
             .await?;
-        incoming.kept = kept;
         if kept {
             self.jobs.wake();
+        } else {
+            remove(&self.folder, &file).await;
         }
         Ok(kept)
     }
@@ -228,19 +235,25 @@ impl Objects {
             .map_err(|error| failed(OPERATION, error))?
             .map_err(|error| failed(OPERATION, error))?;
         let mut removed = 0;
-        for name in found {
-            let named = name.clone();
-            let is_named = self
+        for names in found.chunks(SWEPT) {
+            let names = names.to_vec();
+            let nameless = self
                 .database
                 .read(OPERATION, move |ask| {
                     let mut one = ask.prepare_cached("SELECT 1 FROM objects WHERE file = ?1")?;
-                    one.exists([named])
+                    let mut nameless = Vec::new();
+                    for name in names {
+                        if !one.exists([&name])? {
+                            nameless.push(name);
+                        }
+                    }
+                    Ok(nameless)
                 })
                 .await?;
-            if !is_named {
-                remove(&self.folder, &name).await;
-                removed += 1;
+            for name in &nameless {
+                remove(&self.folder, name).await;
             }
+            removed += nameless.len();
         }
         Ok(removed)
     }
@@ -280,29 +293,18 @@ async fn remove(folder: &Path, name: &str) {
     }
 }
 
-/// A failure of the disk, told within a change of the database.
-fn on_disk(error: io::Error) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
-}
-
 #[async_trait]
 impl ReadObjects for Objects {
     async fn read(&self, key: &ObjectKey, max_bytes: u64) -> Result<Read, PortError> {
-        const OPERATION: &str = "reading an object";
-        for _ in 0..READS {
-            let Some(row) = self.row(OPERATION, key).await? else {
-                return Ok(Read::Missing);
-            };
-            if row.bytes > max_bytes {
-                return Ok(Read::TooLarge(row.bytes));
-            }
-            match tokio::fs::read(self.folder.join(&row.file)).await {
-                Ok(body) => return Ok(Read::Found(row.info(), body.into())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(OPERATION, error)),
-            }
+        let Some((info, mut file)) = self.open(key).await? else {
+            return Ok(Read::Missing);
+        };
+        if info.bytes > max_bytes {
+            return Ok(Read::TooLarge(info.bytes));
         }
-        Err(failed(OPERATION, io::Error::from(io::ErrorKind::NotFound)))
+        let mut body = Vec::with_capacity(usize::try_from(info.bytes).unwrap_or_default());
+        file.read_to_end(&mut body).await.map_err(|error| failed("reading an object", error))?;
+        Ok(Read::Found(info, body.into()))
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, PortError> {
@@ -322,28 +324,15 @@ impl ReadObjects for Objects {
 #[async_trait]
 impl WriteObjects for Objects {
     async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError> {
-        let row = Row {
-            content_type: content_type.to_owned(),
-            bytes: body.len() as u64,
-            etag: hexadecimal(Sha256::digest(&body)),
-            file: new_name(),
-        };
-        let (key, path) = (key.to_string(), self.folder.join(&row.file));
+        let mut incoming = self.begin().await?;
+        incoming.write(&body).await?;
+        let row = incoming.settle(content_type).await?;
+        let key = key.to_string();
         let write = move |transaction: &Transaction<'_>| {
             let replaced = Row::find(transaction, &key)?.map(|row| row.file);
             row.write(transaction, &key)?;
             Ok(replaced)
         };
-        tokio::task::spawn_blocking(move || {
-            path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            let mut file = fs::File::create_new(&path)?;
-            io::Write::write_all(&mut file, &body)?;
-            file.sync_all()?;
-            sync_folder_of(&path)
-        })
-        .await
-        .map_err(|error| failed("storing an object", error))?
-        .map_err(|error| failed("storing an object", error))?;
         if let Some(replaced) = self.database.write("storing an object", write).await? {
             remove(&self.folder, &replaced).await;
         }

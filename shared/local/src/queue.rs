@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jobs::{
     error::PortError,
     message::Message,
-    ports::{DeferMessages, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
+    ports::{DeferMessages, MAX_BATCH, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use time::OffsetDateTime;
@@ -15,9 +15,6 @@ use tokio::{sync::Notify, time::Instant};
 use uuid::Uuid;
 
 use crate::database::Database;
-
-/// As many messages as SQS hands out at once.
-const MAX_BATCH: usize = 10;
 
 /// How long a message is kept, dead letters included: SQS's longest.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
@@ -43,12 +40,9 @@ pub struct Queue {
     arrived: Arc<Notify>,
 }
 
-fn milliseconds(time: OffsetDateTime) -> i64 {
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
-}
-
+/// Milliseconds since 1970.
 fn now() -> i64 {
-    milliseconds(OffsetDateTime::now_utc())
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 fn span(duration: Duration) -> i64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use jobs::{key::ObjectKey, ports::ReadMethod};
+use jobs::{key::ObjectKey, ports::ReadMethod, submit::hexadecimal};
 use sha2::Sha256;
 use time::OffsetDateTime;
 use url::Url;
@@ -61,7 +61,7 @@ impl Signer {
     ) -> Url {
         let expires = (OffsetDateTime::now_utc() + validity).unix_timestamp();
         let mac = self.mac(method, key, expires, terms).finalize().into_bytes();
-        let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = hexadecimal(&mac);
         let mut url = self.base.clone();
         let path = format!("{}/objects/{key}", url.path().trim_end_matches('/'));
         url.set_path(&path);
