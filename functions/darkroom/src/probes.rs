@@ -12,7 +12,7 @@ use axum::{
 use jobs::{error::Chain, ports::Probe};
 use local::Store;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 
 use crate::metered;
 
@@ -39,18 +39,7 @@ async fn ready(State(vitals): State<Arc<Vitals>>) -> Response {
     if *vitals.stop.borrow() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
-    let mut asked = JoinSet::new();
-    for probe in &vitals.probes {
-        let probe = probe.clone();
-        asked.spawn(async move { (probe.name(), probe.probe().await) });
-    }
-    let mut well = true;
-    while let Some(Ok((name, answer))) = asked.join_next().await {
-        if let Err(error) = answer {
-            tracing::warn!(name, error = %Chain(&error), "not ready");
-            well = false;
-        }
-    }
+    let well = status::ask(&vitals.probes).await.into_values().all(|well| well);
     if well { answer(StatusCode::OK, "ok") } else { answer(StatusCode::SERVICE_UNAVAILABLE, "degraded") }
 }
 

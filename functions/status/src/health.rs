@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_api::{Problem, extract::ApiQuery};
-use jobs::error::Chain;
+use jobs::{error::Chain, ports::Probe};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
@@ -49,23 +49,28 @@ pub(crate) async fn get_health(
     State(app): State<Arc<App>>,
     ApiQuery(HealthQuery { deep }): ApiQuery<HealthQuery>,
 ) -> Result<Response, Problem> {
-    let mut checks = BTreeMap::new();
-    if deep.is_some_and(|deep| deep != "0") {
-        let mut asked = JoinSet::new();
-        for probe in &app.probes {
-            let probe = probe.clone();
-            asked.spawn(async move { (probe.name(), probe.probe().await) });
-        }
-        for (name, answer) in asked.join_all().await {
-            if let Err(error) = &answer {
-                tracing::error!(error = %Chain(&error), "a health check failed");
-            }
-            checks.insert(name, if answer.is_ok() { "ok" } else { "unavailable" });
-        }
-    }
-    let well = checks.values().all(|answer| *answer == "ok");
+    let asked = if deep.is_some_and(|deep| deep != "0") { ask(&app.probes).await } else { BTreeMap::new() };
+    let well = asked.values().all(|well| *well);
+    let checks =
+        asked.into_iter().map(|(name, well)| (name, if well { "ok" } else { "unavailable" })).collect();
     let (code, status) =
         if well { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "degraded") };
     let view = HealthView { status, version: env!("CARGO_PKG_VERSION"), checks };
     Ok((code, Json(view)).into_response())
+}
+
+/// Asks each of some stores and queues, all at the same time, whether it answers. What does not is logged.
+pub async fn ask(probes: &[Arc<dyn Probe>]) -> BTreeMap<&'static str, bool> {
+    let mut asked = JoinSet::new();
+    for probe in probes {
+        let probe = probe.clone();
+        asked.spawn(async move { (probe.name(), probe.probe().await) });
+    }
+    let answers = asked.join_all().await.into_iter().map(|(name, answer)| {
+        if let Err(error) = &answer {
+            tracing::error!(name, error = %Chain(&error), "a health check failed");
+        }
+        (name, answer.is_ok())
+    });
+    answers.collect()
 }

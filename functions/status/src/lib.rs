@@ -30,6 +30,8 @@ use jobs::{
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi};
 
+pub use health::ask;
+
 /// What the routes read from.
 #[derive(Clone)]
 pub struct App {
