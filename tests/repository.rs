@@ -239,7 +239,7 @@ fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
 
 #[test]
 fn one_tls_stack_and_no_c_library_beside_it_but_libwebp_and_for_one_machine_sqlite() {
-    let functions = ["submit", "process", "notify", "status", "docs"];
+    let functions = ["submit", "process", "notify", "recover", "status", "docs"];
     let of_functions: BTreeSet<_> = functions.into_iter().flat_map(dependencies_of).collect();
     let mut dependencies: BTreeSet<_> = dependencies_of("darkroom").into_iter().collect();
     dependencies.extend(of_functions.iter().cloned());

@@ -41,8 +41,21 @@ async fn the_end_of_a_job_is_told_signed_and_with_links_that_work() {
     let thumbnail = api.client.get(url).send().await.expect("an absolute URL");
     assert_eq!(thumbnail.status(), 200);
 
-    let delivered = json!({"url": receiver.url, "state": "delivered", "attempts": 1, "last_status": 204});
-    assert_eq!(api.settled(&job).await["callback"], delivered);
+    let callback = &api.settled(&job).await["callback"];
+    let told = |name: &str| callback[name].clone();
+    assert_eq!((told("url"), told("state")), (json!(receiver.url), json!("delivered")));
+    assert_eq!(
+        (told("attempts"), told("last_status"), told("next_try_at")),
+        (json!(1), json!(204), Value::Null)
+    );
+    assert_eq!(callback["tries"][0]["status"], 204);
+    assert!(callback["tries"][0]["milliseconds"].is_u64(), "{callback}");
+
+    let again = api.client.post(api.url(&format!("/jobs/{}/callback", id(&job)))).send().await.unwrap();
+    assert_eq!(again.status(), 202);
+    let received = receiver.wait_for(2).await;
+    assert_eq!(received[0].headers["webhook-id"], received[1].headers["webhook-id"]);
+    assert_eq!(verified(&received[1], key)["type"], "job.succeeded");
 }
 
 #[tokio::test]

@@ -33,6 +33,20 @@ async fn the_table_lists_newest_first() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
+async fn the_table_finds_what_is_due() {
+    let table = Clients::from_env(API_PATIENCE).await.table(variable("JOBS_TABLE"));
+    contract::due_jobs_are_found_until_nothing_is_owed(&table).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn the_table_writes_requests_with_one_key_once() {
+    let table = Clients::from_env(API_PATIENCE).await.table(variable("JOBS_TABLE"));
+    contract::requests_with_one_key_are_served_once(&table).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
 async fn the_bucket_keeps_objects_until_their_job_is_removed() {
     let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("BUCKET"));
     contract::objects_are_kept_until_their_job_is_removed(&bucket).await;

@@ -20,7 +20,7 @@ pub struct Arguments {
 /// What one process does.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Answers requests, works on jobs and delivers callbacks, all in one process.
+    /// Answers requests, works on jobs, delivers callbacks and recovers what is overdue, all in one process.
     Serve(Serve),
     /// Answers requests only; on AWS services.
     Api(Common),
@@ -28,6 +28,8 @@ pub enum Command {
     Worker(Common),
     /// Delivers callbacks only; on AWS services.
     Notify(Common),
+    /// Recovers what is overdue, every minute, and what the queues gave up; on AWS services.
+    Recover(Recover),
     /// Asks a running service whether it is ready, for containers without a shell.
     Health(Service),
     /// Sends a small picture through a running service, from the submission to the thumbnail, and says how it went.
@@ -56,6 +58,17 @@ pub struct Serve {
     pub common: Common,
 }
 
+/// The options of `recover`.
+#[derive(Args, Clone, Debug)]
+pub struct Recover {
+    /// Does so once, and ends: for a scheduler such as Kubernetes' CronJob.
+    #[arg(long)]
+    pub once: bool,
+    /// The others.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// Where jobs and images are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StoreKind {
@@ -71,7 +84,7 @@ pub struct Common {
     /// The address to listen on: 0.0.0.0 for all networks of the machine.
     #[arg(long, env = "HOST", value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub host: IpAddr,
-    /// The port to listen on. `worker` and `notify` answer for their health and metrics there.
+    /// The port to listen on. `worker`, `notify` and `recover` answer for their health and metrics there.
     #[arg(long, env = "PORT", default_value_t = 8000)]
     pub port: u16,
     /// How many images are worked on at the same time; by default, what the processors and the memory are enough for.

@@ -8,13 +8,16 @@ use http_api::{Links, service::with_fallbacks};
 use jobs::{
     browse::Browser,
     error::Chain,
+    hosts::Hosts,
     limits::Limits,
     notify::Notifier,
-    ports::{Engine, FetchImages, PostCallbacks, SystemClock, WriteJobs},
+    ports::{Clock as _, Engine, FetchImages, PostCallbacks, SystemClock, WriteJobs},
     process::Processor,
+    recover::Recoverer,
     submit::Submitter,
 };
 use notify::Courier;
+use recover::{DeadLetters, sweep};
 use runtime::{
     config::{Config, ConfigError},
     outbound::Outbound,
@@ -33,7 +36,7 @@ use crate::{
     machine,
     metered::{self, Metered, Turns},
     objects,
-    poller::{Ending, Poller, repeat},
+    poller::{self, Ending, Poller, repeat},
     probes::{self, Vitals},
     server::Server,
     stores::Ports,
@@ -41,6 +44,12 @@ use crate::{
 
 /// How often a local store is swept.
 const SWEEP: Duration = Duration::from_secs(600);
+
+/// How often what is overdue is recovered.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// How long one recovery may take.
+const RECOVERING: Duration = Duration::from_secs(50);
 
 /// Why a process does not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +91,7 @@ struct Role {
     api: bool,
     worker: bool,
     notify: bool,
+    recover: bool,
 }
 
 /// Runs a command: a process, until a signal ends it, or a question to one.
@@ -98,15 +108,17 @@ pub fn run(arguments: Arguments) -> Result<(), Error> {
 }
 
 async fn run_command(command: Command) -> Result<(), Error> {
-    const NONE: Role = Role { api: false, worker: false, notify: false };
+    const NONE: Role = Role { api: false, worker: false, notify: false, recover: false };
     let (common, role, folder) = match &command {
         Command::Serve(serve) => {
             let folder = (serve.store == StoreKind::Local).then_some(&*serve.data_dir);
-            (&serve.common, Role { api: true, worker: true, notify: true }, folder)
+            (&serve.common, Role { api: true, worker: true, notify: true, recover: true }, folder)
         }
         Command::Api(common) => (common, Role { api: true, ..NONE }, None),
         Command::Worker(common) => (common, Role { worker: true, ..NONE }, None),
         Command::Notify(common) => (common, Role { notify: true, ..NONE }, None),
+        Command::Recover(recover) if recover.once => return Ok(recover_once().await?),
+        Command::Recover(recover) => (&recover.common, Role { recover: true, ..NONE }, None),
         Command::Health(service) => return Ok(check::health(&service.url).await?),
         Command::Check(service) => {
             println!("{}", check::check(&service.url).await?);
@@ -114,6 +126,21 @@ async fn run_command(command: Command) -> Result<(), Error> {
         }
     };
     Ok(run_until_signalled(common, role, folder).await?)
+}
+
+/// Recovers what is overdue by now, and what the queues gave up so far.
+async fn recover_once() -> Result<(), StartError> {
+    let config = Config::from_env()?;
+    let ports = Ports::aws(&config).await?;
+    let recoverer = recoverer(&ports, &config);
+    let letters = DeadLetters(recoverer.clone());
+    for queue in &ports.dead_letters {
+        if let Err(error) = poller::drain(&**queue, &letters).await {
+            tracing::warn!(error = %Chain(&error), "dead letters were left; the next run goes on");
+        }
+    }
+    sweep(&recoverer, SystemClock.now() + RECOVERING).await;
+    Ok(())
 }
 
 async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>) -> Result<(), StartError> {
@@ -155,6 +182,21 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
         // A callback that is on its way is not called back: a receiver that takes too long is given up by itself.
         let (interrupt, _) = watch::channel(false);
         parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
+    }
+    if role.recover {
+        let recoverer = recoverer(&ports, &config);
+        let letters = Arc::new(DeadLetters(recoverer.clone()));
+        for (queue, name) in ports.dead_letters.iter().zip(["jobs_dead_letters", "callbacks_dead_letters"]) {
+            let poller = Poller { name, queue: queue.clone(), consumer: letters.clone(), at_once: 1 };
+            let (interrupt, _) = watch::channel(false);
+            parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
+        }
+        parts.spawn(repeat(RECOVERY, stopped.clone(), move || {
+            let recoverer = recoverer.clone();
+            async move {
+                sweep(&recoverer, SystemClock.now() + RECOVERING).await;
+            }
+        }));
     }
     if let Some(store) = ports.local.clone() {
         parts.spawn(repeat(SWEEP, stopped.clone(), move || {
@@ -232,6 +274,20 @@ fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Re
     Worker::interruptible(processor, interrupted)
 }
 
+fn recoverer(ports: &Ports, config: &Config) -> Recoverer {
+    let writer: Arc<dyn WriteJobs> = ports.writer.clone();
+    Recoverer {
+        jobs: ports.jobs.clone(),
+        writer: Arc::new(Metered(writer)),
+        due: ports.due.clone(),
+        sources: ports.sources.clone(),
+        objects: ports.objects.clone(),
+        queue: ports.sender.clone(),
+        clock: Arc::new(SystemClock),
+        limits: config.limits.clone(),
+    }
+}
+
 fn courier(ports: &Ports, config: &Config, public_url: &Url) -> Courier {
     let poster: Arc<dyn PostCallbacks> =
         Arc::new(Outbound::new(config.networks.clone(), config.limits.clone()));
@@ -239,7 +295,10 @@ fn courier(ports: &Ports, config: &Config, public_url: &Url) -> Courier {
         jobs: ports.jobs.clone(),
         writer: ports.writer.clone(),
         poster: Arc::new(Metered(poster)),
+        queue: ports.sender.clone(),
+        hosts: Hosts::default(),
         clock: Arc::new(SystemClock),
+        limits: config.limits.clone(),
         describe: notify::describe(Links::new(public_url.as_str())),
     })
 }
@@ -260,6 +319,7 @@ fn server(
         let submitter = Submitter {
             jobs: ports.jobs.clone(),
             writer: ports.writer.clone(),
+            once: ports.once.clone(),
             objects: ports.objects.clone(),
             presigner: ports.presigner.clone(),
             queue: ports.sender.clone(),

@@ -95,7 +95,8 @@ pub(crate) struct Metered<T: ?Sized>(pub Arc<T>);
 impl WriteJobs for Metered<dyn WriteJobs> {
     async fn write(&self, job: &mut Job) -> Result<(), WriteError> {
         self.0.write(job).await?;
-        if let Some(ended) = job.finished_at() {
+        // What is written of a job after its end is about its callback or its leftovers.
+        if let Some(ended) = job.finished_at().filter(|ended| *ended == job.updated_at()) {
             let code = job.error().map_or_else(String::new, |failure| failure.code.to_string());
             counter!(JOBS, "status" => job.status().name(), "code" => code).increment(1);
             histogram!(JOB_SECONDS).record((ended - job.created_at()).as_seconds_f64());

@@ -12,7 +12,7 @@ use axum::{
 };
 use http_api::Problem;
 use jobs::{key::ObjectKey, ports::ReadMethod};
-use local::{NotGranted, Objects};
+use local::{CHECKSUM, NotGranted, Objects, Terms};
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
@@ -58,20 +58,21 @@ async fn upload(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let (key, grant) = grant_of(&key, query)?;
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
-    let bytes = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let checksum = text(CHECKSUM);
+    let bytes = text(header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
     let bytes: u64 = bytes.ok_or_else(|| not_granted(NotGranted))?;
     objects
         .signer()
-        .check_upload(&key, grant.expires, content_type, bytes, &grant.signature)
+        .check_upload(&key, grant.expires, Terms { content_type, bytes, checksum }, &grant.signature)
         .map_err(not_granted)?;
     let mut incoming = objects.begin().await?;
     let mut body = body.into_data_stream();
     while let Some(chunk) = next(&mut body).await? {
         incoming.write(&chunk).await?;
     }
-    if incoming.bytes() != bytes {
+    if incoming.bytes() != bytes || checksum.is_some_and(|checksum| checksum != incoming.checksum()) {
         return Err(unreadable());
     }
     if objects.keep_upload(incoming, key.job(), content_type).await? {

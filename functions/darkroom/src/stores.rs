@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use aws::{Clients, WORKER_PATIENCE};
 use jobs::ports::{
-    DeferMessages, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects, ReceiveMessages,
-    SendMessages, WriteJobs, WriteObjects,
+    DeferMessages, ListDue, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects,
+    ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
 };
 use local::{DeadLetters, Store};
 use runtime::config::{Config, ConfigError};
@@ -22,6 +22,8 @@ pub(crate) struct Ports {
     pub jobs: Arc<dyn ReadJobs>,
     pub lists: Arc<dyn ListJobs>,
     pub writer: Arc<dyn WriteJobs>,
+    pub once: Arc<dyn WriteOnce>,
+    pub due: Arc<dyn ListDue>,
     pub sources: Arc<dyn ReadObjects>,
     pub objects: Arc<dyn WriteObjects>,
     pub presigner: Arc<dyn PresignUploads>,
@@ -29,6 +31,8 @@ pub(crate) struct Ports {
     pub sender: Arc<dyn SendMessages>,
     pub jobs_queue: Arc<dyn Inbox>,
     pub callbacks_queue: Arc<dyn Inbox>,
+    /// What either queue gave up.
+    pub dead_letters: [Arc<dyn Inbox>; 2],
     pub probes: Vec<Arc<dyn Probe>>,
     /// The local store itself, where it is one.
     pub local: Option<Store>,
@@ -43,10 +47,14 @@ impl Ports {
         let models = Arc::new(store.models.clone());
         let jobs_queue = Arc::new(store.queues.jobs.clone());
         let callbacks_queue = Arc::new(store.queues.callbacks.clone());
+        let jobs_dead_letters = Arc::new(DeadLetters::of(&store.queues.jobs));
+        let callbacks_dead_letters = Arc::new(DeadLetters::of(&store.queues.callbacks));
         Ok(Self {
             jobs: jobs.clone(),
             lists: jobs.clone(),
             writer: jobs.clone(),
+            once: jobs.clone(),
+            due: jobs.clone(),
             sources: objects.clone(),
             objects: objects.clone(),
             presigner: objects.clone(),
@@ -54,14 +62,15 @@ impl Ports {
             sender: Arc::new(store.queues.clone()),
             jobs_queue: jobs_queue.clone(),
             callbacks_queue: callbacks_queue.clone(),
+            dead_letters: [jobs_dead_letters.clone(), callbacks_dead_letters.clone()],
             probes: vec![
                 jobs,
                 objects,
                 models,
                 jobs_queue,
-                Arc::new(DeadLetters::of(store.queues.jobs.clone())),
+                jobs_dead_letters,
                 callbacks_queue,
-                Arc::new(DeadLetters::of(store.queues.callbacks.clone())),
+                callbacks_dead_letters,
             ],
             local: Some(store),
         })
@@ -77,10 +86,16 @@ impl Ports {
         let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
         let sender = aws::Queues { jobs: Some(jobs_queue.clone()), callbacks: Some(callbacks_queue.clone()) };
         let (jobs_queue, callbacks_queue) = (Arc::new(jobs_queue), Arc::new(callbacks_queue));
+        let jobs_dead_letters =
+            Arc::new(clients.jobs_dead_letters(config.resource("JOBS_DEAD_LETTERS_URL")?));
+        let callbacks_dead_letters =
+            Arc::new(clients.callbacks_dead_letters(config.resource("CALLBACKS_DEAD_LETTERS_URL")?));
         Ok(Self {
             jobs: table.clone(),
             lists: table.clone(),
             writer: table.clone(),
+            once: table.clone(),
+            due: table.clone(),
             sources: bucket.clone(),
             objects: bucket.clone(),
             presigner: bucket.clone(),
@@ -88,14 +103,15 @@ impl Ports {
             sender: Arc::new(sender),
             jobs_queue: jobs_queue.clone(),
             callbacks_queue: callbacks_queue.clone(),
+            dead_letters: [jobs_dead_letters.clone(), callbacks_dead_letters.clone()],
             probes: vec![
                 table,
                 bucket,
                 models,
                 jobs_queue,
-                Arc::new(clients.jobs_dead_letters(config.resource("JOBS_DEAD_LETTERS_URL")?)),
+                jobs_dead_letters,
                 callbacks_queue,
-                Arc::new(clients.callbacks_dead_letters(config.resource("CALLBACKS_DEAD_LETTERS_URL")?)),
+                callbacks_dead_letters,
             ],
             local: None,
         })

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use aws::{Clients, WORKER_PATIENCE};
+use aws::{Clients, Queues, WORKER_PATIENCE};
 use http_api::Links;
-use jobs::{notify::Notifier, ports::SystemClock};
+use jobs::{hosts::Hosts, notify::Notifier, ports::SystemClock};
 use notify::Courier;
 use runtime::{
     config::{Config, ConfigError},
@@ -23,8 +23,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let notifier = Notifier {
         jobs: table.clone(),
         writer: table,
-        poster: Arc::new(Outbound::new(config.networks, config.limits)),
+        poster: Arc::new(Outbound::new(config.networks, config.limits.clone())),
+        queue: Arc::new(Queues { jobs: None, callbacks: Some(callbacks_queue.clone()) }),
+        hosts: Hosts::default(),
         clock: Arc::new(SystemClock),
+        limits: config.limits,
         describe: notify::describe(Links::new(public_url.as_str())),
     };
     sqs::run(Arc::new(Courier::new(notifier)), Arc::new(callbacks_queue)).await

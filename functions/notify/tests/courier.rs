@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use http_api::Links;
 use jobs::{
-    job::{CallbackState, Job},
+    callback::CallbackState,
+    hosts::Hosts,
+    job::{Job, Terms},
+    limits::Limits,
     notify::{BACKOFF, Notifier},
     ports::{Answer, Clock as _, WriteJobs as _},
     process::Outcome,
@@ -15,7 +18,8 @@ use runtime::sqs::Consume as _;
 use serde_json::Value;
 use testing::{
     build,
-    memory::{ManualClock, MemoryJobs, MemoryReceiver},
+    faults::{Faults, Moment},
+    memory::{ManualClock, MemoryJobs, MemoryQueue, MemoryReceiver},
 };
 
 fn status(code: u16) -> Answer {
@@ -25,6 +29,8 @@ fn status(code: u16) -> Answer {
 struct World {
     clock: ManualClock,
     jobs: MemoryJobs,
+    queue: MemoryQueue,
+    faults: Faults,
     receiver: MemoryReceiver,
     courier: Courier,
     job: Job,
@@ -32,18 +38,27 @@ struct World {
 
 impl World {
     async fn answering(answers: Vec<Answer>) -> Self {
-        let (jobs, clock) = (MemoryJobs::default(), ManualClock::default());
+        Self::kept_for(build::TERMS.retention, answers).await
+    }
+
+    async fn kept_for(retention: Duration, answers: Vec<Answer>) -> Self {
+        let faults = Faults::default();
+        let (jobs, queue) = (MemoryJobs::new(faults.clone()), MemoryQueue::new(faults.clone()));
+        let clock = ManualClock::default();
         let receiver = MemoryReceiver::new(answers);
-        let mut job = build::succeeded(clock.now());
+        let mut job = build::succeeded_in(clock.now(), Terms { retention, ..build::TERMS });
         jobs.write(&mut job).await.expect("written");
         let courier = Courier::new(Notifier {
             jobs: Arc::new(jobs.clone()),
             writer: Arc::new(jobs.clone()),
             poster: Arc::new(receiver.clone()),
+            queue: Arc::new(queue.clone()),
+            hosts: Hosts::default(),
             clock: Arc::new(clock.clone()),
+            limits: Limits::default(),
             describe: describe(Links::new("https://images.example.com/v1")),
         });
-        Self { clock, jobs, receiver, courier, job }
+        Self { clock, jobs, queue, faults, receiver, courier, job }
     }
 
     async fn deliver(&self) -> Outcome {
@@ -78,19 +93,86 @@ async fn the_owner_gets_the_job_signed_with_absolute_links() {
     assert_eq!(body["data"]["results"]["thumbnail"]["url"], url);
 }
 
+/// How long until the next try, as the row says it.
+fn wait(world: &World) -> Duration {
+    let job = world.jobs.peek(world.job.id()).expect("there");
+    let next = job.callback().and_then(|callback| callback.next_try_at).expect("it waits");
+    (next - world.clock.now()).try_into().expect("ahead")
+}
+
 #[tokio::test]
 async fn a_failed_try_comes_again_with_the_same_id_until_it_is_accepted() {
-    let world = World::answering(vec![status(500), Answer::None, status(302), status(200)]).await;
-    for wait in &BACKOFF[..3] {
-        let wait = Duration::from_secs(*wait);
-        assert_eq!(world.deliver().await, Outcome::Retry(Some(wait)));
-        world.clock.advance(wait);
+    let world = World::answering(vec![status(500), status(503), status(302), status(200)]).await;
+    for expected in &BACKOFF[..3] {
+        assert_eq!(world.deliver().await, Outcome::Done);
+        assert_eq!(wait(&world), Duration::from_secs(*expected));
+        world.clock.advance(wait(&world));
     }
+    assert_eq!(
+        world.queue.delays(),
+        [5, 300].map(Duration::from_secs),
+        "half an hour is waited in the row alone"
+    );
     assert_eq!(world.callback(), (CallbackState::Pending, 3, Some(302)));
     assert_eq!(world.deliver().await, Outcome::Done);
     assert_eq!(world.callback(), (CallbackState::Delivered, 4, Some(200)));
     let received = world.receiver.received();
     assert!(received.iter().all(|request| request.headers[1] == received[0].headers[1]), "one webhook-id");
+    let job = world.jobs.peek(world.job.id()).expect("there");
+    let statuses: Vec<_> =
+        job.callback().expect("it has one").tries.iter().map(|noted| noted.status).collect();
+    assert_eq!(statuses, [500, 503, 302, 200].map(Some));
+}
+
+#[tokio::test]
+async fn a_try_is_written_down_before_it_is_made_so_that_failing_writes_do_not_multiply_it() {
+    let world = World::answering(vec![status(500)]).await;
+    let mut posts = 0;
+    for day in 0..10 {
+        // Reading the row and claiming the try succeed; noting its outcome fails, and so does the message after it.
+        world.faults.fail_after(2, Moment::Before);
+        world.deliver().await;
+        let made = world.receiver.received().len();
+        assert!(made <= posts + 1);
+        posts = made;
+        assert_eq!(world.deliver().await, Outcome::Done, "a copy of the message makes no other try");
+        assert_eq!(world.receiver.received().len(), posts, "on day {day}");
+        world.clock.advance(Duration::from_secs(12 * 3_600));
+    }
+    assert_eq!(posts, 10, "with waits that grow as if each had failed");
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_answer_is_left_alone_for_a_while_and_others_are_not() {
+    let world = World::answering(vec![Answer::None, status(200)]).await;
+    assert_eq!(world.deliver().await, Outcome::Done);
+    assert_eq!(wait(&world), Duration::from_secs(5));
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(world.deliver().await, Outcome::Done);
+    assert_eq!(world.receiver.received().len(), 1, "put off");
+    let put_off = *world.queue.delays().last().expect("sent again");
+    assert!((5..30).contains(&put_off.as_secs()));
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(world.deliver().await, Outcome::Done);
+    assert_eq!(world.callback(), (CallbackState::Delivered, 2, Some(200)));
+}
+
+#[tokio::test]
+async fn a_callback_ends_before_its_row_expires() {
+    let world = World::answering(vec![status(500)]).await;
+    for _ in 0..BACKOFF.len() {
+        world.deliver().await;
+        let job = world.jobs.peek(world.job.id()).expect("there");
+        let callback = job.callback().expect("it has one");
+        let Some(next) = callback.next_try_at else {
+            assert_eq!(callback.state, CallbackState::Failed);
+            assert!(callback.attempts < 5, "its row is kept for an hour");
+            return;
+        };
+        assert!(next < job.expires_at());
+        world.clock.advance((next - world.clock.now()).try_into().expect("ahead"));
+    }
+    panic!("it never ended");
 }
 
 #[tokio::test]
@@ -129,12 +211,14 @@ async fn a_receiver_that_is_gone_is_left_alone() {
 
 #[tokio::test]
 async fn a_receiver_that_never_accepts_is_given_up() {
-    let world = World::answering(vec![status(503)]).await;
-    for _ in BACKOFF {
-        let Outcome::Retry(Some(wait)) = world.deliver().await else { panic!("given up too early") };
-        world.clock.advance(wait);
+    let world = World::kept_for(Duration::from_secs(30 * 24 * 3_600), vec![status(503)]).await;
+    for expected in BACKOFF {
+        world.deliver().await;
+        assert_eq!(wait(&world), Duration::from_secs(expected));
+        world.clock.advance(wait(&world));
     }
     assert_eq!(world.deliver().await, Outcome::Done);
     let tries = u32::try_from(BACKOFF.len()).expect("few") + 1;
     assert_eq!(world.callback(), (CallbackState::Failed, tries, Some(503)));
+    assert_eq!(world.receiver.received().len(), BACKOFF.len() + 1);
 }

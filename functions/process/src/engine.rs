@@ -57,7 +57,10 @@ impl Engine for ImageEngine {
         let working = move || span.in_scope(|| work(image, &sha256, tasks, &models, &limits, deadline));
         let worked = tokio::task::spawn_blocking(working).await.unwrap_or_else(|panic| {
             tracing::error!(error = %Chain(&panic), "an algorithm panicked");
-            Err(internal_error())
+            Err(Failure::new(
+                "worker_crashed",
+                "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
+            ))
         });
         Ok(worked?)
     }

@@ -22,7 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         writer: table,
         sources: bucket.clone(),
         objects: bucket,
-        queue: Arc::new(Queues { jobs: None, callbacks: Some(callbacks_queue) }),
+        queue: Arc::new(Queues { jobs: Some(jobs_queue.clone()), callbacks: Some(callbacks_queue) }),
         fetcher: Arc::new(Outbound::new(config.networks, config.limits.clone())),
         engine: Arc::new(ImageEngine::new(&config.limits, models)),
         clock: Arc::new(SystemClock),

@@ -13,7 +13,7 @@ use axum::{
     routing::get,
 };
 use http_api::{
-    Links, Problem,
+    Links, Prefer, Problem,
     extract::{ApiQuery, JobPath},
     problem::{ProblemDetails, ServiceFailure},
     view::{
@@ -146,7 +146,7 @@ async fn list_jobs(
 /// Get a job
 #[utoipa::path(
     get, path = "/jobs/{id}", tag = "jobs", operation_id = "get_job",
-    params(("id" = String, Path, format = "uuid")),
+    params(("id" = String, Path, format = "uuid"), Prefer),
     responses(
         (status = 200, description = "The job.", body = JobView, headers(
             ("Retry-After" = u32, description = "While it has not ended: when to ask again, in seconds.")
@@ -160,8 +160,12 @@ async fn get_job(
     State(app): State<Arc<App>>,
     links: Links,
     JobPath(id): JobPath,
+    prefer: Prefer,
 ) -> Result<Response, Problem> {
-    Ok(show(&app.browser.job(id).await?, &links))
+    let job = prefer.until_ended(&*app.browser.jobs, app.browser.job(id).await?).await;
+    let mut response = show(&job, &links);
+    prefer.note(response.headers_mut());
+    Ok(response)
 }
 
 fn show(job: &Job, links: &Links) -> Response {

@@ -146,7 +146,9 @@ async fn send(
     asked: &Asked,
 ) -> Result<Response, Problem> {
     let job = app.browser.job(id).await?;
-    let Some(extension) = job.results().get(algorithm).and_then(form) else {
+    let summary = job.results().get(algorithm);
+    let Some((attempt, extension)) = summary.and_then(|summary| Some((summary.attempt, form(summary)?)))
+    else {
         let text = if job.status().is_final() {
             "The job has no such result; its `results` say what it has, and their `presets` for which there are \
              thumbnails."
@@ -155,7 +157,7 @@ async fn send(
         };
         return Err(Refusal::new(Reason::NotFound, "result_not_found", text).into());
     };
-    let key = ObjectKey::Result { job: id, algorithm: algorithm.to_owned(), extension };
+    let key = ObjectKey::Result { job: id, attempt, algorithm: algorithm.to_owned(), extension };
     if let Some(etags) = asked.headers.get(header::IF_NONE_MATCH)
         && let Some(info) = app.objects.head(&key).await?
         && names(etags, &info)

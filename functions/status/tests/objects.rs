@@ -45,7 +45,7 @@ impl World {
         jobs.write(&mut job).await.expect("written");
         for &(extension, content_type, bytes) in files {
             let (algorithm, extension) = ("thumbnail".to_owned(), extension.to_owned());
-            let key = ObjectKey::Result { job: job.id(), algorithm, extension };
+            let key = ObjectKey::Result { job: job.id(), attempt: Some(1), algorithm, extension };
             objects.put(&key, Bytes::from(vec![7; bytes]), content_type).await.expect("stored");
         }
         let app = App {

@@ -41,12 +41,15 @@ pub(crate) struct Submission {
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<HeadersSchema>)]
     callback_headers: Option<CallbackHeaders>,
+    /// How long the job has to end, in seconds; a job that has not ended by then fails. A day, unless said otherwise.
+    #[schema(minimum = 10, maximum = 86_400)]
+    deadline: Option<u64>,
 }
 
 impl Submission {
     fn into_parts(self) -> (Option<String>, Options) {
-        let Self { image_url, algorithms, callback_url, callback_token, callback_headers } = self;
-        (image_url, Options { algorithms, callback_url, callback_token, callback_headers })
+        let Self { image_url, algorithms, callback_url, callback_token, callback_headers, deadline } = self;
+        (image_url, Options { algorithms, callback_url, callback_token, callback_headers, deadline })
     }
 }
 
@@ -275,7 +278,7 @@ fn is_address(content: &[u8]) -> bool {
 
 /// Whether a part of that name is an option, whether its client calls it a file or not.
 fn is_option(submitter: &Submitter, name: &str) -> bool {
-    if name == "algorithms" || name.starts_with("callback_") {
+    if matches!(name, "algorithms" | "deadline") || name.starts_with("callback_") {
         return true;
     }
     let (algorithm, parameter) = name.split_once('.').unwrap_or((THUMBNAIL, name));

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http_api::{Problem, extract, view::LegacyJobView};
+use http_api::{IdempotencyKey, Problem, extract, view::LegacyJobView};
 use jobs::{
     algorithm::{Parameters, THUMBNAIL},
     callback_headers::CallbackHeaders,
@@ -50,15 +50,20 @@ pub(crate) struct LegacySubmission {
 )]
 pub(crate) async fn submit(
     State(submitter): State<Arc<Submitter>>,
+    IdempotencyKey(key): IdempotencyKey,
     body: Result<extract::Body, Problem>,
 ) -> Response {
-    match try_submit(&submitter, body).await {
+    match try_submit(&submitter, key, body).await {
         Ok(job) => Json(LegacyJobView::new(&job)).into_response(),
         Err(problem) => LegacyJobView::refused(None, &problem),
     }
 }
 
-async fn try_submit(submitter: &Submitter, body: Result<extract::Body, Problem>) -> Result<Job, Problem> {
+async fn try_submit(
+    submitter: &Submitter,
+    idempotency_key: Option<String>,
+    body: Result<extract::Body, Problem>,
+) -> Result<Job, Problem> {
     let submission: LegacySubmission = extract::json(&body?.0)?;
     let mut algorithms = vec![(THUMBNAIL.to_owned(), Parameters::default())];
     if let Some(name) = submission.algorithm_name.filter(|name| name != THUMBNAIL) {
@@ -69,6 +74,8 @@ async fn try_submit(submitter: &Submitter, body: Result<extract::Body, Problem>)
         callback_url: submission.callback_url,
         callback_token: submission.callback_token,
         callback_headers: submission.callback_headers.unwrap_or_default(),
+        deadline: None,
+        idempotency_key,
     };
     Ok(submitter.submit_url(&submission.image_url, wishes).await?)
 }

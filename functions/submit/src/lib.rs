@@ -15,7 +15,7 @@ use axum::{
     routing::{delete, post},
 };
 use http_api::{
-    Links, Problem,
+    IdempotencyKey, Links, Prefer, Problem,
     extract::{self, JobPath},
     problem::{ProblemDetails, ServiceFailure, SubmissionRefusal},
     view::{Binary, JobView},
@@ -25,7 +25,7 @@ use jobs::{
     callback_headers::CallbackHeaders,
     error::{Reason, Refusal, sentence},
     job::Job,
-    submit::Submitter,
+    submit::{Submitter, Wishes},
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -44,6 +44,7 @@ pub fn router(submitter: Submitter) -> Router {
         .route("/run_task", post(run_task))
         .route("/uploads", post(grant_upload))
         .route("/jobs/{id}", delete(delete_job))
+        .route("/jobs/{id}/callback", post(redeliver_callback))
         .route("/job-submission", post(legacy::submit))
         .layer(DefaultBodyLimit::max(inline.saturating_add(FORM_OVERHEAD)))
         .with_state(Arc::new(submitter))
@@ -52,7 +53,7 @@ pub fn router(submitter: Submitter) -> Router {
 /// The description of these routes.
 #[derive(OpenApi)]
 #[openapi(
-    paths(submit_job, grant_upload, delete_job, legacy::submit, run_task),
+    paths(submit_job, grant_upload, delete_job, redeliver_callback, legacy::submit, run_task),
     components(schemas(
         options::HeadersSchema,
         options::AlgorithmChoice,
@@ -97,7 +98,9 @@ fn refused_image(error: &ImageError) -> Refusal {
             (Submission = "application/json")
         )
     ),
+    params(IdempotencyKey, Prefer),
     responses(
+        (status = 200, description = "Accepted, and ended within the time that `Prefer` gave it.", body = JobView),
         (status = 202, description = "Accepted.", body = JobView, headers(
             ("Location" = String, description = "The job."),
             ("Retry-After" = u32, description = "When to ask for it, in seconds.")
@@ -109,9 +112,11 @@ fn refused_image(error: &ImageError) -> Refusal {
 async fn submit_job(
     State(submitter): State<Arc<Submitter>>,
     links: Links,
+    key: IdempotencyKey,
+    prefer: Prefer,
     request: Request,
 ) -> Result<Response, Problem> {
-    accept(&submitter, &links, request).await
+    accept(&submitter, &links, key, prefer, request).await
 }
 
 /// Submit an image, by an older name
@@ -124,7 +129,9 @@ async fn submit_job(
         (Binary = "image/*"),
         (Submission = "application/json")
     )),
+    params(IdempotencyKey, Prefer),
     responses(
+        (status = 200, description = "Accepted, and ended within the time that `Prefer` gave it.", body = JobView),
         (status = 202, description = "Accepted.", body = JobView),
         SubmissionRefusal,
         ServiceFailure
@@ -133,18 +140,35 @@ async fn submit_job(
 async fn run_task(
     State(submitter): State<Arc<Submitter>>,
     links: Links,
+    key: IdempotencyKey,
+    prefer: Prefer,
     request: Request,
 ) -> Result<Response, Problem> {
-    accept(&submitter, &links, request).await
+    accept(&submitter, &links, key, prefer, request).await
 }
 
-async fn accept(submitter: &Submitter, links: &Links, request: Request) -> Result<Response, Problem> {
+async fn accept(
+    submitter: &Submitter,
+    links: &Links,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    prefer: Prefer,
+    request: Request,
+) -> Result<Response, Problem> {
     let job = match body::read(submitter, request).await? {
-        body::Image::Inline(image, wishes) => submitter.submit_image(image, wishes).await?,
-        body::Image::At(url, wishes) => submitter.submit_url(&url, wishes).await?,
+        body::Image::Inline(image, wishes) => {
+            submitter.submit_image(image, Wishes { idempotency_key, ..wishes }).await?
+        }
+        body::Image::At(url, wishes) => {
+            submitter.submit_url(&url, Wishes { idempotency_key, ..wishes }).await?
+        }
     };
-    let mut response = created(StatusCode::ACCEPTED, &job, links, JobView::new(&job, links));
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    let job = prefer.until_ended(&*submitter.jobs, job).await;
+    let status = if job.status().is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = created(status, &job, links, JobView::new(&job, links));
+    if status == StatusCode::ACCEPTED {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    prefer.note(response.headers_mut());
     Ok(response)
 }
 
@@ -171,6 +195,12 @@ struct UploadRequest {
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<options::HeadersSchema>)]
     callback_headers: Option<CallbackHeaders>,
+    /// How long the job has to end once it is uploaded, in seconds; a day, unless said otherwise.
+    #[schema(minimum = 10, maximum = 86_400)]
+    deadline: Option<u64>,
+    /// The SHA-256 of the file, in hexadecimal: another file is then refused.
+    #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
+    sha256: Option<String>,
 }
 
 /// A job that waits for its upload.
@@ -205,6 +235,7 @@ struct TicketView {
 #[utoipa::path(
     post, path = "/uploads", tag = "jobs", operation_id = "grant_upload",
     request_body = UploadRequest,
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Granted: the job, and how to upload its image.", body = UploadView,
             headers(("Location" = String, description = "The job."))),
@@ -215,14 +246,24 @@ struct TicketView {
 async fn grant_upload(
     State(submitter): State<Arc<Submitter>>,
     links: Links,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
     extract::ApiQuery(texts): extract::ApiQuery<options::Texts>,
     extract::Body(body): extract::Body,
 ) -> Result<Response, Problem> {
-    let UploadRequest { content_type, bytes, algorithms, callback_url, callback_token, callback_headers } =
-        extract::json(&body)?;
-    let options = Options { algorithms, callback_url, callback_token, callback_headers };
+    let UploadRequest {
+        content_type,
+        bytes,
+        algorithms,
+        callback_url,
+        callback_token,
+        callback_headers,
+        deadline,
+        sha256,
+    } = extract::json(&body)?;
+    let options = Options { algorithms, callback_url, callback_token, callback_headers, deadline };
     let wishes = options.into_wishes(&submitter.catalogue, texts)?;
-    let granted = submitter.grant_upload(&content_type, bytes, wishes).await?;
+    let wishes = Wishes { idempotency_key, ..wishes };
+    let granted = submitter.grant_upload(&content_type, bytes, sha256.as_deref(), wishes).await?;
     let upload = TicketView {
         method: "PUT",
         url: granted.ticket.url.to_string(),
@@ -234,9 +275,33 @@ async fn grant_upload(
     Ok(created(StatusCode::CREATED, &granted.job, &links, view))
 }
 
+/// Send a callback again
+///
+/// As if it had never been tried; `callback.tries` keeps what came of the tries before.
+#[utoipa::path(
+    post, path = "/jobs/{id}/callback", tag = "jobs", operation_id = "redeliver_callback",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 202, description = "It is on its way.", body = JobView),
+        (status = 404, description = "There is no such job.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The job has no callback, or has not ended.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        ServiceFailure
+    )
+)]
+async fn redeliver_callback(
+    State(submitter): State<Arc<Submitter>>,
+    links: Links,
+    JobPath(id): JobPath,
+) -> Result<Response, Problem> {
+    let job = submitter.redeliver(id).await?;
+    Ok(created(StatusCode::ACCEPTED, &job, &links, JobView::new(&job, &links)))
+}
+
 /// Delete a job
 ///
-/// Removes the job, its image and every result.
+/// Removes the job, its image and every result, whatever it is doing: to cancel a job is to delete it.
 #[utoipa::path(
     delete, path = "/jobs/{id}", tag = "jobs", operation_id = "delete_job",
     params(("id" = String, Path, format = "uuid")),

@@ -14,12 +14,14 @@ async fn main() -> Result<(), lambda_http::Error> {
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
     let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
+    let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
     let submitter = Submitter {
         jobs: table.clone(),
-        writer: table,
+        writer: table.clone(),
+        once: table,
         objects: bucket.clone(),
         presigner: bucket,
-        queue: Arc::new(Queues { jobs: Some(jobs_queue), callbacks: None }),
+        queue: Arc::new(Queues { jobs: Some(jobs_queue), callbacks: Some(callbacks_queue) }),
         urls: Arc::new(Outbound::new(config.networks, config.limits.clone())),
         clock: Arc::new(SystemClock),
         catalogue: detection::catalogue().into(),

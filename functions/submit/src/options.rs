@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<HeadersSchema>)]
     pub(crate) callback_headers: Option<CallbackHeaders>,
+    /// How long the job has to end, in seconds; a job that has not ended by then fails. A day, unless said otherwise.
+    #[schema(minimum = 10, maximum = 86_400)]
+    pub(crate) deadline: Option<u64>,
 }
 
 /// An algorithm to run.
@@ -87,6 +90,8 @@ impl Options {
             callback_url: self.callback_url,
             callback_token: self.callback_token,
             callback_headers: self.callback_headers.unwrap_or_default(),
+            deadline: self.deadline,
+            idempotency_key: None,
         };
         add_texts(&mut wishes, catalogue, texts)?;
         Ok(wishes)
@@ -94,7 +99,7 @@ impl Options {
 }
 
 /// Adds options given as names and texts: `algorithms` (names, separated by commas), `callback_url`,
-/// `callback_token`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any parameter as
+/// `callback_token`, `deadline`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any parameter as
 /// `{algorithm}.{parameter}`, those of the default algorithm by their name alone. A parameter asks for its algorithm.
 /// Names and values are not checked here, but with those that came as JSON; only what was given before is refused.
 fn add_texts(
@@ -118,7 +123,10 @@ fn add_texts(
             HEADERS if wishes.callback_headers.0.is_empty() => {
                 wishes.callback_headers = headers_of(&text)?;
             }
-            "callback_url" | "callback_token" | HEADERS => return Err(extract::given_twice(&key)),
+            "deadline" if wishes.deadline.is_none() => wishes.deadline = Some(seconds_of(&text)?),
+            "callback_url" | "callback_token" | "deadline" | HEADERS => {
+                return Err(extract::given_twice(&key));
+            }
             _ if key.starts_with(HEADERS) && key[HEADERS.len()..].starts_with('.') => {
                 let name = key[HEADERS.len() + 1..].to_owned();
                 wishes.callback_headers.0.push((name, Secret::new(text)));
@@ -146,6 +154,12 @@ fn headers_of(text: &str) -> Result<CallbackHeaders, Refusal> {
                     `callback_headers.NAME`.";
         Refusal::invalid("invalid_callback_headers", text)
     })
+}
+
+/// A deadline that came as a text.
+fn seconds_of(text: &str) -> Result<u64, Refusal> {
+    text.parse()
+        .map_err(|_| Refusal::invalid("invalid_deadline", "`deadline` must be a whole number of seconds."))
 }
 
 /// The parameters asked for one algorithm, which is thereby asked for.
@@ -247,6 +261,17 @@ mod tests {
         assert!(!format!("{json:?}").contains("hunter2"));
         let texts = vec![("callback_headers".to_owned(), "{}".to_owned())];
         json.into_wishes(&[], texts).expect_err("given twice");
+    }
+
+    #[test]
+    fn a_deadline_is_a_number_however_it_is_given() {
+        assert_eq!(read(&[("deadline", "60")]).deadline, Some(60));
+        let json: Options = serde_json::from_value(json!({"deadline": 60})).expect("valid");
+        assert_eq!(json.into_wishes(&[], Texts::new()).expect("once").deadline, Some(60));
+        for text in ["", "soon", "-1", "1.5"] {
+            let texts = vec![("deadline".to_owned(), text.to_owned())];
+            add_texts(&mut Wishes::default(), &[], texts).expect_err(text);
+        }
     }
 
     #[test]

@@ -10,14 +10,15 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{Delete, ObjectIdentifier},
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use jobs::{
     error::PortError,
     id::JobId,
     key::{ModelKey, ObjectKey, job_prefix},
     ports::{
-        ModelFile, ModelRead, ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadModels, ReadObjects,
-        UploadTicket, WriteObjects,
+        Attempts, ModelFile, ModelRead, ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadModels,
+        ReadObjects, UploadTerms, UploadTicket, WriteObjects,
     },
 };
 use url::Url;
@@ -156,7 +157,48 @@ impl WriteObjects for Bucket {
         Ok(())
     }
 
+    async fn put_new(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<bool, PortError> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(key.to_string())
+            .content_type(content_type)
+            .if_none_match("*")
+            .body(ByteStream::from(body));
+        match put.send().await {
+            Ok(_) => Ok(true),
+            // 412 where there is an object, 409 while another one is being stored.
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 412) => {
+                Ok(false)
+            }
+            Err(error) => {
+                let contended = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 409);
+                let error = port_error("storing a new object")(error);
+                Err(PortError { retryable: error.retryable || contended, ..error })
+            }
+        }
+    }
+
+    async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
+        self.delete_those(job, |key| {
+            matches!(key.parse(), Ok(ObjectKey::Result { attempt: Some(attempt), .. }) if of.contain(attempt))
+        })
+        .await
+    }
+
     async fn delete_all(&self, job: JobId) -> Result<(), PortError> {
+        self.delete_those(job, |_| true).await
+    }
+}
+
+impl Bucket {
+    /// Removes those of a job's objects whose keys fit.
+    async fn delete_those(
+        &self,
+        job: JobId,
+        fits: impl Fn(&str) -> bool + Send + Sync,
+    ) -> Result<(), PortError> {
         const OPERATION: &str = "deleting a job's objects";
         // A job has a handful of objects, far fewer than the thousand that one listing and one deletion take.
         let listed = self
@@ -171,6 +213,7 @@ impl WriteObjects for Bucket {
             .contents()
             .iter()
             .filter_map(|object| object.key())
+            .filter(|key| fits(key))
             .map(|key| ObjectIdentifier::builder().key(key).build())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| broken(OPERATION, error))?;
@@ -206,21 +249,21 @@ impl PresignUploads for Bucket {
     async fn presign_put(
         &self,
         key: &ObjectKey,
-        content_type: &str,
-        bytes: u64,
+        terms: &UploadTerms,
         validity: Duration,
     ) -> Result<UploadTicket, PortError> {
         const OPERATION: &str = "signing an upload";
-        let terms = PresigningConfig::expires_in(validity).map_err(|error| broken(OPERATION, error))?;
-        let length = i64::try_from(bytes).map_err(|error| broken(OPERATION, error))?;
+        let length = i64::try_from(terms.bytes).map_err(|error| broken(OPERATION, error))?;
         let request = self
             .client
             .put_object()
             .bucket(&self.name)
             .key(key.to_string())
-            .content_type(content_type)
+            .content_type(&terms.content_type)
             .content_length(length)
-            .presigned(terms)
+            .if_none_match("*")
+            .set_checksum_sha256(terms.sha256.map(|digest| BASE64_STANDARD.encode(digest)))
+            .presigned(PresigningConfig::expires_in(validity).map_err(|error| broken(OPERATION, error))?)
             .await
             .map_err(port_error(OPERATION))?;
         let url = presigned_url(OPERATION, &request)?;

@@ -11,7 +11,9 @@ use aws_sdk_sqs::{
 use jobs::{
     error::PortError,
     message::Message,
-    ports::{DeferMessages, MAX_BATCH, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
+    ports::{
+        DeferMessages, MAX_BATCH, MAX_DEFERRAL, MAX_DELAY, Probe, ReceiveMessages, Received, SendMessages,
+    },
 };
 
 use crate::error::{broken, port_error};
@@ -29,13 +31,14 @@ impl Queue {
         Self { client, name, url }
     }
 
-    async fn send(&self, message: &Message) -> Result<(), PortError> {
+    async fn send(&self, message: &Message, delay: Duration) -> Result<(), PortError> {
         const OPERATION: &str = "sending a message";
         let body = serde_json::to_string(message).map_err(|error| broken(OPERATION, error))?;
         self.client
             .send_message()
             .queue_url(&self.url)
             .message_body(body)
+            .delay_seconds(whole_seconds(delay.min(MAX_DELAY)))
             .send()
             .await
             .map_err(port_error(OPERATION))?;
@@ -43,12 +46,15 @@ impl Queue {
     }
 }
 
+/// A wait as SQS takes it. Rounded up: a message that comes early would only be put off once more.
+fn whole_seconds(wait: Duration) -> i32 {
+    i32::try_from(wait.as_secs()).unwrap_or(i32::MAX).saturating_add(i32::from(wait.subsec_nanos() > 0))
+}
+
 #[async_trait]
 impl DeferMessages for Queue {
     async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError> {
-        let wait = wait.min(MAX_DEFERRAL);
-        // Rounded up: a message that comes early would only be put off once more.
-        let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX) + i32::from(wait.subsec_nanos() > 0);
+        let seconds = whole_seconds(wait.min(MAX_DEFERRAL));
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -118,13 +124,13 @@ pub struct Queues {
 
 #[async_trait]
 impl SendMessages for Queues {
-    async fn send(&self, message: Message) -> Result<(), PortError> {
+    async fn send(&self, message: Message, delay: Duration) -> Result<(), PortError> {
         let queue = match message {
             Message::ProcessJob { .. } => &self.jobs,
             Message::DeliverCallback { .. } => &self.callbacks,
         };
         match queue {
-            Some(queue) => queue.send(&message).await,
+            Some(queue) => queue.send(&message, delay).await,
             None => Err(broken("sending a message", "this function was given no queue for it")),
         }
     }

@@ -1,24 +1,31 @@
 //! Jobs in DynamoDB.
 //!
 //! A row has the job as JSON in the attribute `job`, so that it comes back exactly as it was written, and beside it what
-//! keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `revision` and `expires`. Both
-//! indexes sort by the job's id, which is the order of creation; so a page's cursor is an id, whichever index and shard
-//! it is read from.
+//! keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `due_shard`, `due`, `revision` and
+//! `expires`. The indexes of lists sort by the job's id, which is the order of creation; so a page's cursor is an id,
+//! whichever index and shard it is read from. Only jobs that something is owed to have `due` and are in its index, and
+//! those that were deleted are in no list.
+//!
+//! A request's key has a row of its own, `pk` = `ONCE#{hash}`, which is in no index.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
-    operation::put_item::PutItemError,
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+    config::http::HttpResponse,
+    error::{BuildError, SdkError},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use jobs::{
     error::{Chain, PortError, WriteError},
     id::{JobId, SHARDS},
     job::{Job, Status},
-    ports::{ListJobs, ListQuery, Probe, ReadJobs, WriteJobs},
+    once::{Earlier, RequestKey},
+    ports::{DueJob, DueQuery, ListDue, ListJobs, ListQuery, Probe, ReadJobs, WriteJobs, WriteOnce},
 };
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
 use crate::error::{broken, port_error};
@@ -35,16 +42,52 @@ type Row = HashMap<String, AttributeValue>;
 fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
     let shard = job.id().shard();
     let (text, number) = (AttributeValue::S, AttributeValue::N);
-    Ok(Row::from([
+    let mut row = Row::from([
         ("pk".to_owned(), text(primary_key(job.id()))),
         ("id".to_owned(), text(job.id().to_string())),
-        ("list_shard".to_owned(), text(list_shard(shard))),
-        ("status_shard".to_owned(), text(status_shard(job.status(), shard))),
         ("revision".to_owned(), number(job.revision().to_string())),
         // Unix seconds, for DynamoDB's expiry.
         ("expires".to_owned(), number(job.expires_at().unix_timestamp().to_string())),
         ("job".to_owned(), text(serde_json::to_string(job)?)),
-    ]))
+    ]);
+    if !job.is_deleted() {
+        row.insert("list_shard".to_owned(), text(list_shard(shard)));
+        row.insert("status_shard".to_owned(), text(status_shard(job.status(), shard)));
+    }
+    if let Some(due) = job.due() {
+        row.insert("due_shard".to_owned(), text(due_shard(shard)));
+        row.insert("due".to_owned(), number(milliseconds(due).to_string()));
+    }
+    Ok(row)
+}
+
+/// A time in milliseconds since 1970, in which the index of what is due sorts.
+fn milliseconds(time: OffsetDateTime) -> i128 {
+    time.unix_timestamp_nanos() / 1_000_000
+}
+
+fn from_milliseconds(number: &str) -> Option<OffsetDateTime> {
+    let nanoseconds = number.parse::<i128>().ok()?.checked_mul(1_000_000)?;
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()
+}
+
+fn due_of(row: &Row) -> Option<DueJob> {
+    let id = row.get("pk")?.as_s().ok()?.strip_prefix("JOB#")?.parse().ok()?;
+    let due = from_milliseconds(row.get("due")?.as_n().ok()?)?;
+    Some(DueJob { id, due })
+}
+
+fn due_shard(shard: u8) -> String {
+    format!("DUE#{shard}")
+}
+
+fn once_key(key: &RequestKey) -> String {
+    format!("ONCE#{}", key.key())
+}
+
+fn earlier_of(row: &Row) -> Option<Earlier> {
+    let text = |name: &str| row.get(name)?.as_s().ok().cloned();
+    Some(Earlier { job: text("job_id")?.parse().ok()?, request: text("request")? })
 }
 
 fn job_of(row: &Row, operation: &'static str) -> Result<Job, PortError> {
@@ -200,6 +243,139 @@ impl WriteJobs for JobsTable {
             .map_err(port_error("deleting a job"))?;
         Ok(())
     }
+}
+
+#[async_trait]
+impl ListDue for JobsTable {
+    async fn due(&self, query: DueQuery) -> Result<Vec<DueJob>, PortError> {
+        const OPERATION: &str = "listing due jobs";
+        let shard = AttributeValue::S(due_shard(query.shard));
+        let mut from = query.after.map(|after| {
+            Row::from([
+                ("pk".to_owned(), AttributeValue::S(primary_key(after.id))),
+                ("due_shard".to_owned(), shard.clone()),
+                ("due".to_owned(), AttributeValue::N(milliseconds(after.due).to_string())),
+            ])
+        });
+        let mut due = Vec::new();
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .index_name("by_due")
+                .key_condition_expression("due_shard = :shard AND due <= :by")
+                .expression_attribute_values(":shard", shard.clone())
+                .expression_attribute_values(":by", AttributeValue::N(milliseconds(query.by).to_string()))
+                .limit(i32::try_from(query.limit - due.len()).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(port_error(OPERATION))?;
+            due.extend(page.items().iter().filter_map(due_of));
+            from = page.last_evaluated_key;
+            if from.is_none() || due.len() >= query.limit {
+                return Ok(due);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl WriteOnce for JobsTable {
+    async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError> {
+        const OPERATION: &str = "reading a request's key";
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("pk", AttributeValue::S(once_key(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(port_error(OPERATION))?;
+        let Some(row) = output.item else { return Ok(None) };
+        // DynamoDB removes what has expired when it gets to it.
+        let expires = row.get("expires").and_then(|expires| expires.as_n().ok()?.parse::<i64>().ok());
+        if expires.is_some_and(|expires| expires <= OffsetDateTime::now_utc().unix_timestamp()) {
+            return Ok(None);
+        }
+        earlier_of(&row).map(Some).ok_or_else(|| broken(OPERATION, "the row names no job"))
+    }
+
+    async fn write_once(&self, job: &mut Job, key: &RequestKey) -> Result<Option<Earlier>, WriteError> {
+        const OPERATION: &str = "writing a job once";
+        let mut written = job.clone();
+        written.written();
+        let row = row_of(&written).map_err(|error| broken(OPERATION, error))?;
+        let (text, number) = (AttributeValue::S, AttributeValue::N);
+        let now = OffsetDateTime::now_utc().unix_timestamp().to_string();
+        let once = Put::builder()
+            .table_name(&self.name)
+            .item("pk", text(once_key(key)))
+            .item("job_id", text(job.id().to_string()))
+            .item("request", text(key.request().to_owned()))
+            .item("expires", number(key.until().unix_timestamp().to_string()))
+            .condition_expression("attribute_not_exists(pk) OR expires <= :now")
+            .expression_attribute_values(":now", number(now))
+            .build();
+        let new = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(row))
+            .condition_expression("attribute_not_exists(pk)")
+            .build();
+        let put = |put: Result<Put, _>| {
+            put.map(|put| TransactWriteItem::builder().put(put).build())
+                .map_err(|error: BuildError| broken(OPERATION, error))
+        };
+        let sent =
+            self.client.transact_write_items().transact_items(put(once)?).transact_items(put(new)?).send();
+        match sent.await {
+            Ok(_) => {
+                *job = written;
+                Ok(None)
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) =>
+            {
+                let earlier = self.earlier(key).await?;
+                match earlier {
+                    // The SDK tries again when an answer is lost: what is in the way may be our own.
+                    Some(earlier) => {
+                        if earlier.job == job.id() {
+                            *job = written;
+                        }
+                        Ok(Some(earlier))
+                    }
+                    None if is_contention(&error) => Err(port_error_retryable(OPERATION, error).into()),
+                    None => Err(WriteError::Conflict),
+                }
+            }
+            Err(error) => Err(port_error(OPERATION)(error).into()),
+        }
+    }
+}
+
+/// Whether a transaction was cancelled because another one, or a throttle, was in its way, and not by its conditions.
+fn is_contention(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    else {
+        return false;
+    };
+    cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(|reason| reason.code())
+        .any(|code| code != "None" && code != "ConditionalCheckFailed")
+}
+
+fn port_error_retryable(
+    operation: &'static str,
+    error: SdkError<TransactWriteItemsError, HttpResponse>,
+) -> PortError {
+    PortError { operation, retryable: true, cause: Box::new(error) }
 }
 
 #[async_trait]

@@ -3,9 +3,11 @@
 
 pub mod extract;
 pub mod links;
+pub mod prefer;
 pub mod problem;
 pub mod service;
 pub mod view;
 
 pub use links::Links;
+pub use prefer::{IdempotencyKey, Prefer};
 pub use problem::Problem;

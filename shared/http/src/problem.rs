@@ -64,6 +64,9 @@ pub enum SubmissionRefusal {
     /// It is not an image of a kind that is taken.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedType(ProblemDetails),
+    /// Another request had the same `Idempotency-Key`.
+    #[response(status = 422, content_type = "application/problem+json")]
+    KeyReused(ProblemDetails),
 }
 
 impl Problem {
@@ -110,6 +113,8 @@ impl From<Refusal> for Problem {
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Reason::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Reason::Conflict => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.code, refusal.message)
     }

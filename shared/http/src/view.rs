@@ -8,10 +8,11 @@ use axum::{
 };
 use jobs::{
     algorithm::{Kind, Parameter, Specification, THUMBNAIL},
+    callback::{Callback, CallbackState},
     colour::Colour,
     error::Failure,
     id::JobId,
-    job::{Callback, CallbackState, Job, Origin, ResultSummary, Retry, Status},
+    job::{Job, Origin, ResultSummary, Retry, Status},
     key::ModelKey,
 };
 use serde::{Serialize, Serializer, ser::Error as _};
@@ -215,6 +216,27 @@ struct CallbackView {
     /// The names of the headers that are sent with it; their values are never shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<String>,
+    /// The last tries, the oldest first, 20 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tries: Vec<TryView>,
+    /// When the next try is due, while there is to be one.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_timestamp")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_try_at: Option<OffsetDateTime>,
+}
+
+/// One try of a callback.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CallbackTry)]
+struct TryView {
+    /// When it began.
+    #[serde(serialize_with = "timestamp")]
+    #[schema(value_type = String, format = DateTime)]
+    at: OffsetDateTime,
+    /// The HTTP status that was answered; null without an answer.
+    status: Option<u16>,
+    /// How long it took, in milliseconds; null while it is being made, or where its outcome was lost.
+    milliseconds: Option<u32>,
 }
 
 /// What a job waits for.
@@ -325,6 +347,12 @@ impl CallbackView {
             attempts: callback.attempts,
             last_status: callback.last_status,
             headers: callback.headers.keys().cloned().collect(),
+            tries: callback
+                .tries
+                .iter()
+                .map(|noted| TryView { at: noted.at, status: noted.status, milliseconds: noted.milliseconds })
+                .collect(),
+            next_try_at: callback.next_try_at.filter(|_| callback.state == CallbackState::Pending),
         }
     }
 }
@@ -573,10 +601,10 @@ mod tests {
     fn a_job_that_waits_for_its_next_attempt_says_why_and_until_when() {
         let now = OffsetDateTime::UNIX_EPOCH;
         let mut job = build::queued(now);
-        let claim = job.claim(now, build::RETENTION).expect("free");
+        let claim = job.claim(now, build::TERMS.patience).expect("free");
         let failure = Failure::new("source_unavailable", "The server of `image_url` answered 503.");
-        job.release(claim, Attempt::Counts(Retry { failure, at: now + build::RETENTION }), now)
-            .expect("held");
+        let retry = Retry { failure, at: now + build::TERMS.patience };
+        job.release(claim, Attempt::Counts(retry), now, build::TERMS.patience).expect("held");
         let view = serde_json::to_value(JobView::new(&job, &Links::default())).expect("serialises");
         assert_eq!((&view["status"], &view["error"]), (&json!("queued"), &Value::Null));
         assert_eq!(

@@ -82,7 +82,8 @@ impl Browser {
     /// # Errors
     /// [`Error::Refused`] where there is none; [`Error::Port`].
     pub async fn job(&self, id: JobId) -> Result<Job, Error> {
-        Ok(self.jobs.get(id).await?.ok_or_else(Refusal::no_such_job)?)
+        let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted());
+        Ok(job.ok_or_else(Refusal::no_such_job)?)
     }
 
     /// One page of jobs.
@@ -118,7 +119,7 @@ impl Browser {
         let mut items = Vec::new();
         let mut cursor = cursor;
         if let Some(Cursor { job, shown: shown @ 1.. }) = cursor
-            && let Some(job) = self.jobs.get(job).await?
+            && let Some(job) = self.jobs.get(job).await?.filter(|job| !job.is_deleted())
             && let Some(next_cursor) = take(&mut items, &job, algorithm, shown, limit)
         {
             return Ok(Page { items, next_cursor: Some(next_cursor) });

@@ -117,6 +117,19 @@ pub const CODES: &[Code] = &[
         Answer(404),
         "There is no such job: it never existed, was deleted, or has expired.",
     ),
+    code(
+        "invalid_idempotency_key",
+        Answer(400),
+        "`Idempotency-Key` is empty or longer than 255 characters, or has others than visible ASCII.",
+    ),
+    code(
+        "idempotency_key_reused",
+        Answer(422),
+        "Another request had the same `Idempotency-Key` within the last 24 hours.",
+    ),
+    code("invalid_deadline", Answer(400), "`deadline` is not a whole number of seconds from 10 to 86,400."),
+    code("invalid_sha256", Answer(400), "`sha256` is not the SHA-256 of something, in hexadecimal."),
+    code("no_callback", Answer(409), "The job has no callback, or has not ended."),
     code("result_not_found", Answer(404), "The job has no such result, or not yet."),
     code("no_such_route", Answer(404), "There is no such route."),
     code("method_not_allowed", Answer(405), "The route does not take that method."),
@@ -201,7 +214,19 @@ pub const CODES: &[Code] = &[
         Job,
         "The image or the region would be shown to the model in more than 10,000 tiles.",
     ),
-    code("attempts_exhausted", Job, "Every worker that took the job died."),
+    code(
+        "worker_crashed",
+        Job,
+        "The work on the image came upon a fault of the service, which has been recorded.",
+    ),
+    code(
+        "out_of_memory_or_timeout",
+        Job,
+        "Every worker that took the job was lost while working on it: it ran out of memory or time, or was stopped.",
+    ),
+    code("deadline_passed", Job, "The job had not ended by its deadline."),
+    code("upload_never_came", Job, "Nothing was uploaded while the address for it was valid."),
+    code("upload_changed", Job, "The upload was replaced after the work on it had begun."),
 ];
 
 /// Whether a code is one of these.

@@ -113,6 +113,10 @@ pub enum Reason {
     UnsupportedType,
     /// It is well-formed, but must not be done (a private address).
     Forbidden,
+    /// Its idempotency key was another request's.
+    KeyReused,
+    /// What it is about is not in the state that it needs.
+    Conflict,
 }
 
 impl Refusal {

@@ -9,6 +9,10 @@
 //!
 //! `succeeded` and `failed` are final. `processing` carries a lease: until it ends, only the worker that holds it
 //! may move the job; afterwards another may claim it.
+//!
+//! A row says by itself what is still owed: [`Job::due`] is the time by which something must have happened to it. A
+//! message only makes that happen sooner, so it may be lost, doubled, late or dead; [`recover`](crate::recover) sees to
+//! whatever is overdue.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
@@ -18,7 +22,12 @@ use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{algorithm::Run, error::Failure, id::JobId, secret::Secret};
+use crate::{
+    algorithm::Run,
+    callback::{Callback, CallbackState, Outcome, TryNumber},
+    error::Failure,
+    id::JobId,
+};
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,6 +119,9 @@ pub struct Facts {
     pub frames: Option<u32>,
     /// SHA-256 of the bytes, in lowercase hexadecimal.
     pub sha256: Option<String>,
+    /// The tag of the upload that the first worker found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// The right to work on a job, for a while.
@@ -128,6 +140,9 @@ impl Lease {
     }
 }
 
+/// How long the worker that ends a job has to send the message about its callback.
+const ANNOUNCING: Duration = Duration::from_secs(60);
+
 /// The proof that a claim succeeded; ending or releasing a job takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim(Uuid);
@@ -142,18 +157,23 @@ pub struct Retry {
     pub at: OffsetDateTime,
 }
 
-/// Whether an attempt that was given back counts towards the most that a job gets.
+/// Why an attempt was given back, and so whether it counts towards the most that a job gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// It may have been the image's fault, or its server's: why, and when the next one is due.
+    /// It may have been the image's fault, or its server's: why, and when the next one is due. It counts.
     Counts(Retry),
-    /// It was ours: a service failed the worker.
-    Forgiven,
+    /// A service failed the worker. It does not count; the next one is due at that time.
+    Forgiven(OffsetDateTime),
+    /// The worker was told to stop. It does not count; the next one is due at once.
+    Interrupted,
 }
 
 /// What the row keeps of one result; the result itself is an object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultSummary {
+    /// Which attempt stored it; its objects have that in their keys. None in rows older than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u64>,
     /// The forms that are stored, by extension, the first being the main one; variants of a form have their name before
     /// it: `slack.gif`, `discord.gif`.
     pub forms: Vec<String>,
@@ -175,53 +195,15 @@ impl ResultSummary {
     }
 }
 
-/// How far the callback has got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallbackState {
-    /// The job has not ended, or the receiver has not yet accepted.
-    Pending,
-    /// The receiver answered 2xx.
-    Delivered,
-    /// Given up: every try failed, or the receiver answered 410.
-    Failed,
-}
-
-/// Whom to tell when the job ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callback {
-    /// Where to POST.
-    pub url: Url,
-    /// Signs and authorises; never shown.
-    pub token: Option<Secret>,
-    /// Headers that its owner has sent with it, by their names in lower case; the values are never shown.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Secret>,
-    /// How far it has got.
-    pub state: CallbackState,
-    /// How many tries were made.
-    pub attempts: u32,
-    /// The HTTP status of the last try that got an answer.
-    pub last_status: Option<u16>,
-    /// When the next try is due; a message that comes earlier waits.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
-    pub next_try_at: Option<OffsetDateTime>,
-}
-
-impl Callback {
-    /// A callback of which nothing has been tried.
-    #[must_use]
-    pub fn new(url: Url, token: Option<Secret>) -> Self {
-        Self {
-            url,
-            token,
-            headers: BTreeMap::new(),
-            state: CallbackState::Pending,
-            attempts: 0,
-            last_status: None,
-            next_try_at: None,
-        }
-    }
+/// How long a new job has for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it and its objects are kept.
+    pub retention: Duration,
+    /// How long it has to end.
+    pub deadline: Duration,
+    /// How long its first message, or its upload, has to arrive.
+    pub patience: Duration,
 }
 
 /// What a submission fixes about its job.
@@ -264,6 +246,34 @@ pub struct Job {
     retry: Option<Retry>,
     lease: Option<Lease>,
     revision: u64,
+    /// When it is given up. Rows older than this have none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    deadline: Option<OffsetDateTime>,
+    /// By when a worker must have taken or ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    wake_at: Option<OffsetDateTime>,
+    /// How often it was queued again since a worker last had it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    requeued: u32,
+    /// How many attempts were given back because a service failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    forgiven: u32,
+    /// When what attempts without a result may have left in the bucket can be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    tidy_at: Option<OffsetDateTime>,
+    /// Whether its owner deleted it: the row stays until nobody can write to its objects any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    deleted: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Why a state change is not allowed.
@@ -281,34 +291,40 @@ pub enum IllegalChange {
     /// The claim is not, or no longer, the one that holds the job.
     #[error("the claim does not hold the job")]
     ClaimLost,
-    /// The change needs a job that has ended, or that has a callback.
-    #[error("there is no callback to deliver yet")]
+    /// The change needs a job that has ended, and whose callback is owed.
+    #[error("there is no callback to deliver")]
     NoCallback,
+    /// A try of the callback is being made, or the next one waits.
+    #[error("the callback's next try is due at {until}")]
+    TooEarly {
+        /// When it is due.
+        until: OffsetDateTime,
+    },
 }
 
 impl Job {
     /// A job whose image is at hand: `queued`.
     #[must_use]
-    pub fn queued(id: JobId, draft: Draft, now: OffsetDateTime, retention: Duration) -> Self {
-        Self::new(id, Status::Queued, draft, now, retention)
+    pub fn queued(id: JobId, draft: Draft, now: OffsetDateTime, terms: Terms) -> Self {
+        Self::new(id, Status::Queued, draft, now, terms)
     }
 
     /// A job whose image is yet to be uploaded: `awaiting_upload`.
     #[must_use]
-    pub fn awaiting_upload(id: JobId, draft: Draft, now: OffsetDateTime, retention: Duration) -> Self {
-        Self::new(id, Status::AwaitingUpload, draft, now, retention)
+    pub fn awaiting_upload(id: JobId, draft: Draft, now: OffsetDateTime, terms: Terms) -> Self {
+        Self::new(id, Status::AwaitingUpload, draft, now, terms)
     }
 
-    fn new(id: JobId, status: Status, draft: Draft, now: OffsetDateTime, retention: Duration) -> Self {
+    fn new(id: JobId, status: Status, draft: Draft, now: OffsetDateTime, terms: Terms) -> Self {
         let Draft { origin, facts, algorithms, callback } = draft;
-        Self {
+        let mut job = Self {
             id,
             status,
             created_at: now,
             updated_at: now,
             started_at: None,
             finished_at: None,
-            expires_at: now + retention,
+            expires_at: now + terms.retention,
             attempts: 0,
             origin,
             facts,
@@ -319,7 +335,20 @@ impl Job {
             retry: None,
             lease: None,
             revision: 0,
-        }
+            deadline: Some(now + terms.deadline),
+            wake_at: None,
+            requeued: 0,
+            forgiven: 0,
+            tidy_at: None,
+            deleted: false,
+        };
+        job.wake_by(now + terms.patience);
+        job
+    }
+
+    /// By when a worker must have moved the job: its deadline at the latest, for it is given up then.
+    fn wake_by(&mut self, at: OffsetDateTime) {
+        self.wake_at = Some(self.deadline.map_or(at, |deadline| at.min(deadline)));
     }
 
     /// Takes the job for `lease`. Legal from `awaiting_upload`, `queued`, and `processing` once the other worker's
@@ -328,24 +357,31 @@ impl Job {
     /// # Errors
     /// [`IllegalChange::Ended`] or [`IllegalChange::Leased`].
     pub fn claim(&mut self, now: OffsetDateTime, lease: Duration) -> Result<Claim, IllegalChange> {
-        self.require_unended()?;
-        if let Some(Lease { until, .. }) = self.lease
-            && until > now
-        {
-            return Err(IllegalChange::Leased { until });
-        }
+        self.require_free(now)?;
         let holder = Uuid::new_v4();
+        let until = now + lease;
+        if self.started_at.is_some() {
+            // The attempts before this one may have stored something; one that was taken for dead still may.
+            self.tidy_at = Some(until);
+        }
         self.status = Status::Processing;
         self.attempts += 1;
+        self.requeued = 0;
         self.retry = None;
         self.started_at.get_or_insert(now);
         self.updated_at = now;
-        self.lease = Some(Lease { holder, until: now + lease });
+        self.lease = Some(Lease { holder, until });
+        self.wake_at = Some(until);
         Ok(Claim(holder))
     }
 
-    /// Gives the job back, so that the next delivery may claim it: `processing` to `queued`. [`Job::retry`] says when
-    /// that is due, if the attempt counts.
+    /// Pins the upload that the job is about: what its owner puts there later is another one.
+    pub fn pin_upload(&mut self, etag: String) {
+        self.facts.etag.get_or_insert(etag);
+    }
+
+    /// Gives the job back, so that another worker may claim it when the next attempt is due: `processing` to `queued`.
+    /// The message for that has `patience` to arrive.
     ///
     /// # Errors
     /// [`IllegalChange::Ended`] or [`IllegalChange::ClaimLost`].
@@ -354,15 +390,29 @@ impl Job {
         claim: Claim,
         attempt: Attempt,
         now: OffsetDateTime,
+        patience: Duration,
     ) -> Result<(), IllegalChange> {
         self.require_claim(claim)?;
         self.status = Status::Queued;
-        match attempt {
-            Attempt::Counts(retry) => self.retry = Some(retry),
-            Attempt::Forgiven => self.attempts -= 1,
-        }
         self.updated_at = now;
         self.lease = None;
+        let next = match attempt {
+            Attempt::Counts(retry) => {
+                let at = retry.at;
+                self.retry = Some(retry);
+                at
+            }
+            Attempt::Forgiven(at) => {
+                self.attempts -= 1;
+                self.forgiven += 1;
+                at
+            }
+            Attempt::Interrupted => {
+                self.attempts -= 1;
+                now
+            }
+        };
+        self.wake_by(next + patience);
         Ok(())
     }
 
@@ -376,6 +426,23 @@ impl Job {
         self.lease.take().ok_or(IllegalChange::ClaimLost)?;
         self.status = Status::Queued;
         self.updated_at = now;
+        self.wake_by(now);
+        Ok(())
+    }
+
+    /// Notes that the job is queued once more, because its message, its upload's event or its worker was lost: to
+    /// `queued` from `awaiting_upload`, `queued`, and `processing` whose lease has ended. The new message has `patience`
+    /// to arrive.
+    ///
+    /// # Errors
+    /// [`IllegalChange::Ended`] or [`IllegalChange::Leased`].
+    pub fn requeue(&mut self, now: OffsetDateTime, patience: Duration) -> Result<(), IllegalChange> {
+        self.require_free(now)?;
+        self.status = Status::Queued;
+        self.requeued = self.requeued.saturating_add(1);
+        self.updated_at = now;
+        self.lease = None;
+        self.wake_by(now + patience);
         Ok(())
     }
 
@@ -411,6 +478,9 @@ impl Job {
         self.require_claim(claim)?;
         self.facts = facts;
         self.error = Some(error);
+        // Some of its results may be stored already.
+        let lease_ends = self.lease.as_ref().map(Lease::until);
+        self.tidy_at = self.tidy_at.max(lease_ends);
         self.end(Status::Failed, now);
         Ok(())
     }
@@ -420,38 +490,127 @@ impl Job {
     /// # Errors
     /// [`IllegalChange::Ended`] or [`IllegalChange::Leased`].
     pub fn give_up(&mut self, error: Failure, now: OffsetDateTime) -> Result<(), IllegalChange> {
-        self.require_unended()?;
-        if let Some(Lease { until, .. }) = self.lease
-            && until > now
-        {
-            return Err(IllegalChange::Leased { until });
+        self.require_free(now)?;
+        if self.started_at.is_some() {
+            self.tidy_at.get_or_insert(now);
         }
         self.error = Some(error);
         self.end(Status::Failed, now);
         Ok(())
     }
 
-    /// Notes one try of the callback, and when the next is due. A callback that was delivered or given up stays so.
+    /// Deletes the job, whatever it is doing: it is shown no more, whoever works on it has lost it, and nobody is told.
+    /// The row stays until `until`, when nobody can write to its objects any more.
+    pub fn delete(&mut self, now: OffsetDateTime, until: OffsetDateTime) {
+        if !self.status.is_final() {
+            self.status = Status::Failed;
+            self.finished_at = Some(now);
+        }
+        // A release that knows nothing of deletion then shows no more than this.
+        self.error = Some(Failure::new("job_not_found", "The job was deleted."));
+        self.facts = Facts::default();
+        self.results = BTreeMap::new();
+        self.callback = None;
+        self.retry = None;
+        self.lease = None;
+        self.wake_at = None;
+        self.updated_at = now;
+        self.deleted = true;
+        self.tidy_at = Some(until);
+    }
+
+    /// Notes that what attempts without a result left behind is removed.
+    pub fn tidied(&mut self, now: OffsetDateTime) {
+        self.tidy_at = None;
+        self.updated_at = now;
+    }
+
+    /// Takes the right to make one try of the callback, before it is made: were its outcome never written, the next one
+    /// would still wait as long as after a failure, until `next`. Its message has `patience` to arrive.
+    ///
+    /// # Errors
+    /// [`IllegalChange::NoCallback`] where none is owed, [`IllegalChange::TooEarly`] while a try is being made, or the
+    /// next one waits.
+    pub fn begin_callback_try(
+        &mut self,
+        now: OffsetDateTime,
+        next: OffsetDateTime,
+        patience: Duration,
+    ) -> Result<TryNumber, IllegalChange> {
+        let callback = self.owed_callback()?;
+        if let Some(until) = callback.next_try_at.filter(|until| *until > now) {
+            return Err(IllegalChange::TooEarly { until });
+        }
+        let number = callback.begin(now, next, next + patience);
+        self.updated_at = now;
+        Ok(number)
+    }
+
+    /// Notes how a try of the callback went, and when the next is due, if any. A callback that was delivered or given up
+    /// meanwhile stays so.
+    ///
+    /// # Errors
+    /// [`IllegalChange::NoCallback`] where there is none.
+    pub fn end_callback_try(
+        &mut self,
+        number: TryNumber,
+        outcome: Outcome,
+        now: OffsetDateTime,
+        patience: Duration,
+    ) -> Result<(), IllegalChange> {
+        let callback = self.callback.as_mut().ok_or(IllegalChange::NoCallback)?;
+        callback.end(number, outcome, patience);
+        self.updated_at = now;
+        Ok(())
+    }
+
+    /// Gives a callback up that has had all its tries.
+    ///
+    /// # Errors
+    /// [`IllegalChange::NoCallback`] where none is owed.
+    pub fn abandon_callback(&mut self, now: OffsetDateTime) -> Result<(), IllegalChange> {
+        let callback = self.owed_callback()?;
+        callback.state = CallbackState::Failed;
+        callback.next_try_at = None;
+        callback.wake_at = None;
+        self.updated_at = now;
+        Ok(())
+    }
+
+    /// Notes that the message about the callback is sent once more; it has `patience` to arrive.
+    ///
+    /// # Errors
+    /// [`IllegalChange::NoCallback`] where none is owed.
+    pub fn announce_again(&mut self, now: OffsetDateTime, patience: Duration) -> Result<(), IllegalChange> {
+        let callback = self.owed_callback()?;
+        callback.announced = callback.announced.saturating_add(1);
+        callback.wake_at = Some(now + patience);
+        self.updated_at = now;
+        Ok(())
+    }
+
+    /// Lets the callback be delivered once more, as if it had never been tried; the tries stay in its history. Its
+    /// message has `patience` to arrive.
     ///
     /// # Errors
     /// [`IllegalChange::NoCallback`] while the job has not ended, or where nobody is to be told.
-    pub fn callback_tried(
+    pub fn redeliver_callback(
         &mut self,
-        state: CallbackState,
-        status: Option<u16>,
-        next_try_at: Option<OffsetDateTime>,
         now: OffsetDateTime,
+        patience: Duration,
     ) -> Result<(), IllegalChange> {
         let ended = self.status.is_final();
         let callback = self.callback.as_mut().filter(|_| ended).ok_or(IllegalChange::NoCallback)?;
-        callback.attempts += 1;
-        callback.last_status = status.or(callback.last_status);
-        callback.next_try_at = next_try_at;
-        if callback.state == CallbackState::Pending {
-            callback.state = state;
-        }
+        callback.start_anew(now + patience);
         self.updated_at = now;
         Ok(())
+    }
+
+    fn owed_callback(&mut self) -> Result<&mut Callback, IllegalChange> {
+        let ended = self.status.is_final();
+        let owed =
+            self.callback.as_mut().filter(|callback| ended && callback.state == CallbackState::Pending);
+        owed.ok_or(IllegalChange::NoCallback)
     }
 
     /// A store calls this once it has written the job.
@@ -465,6 +624,19 @@ impl Job {
         self.finished_at = Some(now);
         self.retry = None;
         self.lease = None;
+        self.wake_at = None;
+        if let Some(callback) = &mut self.callback {
+            // Whoever wrote the end sends the message next; if it does not, that is seen to soon.
+            callback.wake_at = Some(now + ANNOUNCING);
+        }
+    }
+
+    fn require_free(&self, now: OffsetDateTime) -> Result<(), IllegalChange> {
+        self.require_unended()?;
+        match self.lease {
+            Some(Lease { until, .. }) if until > now => Err(IllegalChange::Leased { until }),
+            _ => Ok(()),
+        }
     }
 
     fn require_unended(&self) -> Result<(), IllegalChange> {
@@ -576,6 +748,53 @@ impl Job {
         self.retry.as_ref()
     }
 
+    /// By when something must have happened to it: a worker have taken or ended it, its upload have come, its owner be told,
+    /// its leftovers be removed. None when nothing is owed.
+    #[must_use]
+    pub fn due(&self) -> Option<OffsetDateTime> {
+        let callback = self.callback.as_ref().filter(|_| self.owes_callback());
+        [self.wake_at, callback.and_then(|callback| callback.wake_at), self.tidy_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// When what attempts without a result may have left can be removed, or, of a deleted job, the row itself.
+    #[must_use]
+    pub fn tidy_at(&self) -> Option<OffsetDateTime> {
+        self.tidy_at
+    }
+
+    /// By when a worker must have taken or ended it.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<OffsetDateTime> {
+        self.wake_at
+    }
+
+    /// When it is given up.
+    #[must_use]
+    pub fn deadline(&self) -> Option<OffsetDateTime> {
+        self.deadline
+    }
+
+    /// How often it was queued again since a worker last had it.
+    #[must_use]
+    pub fn requeued(&self) -> u32 {
+        self.requeued
+    }
+
+    /// How many attempts were given back because a service failed.
+    #[must_use]
+    pub fn forgiven(&self) -> u32 {
+        self.forgiven
+    }
+
+    /// Whether its owner deleted it.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
     /// How often it has been written; 0 when it never was.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -584,204 +803,4 @@ impl Job {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEASE: Duration = Duration::from_secs(60);
-
-    fn now() -> OffsetDateTime {
-        OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
-    }
-
-    fn draft() -> Draft {
-        Draft {
-            origin: Origin::Upload,
-            facts: Facts::default(),
-            algorithms: Vec::new(),
-            callback: Some(Callback::new(Url::parse("https://example.com/").expect("a URL"), None)),
-        }
-    }
-
-    fn failure() -> Failure {
-        Failure::new("corrupt_image", "The image is damaged.")
-    }
-
-    fn counts() -> Attempt {
-        let failure = Failure::new("source_unavailable", "The server of `image_url` answered 503.");
-        Attempt::Counts(Retry { failure, at: now() + Duration::from_secs(10) })
-    }
-
-    /// A job in the given status; in `processing`, with the claim that holds it.
-    fn job_in(status: Status) -> (Job, Claim) {
-        let foreign = Claim(Uuid::nil());
-        let mut job = Job::queued(JobId::new(now()), draft(), now(), LEASE);
-        match status {
-            Status::AwaitingUpload => {
-                (Job::awaiting_upload(JobId::new(now()), draft(), now(), LEASE), foreign)
-            }
-            Status::Queued => (job, foreign),
-            Status::Processing => {
-                let claim = job.claim(now(), LEASE).expect("free");
-                (job, claim)
-            }
-            Status::Succeeded => {
-                let claim = job.claim(now(), LEASE).expect("free");
-                job.succeed(claim, Facts::default(), BTreeMap::new(), now()).expect("held");
-                (job, claim)
-            }
-            Status::Failed => {
-                let claim = job.claim(now(), LEASE).expect("free");
-                job.fail(claim, Facts::default(), failure(), now()).expect("held");
-                (job, claim)
-            }
-        }
-    }
-
-    /// Every pair of a status and a change: where it leads, or why it is illegal.
-    #[test]
-    fn every_change_from_every_status_is_legal_or_refused_as_documented() {
-        use IllegalChange::{ClaimLost, Ended};
-        use Status::{AwaitingUpload, Failed, Processing, Queued, Succeeded};
-        let leased = IllegalChange::Leased { until: now() + LEASE };
-        type Change = fn(&mut Job, Claim) -> Result<(), IllegalChange>;
-        type FromEach = [Result<Status, IllegalChange>; 5];
-        let changes: [(&str, Change, FromEach); 6] = [
-            (
-                "claim",
-                |job, _| job.claim(now(), LEASE).map(drop),
-                [Ok(Processing), Ok(Processing), Err(leased.clone()), Err(Ended), Err(Ended)],
-            ),
-            (
-                "release",
-                |job, claim| job.release(claim, counts(), now()),
-                [Err(ClaimLost), Err(ClaimLost), Ok(Queued), Err(Ended), Err(Ended)],
-            ),
-            (
-                "succeed",
-                |job, claim| job.succeed(claim, Facts::default(), BTreeMap::new(), now()),
-                [Err(ClaimLost), Err(ClaimLost), Ok(Succeeded), Err(Ended), Err(Ended)],
-            ),
-            (
-                "fail",
-                |job, claim| job.fail(claim, Facts::default(), failure(), now()),
-                [Err(ClaimLost), Err(ClaimLost), Ok(Failed), Err(Ended), Err(Ended)],
-            ),
-            (
-                "give_up",
-                |job, _| job.give_up(failure(), now()),
-                [Ok(Failed), Ok(Failed), Err(leased), Err(Ended), Err(Ended)],
-            ),
-            (
-                "end_lease",
-                |job, _| job.end_lease(now()),
-                [Err(ClaimLost), Err(ClaimLost), Ok(Queued), Err(Ended), Err(Ended)],
-            ),
-        ];
-        for (name, change, expected) in changes {
-            for (from, expected) in
-                [AwaitingUpload, Queued, Processing, Succeeded, Failed].into_iter().zip(expected)
-            {
-                let (mut job, claim) = job_in(from);
-                let before = job.clone();
-                let outcome = change(&mut job, claim).map(|()| job.status());
-                assert_eq!(outcome, expected, "{name} from {from}");
-                if outcome.is_err() {
-                    assert_eq!(job, before, "a refused {name} from {from} changes nothing");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_lease_that_has_ended_can_be_claimed_and_the_first_worker_has_lost_it() {
-        let (mut job, first) = job_in(Status::Processing);
-        let later = now() + LEASE;
-        let second = job.claim(later, LEASE).expect("the lease has ended");
-        assert_eq!(job.attempts(), 2);
-        assert_eq!(job.started_at(), Some(now()), "the first start stays");
-        assert_eq!(
-            job.succeed(first, Facts::default(), BTreeMap::new(), later),
-            Err(IllegalChange::ClaimLost)
-        );
-        job.succeed(second, Facts::default(), BTreeMap::new(), later).expect("held");
-        assert_eq!((job.status(), job.finished_at()), (Status::Succeeded, Some(later)));
-    }
-
-    #[test]
-    fn a_released_job_can_be_claimed_at_once_and_an_attempt_that_was_not_its_fault_is_forgiven() {
-        for (attempt, attempts) in [(counts(), 2), (Attempt::Forgiven, 1)] {
-            let (mut job, claim) = job_in(Status::Processing);
-            job.release(claim, attempt, now()).expect("held");
-            job.claim(now(), LEASE).expect("free again");
-            assert_eq!(job.attempts(), attempts);
-        }
-    }
-
-    #[test]
-    fn a_job_says_why_and_when_it_is_tried_again_only_while_it_waits_for_that() {
-        let (mut job, claim) = job_in(Status::Processing);
-        job.release(claim, counts(), now()).expect("held");
-        let retry = job.retry().expect("it waits");
-        assert_eq!((&*retry.failure.code, retry.at), ("source_unavailable", now() + Duration::from_secs(10)));
-        assert_eq!((job.status(), job.error()), (Status::Queued, None), "it has not failed");
-        let mut given_up = job.clone();
-        given_up.give_up(failure(), now()).expect("free");
-        assert_eq!(given_up.retry(), None);
-        let claim = job.claim(now(), LEASE).expect("free");
-        assert_eq!(job.retry(), None, "it is being tried");
-        job.release(claim, Attempt::Forgiven, now()).expect("held");
-        assert_eq!(job.retry(), None);
-    }
-
-    #[test]
-    fn a_callback_is_owed_from_the_end_of_the_job_until_it_is_settled() {
-        let (mut job, claim) = job_in(Status::Processing);
-        assert!(!job.owes_callback());
-        assert_eq!(
-            job.callback_tried(CallbackState::Delivered, Some(204), None, now()),
-            Err(IllegalChange::NoCallback)
-        );
-        job.fail(claim, Facts::default(), failure(), now()).expect("held");
-        assert!(job.owes_callback());
-        job.callback_tried(CallbackState::Pending, Some(503), Some(now()), now()).expect("ended");
-        assert!(job.owes_callback());
-        job.callback_tried(CallbackState::Delivered, Some(204), None, now()).expect("ended");
-        assert!(!job.owes_callback());
-        job.callback_tried(CallbackState::Failed, None, None, now()).expect("ended");
-        let callback = job.callback().expect("there is one");
-        assert_eq!(
-            (callback.state, callback.attempts, callback.last_status),
-            (CallbackState::Delivered, 3, Some(204))
-        );
-    }
-
-    /// Rows as they were written: 1 by the first version, 2 since a job can have several thumbnails, 3 since it says
-    /// why it is tried again and a callback can have headers. Another is added when the form changes; these are never
-    /// changed.
-    #[test]
-    fn every_row_ever_written_still_parses() {
-        for (row, status) in [
-            (include_str!("../tests/fixtures/job_row_1.json"), Status::Succeeded),
-            (include_str!("../tests/fixtures/job_row_2.json"), Status::Succeeded),
-            (include_str!("../tests/fixtures/job_row_3.json"), Status::Queued),
-        ] {
-            let job: Job = serde_json::from_str(row).expect("an old row");
-            assert_eq!(job.status(), status);
-            assert_eq!(
-                serde_json::to_value(&job).expect("serialises"),
-                serde_json::from_str::<Value>(row).expect("JSON")
-            );
-        }
-    }
-
-    #[test]
-    fn debug_shows_no_token() {
-        let token = Some(Secret::new("hunter2".to_owned()));
-        let headers = BTreeMap::from([("x-api-key".to_owned(), Secret::new("hunter2".to_owned()))]);
-        let url = Url::parse("https://example.com/").expect("a URL");
-        let callback = Callback { headers, ..Callback::new(url, token) };
-        let draft = Draft { callback: Some(callback), ..draft() };
-        let job = Job::queued(JobId::new(now()), draft, now(), LEASE);
-        assert!(!format!("{job:?}").contains("hunter2"));
-    }
-}
+mod tests;

@@ -19,6 +19,9 @@ pub enum ObjectKey {
     Result {
         /// The job.
         job: JobId,
+        /// Which attempt stored it, so that one that was taken for dead cannot overwrite another's; none in objects of
+        /// older releases.
+        attempt: Option<u64>,
         /// The algorithm's name.
         algorithm: String,
         /// `json`, `geojson`, `csv`, `png`, `slack.gif`, …: all that follows the first dot, for no algorithm has one in
@@ -54,7 +57,12 @@ impl fmt::Display for ObjectKey {
         match self {
             Self::Source(_) => f.write_str("source"),
             Self::Upload(_) => f.write_str("upload"),
-            Self::Result { algorithm, extension, .. } => write!(f, "results/{algorithm}.{extension}"),
+            Self::Result { attempt: None, algorithm, extension, .. } => {
+                write!(f, "results/{algorithm}.{extension}")
+            }
+            Self::Result { attempt: Some(attempt), algorithm, extension, .. } => {
+                write!(f, "results/{attempt}/{algorithm}.{extension}")
+            }
         }
     }
 }
@@ -70,11 +78,18 @@ impl FromStr for ObjectKey {
             "source" => Self::Source(job),
             "upload" => Self::Upload(job),
             result => {
-                let (algorithm, extension) = result
-                    .strip_prefix("results/")
-                    .and_then(|name| name.split_once('.'))
-                    .ok_or(NotAnObjectKey)?;
-                Self::Result { job, algorithm: algorithm.to_owned(), extension: extension.to_owned() }
+                let name = result.strip_prefix("results/").ok_or(NotAnObjectKey)?;
+                let (attempt, name) = match name.split_once('/') {
+                    Some((attempt, name)) => (Some(attempt.parse().map_err(|_| NotAnObjectKey)?), name),
+                    None => (None, name),
+                };
+                let (algorithm, extension) = name.split_once('.').ok_or(NotAnObjectKey)?;
+                Self::Result {
+                    job,
+                    attempt,
+                    algorithm: algorithm.to_owned(),
+                    extension: extension.to_owned(),
+                }
             }
         };
         if key.to_string() == text { Ok(key) } else { Err(NotAnObjectKey) }
@@ -201,16 +216,18 @@ mod tests {
     fn keys_read_as_documented_and_round_trip() {
         let result = ObjectKey::Result {
             job: job(),
+            attempt: None,
             algorithm: "poi_detection".to_owned(),
             extension: "csv".to_owned(),
         };
         let emoji = ObjectKey::Result {
             job: job(),
+            attempt: Some(12),
             algorithm: "thumbnail".to_owned(),
             extension: "slack.gif".to_owned(),
         };
         for (key, text) in [
-            (emoji, "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/thumbnail.slack.gif"),
+            (emoji, "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/12/thumbnail.slack.gif"),
             (ObjectKey::Source(job()), "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/source"),
             (ObjectKey::Upload(job()), "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/upload"),
             (result, "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/poi_detection.csv"),
@@ -229,6 +246,8 @@ mod tests {
             "00/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/source",
             "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/other",
             "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/thumbnail",
+            "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/x/thumbnail.png",
+            "a7/01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7/results/01/thumbnail.png",
             "a7/01990C2F-7C1E-7D3B-8A51-3F2F6F1D2AA7/source",
         ] {
             assert_eq!(text.parse::<ObjectKey>(), Err(NotAnObjectKey), "{text}");

@@ -15,18 +15,22 @@
 
 pub mod algorithm;
 pub mod browse;
+pub mod callback;
 pub mod callback_headers;
 pub mod codes;
 pub mod colour;
 pub mod error;
+pub mod hosts;
 pub mod id;
 pub mod job;
 pub mod key;
 pub mod limits;
 pub mod message;
 pub mod notify;
+pub mod once;
 pub mod ports;
 pub mod process;
+pub mod recover;
 pub mod secret;
 pub mod submit;
 pub mod units;

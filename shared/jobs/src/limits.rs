@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use crate::job::Terms;
+
+/// The longest that a job waits for a message that was sent again.
+const MOST_PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// How long after its URL has run out an upload may still arrive, one that takes that long or whose event does.
+const UPLOAD_GRACE: Duration = Duration::from_secs(300);
+
 /// What a deployment accepts. The defaults are the documented ones; `runtime::Config` reads others from the
 /// environment.
 #[derive(Clone, Debug)]
@@ -36,6 +44,10 @@ pub struct Limits {
     pub upload_validity: Duration,
     /// How long a job and its objects are kept.
     pub retention: Duration,
+    /// How long a job has to end, unless its owner says otherwise.
+    pub deadline: Duration,
+    /// How long a message has to have its effect before it is sent again.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +68,8 @@ impl Default for Limits {
             attempts: 3,
             upload_validity: Duration::from_secs(3_600),
             retention: Duration::from_secs(30 * 24 * 3_600),
+            deadline: Duration::from_secs(24 * 3_600),
+            patience: Duration::from_secs(300),
         }
     }
 }
@@ -66,5 +80,56 @@ impl Limits {
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.fetch + self.turn + self.job + Duration::from_secs(20)
+    }
+
+    /// How long a message has that was sent again `times` times before: longer each time, because a queue may be that
+    /// long, and every message more makes it longer.
+    #[must_use]
+    pub fn patience_after(&self, times: u32) -> Duration {
+        self.patience.saturating_mul(2_u32.saturating_pow(times)).min(MOST_PATIENCE.max(self.patience))
+    }
+
+    /// What a job gets whose image is at hand.
+    #[must_use]
+    pub fn terms(&self, deadline: Option<Duration>) -> Terms {
+        // What is told of its end needs time, too, before the row is gone.
+        let deadline = deadline.unwrap_or(self.deadline).min(self.retention / 2);
+        Terms { retention: self.retention, deadline, patience: self.patience }
+    }
+
+    /// What a job gets that waits for its upload, during which its deadline does not run.
+    #[must_use]
+    pub fn upload_terms(&self, deadline: Option<Duration>) -> Terms {
+        let patience = self.upload_validity + UPLOAD_GRACE;
+        let terms = self.terms(deadline);
+        Terms { deadline: (terms.deadline + patience).min(self.retention / 2), patience, ..terms }
+    }
+
+    /// How long a worker, or an upload that was granted, may still write to the objects of a job that is deleted now.
+    #[must_use]
+    pub fn until_untouched(&self) -> Duration {
+        (self.lease() + self.patience).max(self.upload_validity + UPLOAD_GRACE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_grows_to_an_hour() {
+        let limits = Limits::default();
+        let minutes: Vec<_> = (0..6).map(|times| limits.patience_after(times).as_secs() / 60).collect();
+        assert_eq!(minutes, [5, 10, 20, 40, 60, 60]);
+        assert_eq!(limits.patience_after(u32::MAX), MOST_PATIENCE);
+    }
+
+    #[test]
+    fn a_job_that_is_kept_for_a_day_ends_and_is_told_of_within_it() {
+        let limits = Limits { retention: Duration::from_secs(24 * 3_600), ..Limits::default() };
+        for terms in [limits.terms(None), limits.upload_terms(Some(Duration::from_secs(1 << 20)))] {
+            assert!(terms.deadline <= limits.retention / 2);
+            assert!(terms.patience < terms.deadline);
+        }
     }
 }

@@ -11,19 +11,23 @@ use sha2::Sha256;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
+    callback::{self, Callback, CallbackState, TryNumber},
     error::{Chain, PortError, WriteError},
+    hosts::Hosts,
     id::JobId,
-    job::{Callback, CallbackState, Job, Status},
-    ports::{Answer, CallbackRequest, Clock, MAX_DEFERRAL, PostCallbacks, ReadJobs, WriteJobs},
-    process::Outcome,
+    job::{IllegalChange, Job, Status},
+    limits::Limits,
+    message::Message,
+    ports::{Answer, CallbackRequest, Clock, MAX_DELAY, PostCallbacks, ReadJobs, SendMessages, WriteJobs},
+    process::{Outcome, after_failure, early},
     secret::Secret,
 };
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// How long to wait after each try that failed, in seconds: Standard Webhooks' recommendation, cut to what a message can
-/// be put off. In all some three days; the try after the last wait is the last.
+/// How long to wait after each try that failed, in seconds: Standard Webhooks' recommendation. In all some three days; the
+/// try after the last wait is the last.
 pub const BACKOFF: [u64; 11] = [
     5,
     5 * MINUTE,
@@ -38,6 +42,12 @@ pub const BACKOFF: [u64; 11] = [
     11 * HOUR,
 ];
 
+/// The longest that a receiver may ask us to wait.
+const MOST_ASKED: Duration = Duration::from_secs(12 * HOUR);
+
+/// How long one try may take at the longest, with all that is around it.
+const TRYING: Duration = Duration::from_secs(30);
+
 /// How often the outcome of a try is written again when others write the job at the same time.
 const WRITE_TRIES: u32 = 5;
 
@@ -50,8 +60,14 @@ pub struct Notifier {
     pub writer: Arc<dyn WriteJobs>,
     /// Posts.
     pub poster: Arc<dyn PostCallbacks>,
+    /// Sends the message for the next try.
+    pub queue: Arc<dyn SendMessages>,
+    /// Keeps slow receivers from holding up others.
+    pub hosts: Hosts,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// How long messages have.
+    pub limits: Limits,
     /// The job as its owner sees it, links absolute.
     pub describe: Arc<dyn Fn(&Job) -> Value + Send + Sync>,
 }
@@ -59,55 +75,97 @@ pub struct Notifier {
 impl Notifier {
     /// Makes one try, if the job still owes its callback.
     pub async fn handle(&self, id: JobId) -> Outcome {
-        match self.try_handle(id).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "a service failed; the message will come again"
-                );
-                Outcome::Retry(None)
-            }
-        }
+        self.try_handle(id).await.unwrap_or_else(|error| after_failure(&error))
     }
 
     async fn try_handle(&self, id: JobId) -> Result<Outcome, PortError> {
-        let Some(job) = self.jobs.get(id).await? else {
+        let Some(mut job) = self.jobs.get(id).await? else {
             tracing::info!("the job is gone; nothing to deliver");
             return Ok(Outcome::Done);
         };
-        let Some(callback) = job.callback().filter(|_| job.owes_callback()) else {
+        let Some(callback) = job.callback().filter(|_| job.owes_callback()).cloned() else {
             tracing::info!("the callback is settled; nothing to deliver");
             return Ok(Outcome::Done);
         };
-        let now = self.clock.now();
+        let (now, tried) = (self.clock.now(), callback.tried());
         if let Some(due) = callback.next_try_at.filter(|due| *due > now) {
             tracing::info!(%due, "a copy of the message came early");
-            return Ok(Outcome::Retry(Some(Duration::try_from(due - now).unwrap_or_default())));
+            return Ok(early(due, now));
         }
-        let tried = callback.attempts;
-        let answer = self.poster.post(&self.request(&job, callback)).await;
+        let Some(visit) = self.hosts.visit(callback.url.host_str().unwrap_or_default(), now) else {
+            tracing::info!("the receiver is busy or does not answer; put off");
+            self.queue.send(Message::DeliverCallback { job_id: id }, put_off(&job)).await?;
+            return Ok(Outcome::Done);
+        };
+        let Ok(number) = self.begin(&mut job, tried, now) else { return Ok(Outcome::Done) };
+        match self.writer.write(&mut job).await {
+            Ok(()) => {}
+            Err(WriteError::Conflict) => return Ok(Outcome::Retry(Some(Duration::from_secs(1)))),
+            Err(WriteError::Port(error)) => return Err(error),
+        }
+        let Some(number) = number else {
+            tracing::warn!("the last try's outcome was never written; the callback is given up");
+            return Ok(Outcome::Done);
+        };
+        let answer = self.poster.post(&self.request(&job, &callback)).await;
+        let answered = self.clock.now();
+        visit.note(answer != Answer::None, answered);
+        drop(visit);
         let (state, wait) = verdict(answer, tried);
+        let next_try_at = wait.map(|wait| answered + wait).filter(|next| *next < job.expires_at());
+        let state = if wait.is_some() && next_try_at.is_none() { CallbackState::Failed } else { state };
         let status = match answer {
             Answer::Status { code, .. } => Some(code),
             Answer::None | Answer::Refused => None,
         };
-        tracing::info!(attempt = tried + 1, status, ?state, "callback tried");
-        self.note(job, state, status, wait).await?;
-        Ok(wait.map_or(Outcome::Done, |wait| Outcome::Retry(Some(wait))))
+        let milliseconds = u32::try_from((answered - now).whole_milliseconds()).unwrap_or_default();
+        tracing::info!(attempt = tried + 1, status, ?state, milliseconds, "callback tried");
+        let outcome = callback::Outcome { state, status, milliseconds, next_try_at };
+        if let Err(error) = self.note(job, number, outcome).await {
+            tracing::warn!(error = %Chain(&error), "a try's outcome was not written; the next one is made all the same");
+        }
+        if let Some(wait) = next_try_at.map(|next| Duration::try_from(next - answered).unwrap_or_default())
+            && wait <= MAX_DELAY
+            && let Err(error) = self.queue.send(Message::DeliverCallback { job_id: id }, wait).await
+        {
+            tracing::warn!(error = %Chain(&error), "the next try's message was not sent; it is made later");
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Takes the right to make one try, or ends a callback that has had them all: nothing then.
+    fn begin(
+        &self,
+        job: &mut Job,
+        tried: u32,
+        now: OffsetDateTime,
+    ) -> Result<Option<TryNumber>, IllegalChange> {
+        if usize::try_from(tried).is_ok_and(|tried| tried > BACKOFF.len()) {
+            return job.abandon_callback(now).map(|()| None);
+        }
+        let wait = TRYING + backoff(tried).unwrap_or_default();
+        job.begin_callback_try(now, now + wait, self.patience_for(wait)).map(Some)
+    }
+
+    /// How long the message of a try has that is due after `wait`. One that is too far away for a message is made when the
+    /// row says so.
+    fn patience_for(&self, wait: Duration) -> Duration {
+        if wait <= MAX_DELAY { self.limits.patience } else { Duration::ZERO }
     }
 
     /// Writes the outcome of a try, whoever else writes meanwhile.
     async fn note(
         &self,
         mut job: Job,
-        state: CallbackState,
-        status: Option<u16>,
-        wait: Option<Duration>,
+        number: TryNumber,
+        outcome: callback::Outcome,
     ) -> Result<(), PortError> {
         for _ in 0..WRITE_TRIES {
             let now = self.clock.now();
-            if job.callback_tried(state, status, wait.map(|wait| now + wait), now).is_err() {
+            let wait = outcome
+                .next_try_at
+                .map_or(Duration::ZERO, |next| Duration::try_from(next - now).unwrap_or_default());
+            if job.end_callback_try(number, outcome, now, self.patience_for(wait)).is_err() {
                 return Ok(());
             }
             match self.writer.write(&mut job).await {
@@ -155,13 +213,21 @@ fn verdict(answer: Answer, tried: u32) -> (CallbackState, Option<Duration>) {
         Answer::Status { retry_after, .. } => retry_after,
         Answer::None => None,
     };
-    match usize::try_from(tried).ok().and_then(|tried| BACKOFF.get(tried)) {
-        Some(&seconds) => {
-            let wait = Duration::from_secs(seconds).max(asked.unwrap_or_default()).min(MAX_DEFERRAL);
-            (CallbackState::Pending, Some(wait))
-        }
-        None => (CallbackState::Failed, None),
-    }
+    backoff(tried).map_or((CallbackState::Failed, None), |wait| {
+        (CallbackState::Pending, Some(wait.max(asked.unwrap_or_default().min(MOST_ASKED))))
+    })
+}
+
+/// How long to wait after the try that follows so many others, if that is not the last.
+fn backoff(tried: u32) -> Option<Duration> {
+    let seconds = usize::try_from(tried).ok().and_then(|tried| BACKOFF.get(tried));
+    seconds.map(|&seconds| Duration::from_secs(seconds))
+}
+
+/// How long a callback is put off whose receiver is busy: not all of them for as long.
+fn put_off(job: &Job) -> Duration {
+    let spread = job.finished_at().map_or(0, |ended| u64::from(ended.millisecond()) % 25);
+    Duration::from_secs(5 + spread)
 }
 
 /// The key of a token: what `whsec_{Base64}` encodes, or any other token's own bytes. `None` for a Base64 that is none.
@@ -222,7 +288,6 @@ mod tests {
         for tried in 0.. {
             match verdict(Answer::None, tried) {
                 (CallbackState::Pending, Some(wait)) => {
-                    assert!(wait <= MAX_DEFERRAL);
                     total += wait;
                 }
                 (state, wait) => {
@@ -236,10 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_may_ask_for_a_longer_wait_but_not_for_more_than_a_queue_can_hold() {
+    fn a_receiver_may_ask_for_a_longer_wait_but_not_for_more_than_half_a_day() {
         let asking = |seconds| Answer::Status { code: 503, retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(verdict(asking(120), 0).1, Some(Duration::from_secs(120)));
         assert_eq!(verdict(asking(1), 0).1, Some(Duration::from_secs(5)));
-        assert_eq!(verdict(asking(1 << 40), 0).1, Some(MAX_DEFERRAL));
+        assert_eq!(verdict(asking(1 << 40), 0).1, Some(MOST_ASKED));
     }
 }

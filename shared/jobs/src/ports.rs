@@ -15,6 +15,7 @@ use crate::{
     job::{Job, Status},
     key::{ModelKey, ObjectKey},
     message::Message,
+    once::{Earlier, RequestKey},
     secret::Secret,
 };
 
@@ -48,6 +49,58 @@ pub trait ListJobs: Send + Sync {
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn list(&self, query: ListQuery) -> Result<Vec<Job>, PortError>;
+}
+
+/// A job that something is owed to, and by when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueJob {
+    /// The job.
+    pub id: JobId,
+    /// What [`Job::due`] said when it was last written, to the millisecond.
+    pub due: OffsetDateTime,
+}
+
+/// Which overdue jobs are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueQuery {
+    /// Those of this shard.
+    pub shard: u8,
+    /// Those that were due at this time or before.
+    pub by: OffsetDateTime,
+    /// Those after this one, the last of an earlier page.
+    pub after: Option<DueJob>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Finds jobs that something is owed to.
+#[async_trait]
+pub trait ListDue: Send + Sync {
+    /// The jobs of a shard that are due, the longest overdue first; fewer than `limit` only when there are no more. The
+    /// list may lag behind what was written: read the job before anything is done about it.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn due(&self, query: DueQuery) -> Result<Vec<DueJob>, PortError>;
+}
+
+/// Writes a new job only if its request was not served before.
+#[async_trait]
+pub trait WriteOnce: Send + Sync {
+    /// What was written for the key, if it still counts.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError>;
+
+    /// Writes a job that was never written, and its request's key, both or neither. Where the key is there already,
+    /// nothing is written, and what is there is returned; that may be this very job, if the answer to an earlier try
+    /// was lost.
+    ///
+    /// # Errors
+    /// [`WriteError::Conflict`] where the job's id is taken; [`WriteError::Port`] when the store fails: both may then have
+    /// been written.
+    async fn write_once(&self, job: &mut Job, key: &RequestKey) -> Result<Option<Earlier>, WriteError>;
 }
 
 /// Writes jobs, each write on the condition that nobody else wrote meanwhile.
@@ -127,6 +180,26 @@ pub trait ReadObjects: Send + Sync {
     ) -> Result<Url, PortError>;
 }
 
+/// Some of the attempts at a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempts {
+    /// That one.
+    Only(u64),
+    /// All but that one; all, where none is named. Results of a release that named no attempts in its keys stay.
+    AllBut(Option<u64>),
+}
+
+impl Attempts {
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn contain(self, attempt: u64) -> bool {
+        match self {
+            Self::Only(only) => attempt == only,
+            Self::AllBut(but) => Some(attempt) != but,
+        }
+    }
+}
+
 /// Writes objects.
 #[async_trait]
 pub trait WriteObjects: Send + Sync {
@@ -135,6 +208,18 @@ pub trait WriteObjects: Send + Sync {
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError>;
+
+    /// Stores an object where none has the key, and says whether it did.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails: the object may then be stored.
+    async fn put_new(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<bool, PortError>;
+
+    /// Removes a job's results, those of the attempts that are named; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError>;
 
     /// Removes every object of a job; that there is none is no error.
     ///
@@ -206,18 +291,28 @@ pub struct UploadTicket {
     pub headers: Vec<(String, String)>,
 }
 
+/// What an upload must be, exactly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadTerms {
+    /// Its media type.
+    pub content_type: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of its bytes, if its owner said so.
+    pub sha256: Option<[u8; 32]>,
+}
+
 /// Signs uploads.
 #[async_trait]
 pub trait PresignUploads: Send + Sync {
-    /// The right to PUT exactly `bytes` bytes of `content_type` at `key` for `validity`.
+    /// The right to PUT at `key`, for `validity`, exactly what the terms say, and only while there is no such object.
     ///
     /// # Errors
     /// [`PortError`] when it cannot be signed.
     async fn presign_put(
         &self,
         key: &ObjectKey,
-        content_type: &str,
-        bytes: u64,
+        terms: &UploadTerms,
         validity: Duration,
     ) -> Result<UploadTicket, PortError>;
 }
@@ -225,12 +320,15 @@ pub trait PresignUploads: Send + Sync {
 /// Sends messages, each to the queue for its kind.
 #[async_trait]
 pub trait SendMessages: Send + Sync {
-    /// Sends a message; it will be delivered at least once.
+    /// Sends a message, to be delivered once or more often after `delay`, which is at most [`MAX_DELAY`].
     ///
     /// # Errors
     /// [`PortError`] when the queue fails: the message may then have been sent.
-    async fn send(&self, message: Message) -> Result<(), PortError>;
+    async fn send(&self, message: Message, delay: Duration) -> Result<(), PortError>;
 }
+
+/// The longest that a message can be sent ahead of its time: SQS's own limit.
+pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The longest that a message can be put off. SQS ends a message's invisibility 12 h after it was received; a function
 /// asks for it some minutes later.

@@ -4,18 +4,20 @@
 use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
+use time::OffsetDateTime;
 
 use crate::{
     error::{Chain, Failure, PortError, WriteError},
     id::JobId,
-    job::{Attempt, Claim, Facts, IllegalChange, Job, Origin, ResultSummary, Retry},
+    job::{Attempt, Claim, Facts, IllegalChange, Job, Origin, ResultSummary, Retry, Status},
     key::ObjectKey,
     limits::Limits,
     message::Message,
     ports::{
-        Clock, Engine, FetchError, FetchImages, Output, Read, ReadJobs, ReadObjects, SendMessages, WorkError,
-        WriteJobs, WriteObjects,
+        Attempts, Clock, Engine, FetchError, FetchImages, ObjectInfo, Output, Read, ReadJobs, ReadObjects,
+        SendMessages, WorkError, WriteJobs, WriteObjects,
     },
+    recover::{deadline_passed, lost_workers},
     submit::sha256_hex,
     units,
 };
@@ -27,6 +29,28 @@ pub enum Outcome {
     Done,
     /// It comes again: after this long, or else after a wait that grows with every delivery.
     Retry(Option<Duration>),
+}
+
+/// The longest that a message waits which came before its time: a queue holds only so many of those. What waits longer
+/// is in the row.
+const MOST_WAIT: Duration = Duration::from_secs(60);
+
+/// What becomes of a message that came so long before its time.
+pub(crate) fn early(until: OffsetDateTime, now: OffsetDateTime) -> Outcome {
+    let wait = Duration::try_from(until - now).unwrap_or_default();
+    if wait <= MOST_WAIT { Outcome::Retry(Some(wait)) } else { Outcome::Done }
+}
+
+/// What becomes of a message whose handling a service failed: it comes again where that may help. Where it does not, the
+/// deployment or the row is at fault; the row still says what is owed, for when that is mended.
+pub(crate) fn after_failure(error: &PortError) -> Outcome {
+    if error.retryable {
+        tracing::warn!(error = %Chain(error), "a service failed; the message will come again");
+        Outcome::Retry(None)
+    } else {
+        tracing::error!(error = %Chain(error), "a service refused; what is owed stays in the row");
+        Outcome::Done
+    }
 }
 
 /// Works on jobs.
@@ -65,7 +89,12 @@ enum Stopped {
 
 impl From<PortError> for Stopped {
     fn from(error: PortError) -> Self {
-        Self::Port(error)
+        if error.retryable {
+            return Self::Port(error);
+        }
+        tracing::error!(error = %Chain(&error), "a service refused what the job needs");
+        let text = "A service refused what the job needs; report its id to whoever runs this one.";
+        Self::Unreachable(Failure::new("internal_error", text), None)
     }
 }
 
@@ -74,7 +103,7 @@ impl From<WorkError> for Stopped {
         match error {
             WorkError::Failed(failure) => Self::Failed(failure),
             WorkError::Unreachable(failure) => Self::Unreachable(failure, None),
-            WorkError::Port(error) => Self::Port(error),
+            WorkError::Port(error) => error.into(),
         }
     }
 }
@@ -90,13 +119,7 @@ impl Processor {
     pub async fn handle_until(&self, id: JobId, interrupted: impl Future<Output = ()> + Send) -> Outcome {
         match self.try_handle(id, interrupted).await {
             Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "a service failed; the message will come again"
-                );
-                Outcome::Retry(None)
-            }
+            Err(error) => after_failure(&error),
         }
     }
 
@@ -106,7 +129,7 @@ impl Processor {
         interrupted: impl Future<Output = ()> + Send,
     ) -> Result<Outcome, PortError> {
         let Some(mut job) = self.jobs.get(id).await? else {
-            // Deleted; what a worker or an upload left behind since then goes too.
+            // Expired; what a worker or an upload left behind since then goes too.
             tracing::info!("the job is gone; removing what it may have left");
             self.objects.delete_all(id).await?;
             return Ok(Outcome::Done);
@@ -117,19 +140,24 @@ impl Processor {
         let now = self.clock.now();
         if let Some(retry) = job.retry().filter(|retry| retry.at > now) {
             tracing::info!(due = %retry.at, "a copy of the message came early");
-            return Ok(Outcome::Retry(Some(Duration::try_from(retry.at - now).unwrap_or_default())));
+            return Ok(early(retry.at, now));
         }
-        let claimed = if job.attempts() >= self.limits.attempts {
-            job.give_up(worn_out(job.attempts()), self.clock.now()).map(|()| None)
+        let claimed = if job.deadline().is_some_and(|deadline| deadline <= now) {
+            job.give_up(deadline_passed(), now).map(|()| None)
+        } else if job.attempts() >= self.limits.attempts {
+            job.give_up(lost_workers(job.attempts()), now).map(|()| None)
+        } else if self.pin_upload(&mut job).await? {
+            job.claim(now, self.limits.lease()).map(Some)
         } else {
-            job.claim(self.clock.now(), self.limits.lease()).map(Some)
+            tracing::info!("the upload that the message tells of is not there");
+            return Ok(Outcome::Done);
         };
         let claim = match claimed {
             Ok(claim) => claim,
             Err(IllegalChange::Leased { until }) => {
+                // Should that worker be lost, the end of its lease is when the job is queued again.
                 tracing::info!(%until, "another worker holds the job");
-                let wait = Duration::try_from(until - self.clock.now()).unwrap_or_default();
-                return Ok(Outcome::Retry(Some(wait + Duration::from_secs(1))));
+                return Ok(Outcome::Done);
             }
             Err(error) => {
                 tracing::warn!(%error, "the job cannot be claimed");
@@ -147,6 +175,22 @@ impl Processor {
         }
     }
 
+    /// Notes which upload the job is about, the first time that one is seen. False where there is none.
+    async fn pin_upload(&self, job: &mut Job) -> Result<bool, PortError> {
+        if *job.origin() != Origin::PresignedUpload || job.facts().etag.is_some() {
+            return Ok(true);
+        }
+        let upload = self.sources.head(&ObjectKey::Upload(job.id())).await?;
+        let has_come = upload.is_some();
+        if let Some(upload) = upload {
+            job.pin_upload(upload.etag);
+        } else if job.status() != Status::AwaitingUpload {
+            // It was there when the job was queued: working on it says that it is missing.
+            return Ok(true);
+        }
+        Ok(has_come)
+    }
+
     /// Runs a claimed job to its end, or gives it back.
     async fn work(
         &self,
@@ -157,7 +201,7 @@ impl Processor {
         let mut facts = job.facts().clone();
         let Some(done) = unless(self.results_of(&job, &mut facts), interrupted).await else {
             tracing::info!("interrupted; the job is given back");
-            return self.give_back(job, claim, Attempt::Forgiven, Some(Duration::ZERO)).await;
+            return self.give_back(job, claim, Attempt::Interrupted, Duration::ZERO).await;
         };
         let now = self.clock.now();
         let changed = match done {
@@ -170,63 +214,76 @@ impl Processor {
                 let wait = wait_after(job.attempts(), asked);
                 tracing::warn!(code = %failure.code, ?wait, "what the job needs was not reached; trying again later");
                 let attempt = Attempt::Counts(Retry { failure, at: now + wait });
-                return self.give_back(job, claim, attempt, Some(wait)).await;
+                return self.give_back(job, claim, attempt, wait).await;
             }
             Err(Stopped::Port(error)) => {
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "a service failed; trying again later"
-                );
-                return self.give_back(job, claim, Attempt::Forgiven, None).await;
+                let wait = wait_after(job.forgiven() + 1, None);
+                tracing::warn!(error = %Chain(&error), ?wait, "a service failed; trying again later");
+                return self.give_back(job, claim, Attempt::Forgiven(now + wait), wait).await;
             }
         };
         if let Err(error) = changed {
             tracing::warn!(%error, "the job was lost while working on it");
             return Ok(Outcome::Done);
         }
+        let attempt = job.revision();
         match self.writer.write(&mut job).await {
             Ok(()) => {
                 let code = job.error().map(|failure| failure.code.as_ref());
                 tracing::info!(status = %job.status(), code, attempts = job.attempts(), "job ended");
                 self.announce(&job).await
             }
-            Err(WriteError::Conflict) => self.lost(job.id()).await,
+            Err(WriteError::Conflict) => self.lost(job.id(), attempt).await,
             Err(WriteError::Port(error)) => Err(error),
         }
     }
 
-    /// Another worker took over, or the owner deleted the job; in that case nothing of it may stay behind.
-    async fn lost(&self, id: JobId) -> Result<Outcome, PortError> {
-        if self.jobs.get(id).await?.is_none() {
-            tracing::info!("the job was deleted while working on it; removing its objects");
+    /// Another worker took over, or the owner deleted the job: what this attempt stored is nobody's.
+    async fn lost(&self, id: JobId, attempt: u64) -> Result<Outcome, PortError> {
+        tracing::info!("the job was taken over or deleted; removing what was stored for it");
+        self.objects.delete_results(id, Attempts::Only(attempt)).await?;
+        if self.jobs.get(id).await?.is_none_or(|job| job.is_deleted()) {
             self.objects.delete_all(id).await?;
-            return Ok(Outcome::Done);
         }
-        Ok(Outcome::Retry(Some(Duration::from_secs(1))))
+        Ok(Outcome::Done)
     }
 
+    /// Gives a claimed job back, and sends the message for the next attempt, which is due after `wait`.
     async fn give_back(
         &self,
         mut job: Job,
         claim: Claim,
         attempt: Attempt,
-        wait: Option<Duration>,
+        wait: Duration,
     ) -> Result<Outcome, PortError> {
-        if job.release(claim, attempt, self.clock.now()).is_ok() {
-            match self.writer.write(&mut job).await {
-                Ok(()) => {}
-                Err(WriteError::Conflict) => return self.lost(job.id()).await,
-                Err(WriteError::Port(error)) => return Err(error),
-            }
+        let number = job.revision();
+        let interrupted = attempt == Attempt::Interrupted;
+        if job.release(claim, attempt, self.clock.now(), self.limits.patience).is_err() {
+            return Ok(Outcome::Done);
         }
-        Ok(Outcome::Retry(wait))
+        match self.writer.write(&mut job).await {
+            Ok(()) => {}
+            Err(WriteError::Conflict) => return self.lost(job.id(), number).await,
+            Err(WriteError::Port(error)) => return Err(error),
+        }
+        if interrupted {
+            // Who is told to stop sends nothing: the message at hand is taken by another worker.
+            return Ok(Outcome::Retry(Some(Duration::ZERO)));
+        }
+        let next = Message::ProcessJob { job_id: job.id() };
+        Ok(match self.queue.send(next, wait).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the next message was not sent; this one comes again");
+                Outcome::Retry(Some(wait))
+            }
+        })
     }
 
-    /// Queues the callback that an ended job owes and that nobody has tried yet: a worker that dies before this line
-    /// is made up for by the next delivery of its message.
+    /// Queues the callback that an ended job owes and that nobody has tried yet.
     async fn announce(&self, job: &Job) -> Result<Outcome, PortError> {
-        if job.owes_callback() && job.callback().is_some_and(|callback| callback.attempts == 0) {
-            self.queue.send(Message::DeliverCallback { job_id: job.id() }).await?;
+        if job.owes_callback() && job.callback().is_some_and(|callback| callback.tried() == 0) {
+            self.queue.send(Message::DeliverCallback { job_id: job.id() }, Duration::ZERO).await?;
         }
         Ok(Outcome::Done)
     }
@@ -249,30 +306,41 @@ impl Processor {
         facts.frames = Some(worked.frames);
         let mut results = BTreeMap::new();
         for output in &worked.outputs {
-            results.insert(output.algorithm.clone(), self.store(job.id(), output).await?);
+            // Each claim is a revision of its own.
+            results.insert(output.algorithm.clone(), self.store(job.id(), job.revision(), output).await?);
         }
         Ok(results)
     }
 
-    async fn store(&self, job: JobId, output: &Output) -> Result<ResultSummary, PortError> {
+    async fn store(&self, job: JobId, attempt: u64, output: &Output) -> Result<ResultSummary, PortError> {
         let mut forms = Vec::with_capacity(output.artifacts.len());
         for artifact in &output.artifacts {
             let key = ObjectKey::Result {
                 job,
+                attempt: Some(attempt),
                 algorithm: output.algorithm.clone(),
                 extension: artifact.extension.to_string(),
             };
             self.objects.put(&key, artifact.body.clone(), artifact.content_type).await?;
             forms.push(artifact.extension.to_string());
         }
-        Ok(ResultSummary { forms, details: output.details.clone() })
+        Ok(ResultSummary { attempt: Some(attempt), forms, details: output.details.clone() })
     }
 
     async fn source_of(&self, job: &Job) -> Result<Bytes, Stopped> {
         let id = job.id();
         match job.origin() {
-            Origin::Upload => self.stored(&ObjectKey::Source(id), self.limits.upload_bytes).await,
-            Origin::PresignedUpload => self.stored(&ObjectKey::Upload(id), self.limits.upload_bytes).await,
+            Origin::Upload => Ok(self.stored(&ObjectKey::Source(id), self.limits.upload_bytes).await?.1),
+            Origin::PresignedUpload => {
+                let (info, body) = self.stored(&ObjectKey::Upload(id), self.limits.upload_bytes).await?;
+                if job.facts().etag.as_ref().is_some_and(|pinned| *pinned != info.etag) {
+                    return Err(Stopped::Failed(Failure::new(
+                        "upload_changed",
+                        "The upload was replaced after the work on it had begun: ask for another upload.",
+                    )));
+                }
+                Ok(body)
+            }
             Origin::Url { url } => {
                 // What an earlier attempt fetched is what this job is about, whatever the address serves by now.
                 let key = ObjectKey::Source(id);
@@ -283,15 +351,19 @@ impl Processor {
                     FetchError::Permanent(failure) => Stopped::Failed(failure),
                     FetchError::Retryable { failure, after } => Stopped::Unreachable(failure, after),
                 })?;
-                self.objects.put(&key, fetched.body.clone(), "application/octet-stream").await?;
-                Ok(fetched.body)
+                let body = fetched.body;
+                if self.objects.put_new(&key, body.clone(), "application/octet-stream").await? {
+                    return Ok(body);
+                }
+                // A worker that was taken for dead was quicker.
+                Ok(self.stored(&key, self.limits.fetch_bytes).await?.1)
             }
         }
     }
 
-    async fn stored(&self, key: &ObjectKey, max_bytes: u64) -> Result<Bytes, Stopped> {
+    async fn stored(&self, key: &ObjectKey, max_bytes: u64) -> Result<(ObjectInfo, Bytes), Stopped> {
         match self.sources.read(key, max_bytes).await? {
-            Read::Found(_, body) => Ok(body),
+            Read::Found(info, body) => Ok((info, body)),
             Read::Missing => Err(Stopped::Failed(Failure::new(
                 "source_missing",
                 "The image is no longer stored: submit it again.",
@@ -328,13 +400,4 @@ async fn unless<T>(
         Poll::Pending => interrupted.as_mut().poll(context).map(|()| None),
     })
     .await
-}
-
-fn worn_out(attempts: u32) -> Failure {
-    Failure::new(
-        "attempts_exhausted",
-        format!(
-            "The job was started {attempts} times and never finished; submit a smaller or simpler image."
-        ),
-    )
 }

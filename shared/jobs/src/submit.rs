@@ -1,6 +1,6 @@
 //! Accepting jobs, and removing them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -9,16 +9,19 @@ use url::Url;
 
 use crate::{
     algorithm::{Parameters, Run, Specification, THUMBNAIL},
+    callback::Callback,
     callback_headers::CallbackHeaders,
-    error::{Error, PortError, Reason, Refusal, WriteError},
+    error::{Chain, Error, PortError, Reason, Refusal, WriteError},
     id::JobId,
-    job::{Callback, Draft, Facts, Job, Origin},
+    job::{Draft, Facts, Job, Origin, Status, Terms},
     key::ObjectKey,
     limits::Limits,
     message::Message,
     notify::signing_key,
+    once::{Fingerprint, RequestKey},
     ports::{
-        CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTicket, WriteJobs, WriteObjects,
+        CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTerms, UploadTicket, WriteJobs,
+        WriteObjects, WriteOnce,
     },
     secret::Secret,
     units::{self, thousands},
@@ -44,7 +47,20 @@ pub struct Wishes {
     pub callback_token: Option<Secret>,
     /// Sent with that POST.
     pub callback_headers: CallbackHeaders,
+    /// How long the job has to end, in seconds.
+    pub deadline: Option<u64>,
+    /// Names the request, so that it is served once however often it comes.
+    pub idempotency_key: Option<String>,
 }
+
+/// The shortest and the longest deadline that is taken, in seconds.
+pub const DEADLINES: std::ops::RangeInclusive<u64> = 10..=86_400;
+
+/// How long an idempotency key counts.
+const KEY_VALIDITY: Duration = Duration::from_secs(24 * 3_600);
+
+/// How often a change of a row is tried that others write at the same time.
+const WRITE_TRIES: u32 = 5;
 
 /// A pre-signed upload that was granted.
 #[derive(Clone, Debug)]
@@ -67,6 +83,8 @@ pub struct Submitter {
     pub jobs: Arc<dyn ReadJobs>,
     /// Writes jobs.
     pub writer: Arc<dyn WriteJobs>,
+    /// Writes jobs of requests that have a key.
+    pub once: Arc<dyn WriteOnce>,
     /// Stores images.
     pub objects: Arc<dyn WriteObjects>,
     /// Grants uploads.
@@ -109,10 +127,18 @@ impl Submitter {
             sha256: Some(sha256_hex(&image)),
             ..Facts::default()
         };
-        let draft = self.draft(Origin::Upload, facts, wishes).await?;
+        let (draft, terms) = self.draft(Origin::Upload, facts, &wishes).await?;
+        let key = self.request_key(&draft, &wishes)?;
+        if let Some(job) = self.served(key.as_ref()).await? {
+            return Ok(job);
+        }
         let (id, now) = self.new_id();
         self.objects.put(&ObjectKey::Source(id), image, content_type).await?;
-        self.accept(Job::queued(id, draft, now, self.limits.retention)).await
+        let accepted = self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await?;
+        if accepted.id() != id {
+            self.objects.delete_all(id).await?;
+        }
+        Ok(accepted)
     }
 
     /// Accepts an image to be fetched.
@@ -121,9 +147,13 @@ impl Submitter {
     /// [`Error::Refused`] for an address that must not be fetched, or wishes that cannot be met; [`Error::Port`].
     pub async fn submit_url(&self, image_url: &str, wishes: Wishes) -> Result<Job, Error> {
         let url = self.checked_url("image_url", image_url).await?;
-        let draft = self.draft(Origin::Url { url }, Facts::default(), wishes).await?;
+        let (draft, terms) = self.draft(Origin::Url { url }, Facts::default(), &wishes).await?;
+        let key = self.request_key(&draft, &wishes)?;
+        if let Some(job) = self.served(key.as_ref()).await? {
+            return Ok(job);
+        }
         let (id, now) = self.new_id();
-        self.accept(Job::queued(id, draft, now, self.limits.retention)).await
+        self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await
     }
 
     /// Grants a pre-signed upload; the job starts when the object arrives.
@@ -134,6 +164,7 @@ impl Submitter {
         &self,
         content_type: &str,
         bytes: u64,
+        sha256: Option<&str>,
         wishes: Wishes,
     ) -> Result<GrantedUpload, Error> {
         if bytes == 0 {
@@ -158,31 +189,99 @@ impl Submitter {
             );
             return Err(Refusal::new(Reason::UnsupportedType, "unsupported_content_type", text).into());
         }
-        let facts =
-            Facts { content_type: Some(content_type.clone()), bytes: Some(bytes), ..Facts::default() };
-        let draft = self.draft(Origin::PresignedUpload, facts, wishes).await?;
-        let (id, now) = self.new_id();
-        let validity = self.limits.upload_validity;
-        let ticket =
-            self.presigner.presign_put(&ObjectKey::Upload(id), &content_type, bytes, validity).await?;
-        let mut job = Job::awaiting_upload(id, draft, now, self.limits.retention);
-        self.write_new(&mut job).await?;
-        tracing::info!(job_id = %id, bytes, "upload granted");
-        Ok(GrantedUpload { job, ticket, expires_at: now + validity })
+        let digest = sha256.map(checked_sha256).transpose()?;
+        let facts = Facts {
+            content_type: Some(content_type.clone()),
+            bytes: Some(bytes),
+            sha256: digest.map(|digest| hexadecimal(&digest)),
+            ..Facts::default()
+        };
+        let (draft, _) = self.draft(Origin::PresignedUpload, facts, &wishes).await?;
+        let terms = self.limits.upload_terms(wishes.deadline.map(Duration::from_secs));
+        let key = self.request_key(&draft, &wishes)?;
+        let job = match self.served(key.as_ref()).await? {
+            Some(job) => job,
+            None => {
+                let (id, now) = self.new_id();
+                let mut job = Job::awaiting_upload(id, draft, now, terms);
+                match self.write_new(&mut job, key.as_ref()).await? {
+                    None => {
+                        tracing::info!(job_id = %id, bytes, "upload granted");
+                        job
+                    }
+                    Some(earlier) => earlier,
+                }
+            }
+        };
+        let expires_at = job.created_at() + self.limits.upload_validity;
+        let left = Duration::try_from(expires_at - self.clock.now()).unwrap_or_default();
+        let terms = UploadTerms { content_type, bytes, sha256: digest };
+        // An address is valid for a second at least: an expired one says so by itself.
+        let validity = left.max(Duration::from_secs(1));
+        let ticket = self.presigner.presign_put(&ObjectKey::Upload(job.id()), &terms, validity).await?;
+        Ok(GrantedUpload { job, ticket, expires_at })
     }
 
-    /// Removes a job and everything that it owns. The objects go first, so that a removal that breaks off can be
-    /// repeated, and once more at the end: a worker may have stored results in between.
+    /// Removes a job, whatever it is doing, and everything that it owns. Who works on it may still store something: the row
+    /// stays, without being shown, until nobody can any more, and is then removed with all that came by then.
     ///
     /// # Errors
     /// [`Error::Refused`] where there is no such job; [`Error::Port`].
     pub async fn delete(&self, id: JobId) -> Result<(), Error> {
-        self.jobs.get(id).await?.ok_or_else(Refusal::no_such_job)?;
-        self.objects.delete_all(id).await?;
-        self.writer.delete(id).await?;
+        let now = self.clock.now();
+        self.change(id, |job| {
+            job.delete(now, now + self.limits.until_untouched());
+            Ok(())
+        })
+        .await?;
         self.objects.delete_all(id).await?;
         tracing::info!(job_id = %id, "job deleted");
         Ok(())
+    }
+
+    /// Sends the callback of an ended job once more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there is no such job, it has no callback, or has not ended; [`Error::Port`].
+    pub async fn redeliver(&self, id: JobId) -> Result<Job, Error> {
+        let now = self.clock.now();
+        let job = self
+            .change(id, |job| {
+                job.redeliver_callback(now, self.limits.patience).map_err(|_| {
+                    Refusal::new(
+                        Reason::Conflict,
+                        "no_callback",
+                        "Only the callback of a job that has one, and has ended, can be sent again.",
+                    )
+                })
+            })
+            .await?;
+        self.queue.send(Message::DeliverCallback { job_id: id }, Duration::ZERO).await?;
+        Ok(job)
+    }
+
+    /// Changes a job's row, whoever else writes meanwhile.
+    async fn change(
+        &self,
+        id: JobId,
+        change: impl Fn(&mut Job) -> Result<(), Refusal>,
+    ) -> Result<Job, Error> {
+        for _ in 0..WRITE_TRIES {
+            let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted());
+            let mut job = job.ok_or_else(Refusal::no_such_job)?;
+            change(&mut job)?;
+            match self.writer.write(&mut job).await {
+                Ok(()) => return Ok(job),
+                Err(WriteError::Conflict) => {}
+                Err(WriteError::Port(error)) => return Err(error.into()),
+            }
+        }
+        Err(PortError {
+            operation: "changing a job",
+            retryable: true,
+            cause: "others kept writing the job".into(),
+        }
+        .into())
     }
 
     /// Whether a media type, as [`media_type`] gives it, can be that of an image which is read.
@@ -210,31 +309,77 @@ impl Submitter {
         (JobId::new(now), now)
     }
 
-    /// Writes the row, then queues the work: a message never speaks of a job that is not there.
-    async fn accept(&self, mut job: Job) -> Result<Job, Error> {
-        self.write_new(&mut job).await?;
-        self.queue.send(Message::ProcessJob { job_id: job.id() }).await?;
+    /// Writes the row, then queues the work. The row alone is enough for the job to be worked on: where the message is not
+    /// sent, that takes longer.
+    async fn accept(&self, mut job: Job, key: Option<&RequestKey>) -> Result<Job, Error> {
+        if let Some(earlier) = self.write_new(&mut job, key).await? {
+            return Ok(earlier);
+        }
+        self.announce(&job).await;
         tracing::info!(job_id = %job.id(), "job accepted");
         Ok(job)
     }
 
-    async fn write_new(&self, job: &mut Job) -> Result<(), PortError> {
-        self.writer.write(job).await.map_err(|error| match error {
-            WriteError::Port(error) => error,
-            WriteError::Conflict => PortError {
+    async fn announce(&self, job: &Job) {
+        if let Err(error) = self.queue.send(Message::ProcessJob { job_id: job.id() }, Duration::ZERO).await {
+            tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the job's message was not sent; it starts later");
+        }
+    }
+
+    /// Writes a job that is new, unless its request was served before: the job of that time then.
+    async fn write_new(&self, job: &mut Job, key: Option<&RequestKey>) -> Result<Option<Job>, Error> {
+        let written = match key {
+            Some(key) => self.once.write_once(job, key).await,
+            None => self.writer.write(job).await.map(|()| None),
+        };
+        match written {
+            Ok(None) => Ok(None),
+            Ok(Some(earlier)) if earlier.job == job.id() => Ok(None),
+            Ok(Some(_)) => self.served(key).await,
+            Err(WriteError::Port(error)) => Err(error.into()),
+            Err(WriteError::Conflict) => Err(PortError {
                 operation: "writing a new job",
                 retryable: true,
                 cause: "the id is already taken".into(),
-            },
-        })
+            }
+            .into()),
+        }
     }
 
-    async fn draft(&self, origin: Origin, facts: Facts, wishes: Wishes) -> Result<Draft, Error> {
-        let algorithms = resolve(&self.catalogue, wishes.algorithms)?;
-        let (token, headers) = (wishes.callback_token, wishes.callback_headers);
-        let callback = match wishes.callback_url {
+    /// The job of the same request, where it was served before.
+    async fn served(&self, key: Option<&RequestKey>) -> Result<Option<Job>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        let Some(earlier) = self.once.earlier(key).await? else { return Ok(None) };
+        key.check(&earlier)?;
+        let job = self.jobs.get(earlier.job).await?.filter(|job| !job.is_deleted());
+        let job = job.ok_or_else(Refusal::no_such_job)?;
+        if job.status() == Status::Queued && job.started_at().is_none() {
+            // The first request may have died before it sent this.
+            self.announce(&job).await;
+        }
+        tracing::info!(job_id = %job.id(), "the request was served before");
+        Ok(Some(job))
+    }
+
+    /// The key of a request, which tells it from others by everything that a client can say.
+    fn request_key(&self, draft: &Draft, wishes: &Wishes) -> Result<Option<RequestKey>, Refusal> {
+        let Some(key) = &wishes.idempotency_key else { return Ok(None) };
+        let mut fingerprint = Fingerprint::default();
+        let Draft { origin, facts, algorithms, callback } = draft;
+        let algorithms: Vec<_> = algorithms.iter().map(|run| (&run.name, &run.parameters)).collect();
+        let told = callback.as_ref().map(|callback| (&callback.url, &callback.token, &callback.headers));
+        let request = serde_json::to_vec(&(origin, facts, algorithms, told, wishes.deadline));
+        // What was parsed from JSON can be written as JSON.
+        fingerprint.add(&request.unwrap_or_default());
+        RequestKey::new(key, &fingerprint, self.clock.now() + KEY_VALIDITY).map(Some)
+    }
+
+    async fn draft(&self, origin: Origin, facts: Facts, wishes: &Wishes) -> Result<(Draft, Terms), Error> {
+        let algorithms = resolve(&self.catalogue, wishes.algorithms.clone())?;
+        let (token, headers) = (wishes.callback_token.clone(), wishes.callback_headers.clone());
+        let callback = match &wishes.callback_url {
             Some(url) => {
-                let url = self.checked_url("callback_url", &url).await?;
+                let url = self.checked_url("callback_url", url).await?;
                 token.as_ref().map_or(Ok(()), check_token)?;
                 let headers = headers.checked(token.is_some())?;
                 Some(Callback { headers, ..Callback::new(url, token) })
@@ -248,7 +393,16 @@ impl Submitter {
             }
             None => None,
         };
-        Ok(Draft { origin, facts, algorithms, callback })
+        if let Some(deadline) = wishes.deadline.filter(|seconds| !DEADLINES.contains(seconds)) {
+            let (least, most) = (DEADLINES.start(), thousands(*DEADLINES.end()));
+            return Err(Refusal::invalid(
+                "invalid_deadline",
+                format!("`deadline` must be {least} to {most} seconds; it is {deadline}."),
+            )
+            .into());
+        }
+        let terms = self.limits.terms(wishes.deadline.map(Duration::from_secs));
+        Ok((Draft { origin, facts, algorithms, callback }, terms))
     }
 
     async fn checked_url(&self, field: &'static str, text: &str) -> Result<Url, Refusal> {
@@ -276,6 +430,20 @@ fn check_token(token: &Secret) -> Result<(), Refusal> {
              must be Base64."
         ),
     ))
+}
+
+/// Reads a SHA-256 in hexadecimal.
+fn checked_sha256(text: &str) -> Result<[u8; 32], Refusal> {
+    let digits = text.as_bytes();
+    let byte = |pair: &[u8]| {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        u8::try_from(16 * digit(pair[0])? + digit(pair[1])?).ok()
+    };
+    let bytes: Option<Vec<u8>> = digits.chunks(2).filter(|pair| pair.len() == 2).map(byte).collect();
+    let digest = bytes.filter(|_| digits.len() == 64).and_then(|bytes| bytes.try_into().ok());
+    digest.ok_or_else(|| {
+        Refusal::invalid("invalid_sha256", "`sha256` must be the SHA-256 of the file, 64 hexadecimal digits.")
+    })
 }
 
 /// The SHA-256 of some bytes, in lowercase hexadecimal.

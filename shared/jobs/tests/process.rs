@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jobs::{
     algorithm::{Parameters, Run},
     error::{Failure, PortError},
-    job::{CallbackState, Draft, Job, Origin, Status},
+    job::{Draft, Job, Origin, Status},
     key::ObjectKey,
     limits::Limits,
     message::Message,
@@ -18,6 +18,7 @@ use jobs::{
         WriteObjects,
     },
     process::{Outcome, Processor},
+    recover::Recoverer,
 };
 use testing::{
     build,
@@ -92,7 +93,7 @@ impl World {
         };
         let draft = Draft { algorithms: vec![run("one"), run("two")], ..build::draft() };
         let id = jobs::id::JobId::new(self.clock.now());
-        let mut job = Job::queued(id, draft, self.clock.now(), build::RETENTION);
+        let mut job = Job::queued(id, draft, self.clock.now(), build::TERMS);
         self.jobs.write(&mut job).await.expect("stored");
         self.objects
             .put(&ObjectKey::Source(id), Bytes::from_static(image), "image/png")
@@ -105,20 +106,47 @@ impl World {
         let url = Url::parse("https://example.com/cat.png").expect("a URL");
         let draft = Draft { origin: Origin::Url { url: url.clone() }, ..build::draft() };
         let id = jobs::id::JobId::new(self.clock.now());
-        let mut job = Job::queued(id, draft, self.clock.now(), build::RETENTION);
+        let mut job = Job::queued(id, draft, self.clock.now(), build::TERMS);
         self.jobs.write(&mut job).await.expect("stored");
         (job, url)
     }
 
-    /// Delivers a message until it is done, as a queue does.
-    async fn deliver_until_done(&self, job: &Job) {
-        for _ in 0..10 {
+    /// Delivers a message and those that follow from it, and recovers what is due, until the job has ended.
+    async fn deliver_until_ended(&self, job: &Job) {
+        for _ in 0..20 {
             match self.processor.handle(job.id()).await {
-                Outcome::Done => return,
-                Outcome::Retry(wait) => self.clock.advance(wait.unwrap_or(Duration::from_secs(600))),
+                Outcome::Done => {}
+                Outcome::Retry(wait) => self.clock.advance(wait.unwrap_or(Duration::from_secs(10))),
             }
+            let row = self.now_of(job);
+            if row.status().is_final() && self.queue.sent().contains(&self.told(job)) {
+                return;
+            }
+            if let Some(due) = row.due()
+                && due > self.clock.now()
+            {
+                self.clock.advance((due - self.clock.now()).try_into().expect("ahead"));
+            }
+            self.recoverer().recover(job.id()).await;
         }
-        panic!("the message never stopped coming");
+        panic!("the job never ended");
+    }
+
+    fn told(&self, job: &Job) -> Message {
+        Message::DeliverCallback { job_id: job.id() }
+    }
+
+    fn recoverer(&self) -> Recoverer {
+        Recoverer {
+            jobs: Arc::new(self.jobs.clone()),
+            writer: Arc::new(self.jobs.clone()),
+            due: Arc::new(self.jobs.clone()),
+            sources: Arc::new(self.objects.clone()),
+            objects: Arc::new(self.objects.clone()),
+            queue: Arc::new(self.queue.clone()),
+            clock: Arc::new(self.clock.clone()),
+            limits: Limits::default(),
+        }
     }
 
     fn now_of(&self, job: &Job) -> Job {
@@ -157,22 +185,27 @@ async fn a_message_delivered_again_while_a_callback_backs_off_starts_no_second_o
     world.processor.handle(job.id()).await;
     let mut ended = world.now_of(&job);
     let (now, later) = (world.clock.now(), world.clock.now() + Duration::from_secs(3_600));
-    ended.callback_tried(CallbackState::Pending, Some(503), Some(later), now).expect("ended");
+    ended.begin_callback_try(now, later, Duration::ZERO).expect("owed");
     world.jobs.write(&mut ended).await.expect("written");
     assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
     assert_eq!(world.queue.sent().len(), 1);
 }
 
 #[tokio::test]
-async fn a_service_that_keeps_failing_does_not_use_up_the_job_s_attempts() {
+async fn a_service_that_keeps_failing_does_not_use_up_the_job_s_attempts_and_the_waits_grow() {
     let world = World::new();
     let job = world.queued(b"good").await;
+    let mut waits = Vec::new();
     for _ in 0..2 * Limits::default().attempts {
         // Reading the row and claiming it succeed; reading the source fails.
         world.faults.fail_after(2, Moment::Before);
-        assert!(matches!(world.processor.handle(job.id()).await, Outcome::Retry(_)));
+        assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+        let wait = *world.queue.delays().last().expect("the next message was sent");
+        waits.push(wait.as_secs());
+        world.clock.advance(wait);
     }
-    world.deliver_until_done(&job).await;
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320]);
+    world.deliver_until_ended(&job).await;
     assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 1));
 }
 
@@ -181,25 +214,31 @@ async fn a_worker_that_fails_at_any_call_is_made_up_for() {
     let reference = World::new();
     let job = reference.queued(b"good").await;
     reference.processor.handle(job.id()).await;
-    let expected: Vec<_> = reference.objects.all().into_values().collect();
+    let expected = by_name(&reference);
     for moment in [Moment::Before, Moment::After] {
         for call in 0.. {
             let world = World::new();
             let job = world.queued(b"good").await;
             world.faults.fail_after(call, moment);
-            world.deliver_until_done(&job).await;
+            world.deliver_until_ended(&job).await;
             let ended = world.now_of(&job);
             assert_eq!(ended.status(), Status::Succeeded, "failing {moment:?} call {call}");
-            let objects: Vec<_> = world.objects.all().into_values().collect();
-            assert_eq!(objects, expected, "failing {moment:?} call {call}");
-            let told = Message::DeliverCallback { job_id: job.id() };
-            assert!(world.queue.sent().contains(&told), "failing {moment:?} call {call}");
-            if !world.faults.happened() {
+            let happened = world.faults.happened();
+            world.clock.advance(Duration::from_secs(3_600));
+            world.recoverer().recover(job.id()).await;
+            assert_eq!(by_name(&world), expected, "failing {moment:?} call {call}");
+            if !happened {
                 assert!(call > 5, "every call was failed once");
                 break;
             }
         }
     }
+}
+
+/// Every object, by the last part of its key.
+fn by_name(world: &World) -> Vec<(String, Bytes)> {
+    let all = world.objects.all().into_iter();
+    all.map(|(key, (_, body))| (key.rsplit('/').next().unwrap_or_default().to_owned(), body)).collect()
 }
 
 #[tokio::test]
@@ -215,15 +254,17 @@ async fn a_bad_image_fails_the_job_at_once_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_second_worker_waits_for_the_lease_and_takes_over_when_it_has_ended() {
+async fn a_second_worker_leaves_a_held_job_alone_and_takes_over_when_the_lease_has_ended() {
     let world = World::new();
     let mut job = world.queued(b"good").await;
     let lease = Duration::from_secs(60);
     job.claim(world.clock.now(), lease).expect("free");
     world.jobs.write(&mut job).await.expect("written");
-    let waits = Outcome::Retry(Some(lease + Duration::from_secs(1)));
-    assert_eq!(world.processor.handle(job.id()).await, waits);
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert_eq!(world.now_of(&job), job, "the message is needed no more: the row says when the lease ends");
     world.clock.advance(lease);
+    world.recoverer().recover(job.id()).await;
+    assert_eq!(world.queue.sent(), [Message::ProcessJob { job_id: job.id() }]);
     assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
     assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 2));
 }
@@ -239,7 +280,7 @@ async fn an_image_that_kills_its_worker_every_time_fails_its_job() {
     }
     assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
     let job = world.now_of(&job);
-    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("attempts_exhausted"));
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("out_of_memory_or_timeout"));
     assert_eq!(world.queue.sent(), [Message::DeliverCallback { job_id: job.id() }]);
 }
 
@@ -253,7 +294,7 @@ async fn a_fetched_image_is_kept_so_that_a_retry_works_on_the_same_bytes() {
     assert!(matches!(world.processor.handle(job.id()).await, Outcome::Retry(_)));
     world.web.serve(&url, Bytes::from_static(b"second"));
     world.clock.advance(Duration::from_secs(600));
-    world.deliver_until_done(&job).await;
+    world.deliver_until_ended(&job).await;
     let source = world.objects.all()[&ObjectKey::Source(job.id()).to_string()].1.clone();
     assert_eq!(source, Bytes::from_static(b"first"));
 }
@@ -262,7 +303,7 @@ async fn a_fetched_image_is_kept_so_that_a_retry_works_on_the_same_bytes() {
 async fn an_address_that_stays_out_of_reach_fails_the_job_with_its_code() {
     let world = World::new();
     let (job, _) = world.with_address().await;
-    world.deliver_until_done(&job).await;
+    world.deliver_until_ended(&job).await;
     let job = world.now_of(&job);
     assert_eq!(job.error().map(|error| error.code.as_ref()), Some("source_unreachable"));
     assert_eq!(job.attempts(), Limits::default().attempts);
@@ -292,7 +333,8 @@ async fn a_job_that_waits_for_its_source_says_why_and_until_when() {
         world.processor.fetcher = Arc::new(Busy(asked));
         let (job, _) = world.with_address().await;
         for wait in waits.map(Duration::from_secs) {
-            assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(Some(wait)));
+            assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+            assert_eq!(world.queue.delays().last(), Some(&wait));
             let waiting = world.now_of(&job);
             let retry = waiting.retry().expect("it waits");
             assert_eq!((&*retry.failure.code, retry.at), ("source_unavailable", world.clock.now() + wait));
@@ -310,7 +352,7 @@ async fn a_job_that_waits_for_its_source_says_why_and_until_when() {
 async fn a_copy_of_the_message_that_comes_early_costs_no_attempt() {
     let world = World::new();
     let (job, _) = world.with_address().await;
-    assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(Some(Duration::from_secs(10))));
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
     world.clock.advance(Duration::from_secs(4));
     let before = world.now_of(&job);
     assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(Some(Duration::from_secs(6))));
@@ -322,7 +364,7 @@ async fn a_missing_source_fails_the_job() {
     let world = World::new();
     let job = world.queued(b"good").await;
     world.objects.delete_all(job.id()).await.expect("deleted");
-    world.deliver_until_done(&job).await;
+    world.deliver_until_ended(&job).await;
     assert_eq!(world.now_of(&job).error().map(|error| error.code.as_ref()), Some("source_missing"));
 }
 
@@ -342,10 +384,10 @@ async fn what_the_work_could_not_read_this_time_is_tried_again_and_costs_no_atte
     let job = world.queued(b"good").await;
     let engine = std::mem::replace(&mut world.processor.engine, Arc::new(WithoutModel));
     for _ in 0..5 {
-        assert_eq!(world.processor.handle(job.id()).await, Outcome::Retry(None));
+        assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
     }
     world.processor.engine = engine;
-    world.deliver_until_done(&job).await;
+    world.deliver_until_ended(&job).await;
     assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 1));
 }
 
@@ -364,19 +406,55 @@ async fn what_takes_too_long_to_be_had_costs_attempts_and_fails_the_job_with_its
     let mut world = World::new();
     let job = world.queued(b"good").await;
     world.processor.engine = Arc::new(SlowModel);
-    world.deliver_until_done(&job).await;
+    world.deliver_until_ended(&job).await;
     let job = world.now_of(&job);
     assert_eq!(job.error().map(|error| error.code.as_ref()), Some("model_unreadable"));
     assert_eq!(job.attempts(), Limits::default().attempts);
 }
 
+/// Cannot read what it needs, and never will.
+struct Denied;
+
+#[async_trait]
+impl Engine for Denied {
+    async fn run(&self, _: Bytes, _: &str, _: &[Run]) -> Result<Worked, WorkError> {
+        Err(PortError { operation: "reading a model", retryable: false, cause: "access denied".into() }
+            .into())
+    }
+}
+
+#[tokio::test]
+async fn what_a_service_refuses_for_good_fails_the_job_after_its_attempts() {
+    let mut world = World::new();
+    let job = world.queued(b"good").await;
+    world.processor.engine = Arc::new(Denied);
+    world.deliver_until_ended(&job).await;
+    let job = world.now_of(&job);
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("internal_error"));
+    assert_eq!(job.attempts(), Limits::default().attempts);
+}
+
+#[tokio::test]
+async fn a_job_whose_deadline_has_passed_is_not_begun() {
+    let world = World::new();
+    let job = world.queued(b"good").await;
+    world.clock.advance(build::TERMS.deadline);
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    let job = world.now_of(&job);
+    assert_eq!((job.status(), job.attempts()), (Status::Failed, 0));
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("deadline_passed"));
+    assert_eq!(world.queue.sent(), [world.told(&job)]);
+}
+
 /// Deletes its job in the middle of the work.
-struct DeletedMeanwhile(MemoryJobs, jobs::id::JobId);
+struct DeletedMeanwhile(MemoryJobs, ManualClock, jobs::id::JobId);
 
 #[async_trait]
 impl Engine for DeletedMeanwhile {
     async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError> {
-        self.0.delete(self.1).await.expect("deleted");
+        let mut job = self.0.peek(self.2).expect("there");
+        job.delete(self.1.now(), self.1.now() + Duration::from_secs(600));
+        self.0.write(&mut job).await.expect("written");
         Echo.run(image, sha256, runs).await
     }
 }
@@ -385,11 +463,49 @@ impl Engine for DeletedMeanwhile {
 async fn a_job_deleted_while_it_is_worked_on_leaves_nothing_behind() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
-    world.processor.engine = Arc::new(DeletedMeanwhile(world.jobs.clone(), job.id()));
+    world.processor.engine = Arc::new(DeletedMeanwhile(world.jobs.clone(), world.clock.clone(), job.id()));
     assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
-    assert!(world.jobs.is_empty());
     assert!(world.objects.all().is_empty());
     assert!(world.queue.sent().is_empty());
+    // A worker that was taken for dead stores something still.
+    let late = ObjectKey::Result {
+        job: job.id(),
+        attempt: Some(2),
+        algorithm: "one".to_owned(),
+        extension: "json".to_owned(),
+    };
+    world.objects.put(&late, Bytes::from_static(b"late"), "application/json").await.expect("put");
+    world.clock.advance(Duration::from_secs(600));
+    world.recoverer().recover(job.id()).await;
+    assert!(world.jobs.is_empty() && world.objects.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_late_worker_overwrites_no_result_and_what_it_stored_is_removed() {
+    let world = World::new();
+    let mut job = world.queued(b"good").await;
+    job.claim(world.clock.now(), Duration::from_secs(60)).expect("free");
+    world.jobs.write(&mut job).await.expect("written");
+    world.clock.advance(Duration::from_secs(61));
+    world.processor.handle(job.id()).await;
+    let ended = world.now_of(&job);
+    let winner = ended.results()["one"].attempt.expect("it says so");
+    assert_ne!(winner, job.revision());
+    let late = ObjectKey::Result {
+        job: job.id(),
+        attempt: Some(job.revision()),
+        algorithm: "one".to_owned(),
+        extension: "json".to_owned(),
+    };
+    world.objects.put(&late, Bytes::from_static(b"late"), "application/json").await.expect("put");
+    assert_eq!(world.objects.all().len(), 4, "beside the source and two results");
+    let tidy_at = ended.tidy_at().expect("there was more than one attempt");
+    world.clock.advance((tidy_at - world.clock.now()).try_into().expect("ahead"));
+    world.recoverer().recover(job.id()).await;
+    assert_eq!(world.objects.all().len(), 3);
+    assert!(!world.objects.all().contains_key(&late.to_string()));
+    let told = |job: &Job| job.callback().map_or(0, |callback| callback.announced);
+    assert_eq!((world.now_of(&job).tidy_at(), told(&world.now_of(&job))), (None, 1));
 }
 
 #[tokio::test]

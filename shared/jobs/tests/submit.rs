@@ -2,7 +2,7 @@
 //! refused before anything is stored.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jobs::{
@@ -13,6 +13,8 @@ use jobs::{
     key::ObjectKey,
     limits::Limits,
     message::Message,
+    ports::Clock as _,
+    recover::{Recoverer, Report},
     secret::Secret,
     submit::{Submitter, Wishes},
 };
@@ -41,6 +43,7 @@ struct World {
     jobs: MemoryJobs,
     objects: MemoryObjects,
     queue: MemoryQueue,
+    clock: ManualClock,
     faults: Faults,
     submitter: Submitter,
 }
@@ -51,14 +54,16 @@ impl World {
         let jobs = MemoryJobs::new(faults.clone());
         let objects = MemoryObjects::new(faults.clone());
         let queue = MemoryQueue::new(faults.clone());
+        let clock = ManualClock::default();
         let submitter = Submitter {
             jobs: Arc::new(jobs.clone()),
             writer: Arc::new(jobs.clone()),
+            once: Arc::new(jobs.clone()),
             objects: Arc::new(objects.clone()),
             presigner: Arc::new(objects.clone()),
             queue: Arc::new(queue.clone()),
             urls: Arc::new(MemoryUrlCheck),
-            clock: Arc::new(ManualClock::default()),
+            clock: Arc::new(clock.clone()),
             catalogue: Arc::new([&THUMBNAIL]),
             identify: |bytes| {
                 let is_image = bytes.starts_with(b"image");
@@ -69,11 +74,24 @@ impl World {
             media_types: Arc::new([&["image/png", "image/x-png"], &["image/tiff"]]),
             limits: Limits { inline_bytes: 10, upload_bytes: 100, ..Limits::default() },
         };
-        Self { jobs, objects, queue, faults, submitter }
+        Self { jobs, objects, queue, clock, faults, submitter }
     }
 
     async fn submit(&self, image: &'static [u8], wishes: Wishes) -> Result<Job, Error> {
         self.submitter.submit_image(Bytes::from_static(image), wishes).await
+    }
+
+    fn recoverer(&self) -> Recoverer {
+        Recoverer {
+            jobs: Arc::new(self.jobs.clone()),
+            writer: Arc::new(self.jobs.clone()),
+            due: Arc::new(self.jobs.clone()),
+            sources: Arc::new(self.objects.clone()),
+            objects: Arc::new(self.objects.clone()),
+            queue: Arc::new(self.queue.clone()),
+            clock: Arc::new(self.clock.clone()),
+            limits: Limits::default(),
+        }
     }
 
     fn is_untouched(&self) -> bool {
@@ -115,7 +133,7 @@ async fn an_accepted_image_is_stored_written_and_queued() {
 
 #[tokio::test]
 async fn a_failing_service_leaves_no_message_without_a_job_and_no_job_without_an_image() {
-    for call in 0..3 {
+    for call in 0..2 {
         let world = World::new();
         world.faults.fail_after(call, Moment::Before);
         let outcome = world.submit(b"image", Wishes::default()).await;
@@ -123,6 +141,111 @@ async fn a_failing_service_leaves_no_message_without_a_job_and_no_job_without_an
         assert!(world.jobs.len() <= world.objects.all().len());
         assert!(world.queue.sent().len() <= world.jobs.len());
     }
+}
+
+#[tokio::test]
+async fn a_job_whose_message_was_not_sent_is_accepted_and_starts_later() {
+    let world = World::new();
+    world.faults.fail_after(2, Moment::Before);
+    let job = world.submit(b"image", Wishes::default()).await.expect("the row is enough");
+    assert_eq!(world.queue.sent(), []);
+    let due = job.due().expect("it must start");
+    world.clock.advance((due - world.clock.now()).try_into().expect("ahead"));
+    let report = world.recoverer().recover(job.id()).await;
+    assert_eq!(report, Report { queued: 1, ..Report::default() });
+    assert_eq!(world.queue.sent(), [Message::ProcessJob { job_id: job.id() }]);
+}
+
+fn keyed(key: &str, width: u8) -> Wishes {
+    let width = serde_json::json!({"width": width}).as_object().cloned().expect("an object");
+    Wishes {
+        algorithms: vec![("thumbnail".to_owned(), Parameters(width.into_iter().collect()))],
+        idempotency_key: Some(key.to_owned()),
+        ..Wishes::default()
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_with_its_key_is_served_once() {
+    let world = World::new();
+    let first = world.submit(b"image", keyed("k", 5)).await.expect("accepted");
+    let again = world.submit(b"image", keyed("k", 5)).await.expect("served before");
+    assert_eq!(again, first);
+    assert_eq!((world.jobs.len(), world.objects.all().len()), (1, 1));
+    assert_eq!(code_of(world.submit(b"image", keyed("k", 6)).await), "idempotency_key_reused");
+    assert_eq!(code_of(world.submit(b"image2", keyed("k", 5)).await), "idempotency_key_reused");
+    assert_eq!(code_of(world.submit(b"image", keyed("a b", 5)).await), "invalid_idempotency_key");
+    let other = world.submit(b"image", keyed("l", 5)).await.expect("another request");
+    assert_ne!(other.id(), first.id());
+    world.submitter.delete(first.id()).await.expect("deleted");
+    assert_eq!(code_of(world.submit(b"image", keyed("k", 5)).await), "job_not_found");
+}
+
+#[tokio::test]
+async fn a_request_whose_first_try_died_anywhere_is_served_once_when_it_is_sent_again() {
+    for moment in [Moment::Before, Moment::After] {
+        for call in 0..4 {
+            let world = World::new();
+            world.faults.fail_after(call, moment);
+            // The client learns nothing of what came of this.
+            let _ = world.submit(b"image", keyed("k", 5)).await;
+            let job = world.submit(b"image", keyed("k", 5)).await.expect("accepted");
+            assert_eq!(world.jobs.len(), 1, "failing {moment:?} call {call}");
+            assert!(world.queue.sent().contains(&Message::ProcessJob { job_id: job.id() }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_asked_for_again_with_its_key_is_the_same_one() {
+    let world = World::new();
+    let grant = async |sha256: Option<&str>| {
+        let wishes = Wishes { idempotency_key: Some("k".to_owned()), ..Wishes::default() };
+        world.submitter.grant_upload("image/png", 5, sha256, wishes).await
+    };
+    let first = grant(None).await.expect("granted");
+    world.clock.advance(Duration::from_secs(60));
+    let again = grant(None).await.expect("granted before");
+    assert_eq!((again.job.id(), again.expires_at), (first.job.id(), first.expires_at));
+    let digest = "00".repeat(32);
+    let other = grant(Some(&digest)).await.map(|granted| granted.job);
+    assert_eq!(code_of(other), "idempotency_key_reused");
+    for text in ["", "00", &digest[1..], &"zz".repeat(32), &"0".repeat(66)] {
+        let refused = world.submitter.grant_upload("image/png", 5, Some(text), Wishes::default()).await;
+        assert_eq!(code_of(refused.map(|granted| granted.job)), "invalid_sha256", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_is_kept_within_its_bounds_and_ends_the_job() {
+    let world = World::new();
+    let within = |deadline| Wishes { deadline: Some(deadline), ..Wishes::default() };
+    for deadline in [0, 9, 86_401] {
+        assert_eq!(code_of(world.submit(b"image", within(deadline)).await), "invalid_deadline");
+    }
+    let job = world.submit(b"image", within(10)).await.expect("accepted");
+    world.clock.advance(Duration::from_secs(10));
+    let report = world.recoverer().recover(job.id()).await;
+    assert_eq!(report, Report { ended: 1, ..Report::default() });
+    let job = world.jobs.peek(job.id()).expect("there");
+    assert_eq!(job.error().map(|error| error.code.as_ref()), Some("deadline_passed"));
+}
+
+#[tokio::test]
+async fn a_callback_is_sent_again_when_it_is_asked_for() {
+    let world = World::new();
+    let job = world.submit(b"image", callback("https://example.com/hook", "token")).await.expect("accepted");
+    assert_eq!(code_of(world.submitter.redeliver(job.id()).await), "no_callback");
+    world.clock.advance(Duration::from_secs(24 * 3_600));
+    world.recoverer().recover(job.id()).await;
+    let told = |world: &World| {
+        world.queue.sent().iter().filter(|sent| matches!(sent, Message::DeliverCallback { .. })).count()
+    };
+    assert_eq!(told(&world), 1, "its deadline has passed");
+    world.submitter.redeliver(job.id()).await.expect("it has ended");
+    assert_eq!(told(&world), 2);
+    let gone = jobs::id::JobId::new(world.clock.now());
+    assert_eq!(code_of(world.submitter.redeliver(gone).await), "job_not_found");
 }
 
 #[tokio::test]
@@ -181,14 +304,15 @@ async fn a_callback_keeps_its_headers_by_their_names_in_lower_case() {
 #[tokio::test]
 async fn an_upload_waits_without_a_message() {
     let world = World::new();
-    let granted = world.submitter.grant_upload("image/tiff", 100, Wishes::default()).await.expect("granted");
+    let granted =
+        world.submitter.grant_upload("image/tiff", 100, None, Wishes::default()).await.expect("granted");
     assert_eq!(granted.job.status(), Status::AwaitingUpload);
     assert!(world.queue.sent().is_empty());
-    let granted = world.submitter.grant_upload("IMAGE/PNG; charset=x", 1, Wishes::default()).await;
+    let granted = world.submitter.grant_upload("IMAGE/PNG; charset=x", 1, None, Wishes::default()).await;
     let granted = granted.expect("the same type in other clothes");
     assert_eq!(granted.job.facts().content_type.as_deref(), Some("image/png"));
     for content_type in ["image/x-png", "application/octet-stream"] {
-        let granted = world.submitter.grant_upload(content_type, 1, Wishes::default()).await;
+        let granted = world.submitter.grant_upload(content_type, 1, None, Wishes::default()).await;
         granted.expect("another name of what is read, and no name at all");
     }
     for (content_type, bytes, code) in [
@@ -201,15 +325,15 @@ async fn an_upload_waits_without_a_message() {
         ("image/", 1, "unsupported_content_type"),
         ("image/x\r\ny", 1, "unsupported_content_type"),
     ] {
-        let outcome = world.submitter.grant_upload(content_type, bytes, Wishes::default()).await;
+        let outcome = world.submitter.grant_upload(content_type, bytes, None, Wishes::default()).await;
         assert_eq!(code_of(outcome.map(|granted| granted.job)), code);
     }
 }
 
 #[tokio::test]
-async fn a_removal_that_broke_off_can_be_repeated() {
+async fn a_removal_leaves_nothing_wherever_it_breaks_off() {
     for moment in [Moment::Before, Moment::After] {
-        for call in 0..4 {
+        for call in 0..3 {
             let world = World::new();
             let job = world.submit(b"image", Wishes::default()).await.expect("accepted");
             world.faults.fail_after(call, moment);
@@ -217,8 +341,14 @@ async fn a_removal_that_broke_off_can_be_repeated() {
             if let Err(error) = world.submitter.delete(job.id()).await {
                 assert!(matches!(error, Error::Refused(_)), "it is gone already: {error}");
             }
-            assert!(world.jobs.is_empty());
-            assert!(world.objects.all().is_empty(), "failing {moment:?} call {call}");
+            let hidden = world.jobs.peek(job.id()).expect("until nobody can write to its objects");
+            assert!(hidden.is_deleted());
+            world.clock.advance((hidden.due().expect("owed") - world.clock.now()).try_into().expect("ahead"));
+            world.recoverer().recover(job.id()).await;
+            assert!(
+                world.jobs.is_empty() && world.objects.all().is_empty(),
+                "failing {moment:?} call {call}"
+            );
         }
     }
 }

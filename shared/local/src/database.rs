@@ -49,8 +49,27 @@ const FIRST: &str = "
     CREATE TABLE secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// `due` is by when something must have happened to a job, in milliseconds since 1970; `listed` is 0 for a job that was
+/// deleted and is in no list. `once` has the keys of requests, as hashes.
+const DUE: &str = "
+    ALTER TABLE jobs ADD COLUMN due INTEGER;
+    ALTER TABLE jobs ADD COLUMN listed INTEGER NOT NULL DEFAULT 1;
+    CREATE INDEX jobs_by_due ON jobs (due, id) WHERE due IS NOT NULL;
+    DROP INDEX jobs_by_status;
+    CREATE INDEX jobs_by_status ON jobs (status, id) WHERE listed = 1;
+    CREATE INDEX jobs_listed ON jobs (id) WHERE listed = 1;
+
+    CREATE TABLE once (
+        key TEXT PRIMARY KEY,
+        job TEXT NOT NULL,
+        request TEXT NOT NULL,
+        expires INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX once_by_expiry ON once (expires);
+";
+
 /// What leads from each version of the database to the next; `user_version` counts those that have been done.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, DUE];
 
 /// How long a statement waits for another process that looks into the database, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use jobs::{
     error::{PortError, WriteError},
-    id::JobId,
+    id::{JobId, NotAJobId},
     job::{Job, Status},
-    ports::{ListJobs, ListQuery, Probe, ReadJobs, WriteJobs},
+    once::{Earlier, RequestKey},
+    ports::{DueJob, DueQuery, ListDue, ListJobs, ListQuery, Probe, ReadJobs, WriteJobs, WriteOnce},
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use time::OffsetDateTime;
@@ -30,7 +31,14 @@ struct Row {
     status: &'static str,
     revision: u64,
     expires: i64,
+    due: Option<i64>,
+    listed: bool,
     job: String,
+}
+
+/// A time in milliseconds since 1970.
+fn milliseconds(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 impl Row {
@@ -41,6 +49,8 @@ impl Row {
             status: job.status().name(),
             revision: job.revision(),
             expires: job.expires_at().unix_timestamp(),
+            due: job.due().map(milliseconds),
+            listed: !job.is_deleted(),
             job: text,
         })
     }
@@ -59,9 +69,18 @@ impl Row {
         }
         transaction
             .prepare_cached(
-                "INSERT OR REPLACE INTO jobs (id, status, revision, expires, job) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO jobs (id, status, revision, expires, due, listed, job)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![self.id, self.status, self.revision, self.expires, self.job])?;
+            .execute(params![
+                self.id,
+                self.status,
+                self.revision,
+                self.expires,
+                self.due,
+                self.listed,
+                self.job
+            ])?;
         Ok(true)
     }
 }
@@ -95,13 +114,15 @@ impl ListJobs for JobsTable {
                 let mut take = |row: &rusqlite::Row<'_>| row.get(0).map(|text: String| texts.push(text));
                 if let Some(status) = query.status {
                     let mut rows = ask.prepare_cached(
-                        "SELECT job FROM jobs WHERE status = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+                        "SELECT job FROM jobs WHERE listed = 1 AND status = ?1 AND id < ?2
+                         ORDER BY id DESC LIMIT ?3",
                     )?;
                     rows.query_map(params![status.name(), before, limit], &mut take)?
                         .collect::<Result<(), _>>()?;
                 } else {
-                    let mut rows =
-                        ask.prepare_cached("SELECT job FROM jobs WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?;
+                    let mut rows = ask.prepare_cached(
+                        "SELECT job FROM jobs WHERE listed = 1 AND id < ?1 ORDER BY id DESC LIMIT ?2",
+                    )?;
                     rows.query_map(params![before, limit], &mut take)?.collect::<Result<(), _>>()?;
                 }
                 Ok(texts)
@@ -136,6 +157,96 @@ impl WriteJobs for JobsTable {
 }
 
 #[async_trait]
+impl ListDue for JobsTable {
+    async fn due(&self, query: DueQuery) -> Result<Vec<DueJob>, PortError> {
+        const OPERATION: &str = "listing due jobs";
+        let found = self
+            .0
+            .read(OPERATION, move |ask| {
+                let mut due = ask.prepare_cached(
+                    "SELECT id, due FROM jobs WHERE due IS NOT NULL AND due <= ?1 AND (due, id) > (?2, ?3)
+                     ORDER BY due, id",
+                )?;
+                let (at, id) = query.after.map_or((i64::MIN, String::new()), |after| {
+                    (milliseconds(after.due), after.id.to_string())
+                });
+                let mut rows = due.query(params![milliseconds(query.by), at, id])?;
+                let mut found = Vec::new();
+                while found.len() < query.limit
+                    && let Some(row) = rows.next()?
+                {
+                    let id: String = row.get(0)?;
+                    if let Ok(id) = id.parse::<JobId>()
+                        && id.shard() == query.shard
+                    {
+                        found.push((id, row.get::<_, i64>(1)?));
+                    }
+                }
+                Ok(found)
+            })
+            .await?;
+        let time = |due: i64| OffsetDateTime::from_unix_timestamp_nanos(i128::from(due) * 1_000_000);
+        let found = found.into_iter().map(|(id, due)| Ok(DueJob { id, due: time(due)? }));
+        found.collect::<Result<_, time::error::ComponentRange>>().map_err(|error| failed(OPERATION, error))
+    }
+}
+
+/// What a key of a request stands for, if it still counts.
+fn earlier(ask: &rusqlite::Connection, key: &RequestKey) -> rusqlite::Result<Option<(String, String)>> {
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    ask.prepare_cached("SELECT job, request FROM once WHERE key = ?1 AND expires > ?2")?
+        .query_row(params![key.key(), now], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+fn earlier_of(
+    operation: &'static str,
+    found: Option<(String, String)>,
+) -> Result<Option<Earlier>, PortError> {
+    let found = found.map(|(job, request)| Ok(Earlier { job: job.parse()?, request }));
+    found.transpose().map_err(|error: NotAJobId| failed(operation, error))
+}
+
+#[async_trait]
+impl WriteOnce for JobsTable {
+    async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError> {
+        const OPERATION: &str = "reading a request's key";
+        let key = key.clone();
+        earlier_of(OPERATION, self.0.read(OPERATION, move |ask| earlier(ask, &key)).await?)
+    }
+
+    async fn write_once(&self, job: &mut Job, key: &RequestKey) -> Result<Option<Earlier>, WriteError> {
+        const OPERATION: &str = "writing a job once";
+        let mut written = job.clone();
+        written.written();
+        let (row, key, id) = (Row::of(&written)?, key.clone(), job.id().to_string());
+        let (found, wrote) = self
+            .0
+            .write(OPERATION, move |transaction| {
+                if let Some(found) = earlier(transaction, &key)? {
+                    return Ok((Some(found), false));
+                }
+                let wrote = row.write(transaction)?;
+                if wrote {
+                    transaction
+                        .prepare_cached(
+                            "INSERT OR REPLACE INTO once (key, job, request, expires) VALUES (?1, ?2, ?3, ?4)",
+                        )?
+                        .execute(params![key.key(), id, key.request(), key.until().unix_timestamp()])?;
+                }
+                Ok((None, wrote))
+            })
+            .await?;
+        if wrote {
+            *job = written;
+        } else if found.is_none() {
+            return Err(WriteError::Conflict);
+        }
+        Ok(earlier_of(OPERATION, found)?)
+    }
+}
+
+#[async_trait]
 impl Probe for JobsTable {
     fn name(&self) -> &'static str {
         "jobs_table"
@@ -164,6 +275,16 @@ impl JobsTable {
             }
         }
         Ok(ended)
+    }
+
+    /// Removes the keys of requests that count no more.
+    pub(crate) async fn forget_keys(&self, now: OffsetDateTime) -> Result<(), PortError> {
+        self.0
+            .write("forgetting keys", move |transaction| {
+                transaction.execute("DELETE FROM once WHERE expires <= ?1", [now.unix_timestamp()])
+            })
+            .await?;
+        Ok(())
     }
 
     /// Some jobs whose time is over.

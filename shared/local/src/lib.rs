@@ -22,7 +22,7 @@ mod store;
 
 pub use jobs_table::JobsTable;
 pub use models::ModelsFolder;
-pub use objects::{Incoming, Objects};
+pub use objects::{CHECKSUM, Incoming, Objects};
 pub use queue::{DeadLetters, Queue, Queues};
-pub use signature::{NotGranted, Signer};
+pub use signature::{NotGranted, Signer, Terms};
 pub use store::{OpenError, Store};

@@ -8,13 +8,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use jobs::{
     error::PortError,
     id::JobId,
     key::{ObjectKey, job_prefix},
     message::Message,
-    ports::{ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadObjects, UploadTicket, WriteObjects},
+    ports::{
+        Attempts, ObjectInfo, PresignUploads, Probe, Read, ReadMethod, ReadObjects, UploadTerms,
+        UploadTicket, WriteObjects,
+    },
     submit::hexadecimal,
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
@@ -37,6 +41,9 @@ const SWEPT: usize = 1_000;
 
 /// How often a file is looked for whose row was just read: its object may be replaced in between.
 const READS: usize = 3;
+
+/// The header that says which SHA-256 an upload must have; its name is S3's.
+pub const CHECKSUM: &str = "x-amz-checksum-sha256";
 
 /// The objects.
 #[derive(Clone)]
@@ -100,6 +107,12 @@ impl Incoming {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The SHA-256 of what has arrived, in Base64, as [`CHECKSUM`] has it.
+    #[must_use]
+    pub fn checksum(&self) -> String {
+        BASE64_STANDARD.encode(self.digest.clone().finalize())
     }
 
     /// Adds some bytes.
@@ -214,7 +227,7 @@ impl Objects {
                     return Ok(false);
                 }
                 row.write(transaction, &key)?;
-                queue.add(transaction, &message)?;
+                queue.add(transaction, &message, Duration::ZERO)?;
                 Ok(true)
             })
             .await?;
@@ -324,9 +337,7 @@ impl ReadObjects for Objects {
 #[async_trait]
 impl WriteObjects for Objects {
     async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError> {
-        let mut incoming = self.begin().await?;
-        incoming.write(&body).await?;
-        let row = incoming.settle(content_type).await?;
+        let row = self.settled(&body, content_type).await?;
         let key = key.to_string();
         let write = move |transaction: &Transaction<'_>| {
             let replaced = Row::find(transaction, &key)?.map(|row| row.file);
@@ -339,17 +350,69 @@ impl WriteObjects for Objects {
         Ok(())
     }
 
+    async fn put_new(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<bool, PortError> {
+        let row = self.settled(&body, content_type).await?;
+        let (key, file) = (key.to_string(), row.file.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            let free = Row::find(transaction, &key)?.is_none();
+            if free {
+                row.write(transaction, &key)?;
+            }
+            Ok(free)
+        };
+        let stored = self.database.write("storing a new object", write).await?;
+        if !stored {
+            remove(&self.folder, &file).await;
+        }
+        Ok(stored)
+    }
+
+    async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
+        self.delete_those(job, move |key| {
+            matches!(key.parse(), Ok(ObjectKey::Result { attempt: Some(attempt), .. }) if of.contain(attempt))
+        })
+        .await
+    }
+
     async fn delete_all(&self, job: JobId) -> Result<(), PortError> {
+        self.delete_those(job, |_| true).await
+    }
+}
+
+impl Objects {
+    /// Puts a content on the disk, and gives the row that names it.
+    async fn settled(&self, body: &[u8], content_type: &str) -> Result<Row, PortError> {
+        let mut incoming = self.begin().await?;
+        incoming.write(body).await?;
+        incoming.settle(content_type).await
+    }
+
+    /// Removes those of a job's objects whose keys fit.
+    async fn delete_those(
+        &self,
+        job: JobId,
+        fits: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<(), PortError> {
         let prefix = job_prefix(job);
         let files = self
             .database
             .write("deleting a job's objects", move |transaction| {
                 // A prefix ends in a slash, and `0` is the character after it.
                 let end = format!("{}0", prefix.trim_end_matches('/'));
-                let mut removed = transaction
-                    .prepare_cached("DELETE FROM objects WHERE key >= ?1 AND key < ?2 RETURNING file")?;
-                let removed = removed.query_map(params![prefix, end], |row| row.get::<_, String>(0))?;
-                removed.collect::<rusqlite::Result<Vec<_>>>()
+                let mut owned = transaction
+                    .prepare_cached("SELECT key, file FROM objects WHERE key >= ?1 AND key < ?2")?;
+                let owned = owned.query_map(params![prefix, end], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                })?;
+                let mut files = Vec::new();
+                for row in owned.collect::<rusqlite::Result<Vec<_>>>()? {
+                    let (key, file) = row;
+                    if fits(&key) {
+                        transaction.prepare_cached("DELETE FROM objects WHERE key = ?1")?.execute([key])?;
+                        files.push(file);
+                    }
+                }
+                Ok(files)
             })
             .await?;
         for file in files {
@@ -364,15 +427,18 @@ impl PresignUploads for Objects {
     async fn presign_put(
         &self,
         key: &ObjectKey,
-        content_type: &str,
-        bytes: u64,
+        terms: &UploadTerms,
         validity: Duration,
     ) -> Result<UploadTicket, PortError> {
-        let url = self.signer.sign("PUT", key, validity, Some(Terms { content_type, bytes }));
-        let headers = vec![
+        let checksum = terms.sha256.map(|digest| BASE64_STANDARD.encode(digest));
+        let UploadTerms { content_type, bytes, .. } = terms;
+        let signed = Terms { content_type, bytes: *bytes, checksum: checksum.as_deref() };
+        let url = self.signer.sign("PUT", key, validity, Some(signed));
+        let mut headers = vec![
             ("content-length".to_owned(), bytes.to_string()),
-            ("content-type".to_owned(), content_type.to_owned()),
+            ("content-type".to_owned(), content_type.clone()),
         ];
+        headers.extend(checksum.map(|checksum| (CHECKSUM.to_owned(), checksum)));
         Ok(UploadTicket { url, headers })
     }
 }

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use jobs::{
     error::PortError,
     message::Message,
-    ports::{DeferMessages, MAX_BATCH, MAX_DEFERRAL, Probe, ReceiveMessages, Received, SendMessages},
+    ports::{
+        DeferMessages, MAX_BATCH, MAX_DEFERRAL, MAX_DELAY, Probe, ReceiveMessages, Received, SendMessages,
+    },
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use time::OffsetDateTime;
@@ -54,12 +56,18 @@ impl Queue {
         Self { database, terms, arrived: Arc::default() }
     }
 
-    /// Adds a message within a change that somebody else makes; [`Queue::wake`] must follow it.
-    pub(crate) fn add(&self, transaction: &Transaction<'_>, body: &str) -> rusqlite::Result<()> {
+    /// Adds a message within a change that somebody else makes, to be received after `delay`; [`Queue::wake`] must
+    /// follow it.
+    pub(crate) fn add(
+        &self,
+        transaction: &Transaction<'_>,
+        body: &str,
+        delay: Duration,
+    ) -> rusqlite::Result<()> {
         let now = now();
         transaction
-            .prepare_cached("INSERT INTO messages (queue, body, sent, visible) VALUES (?1, ?2, ?3, ?3)")?
-            .execute(params![self.terms.name, body, now])?;
+            .prepare_cached("INSERT INTO messages (queue, body, sent, visible) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![self.terms.name, body, now, now.saturating_add(span(delay))])?;
         Ok(())
     }
 
@@ -68,11 +76,11 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    async fn send(&self, message: &Message) -> Result<(), PortError> {
+    async fn send(&self, message: &Message, delay: Duration) -> Result<(), PortError> {
         const OPERATION: &str = "sending a message";
         let body = body_of(message, OPERATION)?;
-        let queue = self.clone();
-        self.database.write(OPERATION, move |transaction| queue.add(transaction, &body)).await?;
+        let (queue, delay) = (self.clone(), delay.min(MAX_DELAY));
+        self.database.write(OPERATION, move |transaction| queue.add(transaction, &body, delay)).await?;
         self.wake();
         Ok(())
     }
@@ -257,30 +265,47 @@ impl Probe for Queue {
     }
 }
 
-/// The dead letters of a queue, to be asked for their health.
+/// The dead letters of a queue.
 #[derive(Clone, Debug)]
-pub struct DeadLetters {
-    queue: Queue,
-    name: &'static str,
-}
+pub struct DeadLetters(Queue);
 
 impl DeadLetters {
     /// Those of this queue.
     #[must_use]
-    pub fn of(queue: Queue) -> Self {
-        Self { name: queue.terms.dead_letters, queue }
+    pub fn of(queue: &Queue) -> Self {
+        let Queue { database, terms, arrived } = queue;
+        // A dead letter comes again and again, and goes nowhere from there.
+        let terms = Terms { name: terms.dead_letters, receives: u32::MAX, ..*terms };
+        Self(Queue { database: database.clone(), terms, arrived: arrived.clone() })
+    }
+}
+
+#[async_trait]
+impl ReceiveMessages for DeadLetters {
+    async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, PortError> {
+        self.0.receive(most, wait).await
+    }
+
+    async fn remove(&self, receipt: &str) -> Result<(), PortError> {
+        self.0.remove(receipt).await
+    }
+}
+
+#[async_trait]
+impl DeferMessages for DeadLetters {
+    async fn defer(&self, receipt: &str, wait: Duration) -> Result<(), PortError> {
+        self.0.defer(receipt, wait).await
     }
 }
 
 #[async_trait]
 impl Probe for DeadLetters {
     fn name(&self) -> &'static str {
-        self.name
+        self.0.terms.name
     }
 
     async fn probe(&self) -> Result<(), PortError> {
-        self.queue.dead().await?;
-        Ok(())
+        self.0.probe().await
     }
 }
 
@@ -295,10 +320,10 @@ pub struct Queues {
 
 #[async_trait]
 impl SendMessages for Queues {
-    async fn send(&self, message: Message) -> Result<(), PortError> {
+    async fn send(&self, message: Message, delay: Duration) -> Result<(), PortError> {
         match message {
-            Message::ProcessJob { .. } => self.jobs.send(&message).await,
-            Message::DeliverCallback { .. } => self.callbacks.send(&message).await,
+            Message::ProcessJob { .. } => self.jobs.send(&message, delay).await,
+            Message::DeliverCallback { .. } => self.callbacks.send(&message, delay).await,
         }
     }
 }

@@ -18,9 +18,13 @@ pub(crate) fn name(method: ReadMethod) -> &'static str {
 
 /// What an upload must be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms<'a> {
+pub struct Terms<'a> {
+    /// Its media type.
     pub content_type: &'a str,
+    /// Its size.
     pub bytes: u64,
+    /// The SHA-256 of its bytes in Base64, as the header `x-amz-checksum-sha256` has it.
+    pub checksum: Option<&'a str>,
 }
 
 /// Signs URLs, and tells those that it signed.
@@ -46,8 +50,8 @@ impl Signer {
     fn mac(&self, method: &str, key: &ObjectKey, expires: i64, terms: Option<Terms<'_>>) -> Hmac<Sha256> {
         let mut mac = self.key.clone();
         mac.update(format!("{method}\n{key}\n{expires}\n").as_bytes());
-        if let Some(Terms { content_type, bytes }) = terms {
-            mac.update(format!("{bytes}\n{content_type}").as_bytes());
+        if let Some(Terms { content_type, bytes, checksum }) = terms {
+            mac.update(format!("{bytes}\n{}\n{content_type}", checksum.unwrap_or_default()).as_bytes());
         }
         mac
     }
@@ -85,7 +89,7 @@ impl Signer {
         self.check(name(method), key, expires, None, signature)
     }
 
-    /// Whether a signed URL allows an upload of so many bytes of this media type.
+    /// Whether a signed URL allows an upload like that.
     ///
     /// # Errors
     /// [`NotGranted`].
@@ -93,11 +97,10 @@ impl Signer {
         &self,
         key: &ObjectKey,
         expires: i64,
-        content_type: &str,
-        bytes: u64,
+        terms: Terms<'_>,
         signature: &str,
     ) -> Result<(), NotGranted> {
-        self.check("PUT", key, expires, Some(Terms { content_type, bytes }), signature)
+        self.check("PUT", key, expires, Some(terms), signature)
     }
 
     fn check(
@@ -144,13 +147,14 @@ mod tests {
 
     #[test]
     fn what_was_signed_is_granted_and_nothing_else() {
-        let terms = Terms { content_type: "image/png", bytes: 5 };
+        let terms = Terms { content_type: "image/png", bytes: 5, checksum: Some("c2hhMjU2") };
         let url = signer().sign("PUT", &key(), MINUTE, Some(terms));
         assert_eq!(url.path(), format!("/v1/objects/{}", key()));
         let expires: i64 = query(&url, "expires").parse().expect("a number");
         let signature = query(&url, "signature");
         let upload = |key: &ObjectKey, expires, content_type, bytes, signature: &str| {
-            signer().check_upload(key, expires, content_type, bytes, signature)
+            let terms = Terms { content_type, bytes, ..terms };
+            signer().check_upload(key, expires, terms, signature)
         };
         assert_eq!(upload(&key(), expires, "image/png", 5, &signature), Ok(()));
         let other = ObjectKey::Source(key().job());
@@ -162,6 +166,7 @@ mod tests {
             upload(&key(), expires, "image/png", 5, &signature[2..]),
             upload(&key(), expires, "image/png", 5, "not hexadecimal"),
             upload(&key(), expires, "image/png", 5, ""),
+            signer().check_upload(&key(), expires, Terms { checksum: None, ..terms }, &signature),
             signer().check_download(ReadMethod::Get, &key(), expires, &signature),
         ] {
             assert_eq!(refused, Err(NotGranted));

@@ -139,6 +139,7 @@ impl Store {
                 self.jobs.delete(id).await?;
             }
         }
+        self.jobs.forget_keys(OffsetDateTime::now_utc()).await?;
         self.queues.jobs.sweep().await?;
         self.queues.callbacks.sweep().await?;
         let files = self.objects.sweep().await?;

@@ -50,6 +50,18 @@ async fn jobs_are_listed_newest_first() {
 }
 
 #[tokio::test]
+async fn due_jobs_are_found_until_nothing_is_owed() {
+    let (_folder, store) = new().await;
+    contract::due_jobs_are_found_until_nothing_is_owed(&store.jobs).await;
+}
+
+#[tokio::test]
+async fn requests_with_one_key_are_served_once() {
+    let (_folder, store) = new().await;
+    contract::requests_with_one_key_are_served_once(&store.jobs).await;
+}
+
+#[tokio::test]
 async fn objects_are_kept_until_their_job_is_removed() {
     let (folder, store) = new().await;
     contract::objects_are_kept_until_their_job_is_removed(&store.objects).await;
@@ -98,7 +110,7 @@ async fn whoever_waits_is_woken_by_a_message() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let job_id = JobId::new(OffsetDateTime::now_utc());
-    store.queues.send(Message::ProcessJob { job_id }).await.expect("sent");
+    store.queues.send(Message::ProcessJob { job_id }, Duration::ZERO).await.expect("sent");
     let received = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("woken");
     assert_eq!(received.expect("no panic").expect("received").len(), 1);
 }
@@ -108,7 +120,7 @@ async fn what_was_received_too_often_becomes_a_dead_letter() {
     let (_folder, store) = new().await;
     let queue = &store.queues.jobs;
     let job_id = JobId::new(OffsetDateTime::now_utc());
-    store.queues.send(Message::ProcessJob { job_id }).await.expect("sent");
+    store.queues.send(Message::ProcessJob { job_id }, Duration::ZERO).await.expect("sent");
     for count in 1..=10 {
         let received = queue.receive(1, Duration::ZERO).await.expect("received");
         assert_eq!(received[0].receive_count, count);
@@ -130,7 +142,7 @@ async fn what_a_dead_process_was_doing_is_due_again_and_everything_is_as_it_was(
     let source = ObjectKey::Source(job.id());
     store.objects.put(&source, Bytes::from_static(b"content"), "image/png").await.expect("put");
     let message = Message::ProcessJob { job_id: job.id() };
-    store.queues.send(message.clone()).await.expect("sent");
+    store.queues.send(message.clone(), Duration::ZERO).await.expect("sent");
     let first = store.queues.jobs.receive(1, Duration::ZERO).await.expect("received");
     assert_eq!(first.len(), 1);
     // The process ends here, in the middle of its work.
@@ -187,7 +199,7 @@ async fn an_upload_is_kept_once_and_queues_its_job() {
 async fn a_sweep_removes_expired_jobs_with_all_they_own_and_nothing_else() {
     let (folder, store) = new().await;
     let now = OffsetDateTime::now_utc();
-    let mut over = build::queued(now - 2 * build::RETENTION);
+    let mut over = build::queued(now - 2 * build::TERMS.retention);
     let mut present = build::queued(now);
     for job in [&mut over, &mut present] {
         store.jobs.write(job).await.expect("written");

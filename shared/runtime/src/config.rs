@@ -60,6 +60,8 @@ impl Config {
             attempts: environment.number("MAX_ATTEMPTS", default.attempts)?,
             upload_validity: environment.seconds("UPLOAD_VALIDITY_SECONDS", default.upload_validity)?,
             retention: environment.days("RETENTION_DAYS", default.retention)?,
+            deadline: environment.seconds("DEADLINE_SECONDS", default.deadline)?,
+            patience: environment.seconds("PATIENCE_SECONDS", default.patience)?,
         };
         let networks = Networks::allowing(environment.list("ALLOWED_NETWORKS")?);
         let public_url = environment.parsed("PUBLIC_URL", "an absolute URL")?;

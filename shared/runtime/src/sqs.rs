@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use futures_util::future::join_all;
 use jobs::{error::Chain, ports::DeferMessages, process::Outcome};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::Instrument as _;
@@ -36,47 +37,50 @@ pub async fn run(
         let (consumer, queue) = (consumer.clone(), queue.clone());
         async move {
             let span = tracing::info_span!("batch", request_id = event.context.request_id);
-            let response = batch(&*consumer, &*queue, event.payload.records).instrument(span).await;
+            let response = batch(&*consumer, Some(&*queue), event.payload.records).instrument(span).await;
             Ok::<_, lambda_runtime::Error>(response)
         }
     }))
     .await
 }
 
-/// Handles one batch, message by message.
+/// Handles one batch, its messages side by side, so that none waits for another. Without a `queue`, what must come again
+/// comes after its queue's own visibility timeout.
 pub async fn batch(
     consumer: &dyn Consume,
-    queue: &dyn DeferMessages,
+    queue: Option<&dyn DeferMessages>,
     messages: Vec<SqsMessage>,
 ) -> SqsBatchResponse {
+    let handled = join_all(messages.into_iter().map(|message| one(consumer, queue, message))).await;
     let mut response = SqsBatchResponse::default();
-    for message in messages {
-        let id = message.message_id.unwrap_or_default();
-        let receive_count = message
-            .attributes
-            .get("ApproximateReceiveCount")
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(1);
-        let span = tracing::info_span!("message", message_id = id, receive_count);
-        let outcome = consumer.consume(&message.body.unwrap_or_default()).instrument(span.clone()).await;
-        if let Outcome::Retry(wait) = outcome {
-            let wait = wait.unwrap_or_else(|| backoff(receive_count));
-            if let Some(receipt) = message.receipt_handle {
-                async {
-                    if let Err(error) = queue.defer(&receipt, wait).await {
-                        tracing::warn!(
-                            error = %Chain(&error),
-                            "the wait stays the queue's own"
-                        );
-                    }
-                }
-                .instrument(span)
-                .await;
-            }
-            response.batch_item_failures.push(failure(id));
-        }
-    }
+    response.batch_item_failures = handled.into_iter().flatten().collect();
     response
+}
+
+/// Handles one message. One that must come again is put off, and is a failure.
+async fn one(
+    consumer: &dyn Consume,
+    queue: Option<&dyn DeferMessages>,
+    message: SqsMessage,
+) -> Option<BatchItemFailure> {
+    let id = message.message_id.unwrap_or_default();
+    let receive_count =
+        message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+    let span = tracing::info_span!("message", message_id = id, receive_count);
+    async {
+        let Outcome::Retry(wait) = consumer.consume(&message.body.unwrap_or_default()).await else {
+            return None;
+        };
+        let wait = wait.unwrap_or_else(|| backoff(receive_count));
+        if let (Some(queue), Some(receipt)) = (queue, message.receipt_handle)
+            && let Err(error) = queue.defer(&receipt, wait).await
+        {
+            tracing::warn!(error = %Chain(&error), "the wait stays the queue's own");
+        }
+        Some(failure(id.clone()))
+    }
+    .instrument(span)
+    .await
 }
 
 fn failure(id: String) -> BatchItemFailure {
@@ -130,7 +134,7 @@ mod tests {
         )
         .expect("an event");
         let deferred = Deferred::default();
-        let response = batch(&ByBody, &deferred, event.records).await;
+        let response = batch(&ByBody, Some(&deferred), event.records).await;
         let failed: Vec<_> =
             response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
         assert_eq!(failed, ["2", "3"]);

@@ -3,16 +3,24 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jobs::{
+    callback::Callback,
     id::JobId,
-    job::{Callback, Draft, Facts, Job, Origin, ResultSummary},
+    job::{Draft, Facts, Job, Origin, ResultSummary, Terms},
     secret::Secret,
 };
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use url::Url;
 
-/// How long the jobs made here are kept.
-pub const RETENTION: Duration = Duration::from_secs(3_600);
+/// How long the jobs made here are kept, and have.
+pub const TERMS: Terms = Terms {
+    retention: Duration::from_secs(3_600),
+    deadline: Duration::from_secs(1_800),
+    patience: Duration::from_secs(300),
+};
+
+/// How long a worker may have one.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// What an uploaded image's submission fixes, with a callback.
 #[must_use]
@@ -32,20 +40,30 @@ pub fn draft() -> Draft {
 /// A queued job, made at `now`.
 #[must_use]
 pub fn queued(now: OffsetDateTime) -> Job {
-    Job::queued(JobId::new(now), draft(), now, RETENTION)
+    Job::queued(JobId::new(now), draft(), now, TERMS)
 }
 
 /// A job that has succeeded with a thumbnail, made at `now`.
 #[must_use]
 pub fn succeeded(now: OffsetDateTime) -> Job {
-    succeeded_with_thumbnails(now, &["png"])
+    succeeded_in(now, TERMS)
+}
+
+/// The same, of other terms.
+#[must_use]
+pub fn succeeded_in(now: OffsetDateTime, terms: Terms) -> Job {
+    end(Job::queued(JobId::new(now), draft(), now, terms), now, &["png"])
 }
 
 /// A job that has succeeded, made at `now`, with thumbnails of these extensions: `png`, or `slack.gif` of a preset.
 #[must_use]
 pub fn succeeded_with_thumbnails(now: OffsetDateTime, forms: &[&str]) -> Job {
-    let mut job = queued(now);
-    let claim = job.claim(now, RETENTION).expect("a new job is free");
+    end(queued(now), now, forms)
+}
+
+/// Lets a job succeed with thumbnails of these extensions.
+fn end(mut job: Job, now: OffsetDateTime, forms: &[&str]) -> Job {
+    let claim = job.claim(now, LEASE).expect("a new job is free");
     let one = json!({"width": 100, "height": 100, "bytes": 3, "content_type": "image/png"});
     let presets: Map<_, _> = forms
         .iter()
@@ -56,7 +74,8 @@ pub fn succeeded_with_thumbnails(now: OffsetDateTime, forms: &[&str]) -> Job {
     if !presets.is_empty() {
         details.insert("presets".to_owned(), presets.into());
     }
-    let thumbnail = ResultSummary { forms: forms.iter().map(|form| (*form).to_owned()).collect(), details };
+    let forms = forms.iter().map(|form| (*form).to_owned()).collect();
+    let thumbnail = ResultSummary { attempt: Some(1), forms, details };
     let facts = Facts {
         content_type: Some("image/png".to_owned()),
         bytes: Some(3),
@@ -64,6 +83,7 @@ pub fn succeeded_with_thumbnails(now: OffsetDateTime, forms: &[&str]) -> Job {
         height: Some(480),
         frames: Some(1),
         sha256: Some("00".repeat(32)),
+        etag: None,
     };
     job.succeed(claim, facts, BTreeMap::from([("thumbnail".to_owned(), thumbnail)]), now)
         .expect("the claim holds it");

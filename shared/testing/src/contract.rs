@@ -6,13 +6,14 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use jobs::{
     error::{Failure, WriteError},
-    id::JobId,
-    job::{Facts, Status},
+    id::{JobId, SHARDS},
+    job::{Facts, Job, Status, Terms},
     key::{ModelKey, ObjectKey},
     message::Message,
+    once::{Earlier, Fingerprint, RequestKey},
     ports::{
-        DeferMessages, ListJobs, ListQuery, ModelFile, ModelRead, Read, ReadJobs, ReadModels, ReadObjects,
-        ReceiveMessages, SendMessages, WriteJobs, WriteObjects,
+        Attempts, DeferMessages, DueJob, DueQuery, ListDue, ListJobs, ListQuery, ModelFile, ModelRead, Read,
+        ReadJobs, ReadModels, ReadObjects, ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
     },
 };
 use time::OffsetDateTime;
@@ -129,6 +130,132 @@ pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
     }
 }
 
+/// [`ListDue`]: what is due is found in its shard, the longest overdue first, until nothing is owed; what was deleted is in
+/// no list.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn due_jobs_are_found_until_nothing_is_owed(
+    store: &(impl ListDue + ListJobs + ReadJobs + WriteJobs),
+) {
+    // Made long ago, so that nobody's list begins with them, and due long after all others, so that nobody recovers them.
+    const FAR: Duration = Duration::from_secs(200 * 365 * 24 * 3_600);
+    let start =
+        OffsetDateTime::UNIX_EPOCH + Duration::from_millis(OffsetDateTime::now_utc().microsecond().into());
+    let terms = Terms { retention: 2 * FAR, deadline: 2 * FAR, patience: FAR };
+    let mut made = Vec::new();
+    for index in 0..40_u32 {
+        let now = start + index * Duration::from_secs(60);
+        let mut job = Job::queued(JobId::new(now), build::draft(), now, terms);
+        store.write(&mut job).await.unwrap();
+        made.push(job);
+    }
+    let ids: Vec<_> = made.iter().map(Job::id).collect();
+    let by = made.last().and_then(Job::due).unwrap();
+    let all = async |limit: usize| {
+        let mut found: Vec<DueJob> = Vec::new();
+        for shard in 0..SHARDS {
+            let mut after = None;
+            loop {
+                let page = store.due(DueQuery { shard, by, after, limit }).await.unwrap();
+                assert!(page.is_sorted_by_key(|job| job.due), "the longest overdue first");
+                assert!(page.iter().all(|job| job.id.shard() == shard), "in its shard");
+                assert!(page.len() <= limit);
+                after = page.last().copied();
+                found.extend(&page);
+                if page.len() < limit {
+                    break;
+                }
+            }
+        }
+        found.retain(|found| ids.contains(&found.id));
+        found.sort_by_key(|found| found.due);
+        found
+    };
+    let expected: Vec<_> = made.iter().map(|job| DueJob { id: job.id(), due: job.due().unwrap() }).collect();
+    let deadline = OffsetDateTime::now_utc() + SETTLING;
+    while all(3).await != expected {
+        assert!(OffsetDateTime::now_utc() < deadline, "the index never showed every job that is due");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(all(100).await, expected, "pages join without gap or overlap");
+    let shard = expected[0].id.shard();
+    let earlier = DueQuery { shard, by: expected[0].due - Duration::from_millis(1), after: None, limit: 100 };
+    let early = store.due(earlier).await.unwrap();
+    assert!(early.iter().all(|job| job.id != expected[0].id), "not before its time");
+
+    let [ended, deleted] = &mut made[..2] else { panic!("there are more") };
+    ended.give_up(Failure::new("corrupt_image", "The image is damaged."), start).unwrap();
+    ended.abandon_callback(start).unwrap();
+    store.write(ended).await.unwrap();
+    let later = start + FAR + Duration::from_secs(30);
+    deleted.delete(start, later);
+    store.write(deleted).await.unwrap();
+    let (ended, deleted) = (ended.id(), deleted.clone());
+    assert_eq!(store.get(deleted.id()).await.unwrap().as_ref(), Some(&deleted));
+    while {
+        let found = all(100).await;
+        found.iter().any(|job| job.id == ended) || found[0] != DueJob { id: deleted.id(), due: later }
+    } {
+        assert!(
+            OffsetDateTime::now_utc() < deadline + SETTLING,
+            "the index never learnt of what is owed no more"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let newer = JobId::new(start + 41 * Duration::from_secs(60));
+    for status in [None, Some(Status::Failed), Some(Status::Queued)] {
+        let listed = store.list(ListQuery { status, before: Some(newer), limit: 100 }).await.unwrap();
+        assert!(listed.iter().all(|job| job.id() != deleted.id()), "a deleted job is in no list");
+    }
+    for job in &made {
+        store.delete(job.id()).await.unwrap();
+    }
+}
+
+/// [`WriteOnce`]: of two requests with one key, one is written, whichever comes first.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn requests_with_one_key_are_served_once(store: &(impl WriteOnce + ReadJobs + WriteJobs)) {
+    let now = OffsetDateTime::now_utc();
+    let key = |name: &str, request: &str, until| {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.add(request.as_bytes());
+        RequestKey::new(&format!("{name}-{}", now.unix_timestamp_nanos()), &fingerprint, until).unwrap()
+    };
+    let until = now + Duration::from_secs(3_600);
+    let first = key("a", "one", until);
+    assert_eq!(store.earlier(&first).await.unwrap(), None);
+    let (mut job, mut late) = (build::queued(now), build::queued(now));
+    assert_eq!(store.write_once(&mut job, &first).await.unwrap(), None);
+    assert_eq!(store.get(job.id()).await.unwrap(), Some(job.clone()));
+    let earlier = Earlier { job: job.id(), request: first.request().to_owned() };
+    assert_eq!(store.earlier(&first).await.unwrap().as_ref(), Some(&earlier));
+    for again in [&first, &key("a", "another", until)] {
+        assert_eq!(store.write_once(&mut late, again).await.unwrap().as_ref(), Some(&earlier));
+        assert_eq!(store.get(late.id()).await.unwrap(), None, "neither is written");
+    }
+    assert_eq!(store.write_once(&mut late, &key("b", "one", until)).await.unwrap(), None, "another key");
+    let taken =
+        store.write_once(&mut build::queued(now), &key("c", "one", now - Duration::from_secs(60))).await;
+    assert_eq!(taken.unwrap(), None);
+    let expired = key("c", "two", until);
+    assert_eq!(store.earlier(&expired).await.unwrap(), None, "its time is over");
+    let mut anew = build::queued(now);
+    assert_eq!(store.write_once(&mut anew, &expired).await.unwrap(), None, "and it can be used again");
+
+    let racing = key("d", "one", until);
+    let (mut one, mut other) = (build::queued(now), build::queued(now));
+    let (left, right) =
+        tokio::join!(store.write_once(&mut one, &racing), store.write_once(&mut other, &racing));
+    let winners = [left, right].into_iter().filter(|raced| matches!(raced, Ok(None))).count();
+    assert_eq!(winners, 1, "one of two at the same time");
+    for job in [&job, &late, &anew, &one, &other] {
+        store.delete(job.id()).await.unwrap();
+    }
+}
+
 /// [`ReadObjects`], [`WriteObjects`]: what is put is read, within bounds, until the job is removed.
 ///
 /// # Panics
@@ -158,12 +285,36 @@ pub async fn objects_are_kept_until_their_job_is_removed(store: &(impl ReadObjec
 
     let result = |job, extension: &str| ObjectKey::Result {
         job,
+        attempt: Some(3),
         algorithm: "poi_detection".to_owned(),
         extension: extension.to_owned(),
     };
     for key in [ObjectKey::Upload(job), result(job, "json"), result(job, "csv"), result(other, "json")] {
         store.put(&key, body.clone(), "application/json").await.unwrap();
     }
+    assert!(!store.put_new(&source, Bytes::from_static(b"late"), "image/gif").await.unwrap(), "it is there");
+    assert_eq!(store.head(&source).await.unwrap(), Some(newer));
+    let attempt = |attempt| match result(job, "json") {
+        ObjectKey::Result { job, algorithm, extension, .. } => {
+            ObjectKey::Result { job, attempt, algorithm, extension }
+        }
+        other => other,
+    };
+    for number in [None, Some(4)] {
+        assert!(
+            store.put_new(&attempt(number), body.clone(), "application/json").await.unwrap(),
+            "it is new"
+        );
+    }
+    store.delete_results(job, Attempts::Only(4)).await.unwrap();
+    let there = async |number| store.head(&attempt(number)).await.unwrap().is_some();
+    assert_eq!((there(None).await, there(Some(3)).await, there(Some(4)).await), (true, true, false));
+    store.delete_results(job, Attempts::AllBut(Some(3))).await.unwrap();
+    assert_eq!((there(None).await, there(Some(3)).await), (true, true));
+    store.delete_results(job, Attempts::AllBut(None)).await.unwrap();
+    assert_eq!((there(None).await, there(Some(3)).await), (true, false), "older releases' stay");
+    assert!(store.head(&source).await.unwrap().is_some(), "it is no result");
+
     store.delete_all(job).await.unwrap();
     for key in [source, ObjectKey::Upload(job), result(job, "json"), result(job, "csv")] {
         assert_eq!(store.head(&key).await.unwrap(), None, "{key} is removed");
@@ -220,8 +371,8 @@ pub async fn messages_arrive_in_the_queue_for_their_kind(
     callbacks: impl AsyncFn() -> Vec<Message>,
 ) {
     let job_id = JobId::new(OffsetDateTime::now_utc());
-    sender.send(Message::ProcessJob { job_id }).await.unwrap();
-    sender.send(Message::DeliverCallback { job_id }).await.unwrap();
+    sender.send(Message::ProcessJob { job_id }, Duration::ZERO).await.unwrap();
+    sender.send(Message::DeliverCallback { job_id }, Duration::ZERO).await.unwrap();
     assert_eq!(jobs().await, [Message::ProcessJob { job_id }]);
     assert_eq!(callbacks().await, [Message::DeliverCallback { job_id }]);
 }
@@ -238,7 +389,7 @@ pub async fn messages_come_again_until_they_are_removed(
     const PATIENCE: Duration = Duration::from_secs(10);
     let message = Message::DeliverCallback { job_id: JobId::new(OffsetDateTime::now_utc()) };
     assert_eq!(queue.receive(10, Duration::ZERO).await.unwrap(), [], "empty at the start");
-    sender.send(message.clone()).await.unwrap();
+    sender.send(message.clone(), Duration::ZERO).await.unwrap();
     let receive = async || {
         let end = OffsetDateTime::now_utc() + PATIENCE;
         loop {
@@ -262,4 +413,10 @@ pub async fn messages_come_again_until_they_are_removed(
     queue.remove(&second.receipt).await.unwrap();
     queue.remove(&second.receipt).await.unwrap();
     assert_eq!(queue.receive(10, Duration::from_secs(2)).await.unwrap(), [], "gone");
+
+    sender.send(message.clone(), Duration::from_secs(2)).await.unwrap();
+    assert_eq!(queue.receive(10, Duration::ZERO).await.unwrap(), [], "sent ahead of its time");
+    let third = receive().await;
+    assert_eq!((&third.body, third.receive_count), (&first.body, 1));
+    queue.remove(&third.receipt).await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! Ports in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -17,10 +17,12 @@ use jobs::{
     job::Job,
     key::{ModelKey, ObjectKey, job_prefix},
     message::Message,
+    once::{Earlier, RequestKey},
     ports::{
-        Answer, CallbackRequest, CheckUrls, Clock, FetchError, FetchImages, Fetched, ListJobs, ListQuery,
-        ModelFile, ModelRead, ObjectInfo, PostCallbacks, PresignUploads, Probe, Read, ReadJobs, ReadMethod,
-        ReadModels, ReadObjects, SendMessages, UploadTicket, WriteJobs, WriteObjects,
+        Answer, Attempts, CallbackRequest, CheckUrls, Clock, DueJob, DueQuery, FetchError, FetchImages,
+        Fetched, ListDue, ListJobs, ListQuery, ModelFile, ModelRead, ObjectInfo, PostCallbacks,
+        PresignUploads, Probe, Read, ReadJobs, ReadMethod, ReadModels, ReadObjects, SendMessages,
+        UploadTerms, UploadTicket, WriteJobs, WriteObjects, WriteOnce,
     },
     submit::sha256_hex,
 };
@@ -37,6 +39,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryJobs {
     rows: Arc<Mutex<BTreeMap<JobId, Job>>>,
+    keys: Arc<Mutex<HashMap<String, (Earlier, OffsetDateTime)>>>,
     faults: Faults,
 }
 
@@ -44,7 +47,7 @@ impl MemoryJobs {
     /// An empty store whose calls `faults` may fail.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
-        Self { rows: Arc::default(), faults }
+        Self { rows: Arc::default(), keys: Arc::default(), faults }
     }
 
     /// The job, without counting as a call.
@@ -66,6 +69,64 @@ impl MemoryJobs {
     }
 }
 
+impl MemoryJobs {
+    fn key(&self, key: &RequestKey) -> Option<Earlier> {
+        let keys = lock(&self.keys);
+        keys.get(key.key())
+            .filter(|(_, until)| *until > OffsetDateTime::now_utc())
+            .map(|(earlier, _)| earlier.clone())
+    }
+
+    fn write_row(&self, job: &mut Job) -> Result<(), WriteError> {
+        let mut rows = lock(&self.rows);
+        let stored = rows.get(&job.id());
+        let mut written = job.clone();
+        written.written();
+        if stored.map_or(0, Job::revision) != job.revision() && stored != Some(&written) {
+            return Err(WriteError::Conflict);
+        }
+        rows.insert(job.id(), written.clone());
+        *job = written;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl WriteOnce for MemoryJobs {
+    async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError> {
+        self.faults.call("reading a request's key", || self.key(key))
+    }
+
+    async fn write_once(&self, job: &mut Job, key: &RequestKey) -> Result<Option<Earlier>, WriteError> {
+        self.faults.call("writing a job once", || {
+            if let Some(earlier) = self.key(key) {
+                return Ok(Some(earlier));
+            }
+            self.write_row(job)?;
+            let earlier = Earlier { job: job.id(), request: key.request().to_owned() };
+            lock(&self.keys).insert(key.key().to_owned(), (earlier, key.until()));
+            Ok(None)
+        })?
+    }
+}
+
+#[async_trait]
+impl ListDue for MemoryJobs {
+    async fn due(&self, query: DueQuery) -> Result<Vec<DueJob>, PortError> {
+        self.faults.call("listing due jobs", || {
+            let rows = lock(&self.rows);
+            let due = rows.values().filter(|job| job.id().shard() == query.shard);
+            let mut due: Vec<_> =
+                due.filter_map(|job| Some(DueJob { id: job.id(), due: job.due()? })).collect();
+            due.retain(|job| job.due <= query.by);
+            due.sort_by_key(|job| (job.due, job.id));
+            due.retain(|job| query.after.is_none_or(|after| (after.due, after.id) < (job.due, job.id)));
+            due.truncate(query.limit);
+            due
+        })
+    }
+}
+
 #[async_trait]
 impl ReadJobs for MemoryJobs {
     async fn get(&self, id: JobId) -> Result<Option<Job>, PortError> {
@@ -81,6 +142,7 @@ impl ListJobs for MemoryJobs {
                 .values()
                 .rev()
                 .filter(|job| query.status.is_none_or(|status| job.status() == status))
+                .filter(|job| !job.is_deleted())
                 .filter(|job| query.before.is_none_or(|before| job.id() < before))
                 .take(query.limit)
                 .cloned()
@@ -92,18 +154,7 @@ impl ListJobs for MemoryJobs {
 #[async_trait]
 impl WriteJobs for MemoryJobs {
     async fn write(&self, job: &mut Job) -> Result<(), WriteError> {
-        self.faults.call("writing a job", || {
-            let mut rows = lock(&self.rows);
-            let stored = rows.get(&job.id());
-            let mut written = job.clone();
-            written.written();
-            if stored.map_or(0, Job::revision) != job.revision() && stored != Some(&written) {
-                return Err(WriteError::Conflict);
-            }
-            rows.insert(job.id(), written.clone());
-            *job = written;
-            Ok(())
-        })?
+        self.faults.call("writing a job", || self.write_row(job))?
     }
 
     async fn delete(&self, id: JobId) -> Result<(), PortError> {
@@ -189,6 +240,27 @@ impl WriteObjects for MemoryObjects {
         })
     }
 
+    async fn put_new(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<bool, PortError> {
+        self.faults.call("storing a new object", || match lock(&self.objects).entry(key.to_string()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert((content_type.to_owned(), body));
+                true
+            }
+        })
+    }
+
+    async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
+        self.faults.call("deleting results", || {
+            lock(&self.objects).retain(|key, _| match key.parse() {
+                Ok(ObjectKey::Result { job: owner, attempt: Some(attempt), .. }) => {
+                    owner != job || !of.contain(attempt)
+                }
+                _ => true,
+            });
+        })
+    }
+
     async fn delete_all(&self, job: JobId) -> Result<(), PortError> {
         self.faults.call("deleting objects", || {
             lock(&self.objects).retain(|key, _| !key.starts_with(&job_prefix(job)));
@@ -201,15 +273,14 @@ impl PresignUploads for MemoryObjects {
     async fn presign_put(
         &self,
         key: &ObjectKey,
-        content_type: &str,
-        bytes: u64,
+        terms: &UploadTerms,
         _validity: Duration,
     ) -> Result<UploadTicket, PortError> {
         self.faults.call("signing an upload", || UploadTicket {
             url: memory_url(key),
             headers: vec![
-                ("content-type".to_owned(), content_type.to_owned()),
-                ("content-length".to_owned(), bytes.to_string()),
+                ("content-type".to_owned(), terms.content_type.clone()),
+                ("content-length".to_owned(), terms.bytes.to_string()),
             ],
         })
     }
@@ -286,7 +357,7 @@ impl ReadModels for MemoryModels {
 /// Messages in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryQueue {
-    messages: Arc<Mutex<Vec<Message>>>,
+    messages: Arc<Mutex<Vec<(Message, Duration)>>>,
     faults: Faults,
 }
 
@@ -300,14 +371,20 @@ impl MemoryQueue {
     /// Every message sent so far.
     #[must_use]
     pub fn sent(&self) -> Vec<Message> {
-        lock(&self.messages).clone()
+        lock(&self.messages).iter().map(|(message, _)| message.clone()).collect()
+    }
+
+    /// How long each of them was put off.
+    #[must_use]
+    pub fn delays(&self) -> Vec<Duration> {
+        lock(&self.messages).iter().map(|(_, delay)| *delay).collect()
     }
 }
 
 #[async_trait]
 impl SendMessages for MemoryQueue {
-    async fn send(&self, message: Message) -> Result<(), PortError> {
-        self.faults.call("sending a message", || lock(&self.messages).push(message))
+    async fn send(&self, message: Message, delay: Duration) -> Result<(), PortError> {
+        self.faults.call("sending a message", || lock(&self.messages).push((message, delay)))
     }
 }
 

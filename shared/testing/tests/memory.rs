@@ -17,6 +17,16 @@ async fn jobs_are_listed_newest_first() {
 }
 
 #[tokio::test]
+async fn due_jobs_are_found_until_nothing_is_owed() {
+    contract::due_jobs_are_found_until_nothing_is_owed(&MemoryJobs::default()).await;
+}
+
+#[tokio::test]
+async fn requests_with_one_key_are_served_once() {
+    contract::requests_with_one_key_are_served_once(&MemoryJobs::default()).await;
+}
+
+#[tokio::test]
 async fn objects_are_kept_until_their_job_is_removed() {
     contract::objects_are_kept_until_their_job_is_removed(&MemoryObjects::default()).await;
 }

@@ -1,0 +1,123 @@
+//! Recovering: every minute whatever is overdue, and at any time what a queue gave up.
+
+use async_trait::async_trait;
+use aws_lambda_events::sqs::SqsMessage;
+use jobs::{
+    error::Chain,
+    id::{JobId, SHARDS},
+    message::Message,
+    process::Outcome,
+    recover::{Recoverer, Report},
+};
+use runtime::sqs::Consume;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use tokio::task::JoinSet;
+
+/// What the function is called with: dead letters, or the schedule's word that a minute is over.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Messages that were given up.
+    DeadLetters {
+        /// At least one.
+        #[serde(rename = "Records")]
+        records: Vec<SqsMessage>,
+    },
+    /// Whatever else there is in it says nothing.
+    Minute {},
+}
+
+/// Sees to every job that is overdue, all shards side by side, until it is `until`.
+pub async fn sweep(recoverer: &Recoverer, until: OffsetDateTime) -> Report {
+    let mut shards = JoinSet::new();
+    for shard in 0..SHARDS {
+        let recoverer = recoverer.clone();
+        shards.spawn(async move { recoverer.sweep(shard, until).await });
+    }
+    let mut report = Report::default();
+    while let Some(swept) = shards.join_next().await {
+        match swept {
+            Ok(Ok(swept)) => report = report.and(swept),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "a shard was not swept; the next run goes on");
+                report.failed += 1;
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "a sweep panicked");
+                report.failed += 1;
+            }
+        }
+    }
+    if !report.is_empty() {
+        let Report { queued, ended, announced, tidied, failed } = report;
+        tracing::warn!(queued, ended, announced, tidied, failed, "some jobs were overdue");
+    }
+    report
+}
+
+/// Reads dead letters. The rows of their jobs say what is owed, so a letter has nothing to say but that its job may be due
+/// sooner than that; what cannot be read says nothing at all.
+pub struct DeadLetters(pub Recoverer);
+
+/// The jobs that a message of either queue is about.
+fn jobs_of(body: &str) -> Vec<JobId> {
+    match serde_json::from_str::<Message>(body) {
+        Ok(message) => vec![message.job_id()],
+        Err(_) => aws::upload_event::uploaded_jobs(body).unwrap_or_else(|| {
+            tracing::error!(bytes = body.len(), "a dead letter is no message of ours; it is removed");
+            Vec::new()
+        }),
+    }
+}
+
+#[async_trait]
+impl Consume for DeadLetters {
+    async fn consume(&self, body: &str) -> Outcome {
+        let mut all = Outcome::Done;
+        for job in jobs_of(body) {
+            tracing::warn!(job_id = %job, "a message about the job was given up");
+            if self.0.recover_message(job).await.failed > 0 {
+                all = Outcome::Retry(None);
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_function_is_called_with_is_told_apart() {
+        let letters =
+            r#"{"Records": [{"messageId": "1", "receiptHandle": "r", "body": "{}", "attributes": {}}]}"#;
+        let read: Event = serde_json::from_str(letters).expect("letters");
+        assert!(matches!(read, Event::DeadLetters { records } if records.len() == 1));
+        let minute =
+            r#"{"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}"#;
+        for text in [minute, "{}"] {
+            assert!(matches!(serde_json::from_str(text).expect("a schedule"), Event::Minute {}), "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_of_either_queue_and_of_s3_name_their_jobs_and_others_none() {
+        let job = "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7";
+        let upload = format!(
+            r#"{{"Records":[{{"eventName":"ObjectCreated:Put","s3":{{"object":{{"key":"a7/{job}/upload"}}}}}}]}}"#
+        );
+        for body in [
+            format!(r#"{{"type":"process_job/1","job_id":"{job}"}}"#),
+            format!(r#"{{"type":"deliver_callback/1","job_id":"{job}"}}"#),
+            upload,
+        ] {
+            assert_eq!(jobs_of(&body), [job.parse().expect("a job id")], "{body}");
+        }
+        let long = "x".repeat(256 << 10);
+        for body in ["", "not JSON", "{}", r#"{"type":"process_job/9","job_id":"x"}"#, &long] {
+            assert_eq!(jobs_of(body), []);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Whom a job tells of its end, and how far that has got.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::secret::Secret;
+
+/// How many tries a callback remembers: more than it gets without being asked.
+const REMEMBERED: usize = 20;
+
+/// How far the callback has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackState {
+    /// The job has not ended, or the receiver has not yet accepted.
+    Pending,
+    /// The receiver answered 2xx.
+    Delivered,
+    /// Given up: every try failed, or the receiver answered 410.
+    Failed,
+}
+
+/// One try of a callback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// When it began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The HTTP status that was answered; none without an answer, or where nobody could write it down.
+    pub status: Option<u16>,
+    /// How long it took, in milliseconds; none where nobody could write it down.
+    pub milliseconds: Option<u32>,
+}
+
+/// Which of all the callback's tries one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TryNumber(u32);
+
+/// How a try went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it leaves the callback.
+    pub state: CallbackState,
+    /// What was answered.
+    pub status: Option<u16>,
+    /// How long that took, in milliseconds.
+    pub milliseconds: u32,
+    /// When the next try is due, if there is to be one.
+    pub next_try_at: Option<OffsetDateTime>,
+}
+
+/// Whom to tell when the job ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// Where to POST.
+    pub url: Url,
+    /// Signs and authorises; never shown.
+    pub token: Option<Secret>,
+    /// Headers that its owner has sent with it, by their names in lower case; the values are never shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
+    /// How far it has got.
+    pub state: CallbackState,
+    /// How many tries were begun.
+    pub attempts: u32,
+    /// The HTTP status of the last try that got an answer.
+    pub last_status: Option<u16>,
+    /// When the next try is due; a message that comes earlier waits.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub next_try_at: Option<OffsetDateTime>,
+    /// The last tries, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Try>,
+    /// How many tries were begun before it was last started anew: the waits between tries grow from there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: u32,
+    /// By when a message about it must have had its effect.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub wake_at: Option<OffsetDateTime>,
+    /// How often its message was sent again since the last try.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub announced: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Callback {
+    /// A callback of which nothing has been tried.
+    #[must_use]
+    pub fn new(url: Url, token: Option<Secret>) -> Self {
+        Self {
+            url,
+            token,
+            headers: BTreeMap::new(),
+            state: CallbackState::Pending,
+            attempts: 0,
+            last_status: None,
+            next_try_at: None,
+            tries: Vec::new(),
+            before: 0,
+            wake_at: None,
+            announced: 0,
+        }
+    }
+
+    /// How many tries of this round were begun.
+    #[must_use]
+    pub fn tried(&self) -> u32 {
+        self.attempts.saturating_sub(self.before)
+    }
+
+    pub(crate) fn begin(
+        &mut self,
+        now: OffsetDateTime,
+        next: OffsetDateTime,
+        wake_at: OffsetDateTime,
+    ) -> TryNumber {
+        self.attempts = self.attempts.saturating_add(1);
+        self.next_try_at = Some(next);
+        self.wake_at = Some(wake_at);
+        self.announced = 0;
+        if self.tries.len() == REMEMBERED {
+            self.tries.remove(0);
+        }
+        self.tries.push(Try { at: now, status: None, milliseconds: None });
+        TryNumber(self.attempts)
+    }
+
+    pub(crate) fn end(&mut self, number: TryNumber, outcome: Outcome, patience: Duration) {
+        // Tries are numbered from 1, and the last one stands last.
+        let ago = usize::try_from(self.attempts.saturating_sub(number.0)).unwrap_or(usize::MAX);
+        let index = self.tries.len().checked_sub(1).and_then(|last| last.checked_sub(ago));
+        if let Some(noted) = index.and_then(|index| self.tries.get_mut(index)) {
+            noted.status = outcome.status;
+            noted.milliseconds = Some(outcome.milliseconds);
+        }
+        self.last_status = outcome.status.or(self.last_status);
+        if self.state != CallbackState::Pending {
+            return;
+        }
+        if outcome.state == CallbackState::Pending && ago > 0 {
+            // A later try has begun: when the next one is due follows from that.
+            return;
+        }
+        self.state = outcome.state;
+        self.next_try_at = outcome.next_try_at;
+        self.wake_at = outcome.next_try_at.map(|at| at + patience);
+    }
+
+    pub(crate) fn start_anew(&mut self, wake_at: OffsetDateTime) {
+        self.state = CallbackState::Pending;
+        self.before = self.attempts;
+        self.next_try_at = None;
+        self.wake_at = Some(wake_at);
+        self.announced = 0;
+    }
+}
