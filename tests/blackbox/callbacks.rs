@@ -51,7 +51,7 @@ async fn the_end_of_a_job_is_told_signed_and_with_links_that_work() {
     assert_eq!(callback["tries"][0]["status"], 204);
     assert!(callback["tries"][0]["milliseconds"].is_u64(), "{callback}");
 
-    let again = api.client.post(api.url(&format!("/jobs/{}/callback", id(&job)))).send().await.unwrap();
+    let again = api.post(&format!("/jobs/{}/callback", id(&job))).send().await.unwrap();
     assert_eq!(again.status(), 202);
     let received = receiver.wait_for(2).await;
     assert_eq!(received[0].headers["webhook-id"], received[1].headers["webhook-id"]);

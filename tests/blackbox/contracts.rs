@@ -4,12 +4,15 @@ use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
 use aws::{API_PATIENCE, Clients, Queues, WORKER_PATIENCE};
 use jobs::{
+    algorithm::{Parameters, THUMBNAIL},
     id::JobId,
+    job::{Draft, Facts, Job, Origin, Status},
     key::ObjectKey,
+    limits::Limits,
     message::Message,
     ports::{
-        DeferMessages as _, PresignUploads as _, Probe as _, ReadMethod, ReadObjects as _, SendMessages as _,
-        WriteObjects as _,
+        DeferMessages as _, PresignUploads as _, Probe as _, ReadJobs as _, ReadMethod, ReadObjects as _,
+        SendMessages as _, UploadTerms, WriteJobs as _, WriteObjects as _,
     },
 };
 use testing::contract;
@@ -76,15 +79,21 @@ async fn a_signed_upload_takes_what_was_signed_and_a_signed_download_gives_it() 
     // Not an upload's key: this object shall start no job.
     let key = ObjectKey::Source(job);
     let validity = Duration::from_secs(60);
-    let ticket = bucket.presign_put(&key, "image/png", 5, validity).await.unwrap();
-    let put = |body: &'static str, content_type: &'static str| {
-        let request = client.put(ticket.url.clone()).header("content-type", content_type);
-        request.body(body).send()
+    let terms = UploadTerms { content_type: "image/png".to_owned(), bytes: 5, sha256: None };
+    let ticket = bucket.presign_put(&key, &terms, validity).await.unwrap();
+    let put = async |body: &'static str, content_type: &'static str, condition: Option<&'static str>| {
+        let mut request = client.put(ticket.url.clone()).header("content-type", content_type);
+        if let Some(condition) = condition {
+            request = request.header("if-none-match", condition);
+        }
+        request.body(body).send().await.unwrap().status().as_u16()
     };
-    assert_eq!(put("123456", "image/png").await.unwrap().status(), 403, "another length is refused");
-    assert_eq!(put("12345", "text/html").await.unwrap().status(), 403, "another type is refused");
+    assert_eq!(put("123456", "image/png", Some("*")).await, 403, "another length is refused");
+    assert_eq!(put("12345", "text/html", Some("*")).await, 403, "another type is refused");
+    assert_eq!(put("12345", "image/png", None).await, 403, "without its condition it is refused");
     assert_eq!(bucket.head(&key).await.unwrap(), None);
-    assert_eq!(put("12345", "image/png").await.unwrap().status(), 200);
+    assert_eq!(put("12345", "image/png", Some("*")).await, 200);
+    assert_eq!(put("12345", "image/png", Some("*")).await, 412, "an address takes one upload");
     let download = bucket.presign(ReadMethod::Get, &key, validity).await.unwrap();
     let response = client.get(download).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "image/png");
@@ -157,13 +166,13 @@ async fn a_message_that_was_put_off_comes_again_when_it_is_due() {
     let queue = clients.jobs_queue(&url);
     let queues = Queues { jobs: Some(queue.clone()), callbacks: None };
     let job_id = JobId::new(OffsetDateTime::now_utc());
-    queues.send(Message::ProcessJob { job_id }).await.unwrap();
+    queues.send(Message::ProcessJob { job_id }, Duration::ZERO).await.unwrap();
     let (_, receipt) = receive(&url).await.remove(0);
     queue.defer(&receipt, Duration::from_secs(3_600)).await.unwrap();
     assert!(receive(&url).await.is_empty(), "not before it is due");
     queue.defer(&receipt, Duration::ZERO).await.unwrap();
     assert_eq!(receive(&url).await.len(), 1);
-    let unknown = queues.send(Message::DeliverCallback { job_id }).await.unwrap_err();
+    let unknown = queues.send(Message::DeliverCallback { job_id }, Duration::ZERO).await.unwrap_err();
     assert!(!unknown.retryable, "a queue that was not given is the deployment's fault");
     sqs().await.delete_queue().queue_url(url).send().await.unwrap();
 }
@@ -182,7 +191,7 @@ async fn a_message_delivered_twice_changes_nothing() {
     let queues = Queues { jobs: Some(queue), callbacks: None };
     let job_id = id(&job).parse().unwrap();
     for _ in 0..3 {
-        queues.send(Message::ProcessJob { job_id }).await.unwrap();
+        queues.send(Message::ProcessJob { job_id }, Duration::ZERO).await.unwrap();
     }
     queue_is_empty("JOBS_QUEUE_URL").await;
     queue_is_empty("CALLBACKS_QUEUE_URL").await;
@@ -200,4 +209,38 @@ async fn messages_come_again_until_they_are_removed() {
     let queues = Queues { jobs: None, callbacks: Some(queue.clone()) };
     contract::messages_come_again_until_they_are_removed(&queues, &queue).await;
     sqs().await.delete_queue().queue_url(url).send().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_job_whose_message_was_never_sent_is_worked_on_all_the_same() {
+    let clients = Clients::from_env(API_PATIENCE).await;
+    let (table, bucket) = (clients.table(variable("JOBS_TABLE")), clients.bucket(variable("BUCKET")));
+    // As a submission leaves it that dies between the row and the message, five minutes ago.
+    let now = OffsetDateTime::now_utc();
+    let sent = now - Limits::default().patience;
+    let catalogue = detection::catalogue();
+    let thumbnail = catalogue.iter().find(|known| known.name == THUMBNAIL).unwrap();
+    let thumbnail = thumbnail.resolve(&Parameters::default()).unwrap();
+    let draft = Draft {
+        origin: Origin::Upload,
+        facts: Facts::default(),
+        algorithms: vec![thumbnail],
+        callback: None,
+    };
+    let mut job = Job::queued(JobId::new(now), draft, sent, Limits::default().terms(None));
+    bucket.put(&ObjectKey::Source(job.id()), png(20, 20).into(), "image/png").await.unwrap();
+    table.write(&mut job).await.unwrap();
+    let deadline = OffsetDateTime::now_utc() + Duration::from_secs(150);
+    loop {
+        let found = table.get(job.id()).await.unwrap().expect("it is not removed");
+        if found.status().is_final() {
+            assert_eq!((found.status(), found.attempts()), (Status::Succeeded, 1));
+            break;
+        }
+        assert!(OffsetDateTime::now_utc() < deadline, "nobody recovered it: {:?}", found.status());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    bucket.delete_all(job.id()).await.unwrap();
+    table.delete(job.id()).await.unwrap();
 }

@@ -10,7 +10,7 @@ use image::{GenericImageView as _, ImageFormat};
 use reqwest::{Method, StatusCode, header, multipart};
 use serde_json::{Value, json};
 
-use crate::support::{Api, encode, id, picture, png, problem, serve};
+use crate::support::{Api, encode, id, json, picture, png, problem, serve};
 
 async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
     let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
@@ -403,4 +403,66 @@ async fn a_deleted_job_is_gone_with_all_it_had() {
     }
     let again = api.request(Method::DELETE, &route).send().await.unwrap();
     crate::support::problem(again, 404, "job_not_found").await;
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_request_sent_again_with_its_key_is_answered_with_the_first_one_s_job() {
+    let api = Api::new();
+    let key = format!("{:?}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap());
+    let submit = async |width: u32, key: &str| {
+        let request = api.post(&format!("/jobs?width={width}")).header(header::CONTENT_TYPE, "image/png");
+        request.header("Idempotency-Key", key).body(png(30, 30)).send().await.unwrap()
+    };
+    let first = json(submit(20, &key).await).await;
+    api.ended(&first).await;
+    let again = submit(20, &key).await;
+    assert_eq!(again.status(), StatusCode::ACCEPTED);
+    assert_eq!(json(again).await["job_id"], first["job_id"]);
+    let other = submit(21, &key).await;
+    assert_eq!(other.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(json(other).await["code"], "idempotency_key_reused");
+    let refused = submit(20, "").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(json(refused).await["code"], "invalid_idempotency_key");
+    let url = json!({"content_type": "image/png", "bytes": 5});
+    let grant = async || {
+        let request = api.post("/uploads").header(header::CONTENT_TYPE, "application/json");
+        json(request.header("Idempotency-Key", format!("upload-{key}")).body(url.to_string()).send().await.unwrap()).await
+    };
+    assert_eq!(grant().await["job_id"], grant().await["job_id"]);
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn an_answer_waits_for_the_job_s_end_where_the_client_prefers_that() {
+    let api = Api::new();
+    let request = api.post("/jobs").header(header::CONTENT_TYPE, "image/png").header("Prefer", "wait=20");
+    let response = request.body(png(30, 30)).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["preference-applied"], "wait=20");
+    let job = json(response).await;
+    assert_eq!(job["status"], "succeeded");
+
+    let job = api.submit("", png(31, 31)).await;
+    let waiting = api.get(&format!("/jobs/{}", id(&job))).header("Prefer", "respond-async, wait=20").send();
+    assert_eq!(json(waiting.await.unwrap()).await["status"], "succeeded");
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
+async fn a_job_deleted_at_once_is_gone_and_stays_so() {
+    let api = Api::new();
+    for _ in 0..5 {
+        let job = api.submit("algorithms=thumbnail,poi_detection", png(300, 300)).await;
+        let route = format!("/jobs/{}", id(&job));
+        let deleted = api.request(reqwest::Method::DELETE, &route).send().await.unwrap();
+        assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+        for _ in 0..10 {
+            assert_eq!(api.get(&route).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let again = api.request(reqwest::Method::DELETE, &route).send().await.unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_FOUND);
+    }
 }

@@ -109,43 +109,30 @@ impl Server {
         let id = Uuid::now_v7().to_string();
         let Ok(_turn) = self.requests.try_acquire() else {
             metered::answered(&method, 429, started.elapsed());
-            return self.refuse(&id, StatusCode::TOO_MANY_REQUESTS, "throttled", BUSY).await;
+            return self.refuse(&id).await;
         };
         let (mut parts, body) = request.into_parts();
         parts.uri = below(&self.base, parts.uri);
         let most = if parts.uri.path().starts_with("/objects/") { UPLOAD } else { ANSWER };
         let request = Request::from_parts(parts, Body::new(Patient::new(body)));
         let links = Links::new(&self.base);
-        let response = match timeout(most, answer(self.router.clone(), request, links, &id)).await {
-            Ok(response) => response,
-            Err(_) => {
-                self.refuse(&id, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", SLOW).await
-            }
-        };
+        let response = answer(self.router.clone(), request, links, &id, most).await;
         metered::answered(&method, response.status().as_u16(), started.elapsed());
         response
     }
 
-    /// A problem that no route gave.
-    async fn refuse(
-        &self,
-        id: &str,
-        status: StatusCode,
-        code: &'static str,
-        text: &'static str,
-    ) -> Response<Body> {
-        let refusing = Router::new().fallback(async move || {
-            let mut response = Problem::new(status, code, text).into_response();
+    /// What is answered when there are too many requests.
+    async fn refuse(&self, id: &str) -> Response<Body> {
+        let refusing = Router::new().fallback(async || {
+            let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "throttled", BUSY).into_response();
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             response
         });
-        answer(refusing, Request::new(Body::empty()), Links::new(&self.base), id).await
+        answer(refusing, Request::new(Body::empty()), Links::new(&self.base), id, ANSWER).await
     }
 }
 
 const BUSY: &str = "There are too many requests at the moment; try again in a second.";
-
-const SLOW: &str = "The service cannot answer at the moment; try again in a few seconds.";
 
 async fn accept(
     listener: &TcpListener,

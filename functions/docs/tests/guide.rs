@@ -115,6 +115,8 @@ fn limit_rows() -> Vec<(&'static str, u64, String, &'static str)> {
         attempts,
         upload_validity,
         retention,
+        deadline,
+        patience,
     } = Limits::default();
     let bytes = |variable, value, what| (variable, value, units::bytes(value), what);
     let count = |variable, value: u64, what| (variable, value, thousands(value), what);
@@ -136,6 +138,8 @@ fn limit_rows() -> Vec<(&'static str, u64, String, &'static str)> {
         seconds("JOB_TIMEOUT_SECONDS", job, "the work on a job, fetching excluded"),
         count("MAX_ATTEMPTS", attempts.into(), "starts of a job before it is given up"),
         seconds("UPLOAD_VALIDITY_SECONDS", upload_validity, "how long a pre-signed upload URL works"),
+        seconds("DEADLINE_SECONDS", deadline, "how long a job has to end, unless its submission says so"),
+        seconds("PATIENCE_SECONDS", patience, "how long a message has to have its effect before it is sent again"),
         (
             "RETENTION_DAYS",
             days,

@@ -1,7 +1,7 @@
 //! Thumbnails and results as caches and clients see them.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -68,7 +68,7 @@ impl World {
             request = request.header(header::IF_NONE_MATCH, etags);
         }
         let request = request.body(Body::empty()).expect("a request");
-        http_api::service::answer(status::router(self.app.clone()), request, Links::new("/v1"), "r-1").await
+        http_api::service::answer(status::router(self.app.clone()), request, Links::new("/v1"), "r-1", Duration::MAX).await
     }
 }
 
@@ -137,7 +137,7 @@ async fn what_is_larger_than_an_answer_can_be_is_redirected_to() {
     let response = world.get("/jobs/{id}/thumbnail", None).await;
     assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
     let location = response.headers()[header::LOCATION].to_str().expect("text");
-    assert!(location.starts_with("https://") && location.contains("results/thumbnail.png"), "{location}");
+    assert!(location.starts_with("https://") && location.contains("results/1/thumbnail.png"), "{location}");
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
 }
 

@@ -1,7 +1,7 @@
 //! Requests as they arrive: options in the query count with every kind of body.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -16,7 +16,8 @@ async fn post(path: &str, content_type: &str, body: impl Into<Body>) -> (StatusC
     let (jobs, objects) = (Arc::new(MemoryJobs::default()), Arc::new(MemoryObjects::default()));
     let router = submit::router(Submitter {
         jobs: jobs.clone(),
-        writer: jobs,
+        writer: jobs.clone(),
+        once: jobs,
         objects: objects.clone(),
         presigner: objects,
         queue: Arc::new(MemoryQueue::default()),
@@ -29,7 +30,7 @@ async fn post(path: &str, content_type: &str, body: impl Into<Body>) -> (StatusC
     });
     let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
     let request = request.body(body.into()).expect("a request");
-    let response = http_api::service::answer(router, request, Links::new("/v1"), "r-1").await;
+    let response = http_api::service::answer(router, request, Links::new("/v1"), "r-1", Duration::MAX).await;
     let status = response.status();
     let body = to_bytes(response.into_body(), 100_000).await.expect("a body");
     (status, serde_json::from_slice(&body).expect("JSON"))

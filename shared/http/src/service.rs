@@ -3,15 +3,20 @@
 //! API Gateway shows a function the path without the stage, or with a custom domain's base path; clients see the
 //! stage or that base path. Here the two are told apart: routers see `/jobs/…`, and [`Links`] know what precedes it.
 
-use std::{convert::Infallible, time::Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant, SystemTime},
+};
 
 use axum::{
     Router,
     body::{Body, HttpBody as _},
     http::{HeaderValue, Method, Request, StatusCode, Uri, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
+use jobs::error::PortError;
 use lambda_http::{RequestExt as _, request::RequestContext::ApiGatewayV1};
+use tokio::time::timeout;
 use tower::{ServiceExt as _, service_fn};
 use tracing::Instrument as _;
 use url::Url;
@@ -29,6 +34,7 @@ pub async fn run(router: Router, public_url: Option<Url>) -> Result<(), lambda_h
     lambda_http::run(service_fn(move |request: lambda_http::Request| {
         let (router, base) = (router.clone(), base.clone());
         async move {
+            let within = request.lambda_context_ref().map_or(Duration::MAX, |context| left(context.deadline()));
             let (id, found) = match request.request_context_ref() {
                 Some(ApiGatewayV1(context)) => (
                     context.request_id.clone().unwrap_or_default(),
@@ -44,10 +50,17 @@ pub async fn run(router: Router, public_url: Option<Url>) -> Result<(), lambda_h
                 }
                 set_path(request.uri_mut(), &path);
             }
-            Ok::<_, Infallible>(answer(router, request, links, &id).await)
+            Ok::<_, Infallible>(answer(router, request, links, &id, within).await)
         }
     }))
     .await
+}
+
+/// How long a request may take that Lambda ends at `deadline`: all that it asks of services shares this time, and some is
+/// left to say that it was not enough.
+fn left(deadline: SystemTime) -> Duration {
+    const MARGIN: Duration = Duration::from_secs(1);
+    deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN)
 }
 
 /// A router whose unknown routes and methods are problems too.
@@ -65,16 +78,30 @@ pub fn with_fallbacks(router: Router) -> Router {
         })
 }
 
-/// One request: its id in the log and in problems, its links, its answer.
-pub async fn answer(router: Router, mut request: Request<Body>, links: Links, id: &str) -> Response {
+/// One request: its id in the log and in problems, its links, its answer, and how long it may take. What it has begun by
+/// then is in a row, or has left nothing.
+pub async fn answer(
+    router: Router,
+    mut request: Request<Body>,
+    links: Links,
+    id: &str,
+    within: Duration,
+) -> Response {
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
     request.extensions_mut().insert(links);
     let asks_for_headers = request.method() == Method::HEAD;
     async {
         let started = Instant::now();
-        let mut response = match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let answered = timeout(within, router.oneshot(request)).await;
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(elapsed) => Problem::from(PortError {
+                operation: "answering in time",
+                retryable: true,
+                cause: Box::new(elapsed),
+            })
+            .into_response(),
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             tracing::info!(problem = ?problem, "refused");
@@ -175,7 +202,7 @@ mod tests {
             let ask = async |method: Method| {
                 let request =
                     Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
-                answer(with_fallbacks(router.clone()), request, Links::default(), "r-1").await
+                answer(with_fallbacks(router.clone()), request, Links::default(), "r-1", Duration::MAX).await
             };
             let (head, whole) = (ask(Method::HEAD).await, ask(Method::GET).await);
             assert_eq!((head.status().as_u16(), whole.status().as_u16()), (status, status), "{path}");
@@ -190,11 +217,24 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_longer_than_lambda_allows_is_answered_before_that() {
+        let router = Router::new().route("/slow", get(async || tokio::time::sleep(Duration::from_secs(60)).await));
+        let request = Request::builder().uri("/slow").body(Body::empty()).expect("a request");
+        let within = Duration::from_secs(14);
+        let response = answer(with_fallbacks(router), request, Links::default(), "r-1", within).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        let hour = SystemTime::now() + Duration::from_secs(3_600);
+        assert!((3_500..3_600).contains(&left(hour).as_secs()));
+        assert_eq!(left(SystemTime::UNIX_EPOCH), Duration::ZERO);
+    }
+
     #[tokio::test]
     async fn an_unknown_route_is_a_problem_with_the_request_s_id() {
         let router = with_fallbacks(Router::new());
         let request = Request::builder().uri("/nowhere").body(Body::empty()).expect("a request");
-        let response = answer(router, request, Links::default(), "r-1").await;
+        let response = answer(router, request, Links::default(), "r-1", Duration::MAX).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.expect("a body");

@@ -611,7 +611,7 @@ mod tests {
             view["retry"],
             json!({
                 "code": "source_unavailable", "message": "The server of `image_url` answered 503.",
-                "at": "1970-01-01T01:00:00.000Z"
+                "at": "1970-01-01T00:05:00.000Z"
             })
         );
     }

@@ -478,9 +478,6 @@ impl Job {
         self.require_claim(claim)?;
         self.facts = facts;
         self.error = Some(error);
-        // Some of its results may be stored already.
-        let lease_ends = self.lease.as_ref().map(Lease::until);
-        self.tidy_at = self.tidy_at.max(lease_ends);
         self.end(Status::Failed, now);
         Ok(())
     }

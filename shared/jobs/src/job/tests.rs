@@ -1,6 +1,7 @@
 //! Every change of a job, legal or not.
 
 use super::*;
+use crate::secret::Secret;
 
 const LEASE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -314,6 +315,6 @@ fn debug_shows_no_token() {
     let url = Url::parse("https://example.com/").expect("a URL");
     let callback = Callback { headers, ..Callback::new(url, token) };
     let draft = Draft { callback: Some(callback), ..draft() };
-    let job = Job::queued(JobId::new(now()), draft, now(), LEASE);
+    let job = Job::queued(JobId::new(now()), draft, now(), TERMS);
     assert!(!format!("{job:?}").contains("hunter2"));
 }
