@@ -142,7 +142,8 @@ async fn the_routers_answer_what_the_template_routes() {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let request =
                 Request::builder().method(method).uri(&path).body(Body::empty()).expect("a request");
-            let response = service::answer(router.clone(), request, Links::default(), "r-1", Duration::MAX).await;
+            let response =
+                service::answer(router.clone(), request, Links::default(), "r-1", Duration::MAX).await;
             let status = response.status();
             let body = to_bytes(response.into_body(), 10_000_000).await.expect("a body");
             (status, String::from_utf8_lossy(&body).into_owned())

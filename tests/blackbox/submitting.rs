@@ -428,7 +428,15 @@ async fn a_request_sent_again_with_its_key_is_answered_with_the_first_one_s_job(
     let url = json!({"content_type": "image/png", "bytes": 5});
     let grant = async || {
         let request = api.post("/uploads").header(header::CONTENT_TYPE, "application/json");
-        json(request.header("Idempotency-Key", format!("upload-{key}")).body(url.to_string()).send().await.unwrap()).await
+        json(
+            request
+                .header("Idempotency-Key", format!("upload-{key}"))
+                .body(url.to_string())
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     };
     assert_eq!(grant().await["job_id"], grant().await["job_id"]);
 }

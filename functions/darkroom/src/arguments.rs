@@ -29,7 +29,7 @@ pub enum Command {
     /// Delivers callbacks only; on AWS services.
     Notify(Common),
     /// Recovers what is overdue, every minute, and what the queues gave up; on AWS services.
-    Recover(Recover),
+    Recover(Common),
     /// Asks a running service whether it is ready, for containers without a shell.
     Health(Service),
     /// Sends a small picture through a running service, from the submission to the thumbnail, and says how it went.
@@ -53,17 +53,6 @@ pub struct Serve {
     /// The folder of a local store; it is made where there is none.
     #[arg(long, env = "DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// The others.
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// The options of `recover`.
-#[derive(Args, Clone, Debug)]
-pub struct Recover {
-    /// Does so once, and ends: for a scheduler such as Kubernetes' CronJob.
-    #[arg(long)]
-    pub once: bool,
     /// The others.
     #[command(flatten)]
     pub common: Common,

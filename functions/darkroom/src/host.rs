@@ -36,7 +36,7 @@ use crate::{
     machine,
     metered::{self, Metered, Turns},
     objects,
-    poller::{self, Ending, Poller, repeat},
+    poller::{Ending, Poller, repeat},
     probes::{self, Vitals},
     server::Server,
     stores::Ports,
@@ -117,8 +117,7 @@ async fn run_command(command: Command) -> Result<(), Error> {
         Command::Api(common) => (common, Role { api: true, ..NONE }, None),
         Command::Worker(common) => (common, Role { worker: true, ..NONE }, None),
         Command::Notify(common) => (common, Role { notify: true, ..NONE }, None),
-        Command::Recover(recover) if recover.once => return Ok(recover_once().await?),
-        Command::Recover(recover) => (&recover.common, Role { recover: true, ..NONE }, None),
+        Command::Recover(common) => (common, Role { recover: true, ..NONE }, None),
         Command::Health(service) => return Ok(check::health(&service.url).await?),
         Command::Check(service) => {
             println!("{}", check::check(&service.url).await?);
@@ -126,21 +125,6 @@ async fn run_command(command: Command) -> Result<(), Error> {
         }
     };
     Ok(run_until_signalled(common, role, folder).await?)
-}
-
-/// Recovers what is overdue by now, and what the queues gave up so far.
-async fn recover_once() -> Result<(), StartError> {
-    let config = Config::from_env()?;
-    let ports = Ports::aws(&config).await?;
-    let recoverer = recoverer(&ports, &config);
-    let letters = DeadLetters(recoverer.clone());
-    for queue in &ports.dead_letters {
-        if let Err(error) = poller::drain(&**queue, &letters).await {
-            tracing::warn!(error = %Chain(&error), "dead letters were left; the next run goes on");
-        }
-    }
-    sweep(&recoverer, SystemClock.now() + RECOVERING).await;
-    Ok(())
 }
 
 async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>) -> Result<(), StartError> {

@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{
-    error::{Chain, PortError},
-    ports::{MAX_BATCH, Received},
-    process::Outcome,
-};
+use jobs::{error::Chain, ports::Received, process::Outcome};
 use runtime::sqs::{Consume, backoff};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -148,28 +144,15 @@ pub(crate) async fn repeat<F: Future<Output = ()>>(
     }
 }
 
-/// Handles what is in a queue until there is nothing more, or something must come again.
-pub(crate) async fn drain(queue: &dyn Inbox, consumer: &dyn Consume) -> Result<(), PortError> {
-    loop {
-        let messages = queue.receive(MAX_BATCH, Duration::ZERO).await?;
-        if messages.is_empty() {
-            return Ok(());
-        }
-        for message in messages {
-            match consumer.consume(&message.body).await {
-                Outcome::Done => queue.remove(&message.receipt).await?,
-                Outcome::Retry(_) => return Ok(()),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use jobs::ports::{DeferMessages, ReceiveMessages};
+    use jobs::{
+        error::PortError,
+        ports::{DeferMessages, ReceiveMessages},
+    };
 
     use super::*;
 

@@ -159,7 +159,8 @@ mod tests {
 
     async fn get_text(path: &str) -> (StatusCode, String) {
         let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
-        let response = http_api::service::answer(router(), request, Links::new("/v1"), "r-1", Duration::MAX).await;
+        let response =
+            http_api::service::answer(router(), request, Links::new("/v1"), "r-1", Duration::MAX).await;
         let status = response.status();
         let body = to_bytes(response.into_body(), 10_000_000).await.expect("a body");
         (status, String::from_utf8_lossy(&body).into_owned())
@@ -203,7 +204,8 @@ mod tests {
     #[tokio::test]
     async fn the_guide_is_served_page_by_page_with_its_style_and_a_policy() {
         let request = Request::builder().uri("/docs/guide").body(Body::empty()).expect("a request");
-        let response = http_api::service::answer(router(), request, Links::new("/v1"), "r-1", Duration::MAX).await;
+        let response =
+            http_api::service::answer(router(), request, Links::new("/v1"), "r-1", Duration::MAX).await;
         let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).expect("a policy");
         assert!(policy.to_str().is_ok_and(|policy| policy.starts_with("default-src 'none'")), "{policy:?}");
         for page in guide::PAGES.iter().filter(|page| page.name != "index") {

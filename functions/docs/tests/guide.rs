@@ -139,7 +139,11 @@ fn limit_rows() -> Vec<(&'static str, u64, String, &'static str)> {
         count("MAX_ATTEMPTS", attempts.into(), "starts of a job before it is given up"),
         seconds("UPLOAD_VALIDITY_SECONDS", upload_validity, "how long a pre-signed upload URL works"),
         seconds("DEADLINE_SECONDS", deadline, "how long a job has to end, unless its submission says so"),
-        seconds("PATIENCE_SECONDS", patience, "how long a message has to have its effect before it is sent again"),
+        seconds(
+            "PATIENCE_SECONDS",
+            patience,
+            "how long a message has to have its effect before it is sent again",
+        ),
         (
             "RETENTION_DAYS",
             days,

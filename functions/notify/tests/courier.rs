@@ -136,7 +136,11 @@ async fn a_try_is_written_down_before_it_is_made_so_that_failing_writes_do_not_m
         assert!(made <= posts + 1);
         posts = made;
         world.deliver().await;
-        assert_eq!(world.receiver.received().len(), posts, "a copy of the message makes no other try on day {day}");
+        assert_eq!(
+            world.receiver.received().len(),
+            posts,
+            "a copy of the message makes no other try on day {day}"
+        );
         world.clock.advance(Duration::from_secs(12 * 3_600));
     }
     assert_eq!(posts, 10, "with waits that grow as if each had failed");

@@ -68,7 +68,14 @@ impl World {
             request = request.header(header::IF_NONE_MATCH, etags);
         }
         let request = request.body(Body::empty()).expect("a request");
-        http_api::service::answer(status::router(self.app.clone()), request, Links::new("/v1"), "r-1", Duration::MAX).await
+        http_api::service::answer(
+            status::router(self.app.clone()),
+            request,
+            Links::new("/v1"),
+            "r-1",
+            Duration::MAX,
+        )
+        .await
     }
 }
 

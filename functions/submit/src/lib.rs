@@ -163,7 +163,8 @@ async fn accept(
         }
     };
     let job = prefer.until_ended(&*submitter.jobs, job).await;
-    let status = if job.status().is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let waited = prefer.waits() && job.status().is_final();
+    let status = if waited { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = created(status, &job, links, JobView::new(&job, links));
     if status == StatusCode::ACCEPTED {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

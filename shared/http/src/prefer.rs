@@ -66,6 +66,12 @@ impl Prefer {
         Self(waits.next().map(|seconds: u64| seconds.min(MOST)))
     }
 
+    /// Whether it would rather wait.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        self.0.is_some()
+    }
+
     /// The job once it has ended, or as it is when the client would rather have it.
     pub async fn until_ended(self, jobs: &dyn ReadJobs, mut job: Job) -> Job {
         let Self(Some(seconds)) = self else { return job };

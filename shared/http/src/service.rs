@@ -34,7 +34,8 @@ pub async fn run(router: Router, public_url: Option<Url>) -> Result<(), lambda_h
     lambda_http::run(service_fn(move |request: lambda_http::Request| {
         let (router, base) = (router.clone(), base.clone());
         async move {
-            let within = request.lambda_context_ref().map_or(Duration::MAX, |context| left(context.deadline()));
+            let within =
+                request.lambda_context_ref().map_or(Duration::MAX, |context| left(context.deadline()));
             let (id, found) = match request.request_context_ref() {
                 Some(ApiGatewayV1(context)) => (
                     context.request_id.clone().unwrap_or_default(),
@@ -219,7 +220,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_takes_longer_than_lambda_allows_is_answered_before_that() {
-        let router = Router::new().route("/slow", get(async || tokio::time::sleep(Duration::from_secs(60)).await));
+        let router =
+            Router::new().route("/slow", get(async || tokio::time::sleep(Duration::from_secs(60)).await));
         let request = Request::builder().uri("/slow").body(Body::empty()).expect("a request");
         let within = Duration::from_secs(14);
         let response = answer(with_fallbacks(router), request, Links::default(), "r-1", within).await;

@@ -187,7 +187,8 @@ impl Recoverer {
         }
         if !job.status().is_final() {
             let waits = job.status() == Status::Processing || job.retry().is_some_and(|retry| retry.at > now);
-            if !is_due(job.wake_at()) && !(message_died && !waits) {
+            let is_wanted = message_died && !waits;
+            if !is_wanted && !is_due(job.wake_at()) {
                 return Ok(Step::Nothing);
             }
             return Ok(self.wake(job, now).await?.unwrap_or(Step::Nothing));

@@ -45,7 +45,9 @@ pub async fn run(
             match tokio::time::timeout(left(deadline), handled).await {
                 Ok(response) => Ok(response),
                 // Lambda would end the process for it, and the next invocation wait for a new one.
-                Err(_) => Err(lambda_runtime::Error::from("the batch took longer than the function has; its messages come again")),
+                Err(_) => Err(lambda_runtime::Error::from(
+                    "the batch took longer than the function has; its messages come again",
+                )),
             }
         }
     }))
