@@ -23,14 +23,24 @@ CARGO_FUZZ := cargo-fuzz@0.13.2
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
 
+# The emulator: MiniStack, or LocalStack, which is installed where no Docker engine runs it.
+EMULATOR ?= ministack
+export EMULATOR
 .PHONY: run
 run: up ## start everything, submit the sample photo, show what came of it
 	infra/demo "$$(infra/stack url)"
 
 .PHONY: up
-up: local-build ## build, start the emulator, deploy template.yaml into it; again: deploy what has changed
+up: local-build $(EMULATOR) ## build, start the emulator, deploy template.yaml into it; again: deploy what has changed
 	infra/emulator start
 	infra/stack deploy
+
+.PHONY: ministack
+ministack: .venv/stack
+
+.PHONY: localstack
+localstack: ## install LocalStack, for EMULATOR=localstack, where no Docker engine answers
+	@infra/localstack/install
 
 .PHONY: url
 url: ## print the base URL of the running stack's API
@@ -53,13 +63,30 @@ serve: local-binaries ## build and run everything in one process on port 8000, i
 	$(TARGET_DIR)/debug/darkroom serve $(SERVE)
 
 .PHONY: test
-test: local-build ## run every test, those of the deployed stack and of `darkroom serve` among them
-	cargo test --locked --workspace --no-run
-	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- cargo test --locked --workspace -- --include-ignored
-	infra/serve $(TARGET_DIR)/debug/darkroom -- $(BLACK_BOX)
+test: test-on-$(EMULATOR) ## run every test, those of the deployed stack and of `darkroom serve` among them
 
-# The suite over HTTP, but for what is about AWS's own services and about documents.
-BLACK_BOX = cargo test --locked --workspace --test blackbox -- --include-ignored --skip contracts:: --skip documents::
+# What each test of the black-box suite came to is noted for the guide's page of hosts.
+.PHONY: test-on-ministack
+test-on-ministack: local-build
+	cargo test --locked --workspace --no-run
+	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- infra/seen ministack -- cargo test --locked --workspace -- --include-ignored
+	infra/serve $(TARGET_DIR)/debug/darkroom -- infra/seen serve -- $(BLACK_BOX) --skip contracts::
+
+# The suites that need a stack; documents show commands for MiniStack.
+.PHONY: test-on-localstack
+test-on-localstack: local-build localstack
+	cargo test --locked --workspace --test blackbox --no-run
+	test ! -e $(LOCALSTACK) || $(LOCALSTACK) infra/localstack/test_process_executor.py
+	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- infra/seen localstack -- $(BLACK_BOX)
+
+# The suite over HTTP, but for what is about documents.
+BLACK_BOX = cargo test --locked --workspace --test blackbox -- --include-ignored --skip documents::
+LOCALSTACK = .local/localstack/venv/bin/python
+
+.PHONY: hosts
+hosts: ## write the guide's page of hosts anew, from what the last runs of `make test` saw
+	infra/seen keep
+	$(MAKE) --no-print-directory guide
 
 .PHONY: unit
 unit: ## run the tests that need nothing but Rust

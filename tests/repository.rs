@@ -202,6 +202,36 @@ fn what_documents_link_to_is_there() {
     }
 }
 
+/// `infra/seen` notes what each test came to on a host; `make hosts` takes the notes into the repository.
+#[test]
+fn what_is_said_of_hosts_names_tests_that_exist_and_every_failure_is_explained() {
+    let read =
+        |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for host in ["ministack", "localstack", "serve"] {
+        let seen = read(&format!("infra/hosts/{host}.txt"));
+        let mut failed = BTreeSet::new();
+        for line in seen.lines().skip(1) {
+            let (outcome, test) = line.split_once(' ').expect("an outcome and a test");
+            let (module, name) = test.split_once("::").expect("a module and a test");
+            let exists = read(&format!("tests/blackbox/{module}.rs")).contains(&format!("fn {name}()"));
+            assert!(
+                exists,
+                "infra/hosts/{host}.txt: there is no test {test}; `make test`, then `make hosts`"
+            );
+            if outcome != "passed" {
+                failed.insert(test);
+            }
+        }
+        let explained = fs::read_to_string(root().join(format!("infra/hosts/{host}.differences")));
+        let explained = explained.unwrap_or_default();
+        let explained: BTreeSet<_> = explained.lines().filter_map(|line| line.split(": ").next()).collect();
+        assert_eq!(
+            failed, explained,
+            "infra/hosts/{host}.differences explains what failed there, and nothing else"
+        );
+    }
+}
+
 /// The packages that a package is built from, itself included.
 fn dependencies_of(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))

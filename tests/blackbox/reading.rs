@@ -47,7 +47,7 @@ async fn results_come_in_every_form_from_the_same_points() {
     assert!(response.headers()[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/csv"));
     assert_eq!(response.text().await.unwrap().lines().count(), points.len() + 1);
 
-    let response = api.follow(&summary["forms"]["png"]).send().await.unwrap();
+    let response = api.picture(&summary["forms"]["png"]).send().await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "image/png");
     let overlay = image::load_from_memory(&response.bytes().await.unwrap()).unwrap();
     assert_eq!(overlay.dimensions(), (320, 200));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{Api, encode, id, json, picture, png, problem, serve};
 
 async fn thumbnail_of(api: &Api, job: &Value) -> image::DynamicImage {
-    let response = api.follow(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
+    let response = api.picture(&job["results"]["thumbnail"]["url"]).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     image::load_from_memory(&response.bytes().await.unwrap()).expect("an image")
 }
@@ -126,7 +126,7 @@ async fn one_job_makes_an_emoji_for_each_preset() {
         let summary = &result["presets"][preset];
         assert_eq!((&summary["width"], &summary["height"]), (&json!(128), &json!(128)));
         assert_eq!((&summary["content_type"], &summary["frames"]), (&json!("image/gif"), &json!(2)));
-        let response = api.follow(&summary["url"]).send().await.unwrap();
+        let response = api.picture(&summary["url"]).send().await.unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "image/gif");
         assert!(response.headers().contains_key(header::ETAG));
         let bytes = response.bytes().await.unwrap();

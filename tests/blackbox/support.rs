@@ -63,6 +63,11 @@ impl Api {
         self.client.get(base.join(link).unwrap())
     }
 
+    /// Follows a link to a picture, as a page that shows it does.
+    pub(crate) fn picture(&self, link: &Value) -> RequestBuilder {
+        self.follow(link).header(header::ACCEPT, "image/avif,image/webp,image/png,image/*;q=0.8,*/*;q=0.5")
+    }
+
     /// Posts JSON.
     pub(crate) async fn post_json(&self, route: &str, body: &Value) -> Response {
         let request = self.post(route).header(header::CONTENT_TYPE, "application/json");

@@ -40,6 +40,7 @@ pub const PAGES: &[Page] = pages![
     "limits",
     "deploying",
     "running",
+    "hosts",
     "operating",
     "extending"
 ];

@@ -1,7 +1,13 @@
 //! The guide's tables are made from the code. `make guide` writes them anew.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+    time::Duration,
+};
 
 use docs::guide::PAGES;
 use imaging::Preset;
@@ -186,6 +192,57 @@ fn template() -> String {
     table(["parameter", "default", "governs"], rows)
 }
 
+/// Where the black-box suite has run: the file in `infra/hosts` that says what came of it, the host, and the command.
+const SEEN: [(&str, &str, &str); 3] = [
+    ("ministack", "MiniStack", "`make test`"),
+    ("localstack", "LocalStack 4.14.0, without Docker", "`EMULATOR=localstack make test`"),
+    ("serve", "`darkroom serve`", "`make test`"),
+];
+
+/// The day on which a host was seen, and what each test came to. `infra/seen` writes it.
+fn seen(file: &str) -> (String, BTreeMap<String, String>) {
+    let text = read(&format!("infra/hosts/{file}.txt"));
+    let (day, rest) = text.split_once('\n').expect("a day, and tests");
+    let outcomes = rest.lines().map(|line| {
+        let (outcome, test) = line.split_once(' ').expect("an outcome and a test");
+        (test.to_owned(), outcome.to_owned())
+    });
+    (day.to_owned(), outcomes.collect())
+}
+
+fn hosts() -> String {
+    let never = |host: &str, command: &str| [host, command, "never", "", ""].map(str::to_owned);
+    let rows = SEEN.map(|(file, host, command)| {
+        let (day, outcomes) = seen(file);
+        let count = |outcome: &str| outcomes.values().filter(|one| *one == outcome).count().to_string();
+        [host.to_owned(), command.to_owned(), day, count("passed"), count("failed")]
+    });
+    let aws = never("AWS", "`make deploy`");
+    let chart = never("the chart, in a cluster", "`helm install`, `helm test`");
+    let rows = [aws].into_iter().chain(rows).chain([chart]);
+    table(["host", "runs there by", "seen on", "tests passed", "tests failed"], rows)
+}
+
+fn tests_on_hosts() -> String {
+    let outcomes = SEEN.map(|(file, ..)| seen(file).1);
+    let tests: BTreeSet<_> = outcomes.iter().flat_map(BTreeMap::keys).collect();
+    let rows = tests.into_iter().map(|test| {
+        let [one, two, three] =
+            outcomes.each_ref().map(|host| host.get(test).map_or("not run", String::as_str).to_owned());
+        [format!("`{test}`"), one, two, three]
+    });
+    table(["test", "MiniStack", "LocalStack", "`darkroom serve`"], rows)
+}
+
+fn differences() -> String {
+    let text = read("infra/hosts/localstack.differences");
+    let rows = text.lines().map(|line| {
+        let (test, why) = line.split_once(": ").expect("a test and why it fails");
+        [format!("`{test}`"), why.to_owned()]
+    });
+    table(["test", "on LocalStack"], rows)
+}
+
 fn generated(what: &str) -> String {
     match what.split_once(' ').unwrap_or((what, "")) {
         ("parameters", name) => parameters(name),
@@ -194,6 +251,9 @@ fn generated(what: &str) -> String {
         ("presets", "") => presets(),
         ("limits", "") => limits(),
         ("template", "") => template(),
+        ("hosts", "") => hosts(),
+        ("tests", "on hosts") => tests_on_hosts(),
+        ("differences", "") => differences(),
         _ => panic!("nothing generates {what:?}"),
     }
 }
@@ -233,7 +293,9 @@ fn the_guides_tables_say_what_the_code_does() {
         let name = format!("parameters {}", specification.name);
         assert!(tables.contains(&name), "no page has the {name}");
     }
-    for name in ["algorithms", "errors", "presets", "limits", "template"] {
+    let others =
+        ["algorithms", "errors", "presets", "limits", "template", "hosts", "tests on hosts", "differences"];
+    for name in others {
         assert!(tables.iter().any(|table| table == name), "no page has the table of {name}");
     }
 }
