@@ -178,7 +178,7 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
         parts.spawn(repeat(RECOVERY, stopped.clone(), move || {
             let recoverer = recoverer.clone();
             async move {
-                sweep(&recoverer, SystemClock.now() + RECOVERING).await;
+                metered::recovered(sweep(&recoverer, SystemClock.now() + RECOVERING).await);
             }
         }));
     }

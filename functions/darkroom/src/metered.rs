@@ -16,6 +16,7 @@ use jobs::{
         Answer, CallbackRequest, Engine, FetchError, FetchImages, Fetched, PostCallbacks, WorkError, Worked,
         WriteJobs,
     },
+    recover::Report,
 };
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -26,6 +27,7 @@ const JOBS: &str = "darkroom_jobs_total";
 const JOB_SECONDS: &str = "darkroom_job_seconds";
 const STAGE_SECONDS: &str = "darkroom_stage_seconds";
 const WORKING: &str = "darkroom_jobs_working";
+const RECOVERED: &str = "darkroom_recovered_total";
 const CALLBACKS: &str = "darkroom_callbacks_total";
 const CALLBACK_SECONDS: &str = "darkroom_callback_seconds";
 const REQUESTS: &str = "darkroom_http_requests_total";
@@ -52,6 +54,10 @@ pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
         "The stages of a job: fetch, wait for a processor, work"
     );
     describe_gauge!(WORKING, "Images that are being worked on");
+    describe_counter!(
+        RECOVERED,
+        "What was overdue, by what was done: queued, ended, announced, tidied; failed, where nothing could be"
+    );
     describe_counter!(CALLBACKS, "Tries of callbacks, by what came of them: 2xx to 5xx, none, refused");
     describe_histogram!(CALLBACK_SECONDS, Unit::Seconds, "How long receivers of callbacks take to answer");
     describe_counter!(REQUESTS, "Requests, by method and status");
@@ -71,6 +77,20 @@ pub(crate) fn answered(method: &axum::http::Method, status: u16, took: Duration)
     };
     counter!(REQUESTS, "method" => method.clone(), "status" => status.to_string()).increment(1);
     histogram!(REQUEST_SECONDS, "method" => method).record(took);
+}
+
+/// Notes what a recovery did.
+pub(crate) fn recovered(report: Report) {
+    let Report { queued, ended, announced, tidied, failed } = report;
+    for (what, count) in [
+        ("queued", queued),
+        ("ended", ended),
+        ("announced", announced),
+        ("tidied", tidied),
+        ("failed", failed),
+    ] {
+        counter!(RECOVERED, "what" => what).increment(count);
+    }
 }
 
 /// Notes how a local store's queue stands.

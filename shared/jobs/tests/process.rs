@@ -368,6 +368,30 @@ async fn a_missing_source_fails_the_job() {
     assert_eq!(world.now_of(&job).error().map(|error| error.code.as_ref()), Some("source_missing"));
 }
 
+#[tokio::test]
+async fn an_upload_is_pinned_when_it_is_first_seen_and_another_one_is_not_worked_on() {
+    let world = World::new();
+    let draft = Draft { origin: Origin::PresignedUpload, ..build::draft() };
+    let now = world.clock.now();
+    let mut job = Job::awaiting_upload(jobs::id::JobId::new(now), draft, now, build::TERMS);
+    world.jobs.write(&mut job).await.expect("written");
+    assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
+    assert_eq!(world.now_of(&job), job, "what was announced is not there");
+
+    let upload = ObjectKey::Upload(job.id());
+    world.objects.put(&upload, Bytes::from_static(b"first"), "image/png").await.expect("put");
+    // Reading the row, looking at the upload and claiming succeed; reading it fails.
+    world.faults.fail_after(3, Moment::Before);
+    world.processor.handle(job.id()).await;
+    assert_eq!(world.now_of(&job).status(), Status::Queued);
+    assert!(world.now_of(&job).facts().etag.is_some());
+    world.objects.put(&upload, Bytes::from_static(b"second"), "image/png").await.expect("put");
+    world.clock.advance(Duration::from_secs(10));
+    world.processor.handle(job.id()).await;
+    let code = world.now_of(&job).error().map(|error| error.code.to_string());
+    assert_eq!(code.as_deref(), Some("upload_changed"));
+}
+
 /// Cannot read what it needs for the work.
 struct WithoutModel;
 
