@@ -18,7 +18,7 @@ async fn results_come_in_every_form_from_the_same_points() {
     let response = api.follow(&summary["url"]).send().await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let result = read(response).await;
-    assert_eq!((&result["algorithm"], &result["version"]), (&json!("poi_detection"), &json!("3")));
+    assert_eq!((&result["algorithm"], &result["version"]), (&json!("poi_detection"), &json!("4")));
     assert_eq!(result["parameters"], job["algorithms"][0]["parameters"]);
     assert_eq!(result["parameters"]["method"], "shi_tomasi");
     assert_eq!(result["source"]["sha256"], job["source"]["sha256"]);

@@ -7,6 +7,7 @@
 //! What is read depends on nothing but the pixels and the parameters.
 
 mod aztec;
+mod finders;
 mod linear;
 mod matrix;
 mod picture;
@@ -191,22 +192,17 @@ fn codes(picture: &Picture, settings: &Settings, deadline: Deadline) -> Result<V
     let wanted =
         |format: &str| settings.formats.as_ref().is_none_or(|words| words.iter().any(|word| word == format));
     let mut codes: Vec<Code> = Vec::new();
-    let matrices = [("qr_code", BarcodeFormat::QR_CODE), ("data_matrix", BarcodeFormat::DATA_MATRIX)];
-    let formats: Vec<_> =
-        matrices.iter().filter(|(word, _)| wanted(word)).map(|(_, format)| *format).collect();
-    if !formats.is_empty() {
-        let found = matrix::codes(picture.clone(), &formats, deadline)?;
-        for code in found {
-            let Some((word, _)) = matrices.iter().find(|(_, format)| *format == code.format) else {
-                continue;
-            };
-            let Some(code) = Code::new(word, code.text, &code.corners) else { continue };
+    let mut rest = picture.clone();
+    for (word, format) in [("qr_code", BarcodeFormat::QR_CODE), ("data_matrix", BarcodeFormat::DATA_MATRIX)] {
+        let found = if wanted(word) { matrix::codes(&mut rest, format, deadline)? } else { Vec::new() };
+        for code in found.into_iter().filter_map(|code| Code::new(word, code.text, &code.corners)) {
             // What is left of one that was read and painted over may be read again.
             if !codes.iter().any(|known| known.is(&code)) {
                 codes.push(code);
             }
         }
     }
+    drop(rest);
     if wanted("aztec") {
         let found = aztec::codes(picture, deadline)?;
         codes.extend(found.into_iter().filter_map(|code| Code::new("aztec", code.text, &code.corners)));

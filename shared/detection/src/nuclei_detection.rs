@@ -53,7 +53,7 @@ use stains::{Quantities, Reduced, Vectors};
 /// What `nuclei_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "nuclei_detection",
-    version: "4",
+    version: "5",
     summary: "Finds cell nuclei on H&E and DAB slides: outline, area, shape and stain of each.",
     references: &[
         "A. C. Ruifrok, D. A. Johnston: Quantification of histochemical staining by color deconvolution, Analytical and \

@@ -35,7 +35,7 @@ use suppress::{Found, suppress};
 /// What `onnx_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "onnx_detection",
-    version: "2",
+    version: "3",
     summary: "Finds what a model of your own is trained to find: class, score and box of each, strongest first.",
     references: &[
         "ONNX, as tract 0.23 runs it",

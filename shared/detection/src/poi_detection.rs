@@ -43,7 +43,7 @@ use tensor::Measure;
 /// What `poi_detection` takes and gives.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "poi_detection",
-    version: "3",
+    version: "4",
     summary: "Finds points of interest: corners, strongest first.",
     references: &[
         "C. Harris, M. Stephens: A combined corner and edge detector, Alvey Vision Conference 1988, \

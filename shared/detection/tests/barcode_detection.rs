@@ -3,11 +3,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use common::{detect, image, noise, open, turned};
-use detection::{Context, Findings};
-use imaging::Image;
+use detection::{Context, DetectError, Findings};
+use imaging::{Deadline, Image};
 use jobs::algorithm::Run;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -262,6 +262,40 @@ fn noise_and_slivers_say_nothing() {
             let findings = read(&noise(width, height, seed), json!({}));
             assert!(findings.is_empty(), "{width}×{height}: {:?}", said(&findings));
         }
+    }
+}
+
+#[test]
+fn the_clock_stops_it_within_a_picture_full_of_bars() {
+    // Bars of one to eight pixels, all the way down: one region, of which every line looks like a symbol's.
+    let is_dark = |x: u32| (x / 3).wrapping_mul(2_654_435_761) >> 31 == 0;
+    let bars = image(3000, 3000, |x, _| if is_dark(x as u32) { [0, 0, 0, 255] } else { [255; 4] });
+    let parameters = common::parameters(json!({"formats": ["code_128", "code_39"]}));
+    let detector = detection::detector("barcode_detection").expect("it is registered");
+    let begun = std::time::Instant::now();
+    let late = detector.detect(&bars, &parameters, None, Deadline::after(Duration::from_millis(500)));
+    assert!(matches!(late, Err(DetectError::TimedOut(_))), "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_pattern_of_finders_is_no_page_of_codes_dark_or_light_or_faint() {
+    let tile = |at: usize| (at % 8).abs_diff(3);
+    for greys in [[0, 255], [255, 0], [60, 100]] {
+        let pattern = image(1200, 1200, |x, y| {
+            let ring = tile(x / 2).max(tile(y / 2));
+            let grey = greys[usize::from(ring != 3 && ring > 1)];
+            // Beside strong stripes what is faint is left out of account by other measures.
+            let grey = match x % 64 {
+                0..4 => 255,
+                4..8 => 0,
+                _ => grey,
+            };
+            [grey, grey, grey, 255]
+        });
+        let begun = std::time::Instant::now();
+        assert!(read(&pattern, json!({"formats": ["qr_code"]})).is_empty(), "{greys:?}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{greys:?}: {:?}", begun.elapsed());
     }
 }
 

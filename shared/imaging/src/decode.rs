@@ -1,7 +1,7 @@
 //! From a file's bytes to upright RGBA pixels.
 //!
-//! JPEGs within TIFFs go to `zune-jpeg`, lossy WebP to libwebp and AVIF's AV1 to `rusty_av1d`; the others are read here, because the
-//! libraries for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
+//! Lossy WebP goes to libwebp, AVIF's AV1 to `rusty_av1d` and JPEG 2000 within TIFFs to `hayro-jpeg2000`; the others are read here,
+//! because the libraries for them show nothing of a file that is cut off. All decode into one buffer that is large enough for the RGBA result,
 //! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `coefficients` gives a JPEG's
 //! channels at a half, a quarter or an eighth of its size, too, for what needs no more.
 

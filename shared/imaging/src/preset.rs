@@ -8,9 +8,11 @@
 //! | Mastodon | less than 256 KB; PNG, GIF or WebP | `app/models/custom_emoji.rb`; pull request 18788 |
 //! | Mattermost | GIF or PNG up to 512 KiB, 128×128 | docs.mattermost.com, React to messages; `app/emoji.go` |
 //! | Zulip | scaled to 64×64, at most 128 KiB then | `zerver/lib/thumbnail.py`: `DEFAULT_EMOJI_SIZE` |
-//! | WhatsApp | WebP of 512×512, 100 KB; animated 500 KB, 10 s | WhatsApp/stickers, `Android/README.md` |
+//! | WhatsApp | WebP, 512×512, 100 KB; animated 500 KB, 10 s, a frame 8 ms | WhatsApp/stickers: `StickerPackValidator.java` |
 //!
 //! A kilobyte is 1000 bytes here, the stricter of its meanings.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 
@@ -106,6 +108,15 @@ impl Preset {
             _ => None,
         }
     }
+
+    /// The shortest that a frame of an animation may be shown, in milliseconds.
+    #[must_use]
+    pub fn min_delay(self) -> u32 {
+        match self {
+            Self::Whatsapp => 8,
+            _ => 0,
+        }
+    }
 }
 
 /// The best-looking file within the preset's budget, of frames that have its size. For WhatsApp that is WebP; else PNG
@@ -170,44 +181,106 @@ const LOOKS: [(usize, u8, bool); 16] = [
     (4, 1, true),
 ];
 
-/// The first of the looks that fits. At most six files are tried: the best, then halves of what is left.
+/// Frames of an animation that the look is sought with: all of them, again and again, would take longer than a job may.
+const SAMPLE: usize = 8;
+
+/// By how much a look's file is smaller than that of the one before, about.
+const STEP: f64 = 1.25;
+
+/// A file that has less of its budget than this leaves room for a better look.
+const ROOMY: f64 = 0.7;
+
+/// How many bytes a file may have.
+type Most<'a> = &'a dyn Fn(&Encoded) -> usize;
+
+/// One of the first looks that fit. It is sought with a few frames from the middle, and then from what it is with those
+/// on with all of them.
 fn sticker(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Encoded, ImageError> {
-    let attempt = |&(share, quality, solid): &(usize, u8, bool)| -> Result<Encoded, ImageError> {
-        let count = (animation.frames.len() * share).div_ceil(100).max(2);
-        let mut kept = thinned(animation, count);
-        if solid {
-            kept.frames = kept.frames.into_iter().map(one_bit).collect::<Result<_, _>>()?;
-        }
-        let first = kept.first()?;
-        let bytes = match kept.frames.len() {
-            1 => webp::still(first, quality, deadline)?,
-            _ => webp::animated(&kept, quality, deadline)?,
-        };
-        Ok(Encoded::new(bytes, Codec::Webp, first))
+    let total = animation.frames.len();
+    // Frames that are all alike become a still.
+    let most = |file: &Encoded| preset.max_bytes(file.frames);
+    let found = if total <= SAMPLE {
+        sought(animation, &most, deadline)?.1
+    } else {
+        let first = (total - SAMPLE) / 2;
+        let frames = animation.frames[first..first + SAMPLE].to_vec();
+        let share = preset.max_bytes(total as u32) * SAMPLE / total;
+        let (look, _) = sought(&Animation { frames, plays: animation.plays }, &|_| share, deadline)?;
+        from(look, animation, &most, deadline)?
     };
-    let fitting = |file: &Encoded| file.bytes.len() <= preset.max_bytes(file.frames);
-    let best = attempt(&LOOKS[0])?;
-    if fitting(&best) {
-        return Ok(best);
+    match found {
+        Some(file) => Ok(file),
+        // Two frames need not fit where one does.
+        None if total > 1 => sticker(&Animation::still(animation.first()?.clone()), preset, deadline),
+        None => Err(ImageError::internal("preset", "a still beyond the budget")),
+    }
+}
+
+/// The first of the looks that fits, or the last; and its file, if it fits. At most six files are tried: the best, then
+/// halves of what is left.
+fn sought(
+    animation: &Animation,
+    most: Most<'_>,
+    deadline: Deadline,
+) -> Result<(usize, Option<Encoded>), ImageError> {
+    let best = looking(0, animation, deadline)?;
+    if best.bytes.len() <= most(&best) {
+        return Ok((0, Some(best)));
     }
     let (mut low, mut high, mut fits) = (1, LOOKS.len(), None);
     while low < high {
         let tried = usize::midpoint(low, high);
-        let file = attempt(&LOOKS[tried])?;
-        if fitting(&file) {
+        let file = looking(tried, animation, deadline)?;
+        if file.bytes.len() <= most(&file) {
             (high, fits) = (tried, Some(file));
         } else {
             low = tried + 1;
         }
     }
-    match fits {
-        Some(file) => Ok(file),
-        // Two frames need not fit where one does.
-        None if animation.frames.len() > 1 => {
-            sticker(&Animation::still(animation.first()?.clone()), preset, deadline)
+    Ok((low.min(LOOKS.len() - 1), fits))
+}
+
+/// The file of a look if it fits, or of the next that is likely to; of the one before if there is much room.
+fn from(
+    look: usize,
+    animation: &Animation,
+    most: Most<'_>,
+    deadline: Deadline,
+) -> Result<Option<Encoded>, ImageError> {
+    let (mut look, last) = (look, LOOKS.len() - 1);
+    let mut too_large = false;
+    loop {
+        let file = looking(look, animation, deadline)?;
+        let part = file.bytes.len() as f64 / most(&file) as f64;
+        if part <= 1.0 {
+            let better = look.checked_sub(1).filter(|_| !too_large && part < ROOMY);
+            let better = better.map(|look| looking(look, animation, deadline)).transpose()?;
+            return Ok(better.filter(|better| better.bytes.len() <= most(better)).or(Some(file)));
         }
-        None => Err(ImageError::internal("preset", "a still beyond the budget")),
+        if look == last {
+            return Ok(None);
+        }
+        too_large = true;
+        look = last.min(look + (part.ln() / STEP.ln()).max(1.0) as usize);
     }
+}
+
+/// The animation with that one of the looks.
+fn looking(look: usize, animation: &Animation, deadline: Deadline) -> Result<Encoded, ImageError> {
+    let (share, quality, solid) = LOOKS[look];
+    let count = (animation.frames.len() * share).div_ceil(100).max(2);
+    let mut kept = thinned(animation, count);
+    if solid {
+        let Animation { frames, plays } = kept.into_owned();
+        let frames = frames.into_iter().map(one_bit).collect::<Result<_, _>>()?;
+        kept = Cow::Owned(Animation { frames, plays });
+    }
+    let first = kept.first()?;
+    let bytes = match kept.frames.len() {
+        1 => webp::still(first, quality, deadline)?,
+        _ => webp::animated(&kept, quality, deadline)?,
+    };
+    Ok(Encoded::new(bytes, Codec::Webp, first))
 }
 
 /// A frame whose pixels are opaque or nothing.
@@ -221,34 +294,43 @@ fn one_bit(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
     Ok(Frame { image: image.ok_or_else(|| ImageError::internal("preset", "an empty result"))?, delay })
 }
 
-/// The animation, played as much faster as it must be to last no longer than it may.
-fn hastened(animation: &Animation, preset: Preset) -> Animation {
-    let mut hastened = animation.clone();
-    let total: u64 = animation.frames.iter().map(|frame| u64::from(frame.delay)).sum();
-    if let Some(most) = preset.max_duration().map(u64::from).filter(|&most| total > most) {
-        for frame in &mut hastened.frames {
-            frame.delay = (u64::from(frame.delay) * most / total) as u32;
-        }
+/// The animation, played as much faster as it must be to last no longer than it may, and each frame for as long as it
+/// must be.
+fn hastened(animation: &Animation, preset: Preset) -> Cow<'_, Animation> {
+    let least = u64::from(preset.min_delay());
+    let beyond = |frame: &Frame| u64::from(frame.delay).saturating_sub(least);
+    let all: u64 = animation.frames.iter().map(beyond).sum();
+    let room = preset.max_duration().map_or(u64::MAX, u64::from);
+    let room = room.saturating_sub(least * animation.frames.len() as u64);
+    if all <= room && animation.frames.iter().all(|frame| u64::from(frame.delay) >= least) {
+        return Cow::Borrowed(animation);
     }
-    hastened
+    let mut hastened = animation.clone();
+    for frame in &mut hastened.frames {
+        let beyond = beyond(frame);
+        frame.delay = (least + if all > room { beyond * room / all } else { beyond }) as u32;
+    }
+    Cow::Owned(hastened)
 }
 
 /// At most so many of the frames, evenly chosen; each is shown for the time of those that are left out after it.
-fn thinned(animation: &Animation, count: usize) -> Animation {
+fn thinned(animation: &Animation, count: usize) -> Cow<'_, Animation> {
     let total = animation.frames.len();
-    let count = count.min(total);
+    if count >= total {
+        return Cow::Borrowed(animation);
+    }
     let frames = (0..count).map(|nth| {
         let part = &animation.frames[nth * total / count..(nth + 1) * total / count];
         let delay = part.iter().fold(0_u32, |sum, frame| sum.saturating_add(frame.delay));
         Frame { image: part[0].image.clone(), delay }
     });
-    Animation { frames: frames.collect(), plays: animation.plays }
+    Cow::Owned(Animation { frames: frames.collect(), plays: animation.plays })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Image, Limits, Source};
+    use crate::{Image, Limits, Source, deadline::looks};
 
     fn noise(seed: u32, alpha: bool) -> Image {
         let mut state = seed.wrapping_mul(2_654_435_761) | 1;
@@ -350,11 +432,67 @@ mod tests {
     }
 
     #[test]
+    fn a_long_sticker_fits_too_and_is_made_in_few_tries() {
+        let preset = Preset::Whatsapp;
+        let most = preset.max_bytes(2);
+        // Noise, of which frames must go; what becomes calm, and what becomes wild, which its middle does not tell.
+        let calm = |nth: u32| {
+            let rgba =
+                (0..128 * 128_u32).flat_map(|at| [(at + nth) as u8, (at >> 7) as u8, 9, 255]).collect();
+            Image::new(128, 128, rgba).expect("a picture")
+        };
+        let noisy = |nth: u32| noise(nth, true);
+        for film in [
+            animation(40, 50, noisy),
+            animation(40, 50, |nth| if nth < 20 { noisy(nth) } else { calm(nth) }),
+            animation(40, 50, |nth| if (10..30).contains(&nth) { calm(nth) } else { noisy(nth) }),
+            animation(40, 50, calm),
+        ] {
+            let file = within_budget(&film, preset, Deadline::none()).expect("a file");
+            assert!(file.frames > 1 && file.bytes.len() <= most, "{} bytes of {most}", file.bytes.len());
+            let whole = |look| looks::taken(|deadline| looking(look, &film, deadline).expect("a file"));
+            let taken = looks::taken(|deadline| within_budget(&film, preset, deadline).expect("a file"));
+            let each = (0..LOOKS.len()).map(whole).max().expect("looks");
+            assert!(taken < 6 * each, "{taken} looks at the clock, {each} for a file");
+        }
+    }
+
+    #[test]
     fn what_lasts_too_long_is_played_faster() {
         let slow = animation(4, 5000, |nth| noise(nth, false));
         let delays =
             |animation: &Animation| animation.frames.iter().map(|frame| frame.delay).collect::<Vec<_>>();
         assert_eq!(delays(&hastened(&slow, Preset::Whatsapp)), [2500; 4]);
         assert_eq!(delays(&hastened(&slow, Preset::Slack)), [5000; 4]);
+    }
+
+    #[test]
+    fn no_frame_of_a_sticker_is_shorter_than_it_may_be() {
+        let timed = |delays: &[u32]| {
+            let frames = delays.iter().map(|&delay| Frame { image: noise(1, false), delay });
+            let animation = Animation { frames: frames.collect(), plays: 0 };
+            let hastened = hastened(&animation, Preset::Whatsapp);
+            hastened.frames.iter().map(|frame| frame.delay).collect::<Vec<_>>()
+        };
+        assert_eq!(timed(&[0, 7, 8, 9, 40]), [8, 8, 8, 9, 40]);
+        let long = timed(&[1, 10, 1_000_000, 9, 20_000]);
+        assert_eq!(long, [8, 8, 9772, 8, 203]);
+        assert!(long.iter().sum::<u32>() <= 10_000);
+        assert_eq!(timed(&[u32::MAX; 60]), [166; 60]);
+    }
+
+    #[test]
+    fn the_clock_stops_every_search() {
+        let emoji = animation(6, 50, |nth| noise(nth, nth % 2 == 0));
+        let sticker = animation(3, 50, large_noise);
+        for (preset, film) in [(Preset::Zulip, emoji), (Preset::Whatsapp, sticker)] {
+            let run = |deadline| within_budget(&film, preset, deadline);
+            let taken = looks::taken(|deadline| run(deadline).expect("a file"));
+            assert!(taken > 100, "{preset:?}: {taken}");
+            for passes in [0, 1, taken / 3, taken / 2, taken - 1] {
+                let late = looks::passing_after(passes, run);
+                assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{preset:?}: {passes} of {taken}");
+            }
+        }
     }
 }

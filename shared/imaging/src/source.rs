@@ -260,19 +260,19 @@ impl Source {
     fn emoji(&self, picture: &Picture, preset: Preset) -> Result<Encoded, ImageError> {
         let first = picture.shown.first()?;
         let (file, frames) = (self.file(), self.frames());
+        let most = preset.max_bytes(frames);
         let came = match self.format() {
             _ if !picture.untouched || preset == Preset::Whatsapp => None,
             Format::Gif if frames > 1 && preset.max_frames().is_none_or(|most| frames as usize <= most) => {
-                let kept = decode::gif::without_metadata(file, self.deadline)?;
+                let kept = decode::gif::without_metadata(file, most, self.deadline)?;
                 kept.map(|bytes| Encoded::new(bytes, Codec::Gif, first))
             }
             Format::Png if frames == 1 => {
-                let kept = decode::png::without_metadata(file);
+                let kept = decode::png::without_metadata(file, most);
                 kept.map(|bytes| Encoded::new(bytes, Codec::Png, first))
             }
             _ => None,
         };
-        let came = came.filter(|came| came.bytes.len() <= preset.max_bytes(frames));
         match came {
             Some(came) if frames > 1 => Ok(came),
             Some(came) => {

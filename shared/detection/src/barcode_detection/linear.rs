@@ -12,7 +12,9 @@ mod outline;
 mod regions;
 mod symbology;
 
-use imaging::Deadline;
+use std::collections::HashMap;
+
+use imaging::{Deadline, TimedOut};
 
 use self::{
     outline::{Lean, outline},
@@ -43,6 +45,10 @@ const LOWEST: f64 = 4.0;
 const LOWEST_PART: f64 = 0.012;
 /// Pixels beside a code that was read in which bars are taken for its own: as far as the regions blur.
 const KNOWN: f64 = 14.0;
+/// A page has no more codes than that, or not all of them are read.
+const MOST_CODES: usize = 1000;
+/// Bars of a line between two looks at the clock.
+const BARS_PER_CHECK: usize = 64;
 /// Lines on which the stop of a PDF417 is looked for from its start on, and how wide the widest code is, in starts.
 const PARTNER_LINES: u32 = 12;
 const WIDEST_IN_GUARDS: f64 = 45.0;
@@ -95,12 +101,14 @@ const PASSES: [Pass; 7] = [
     Pass { thickness: 3, sharpened: 0.0, step: 1.0, way: Way::Across, inverted: true },
 ];
 
+/// The corners of a code, in the order of a walk around it.
+type Corners = [[f64; 2]; 4];
+
 /// A linear code.
 pub(super) struct Linear {
     pub(super) format: &'static str,
     pub(super) text: String,
-    /// In the order of a walk around it.
-    pub(super) corners: [[f64; 2]; 4],
+    pub(super) corners: Corners,
     /// How many lines say so.
     rows: usize,
     /// One of them, and how the bars lean against it.
@@ -133,9 +141,11 @@ pub(super) fn codes(
     deadline: Deadline,
 ) -> Result<(Vec<Linear>, Vec<Guard>), DetectError> {
     let mut found = found(picture, wanted, turned, deadline)?;
-    let partners =
-        found.iter().filter(|code| code.format == "pdf417").flat_map(|guard| partner(picture, guard));
-    found.extend(partners.collect::<Vec<_>>());
+    let mut partners = Vec::new();
+    for guard in found.iter().filter(|code| code.format == "pdf417") {
+        partners.extend(partner(picture, guard, deadline)?);
+    }
+    found.extend(partners);
     let (guards, codes): (Vec<_>, Vec<_>) =
         without_parts(found).into_iter().partition(|code| code.format == "pdf417");
     let guard = |code: Linear| Guard { is_start: code.text == START_TEXT, corners: code.corners };
@@ -144,7 +154,7 @@ pub(super) fn codes(
 
 /// The stop of a PDF417 whose start is known, or the start whose stop is: on lines that go on from it. Alone it is
 /// narrow, and may be hidden in a region of other things.
-fn partner(picture: &Picture, guard: &Linear) -> Vec<Linear> {
+fn partner(picture: &Picture, guard: &Linear, deadline: Deadline) -> Result<Vec<Linear>, TimedOut> {
     let [start, end, _, below] = guard.corners;
     let towards = if guard.text == START_TEXT { 1.0 } else { -1.0 };
     let length = guard.length();
@@ -168,9 +178,9 @@ fn partner(picture: &Picture, guard: &Linear) -> Vec<Linear> {
         let (mut profile, mut extremes) = (Vec::new(), Vec::new());
         line.profile(picture, 3, &mut profile);
         let open = (samples as f64) < most - 1.0;
-        read_line(&bars(&profile, [open; 2], &mut extremes), line, &only, &mut rows);
+        read_line(&bars(&profile, [open; 2], &mut extremes), line, &only, &mut rows, deadline)?;
     }
-    agreed(picture, rows, 0.0)
+    agreed(picture, rows, 0.0, deadline)
 }
 
 /// All that the regions of a picture and of its halves say.
@@ -179,26 +189,25 @@ fn found(
     wanted: Wanted<'_>,
     turned: bool,
     deadline: Deadline,
-) -> Result<Vec<Linear>, DetectError> {
+) -> Result<Vec<Linear>, TimedOut> {
     let mut found: Vec<Linear> = Vec::new();
     let mut half: Option<Picture> = None;
     let mut scale = 1.0;
     loop {
         let picture = half.as_ref().unwrap_or(whole);
-        let known = |place: [f64; 2]| {
-            found.iter().any(|code| is_within(&code.corners, place.map(|it| it * scale), KNOWN * scale))
-        };
-        deadline.check()?;
-        let mut more = Vec::new();
-        for region in regions(picture, known) {
+        let reduced = |code: &Linear| code.corners.map(|corner| corner.map(|it| it / scale));
+        let known: Vec<Corners> = found.iter().map(reduced).collect();
+        for region in regions(picture, &known, KNOWN, deadline)? {
             let aside = region.angle.to_degrees().rem_euclid(90.0);
             if !turned && aside.min(90.0 - aside) > UPRIGHT {
                 continue;
             }
-            deadline.check()?;
-            more.extend(read(picture, &region, wanted).into_iter().map(|code| code.enlarged(scale, whole)));
+            let codes = read(picture, &region, wanted, deadline)?;
+            found.extend(codes.into_iter().map(|code| code.enlarged(scale, whole)));
+            if found.len() >= MOST_CODES {
+                return Ok(found);
+            }
         }
-        found.extend(more);
         half = picture.halved().filter(|half| half.width.min(half.height) >= SMALLEST);
         if half.is_none() {
             return Ok(found);
@@ -258,7 +267,12 @@ impl Linear {
 }
 
 /// The codes of a region, by the first way of looking that finds any.
-fn read(picture: &Picture, region: &Region, wanted: Wanted<'_>) -> Vec<Linear> {
+fn read(
+    picture: &Picture,
+    region: &Region,
+    wanted: Wanted<'_>,
+    deadline: Deadline,
+) -> Result<Vec<Linear>, TimedOut> {
     const QUARTER: f64 = std::f64::consts::FRAC_PI_2;
     let straight = (region.angle / QUARTER).round() * QUARTER;
     let is_straight = (region.angle - straight).abs().to_degrees() < NEARLY;
@@ -275,14 +289,14 @@ fn read(picture: &Picture, region: &Region, wanted: Wanted<'_>) -> Vec<Linear> {
         };
         for angle in angles {
             let mut rows = Vec::new();
-            let promising = look(picture, region, *angle, pass, wanted, &mut rows);
-            let codes = agreed(picture, rows, (region.angle - angle).tan());
+            let promising = look(picture, region, *angle, pass, wanted, &mut rows, deadline)?;
+            let codes = agreed(picture, rows, (region.angle - angle).tan(), deadline)?;
             if !codes.is_empty() || promising < PROMISING {
-                return codes;
+                return Ok(codes);
             }
         }
     }
-    Vec::new()
+    Ok(Vec::new())
 }
 
 /// The angle at which lines of a region together show its bars best: differences of neighbouring pixels say which
@@ -319,7 +333,8 @@ fn look(
     pass: &Pass,
     wanted: Wanted<'_>,
     rows: &mut Vec<Row>,
-) -> usize {
+    deadline: Deadline,
+) -> Result<usize, TimedOut> {
     let [along, aside] = region.half;
     let step = (2.0 * aside / LINES).clamp(1.0, FARTHEST).floor();
     let along = along + MARGIN.max(MARGIN_PART * 2.0 * along);
@@ -333,6 +348,7 @@ fn look(
         if index == 1 && promising == 0 {
             break;
         }
+        deadline.check()?;
         let aside = index as f64 * step - aside;
         let Some((line, open)) = line(picture, region.middle, angle, pass.step, [along, aside]) else {
             continue;
@@ -352,12 +368,12 @@ fn look(
             continue;
         }
         promising += 1;
-        read_line(&bars, line, wanted, rows);
+        read_line(&bars, line, wanted, rows, deadline)?;
         let length = (line.samples - 1) as f64 * line.step;
         let backwards = Line { start: line.place(length, 0.0), along: line.along.map(|it| -it), ..line };
-        read_line(&bars.reversed(line.samples), backwards, wanted, rows);
+        read_line(&bars.reversed(line.samples), backwards, wanted, rows, deadline)?;
     }
-    promising
+    Ok(promising)
 }
 
 /// The line at that angle, so far along to either side of the middle and so far beside it, as far as it lies in the
@@ -402,9 +418,19 @@ fn line(
 }
 
 /// What a line says in one direction.
-fn read_line(bars: &Bars, line: Line, wanted: Wanted<'_>, rows: &mut Vec<Row>) {
-    let mut start = 0;
+fn read_line(
+    bars: &Bars,
+    line: Line,
+    wanted: Wanted<'_>,
+    rows: &mut Vec<Row>,
+    deadline: Deadline,
+) -> Result<(), TimedOut> {
+    let (mut start, mut checked) = (0, 0);
     while start < bars.widths.len() {
+        if start >= checked {
+            checked = start + BARS_PER_CHECK;
+            deadline.check()?;
+        }
         let light = bars.space_before(start) / bars.widths[start];
         let readings = SYMBOLOGIES
             .iter()
@@ -419,24 +445,28 @@ fn read_line(bars: &Bars, line: Line, wanted: Wanted<'_>, rows: &mut Vec<Row>) {
         rows.push(Row { line, edges, reading });
         start = end + 2;
     }
+    Ok(())
 }
 
 /// The codes that enough rows agree on, where bars lean by about so much for each pixel away from a row.
-fn agreed(picture: &Picture, mut rows: Vec<Row>, lean: f64) -> Vec<Linear> {
+fn agreed(picture: &Picture, rows: Vec<Row>, lean: f64, deadline: Deadline) -> Result<Vec<Linear>, TimedOut> {
     let mut codes = Vec::new();
-    while !rows.is_empty() {
-        let alike = |row: &Row| rows.iter().filter(|other| other.says_the_same(row)).count();
+    let (mut rows, mut alike) = numbered(rows);
+    while !rows.is_empty() && codes.len() < MOST_CODES {
+        deadline.check()?;
         let best = (0..rows.len()).max_by(|a, b| {
-            let error = |index: &usize| rows[*index].reading.error;
-            alike(&rows[*a]).cmp(&alike(&rows[*b])).then(error(b).total_cmp(&error(a)))
+            let ((one, first), (other, second)) = (&rows[*a], &rows[*b]);
+            alike[*one].cmp(&alike[*other]).then(second.reading.error.total_cmp(&first.reading.error))
         });
-        let row = rows.swap_remove(best.unwrap_or_default());
+        let (says, row) = rows.swap_remove(best.unwrap_or_default());
+        alike[says] -= 1;
         let Some(about) = outline(picture, &row, Lean::About(lean)) else { continue };
         let (within, others): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|other| is_within(&about, other.middle(), 2.0));
+            rows.into_iter().partition(|(_, other)| is_within(&about, other.middle(), 2.0));
         rows = others;
-        let (same, differing): (Vec<_>, Vec<_>) =
-            within.into_iter().partition(|other| other.says_the_same(&row));
+        within.iter().for_each(|(says, _)| alike[*says] -= 1);
+        let (same, differing): (Vec<_>, Vec<_>) = within.into_iter().partition(|(other, _)| *other == says);
+        let same: Vec<Row> = same.into_iter().map(|(_, row)| row).collect();
         let lean = leaning(&row, &same).map_or(Lean::About(lean), Lean::Exactly);
         let Some(corners) = outline(picture, &row, lean) else { continue };
         let agree = same.len() + 1;
@@ -448,14 +478,27 @@ fn agreed(picture: &Picture, mut rows: Vec<Row>, lean: f64) -> Vec<Linear> {
             codes.push(Linear { format, text, corners, rows: agree, row, lean });
         }
     }
-    codes
+    Ok(codes)
+}
+
+/// Rows, each with a number that those have in common that say the same; and how many rows have each number.
+fn numbered(rows: Vec<Row>) -> (Vec<(usize, Row)>, Vec<usize>) {
+    let mut numbers: HashMap<(&'static str, String), usize> = HashMap::new();
+    let mut counts = Vec::new();
+    let number = |row: Row| {
+        let says = (row.reading.format, row.reading.text.clone());
+        let number = *numbers.entry(says).or_insert(counts.len());
+        if number == counts.len() {
+            counts.push(0);
+        }
+        counts[number] += 1;
+        (number, row)
+    };
+    let rows = rows.into_iter().map(number).collect();
+    (rows, counts)
 }
 
 impl Row {
-    fn says_the_same(&self, other: &Self) -> bool {
-        self.reading.format == other.reading.format && self.reading.text == other.reading.text
-    }
-
     /// The middle of its bars.
     fn middle(&self) -> [f64; 2] {
         let middle = f64::from(self.edges[0] + self.edges[self.edges.len() - 1]) / 2.0;
@@ -485,7 +528,7 @@ fn leaning(row: &Row, others: &[Row]) -> Option<f64> {
 }
 
 /// Whether a place lies within corners, or so far beyond them; they are those of a convex shape.
-fn is_within(corners: &[[f64; 2]; 4], [x, y]: [f64; 2], beyond: f64) -> bool {
+fn is_within(corners: &Corners, [x, y]: [f64; 2], beyond: f64) -> bool {
     let asides = [0, 1, 2, 3].map(|index| {
         let (from, to) = (corners[index], corners[(index + 1) % 4]);
         let (along, up) = (to[0] - from[0], to[1] - from[1]);

@@ -14,51 +14,45 @@ use rxing::{
     multi::{GenericMultipleBarcodeReader, MultipleBarcodeReader},
 };
 
-use super::{picture::Picture, profile};
+use super::{finders, picture::Picture};
 use crate::DetectError;
 
 /// A page has no more codes than that, or not all of them are read.
 const MOST_ROUNDS: usize = 100;
 
-/// A picture of more finder patterns is none of QR codes, but a pattern: ZXing tries each three of them, which
-/// takes hours.
-const MOST_FINDERS: f64 = 450.0;
-/// Rows from one that is looked at for finder patterns to the next.
-const FINDER_ROWS: usize = 3;
-
 /// A code that was read.
 pub(super) struct Matrix {
-    pub(super) format: BarcodeFormat,
     pub(super) text: String,
     /// The corners, clockwise in a picture.
     pub(super) corners: Vec<[f64; 2]>,
 }
 
-/// What is looked for, and that it is looked for hard.
-fn hints(formats: impl IntoIterator<Item = BarcodeFormat>) -> DecodeHints {
-    let formats: HashSet<_> = formats.into_iter().collect();
+/// What is looked for, and that it is looked for hard. One format at a time: of several, ZXing looks for one or another
+/// first by chance.
+fn hints(format: BarcodeFormat) -> DecodeHints {
     DecodeHints::default()
-        .with(DecodeHintValue::PossibleFormats(formats))
+        .with(DecodeHintValue::PossibleFormats(HashSet::from([format])))
         .with(DecodeHintValue::TryHarder(true))
         .with(DecodeHintValue::AlsoInverted(true))
 }
 
-/// The QR codes and Data Matrix codes of a picture: what has been read is painted over and the rest read again, for
-/// ZXing finds one where there are many.
+/// The QR codes or Data Matrix codes of a picture: what has been read is painted over and the rest read again, for ZXing
+/// finds one where there are many.
 pub(super) fn codes(
-    mut picture: Picture,
-    formats: &[BarcodeFormat],
+    picture: &mut Picture,
+    format: BarcodeFormat,
     deadline: Deadline,
 ) -> Result<Vec<Matrix>, DetectError> {
-    let mut formats = formats.to_vec();
-    if formats.contains(&BarcodeFormat::QR_CODE) && !are_finders_few(&picture, deadline)? {
-        formats.retain(|format| *format != BarcodeFormat::QR_CODE);
-    }
-    let hints = hints(formats.iter().copied());
     let mut codes = Vec::new();
-    if formats.is_empty() {
-        return Ok(codes);
+    if format == BarcodeFormat::QR_CODE {
+        let few = bitmap(picture.grey.clone(), picture.width, picture.height)
+            .map(|bitmap| finders::are_few(bitmap.get_black_matrix(), deadline))
+            .transpose()?;
+        if few != Some(true) {
+            return Ok(codes);
+        }
     }
+    let hints = hints(format);
     for _ in 0..MOST_ROUNDS {
         deadline.check()?;
         let results = guarded(|| {
@@ -70,51 +64,19 @@ pub(super) fn codes(
         for result in results {
             let corners = hull(points(&result));
             picture.paint_over(&corners);
-            codes.push(Matrix {
-                format: *result.getBarcodeFormat(),
-                text: result.getText().to_owned(),
-                corners,
-            });
+            codes.push(Matrix { text: result.getText().to_owned(), corners });
         }
     }
     Ok(codes)
-}
-
-/// Whether there are no more finder patterns than the codes of a page have. They are counted by rows that cross
-/// them: dark, light, dark, light and dark, of one module each and three in the middle.
-fn are_finders_few(picture: &Picture, deadline: Deadline) -> Result<bool, DetectError> {
-    let (mut values, mut extremes, mut count) = (Vec::new(), Vec::new(), 0.0);
-    for (index, row) in picture.grey.chunks_exact(picture.width).step_by(FINDER_ROWS).enumerate() {
-        if index % 32 == 0 {
-            deadline.check()?;
-        }
-        values.clear();
-        values.extend(row.iter().map(|it| f32::from(*it)));
-        let bars = profile::bars(&values, [true; 2], &mut extremes);
-        for widths in bars.widths.windows(5).step_by(2) {
-            let module = widths.iter().sum::<f32>() / 7.0;
-            let fits =
-                |(width, modules): (&f32, f32)| (width / module - modules).abs() < 0.4 * modules.min(1.5);
-            if widths.iter().zip([1.0, 1.0, 3.0, 1.0, 1.0]).all(fits) {
-                // The rows that cross one are as many as its middle is high.
-                count += FINDER_ROWS as f64 / f64::from(3.0 * module).max(FINDER_ROWS as f64);
-            }
-        }
-        if count > MOST_FINDERS {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// What a picture of one code says, and the places that ZXing names.
 pub(super) fn single(picture: Picture, format: BarcodeFormat) -> Option<Matrix> {
     let result = guarded(|| {
         let mut bitmap = bitmap(picture.grey, picture.width, picture.height)?;
-        MultiUseMultiFormatReader::default().decode_with_hints(&mut bitmap, &hints([format])).ok()
+        MultiUseMultiFormatReader::default().decode_with_hints(&mut bitmap, &hints(format)).ok()
     })?;
-    let text = result.getText().to_owned();
-    Some(Matrix { format: *result.getBarcodeFormat(), text, corners: hull(points(&result)) })
+    Some(Matrix { text: result.getText().to_owned(), corners: hull(points(&result)) })
 }
 
 /// A picture as ZXing takes it; `None` where a side is zero.

@@ -39,8 +39,8 @@ impl Picture {
 
     /// Adds so many times the values at a place and so many steps on, one for each of `out`.
     pub(super) fn add_line(&self, start: [f64; 2], step: [f64; 2], by: f32, out: &mut [f32]) {
-        /// Parts of a pixel, and their bits.
-        const ONE: i64 = 1 << 16;
+        /// Bits of the parts of a pixel: so many that rounding steps does not add up to a hundredth of one.
+        const BITS: u32 = 32;
         let Some(last) = out.len().checked_sub(1) else { return };
         let end = [0, 1].map(|axis| start[axis] + step[axis] * last as f64);
         let is_inside = [start, end].iter().all(|[x, y]| {
@@ -52,17 +52,20 @@ impl Picture {
             }
             return;
         }
-        let fixed = |it: f64| (it * ONE as f64).round() as i64;
+        let fixed = |it: f64| (it * (1_i64 << BITS) as f64).round() as i64;
         let (mut x, mut y) = (fixed(start[0] - 0.5), fixed(start[1] - 0.5));
         let (right, down) = (fixed(step[0]), fixed(step[1]));
         let by = by / (256.0 * 256.0);
         for out in out {
-            let at = (y >> 16) as usize * self.width + (x >> 16) as usize;
+            // Rounded, the last place of a line that ends at the border may lie beyond it.
+            let (inside_x, inside_y) = (x.max(0), y.max(0));
+            let at = (inside_y >> BITS) as usize * self.width + (inside_x >> BITS) as usize;
             let pair = |at: usize| match self.grey.get(at..at + 2) {
                 Some(&[left, right]) => [left, right].map(u32::from),
                 _ => [0; 2],
             };
-            let (part_x, part_y) = ((x >> 8 & 255) as u32, (y >> 8 & 255) as u32);
+            let part = |it: i64| (it >> (BITS - 8) & 255) as u32;
+            let (part_x, part_y) = (part(inside_x), part(inside_y));
             let [upper, lower] =
                 [pair(at), pair(at + self.width)].map(|[left, right]| left * (256 - part_x) + right * part_x);
             *out += by * (upper * (256 - part_y) + lower * part_y) as f32;
@@ -147,6 +150,30 @@ mod tests {
                 let place = [0, 1].map(|axis| start[axis] + step[axis] * index as f64);
                 let expected = 5.0 + 2.0 * picture.sample(place);
                 assert!((value - expected).abs() < 4.0, "{place:?}: {value}, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_ends_at_the_border_ends_there() {
+        // A pixel's value says where it lies.
+        let grey = (0..600 * 600).map(|at| (at % 600 / 5 + at / 600 / 5) as u8).collect();
+        let picture = Picture { grey, width: 600, height: 600 };
+        for thousandths in 1..200 {
+            // Up to the top, and down to the left, with what fits of it.
+            let slope = f64::from(thousandths) / 997.0 / 2.0;
+            let samples = (590.0 / 1.3) as usize;
+            for (start, step) in [
+                ([599.0, 0.5 + slope * (samples - 1) as f64], [-1.3, -slope]),
+                ([0.5 + slope * (samples - 1) as f64, 3.0], [-slope, 1.3]),
+            ] {
+                let mut line = vec![0.0; samples];
+                picture.add_line(start, step, 1.0, &mut line);
+                for (index, value) in line.into_iter().enumerate() {
+                    let place = [0, 1].map(|axis| start[axis] + step[axis] * index as f64);
+                    let expected = picture.sample(place);
+                    assert!((value - expected).abs() < 0.05, "{place:?}: {value}, not {expected}");
+                }
             }
         }
     }

@@ -188,6 +188,23 @@ fn what_is_not_decoded_is_not_called_damaged() {
     }
 }
 
+/// As libjpeg has it, and so Pillow and browsers.
+#[test]
+fn behind_what_is_no_code_the_picture_goes_on() {
+    let noise = |x: u32, y: u32| (x * 7919 + y * 104_729).wrapping_mul(2_654_435_761) >> 24;
+    let picture = RgbaImage::from_fn(96, 64, |x, y| image::Rgba([noise(x, y) as u8, (x * 2) as u8, 90, 255]));
+    let jpeg = encoded(&image::DynamicImage::from(picture).to_rgb8().into(), ImageFormat::Jpeg);
+    let scan = find(&jpeg, 0xda) + 14;
+    for at in [scan + 200, scan + 1000, usize::midpoint(scan, jpeg.len())] {
+        // More ones than any code has.
+        let at = if jpeg[at - 1] == 0xff { at + 1 } else { at };
+        let damaged = [&jpeg[..at], &[0xff, 0, 0xff, 0, 0xff, 0], &jpeg[at..]].concat();
+        let shown = decode(damaged);
+        let grey = shown.rgba().as_chunks::<4>().0.iter().filter(|pixel| **pixel == [128, 128, 128, 255]);
+        assert!(grey.count() < 96 * 64 / 10, "at {at}");
+    }
+}
+
 #[test]
 fn a_height_that_comes_behind_the_scan_is_that_of_picture_and_thumbnails() {
     let jpeg = file(ImageFormat::Jpeg);

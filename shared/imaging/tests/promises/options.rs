@@ -425,8 +425,10 @@ fn a_sticker_is_a_webp_that_lasts_ten_seconds_at_most() {
     assert!(sticker.bytes.len() <= 500_000);
     let again = open(sticker.bytes).expect("a file");
     let gif = again.thumbnail(&options(&json!({"format": "gif"}))).expect("a GIF").bytes;
-    let delays = gif.windows(4).filter(|bytes| bytes[..3] == [0x21, 0xf9, 4]).count();
-    assert_eq!(delays, 5);
+    // In hundredths of a second.
+    let controls = gif.windows(6).filter(|bytes| bytes[..3] == [0x21, 0xf9, 4]);
+    let delays: Vec<_> = controls.map(|bytes| u16::from_le_bytes([bytes[4], bytes[5]])).collect();
+    assert_eq!(delays, [200; 5]);
     let still = made(&file(ImageFormat::Jpeg), &json!({"preset": ["whatsapp"]}));
     assert_eq!((still.content_type, still.width, still.frames), ("image/webp", 512, 1));
     assert!(still.bytes.len() <= 100_000);

@@ -4,7 +4,9 @@
 //! structure tensor (Förstner and Gülch 1987; Bigün and Granlund 1987) sums the products of a cell's gradients; its
 //! larger eigenvector is that direction, and the coherence says how far all gradients lie along it.
 
-use super::super::picture::Picture;
+use imaging::{Deadline, TimedOut};
+
+use super::{super::picture::Picture, Corners, is_within};
 
 /// The side of a cell in pixels.
 const CELL: usize = 8;
@@ -30,15 +32,33 @@ pub(super) struct Region {
 /// Products of gradients, summed: `xx`, `yy` and `xy`.
 type Tensor = [f32; 3];
 
-/// The regions of a picture. Cells that `known` holds for, at their centres, belong to none.
-pub(super) fn regions(picture: &Picture, known: impl Fn([f64; 2]) -> bool) -> Vec<Region> {
+/// The regions of a picture. Cells whose centres lie within what is `known`, or so far beyond it, belong to none.
+pub(super) fn regions(
+    picture: &Picture,
+    known: &[Corners],
+    beyond: f64,
+    deadline: Deadline,
+) -> Result<Vec<Region>, TimedOut> {
+    deadline.check()?;
     let (across, down) = (picture.width / CELL, picture.height / CELL);
     let tensors = tensors(picture, across, down);
     let mut directions: Vec<Option<[f32; 2]>> =
         smoothed(&tensors, across, down).iter().map(direction).collect();
-    for (at, direction) in directions.iter_mut().enumerate() {
-        if direction.is_some() && known(centre(at, across)) {
-            *direction = None;
+    for corners in known {
+        deadline.check()?;
+        let cells = |axis: usize, count: usize| {
+            let (low, high) = corners.iter().fold((f64::MAX, f64::MIN), |(low, high), corner| {
+                (low.min(corner[axis]), high.max(corner[axis]))
+            });
+            let cell = |place: f64| (place / CELL as f64) as usize;
+            cell(low - beyond)..(cell(high + beyond) + 1).min(count)
+        };
+        for row in cells(1, down) {
+            for at in cells(0, across).map(|column| row * across + column) {
+                if directions[at].is_some() && is_within(corners, centre(at, across), beyond) {
+                    directions[at] = None;
+                }
+            }
         }
     }
     let mut regions = Vec::new();
@@ -64,7 +84,7 @@ pub(super) fn regions(picture: &Picture, known: impl Fn([f64; 2]) -> bool) -> Ve
             regions.push(region(&cells, &tensors, across));
         }
     }
-    regions
+    Ok(regions)
 }
 
 fn centre(at: usize, across: usize) -> [f64; 2] {
@@ -163,7 +183,7 @@ mod tests {
     #[test]
     fn bars_make_one_region_whichever_way_they_are_turned() {
         for degrees in (-80..=90).step_by(10).map(f64::from) {
-            let found = regions(&bars(degrees), |_| false);
+            let found = regions(&bars(degrees), &[], 0.0, Deadline::none()).expect("no deadline");
             let largest = found.iter().max_by(|a, b| a.half[0].total_cmp(&b.half[0])).expect("a region");
             let off = (largest.angle.to_degrees() - degrees).rem_euclid(180.0);
             assert!(off.min(180.0 - off) < 6.0, "{degrees}°: {}", largest.angle.to_degrees());
@@ -179,7 +199,18 @@ mod tests {
 
     #[test]
     fn what_is_known_and_what_is_noise_makes_none() {
-        assert!(regions(&bars(30.0), |_| true).is_empty());
+        let found = |picture: &Picture, known: &[Corners]| {
+            regions(picture, known, 14.0, Deadline::none()).expect("no deadline").len()
+        };
+        // A part of the bars, turned as they are, and all of them.
+        let around = |[along, aside]: [f64; 2]| {
+            [[-along, -aside], [along, -aside], [along, aside], [-along, aside]].map(|[x, y]| {
+                let (sine, cosine) = 30_f64.to_radians().sin_cos();
+                [100.0 + x * cosine - y * sine, 90.0 + x * sine + y * cosine]
+            })
+        };
+        assert_eq!(found(&bars(30.0), &[around([20.0, 5.0])]), 1);
+        assert_eq!(found(&bars(30.0), &[around([60.0, 30.0])]), 0);
         // Xorshift (Marsaglia 2003).
         let mut state = 2_463_534_242_u32;
         let noise = std::iter::repeat_with(|| {
@@ -189,6 +220,6 @@ mod tests {
             (state >> 24) as u8
         });
         let noise = noise.take(200 * 180).collect();
-        assert!(regions(&Picture { grey: noise, width: 200, height: 180 }, |_| false).is_empty());
+        assert_eq!(found(&Picture { grey: noise, width: 200, height: 180 }, &[]), 0);
     }
 }

@@ -8,6 +8,9 @@ const SHORT: u32 = 10;
 const ONE: u32 = 11;
 /// Bits looked up at once to pass over AC coefficients, several codes with what follows each.
 const MANY: u32 = 12;
+/// What is read where no code fits, as in damaged data: its bits and its symbol, as libjpeg has them (`jdhuff.c`). So
+/// reading goes on, and falls into step with the data again as often as not.
+const NO_CODE: (u8, u8) = (17, 0);
 
 /// The codes as the file defines them.
 #[derive(Clone)]
@@ -74,12 +77,12 @@ impl Codes {
         })
     }
 
-    /// Takes one symbol, after a refill; `None` where no code fits.
+    /// Takes one symbol, after a refill.
     #[inline(always)]
-    fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
-        let (length, symbol) = self.find(bits.peek::<16>())?;
+    fn symbol(&self, bits: &mut Bits<'_>) -> u8 {
+        let (length, symbol) = self.find(bits.peek::<16>()).unwrap_or(NO_CODE);
         bits.skip(length.into());
-        Some(symbol)
+        symbol
     }
 }
 
@@ -102,13 +105,13 @@ impl Differences {
         Self { codes, sizes }
     }
 
-    /// Takes one; there are the bits for a step of a [`Skipper`] then. `None` where no code fits.
+    /// Takes one; there are the bits for a step of a [`Skipper`] then. `None` where it has more bits than there can be.
     #[inline(always)]
     pub(super) fn take(&self, bits: &mut Bits<'_>) -> Option<i32> {
         bits.refill();
         let (length, size) = self.sizes[bits.peek::<SHORT>()];
         if length == 0 {
-            let size = self.codes.symbol(bits).filter(|size| *size < 16)?;
+            let size = Some(self.codes.symbol(bits)).filter(|size| *size < 16)?;
             let value = bits.signed(size.into());
             bits.refill();
             return Some(value);
@@ -143,32 +146,32 @@ impl Values {
         Self { codes, one }
     }
 
-    /// Takes one code with the value behind it, after a refill; `None` where no code fits.
+    /// Takes one code with the value behind it, after a refill.
     #[inline(always)]
-    pub(super) fn coded(&self, bits: &mut Bits<'_>) -> Option<Coded> {
+    pub(super) fn coded(&self, bits: &mut Bits<'_>) -> Coded {
         let look = self.one[bits.peek::<ONE>()];
         bits.skip(look.bits.into());
-        let symbol = if look.bits == 0 { self.codes.symbol(bits)? } else { look.symbol };
+        let symbol = if look.bits == 0 { self.codes.symbol(bits) } else { look.symbol };
         let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let value = if size == 0 { look.value.into() } else { bits.signed(size) };
-        Some(Coded { zeros, value })
+        Coded { zeros, value }
     }
 
     /// Takes the coefficients of a block that are kept and some between. Gives the first one that is left, beyond the last where
-    /// the block is done; `None` where no code fits.
+    /// the block is done.
     #[inline(always)]
-    pub(super) fn low(&self, bits: &mut Bits<'_>, kept: Kept, block: &mut [i16]) -> Option<u32> {
+    pub(super) fn low(&self, bits: &mut Bits<'_>, kept: Kept, block: &mut [i16]) -> u32 {
         let mut next = 1_u32;
         while next <= kept.last {
             bits.refill();
-            let Coded { zeros, value } = self.coded(bits)?;
+            let Coded { zeros, value } = self.coded(bits);
             if value == 0 && zeros < 15 {
-                return Some(64);
+                return 64;
             }
             next += zeros + 1;
             kept.put(block, next as usize - 1, value);
         }
-        Some(next)
+        next
     }
 }
 
@@ -239,9 +242,9 @@ impl Skipper {
         if used == 0 { UNKNOWN } else { Step { bits: used as u8, coefficients } }
     }
 
-    /// Passes over the coefficients from that one on, where there are the bits for a step; `None` where no code fits.
+    /// Passes over the coefficients from that one on, where there are the bits for a step.
     #[inline(always)]
-    pub(super) fn skip_from(&self, mut next: u32, bits: &mut Bits<'_>) -> Option<()> {
+    pub(super) fn skip_from(&self, mut next: u32, bits: &mut Bits<'_>) {
         loop {
             // A refill is enough for two steps.
             for refill in [true, false] {
@@ -255,16 +258,16 @@ impl Skipper {
                     }
                 } else if after == 64 || (128..192).contains(&after) {
                     bits.skip(step.bits.into());
-                    return Some(());
+                    return;
                 } else {
                     // A long code, or symbols that belong to the next block already: one at a time.
                     bits.refill();
-                    let symbol = self.codes.symbol(bits)?;
-                    let Some(advance) = advance(symbol) else { return Some(()) };
+                    let symbol = self.codes.symbol(bits);
+                    let Some(advance) = advance(symbol) else { return };
                     bits.skip((symbol & 15).into());
                     next += u32::from(advance);
                     if next >= 64 {
-                        return Some(());
+                        return;
                     }
                     bits.refill();
                     break;
@@ -300,17 +303,16 @@ mod tests {
     }
 
     /// The same, one symbol at a time.
-    fn skip_block_plainly(codes: &Codes, bits: &mut Bits<'_>) -> Option<()> {
+    fn skip_block_plainly(codes: &Codes, bits: &mut Bits<'_>) {
         let mut next = 1_u32;
         while next < 64 {
             bits.refill();
-            let (length, symbol) = codes.find(bits.peek::<16>())?;
+            let (length, symbol) = codes.find(bits.peek::<16>()).unwrap_or((17, 0));
             bits.skip(length.into());
-            let Some(advance) = advance(symbol) else { return Some(()) };
+            let Some(advance) = advance(symbol) else { return };
             bits.skip((symbol & 15).into());
             next += u32::from(advance);
         }
-        Some(())
     }
 
     #[test]
@@ -340,12 +342,9 @@ mod tests {
                     bits.refill();
                     bits.skip(SHORT + 15);
                 }
-                let (a, b) = (skipper.skip_from(1, &mut fast), skip_block_plainly(&codes, &mut plain));
-                prop_assert_eq!(a, b);
+                skipper.skip_from(1, &mut fast);
+                skip_block_plainly(&codes, &mut plain);
                 prop_assert_eq!(fast.exhausted(), plain.exhausted());
-                if a.is_none() {
-                    break;
-                }
                 fast.refill();
                 plain.refill();
                 prop_assert_eq!(fast.peek::<32>(), plain.peek::<32>());
@@ -365,13 +364,10 @@ mod tests {
                 fast.refill();
                 plain.refill();
                 prop_assert_eq!(fast.peek::<32>(), plain.peek::<32>());
-                let read = codes.symbol(&mut plain).map(|symbol| {
-                    Coded { zeros: u32::from(symbol >> 4), value: plain.signed((symbol & 15).into()) }
-                });
+                let symbol = codes.symbol(&mut plain);
+                let read =
+                    Coded { zeros: u32::from(symbol >> 4), value: plain.signed((symbol & 15).into()) };
                 prop_assert_eq!(values.coded(&mut fast), read);
-                if read.is_none() {
-                    break;
-                }
             }
         }
 
@@ -386,7 +382,7 @@ mod tests {
             let (mut fast, mut plain) = (fast.start(0), plain.start(0));
             while !plain.exhausted() {
                 plain.refill();
-                let size = codes.symbol(&mut plain).filter(|size| *size < 16);
+                let size = Some(codes.symbol(&mut plain)).filter(|size| *size < 16);
                 let read = size.map(|size| plain.signed(size.into()));
                 prop_assert_eq!(differences.take(&mut fast), read);
                 if read.is_none() {

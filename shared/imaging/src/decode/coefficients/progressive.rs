@@ -50,7 +50,7 @@ pub(super) fn first(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usi
     let mut at = band.first;
     while at <= band.last {
         bits.refill();
-        let Coded { zeros, value } = values.coded(bits)?;
+        let Coded { zeros, value } = values.coded(bits);
         if value == 0 && zeros < 15 {
             *run = (1 << zeros) - 1 + bits.take(zeros);
             break;
@@ -74,7 +74,7 @@ pub(super) fn refine(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: us
     while *run == 0 && at <= band.last {
         bits.refill();
         // A new one is 1 or −1, in the place that this bit has.
-        let Coded { zeros, value } = values.coded(bits)?;
+        let Coded { zeros, value } = values.coded(bits);
         if value == 0 && zeros < 15 {
             *run = (1 << zeros) + bits.take(zeros);
             break;

@@ -238,13 +238,15 @@ impl<'a> Scan<'a> {
         let seen = match self.coding {
             Coding::Baseline => walk.through(self, true, |part, bits, at| {
                 part.mean(bits, at, 0)?;
-                let Some(values) = &part.values else { return part.rest.as_ref()?.skip_from(1, bits) };
-                let next = values.low(bits, part.kept, part.kept.block(&mut part.coefficients, at)?)?;
-                if next > 63 {
-                    return Some(());
+                let mut next = 1;
+                if let Some(values) = &part.values {
+                    next = values.low(bits, part.kept, part.kept.block(&mut part.coefficients, at)?);
+                    bits.refill();
                 }
-                bits.refill();
-                part.rest.as_ref()?.skip_from(next, bits)
+                if next < 64 {
+                    part.rest.as_ref()?.skip_from(next, bits);
+                }
+                Some(())
             }),
             Coding::First(low) => walk.through(self, true, |part, bits, at| part.mean(bits, at, low)),
             Coding::Refinement(low) => walk.through(self, false, |part, bits, at| {

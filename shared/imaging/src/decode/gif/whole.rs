@@ -7,13 +7,17 @@ use crate::{Deadline, TimedOut, scan::le16};
 const REPEATS: [&[u8]; 2] = [b"NETSCAPE2.0", b"ANIMEXTS1.0"];
 
 /// The file without comments, application data but how often it repeats, and whatever follows its end: the same bytes
-/// where there is none of it. `None` where anything is odd: a picture that is not all there, beyond the screen or
-/// without a palette, a block that is unknown or an ICC profile.
+/// where there is none of it. `None` where that is more than so many bytes, and where anything is odd: a picture that is
+/// not all there, beyond the screen or without a palette, a block that is unknown or an ICC profile.
 ///
 /// # Errors
 /// [`TimedOut`].
-pub(crate) fn without_metadata(file: &[u8], deadline: Deadline) -> Result<Option<Vec<u8>>, TimedOut> {
-    let mut walk = Walk { file, at: 0, kept: Vec::new(), pictures: 0 };
+pub(crate) fn without_metadata(
+    file: &[u8],
+    most: usize,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, TimedOut> {
+    let mut walk = Walk { file, at: 0, kept: Vec::new(), most, pictures: 0 };
     Ok(walk.go(deadline)?.map(|()| walk.kept))
 }
 
@@ -21,6 +25,8 @@ struct Walk<'a> {
     file: &'a [u8],
     at: usize,
     kept: Vec<u8>,
+    /// How many bytes may be kept.
+    most: usize,
     pictures: u32,
 }
 
@@ -39,8 +45,7 @@ impl<'a> Walk<'a> {
                 Some(0x21) => self.extension(),
                 Some(0x2c) => self.picture(screen, &mut lzw, deadline)?,
                 Some(0x3b) if self.pictures > 0 => {
-                    self.kept.push(0x3b);
-                    return Ok(Some(()));
+                    return Ok(self.keep(1).map(|_| ()));
                 }
                 _ => None,
             };
@@ -50,9 +55,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// So many bytes more, which are kept.
+    /// So many bytes more, which are kept; `None` where there are no such, or they are too many.
     fn keep(&mut self, count: usize) -> Option<&'a [u8]> {
         let bytes = self.file.get(self.at..self.at.checked_add(count)?)?;
+        if count > self.most - self.kept.len() {
+            return None;
+        }
         self.kept.extend_from_slice(bytes);
         self.at += count;
         Some(bytes)
@@ -142,7 +150,7 @@ mod tests {
     const SAMPLE: &[u8] = include_bytes!("../../../tests/promises/samples/animations/disposal-1.gif");
 
     fn kept(file: &[u8]) -> Option<Vec<u8>> {
-        without_metadata(file, Deadline::none()).expect("time enough")
+        without_metadata(file, usize::MAX, Deadline::none()).expect("time enough")
     }
 
     /// The sample with these bytes before its first picture.
@@ -156,6 +164,15 @@ mod tests {
     fn a_sound_file_without_metadata_is_the_same_bytes() {
         let plain = kept(SAMPLE).expect("a sound file");
         assert_eq!(kept(&plain).expect("a sound file"), plain);
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept() {
+        let plain = kept(SAMPLE).expect("a sound file");
+        let comment = with(b"\x21\xfe\x03who\x00");
+        let within = |most| without_metadata(&comment, most, Deadline::none()).expect("time enough");
+        assert_eq!(within(plain.len()).as_ref(), Some(&plain));
+        assert!((0..plain.len()).all(|most| within(most).is_none()));
     }
 
     #[test]

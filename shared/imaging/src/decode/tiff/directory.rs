@@ -42,6 +42,9 @@ pub(super) mod tag {
     pub(crate) const DNG_VERSION: u16 = 50_706;
 }
 
+/// Entries of a directory that are looked at, as in libtiff: each tag is looked for among all of them, in every page.
+const MOST_ENTRIES: usize = 4096;
+
 /// A whole file.
 #[derive(Clone, Copy)]
 pub(super) struct File<'a> {
@@ -83,13 +86,13 @@ impl<'a> File<'a> {
         Some(if self.little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) })
     }
 
-    /// The directory that lies there, as far as it is in the file.
+    /// The directory that lies there, as far as it is in the file and a directory goes.
     pub(super) fn directory(&self, at: usize) -> Option<Directory<'a>> {
         let (count, head, entry) =
             if self.big { (self.u64(at)?, 8, 20) } else { (self.u16(at)?.into(), 2, 12) };
         let first = at.checked_add(head)?;
         let there = self.bytes.len().saturating_sub(first) / entry;
-        let entries = usize::try_from(count).unwrap_or(usize::MAX).min(there);
+        let entries = usize::try_from(count).unwrap_or(usize::MAX).min(there).min(MOST_ENTRIES);
         Some(Directory { file: *self, first, entries })
     }
 }

@@ -20,6 +20,9 @@ const LOSSLESS: u64 = 14;
 /// Tables of one kind at most.
 const TABLES: usize = 4;
 
+/// Bytes of tables that are taken over: four of each kind, each several times anew, have less.
+const MOST_TABLE_BYTES: usize = 1 << 16;
+
 /// What a file keeps beside its strips.
 pub(super) struct OldJpeg<'a> {
     /// All of the picture, where it is one JPEG.
@@ -55,29 +58,66 @@ impl Segment<'_> {
     }
 }
 
-/// The segments at the beginning of a JPEG, or of a part of one, up to its scan; and what comes behind the scan's
-/// header, or is no segment.
-fn segments(stream: &[u8]) -> (Vec<Segment<'_>>, &[u8]) {
-    let mut rest = stream.strip_prefix(&SOI).unwrap_or(stream);
-    let mut found = Vec::new();
-    while let [0xff, marker @ 0xc0..=0xfe, high, low, behind @ ..] = rest {
-        // An end, a restart: none of them has a length.
-        if matches!(*marker, 0xd0..=0xd9) {
-            break;
-        }
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let Some((content, behind)) =
-            length.checked_sub(2).and_then(|length| behind.split_at_checked(length))
-        else {
-            break;
-        };
-        found.push(Segment { marker: *marker, content });
-        rest = behind;
-        if *marker == SOS {
-            break;
+/// The segments at the beginning of a JPEG, or of a part of one, up to its scan. A file may have millions of them, so
+/// they are gone through again rather than kept.
+#[derive(Clone, Default)]
+struct Segments<'a> {
+    rest: &'a [u8],
+    ended: bool,
+}
+
+impl<'a> Segments<'a> {
+    fn of(stream: &'a [u8]) -> Self {
+        Self { rest: stream.strip_prefix(&SOI).unwrap_or(stream), ended: false }
+    }
+
+    /// Whether there is one with that marker.
+    fn have(&self, marker: u8) -> bool {
+        self.clone().any(|segment| segment.marker == marker)
+    }
+
+    fn frame_header(&self) -> Option<Segment<'a>> {
+        self.clone().find(Segment::is_frame)
+    }
+
+    /// What the scan's header holds.
+    fn scan_header(&self) -> Option<&'a [u8]> {
+        self.clone().find(|segment| segment.marker == SOS).map(|segment| segment.content)
+    }
+
+    /// Writes the tables and the restart interval, up to more than a decoder can have use for.
+    fn write_tables(&self, out: &mut Vec<u8>) {
+        let most = out.len() + MOST_TABLE_BYTES;
+        for segment in self.clone().filter(|segment| matches!(segment.marker, DHT | DQT | DRI)) {
+            if out.len() > most {
+                break;
+            }
+            segment.write(out);
         }
     }
-    (found, rest)
+
+    /// What comes behind the scan's header, or is no segment.
+    fn behind(mut self) -> &'a [u8] {
+        while self.next().is_some() {}
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        let [0xff, marker @ 0xc0..=0xfe, high, low, behind @ ..] = self.rest else { return None };
+        // An end, a restart: none of them has a length.
+        if self.ended || matches!(*marker, 0xd0..=0xd9) {
+            return None;
+        }
+        let length = usize::from(u16::from_be_bytes([*high, *low])).checked_sub(2)?;
+        let (content, rest) = behind.split_at_checked(length)?;
+        self.rest = rest;
+        self.ended = *marker == SOS;
+        Some(Segment { marker: *marker, content })
+    }
 }
 
 impl<'a> OldJpeg<'a> {
@@ -93,19 +133,15 @@ impl<'a> OldJpeg<'a> {
         let bytes = directory.file().bytes;
         // How long it is, which the file may say, is often wrong.
         let stream = directory.number(tag::JPEG_STREAM).and_then(|at| bytes.get(usize::try_from(at).ok()?..));
-        let (found, data) = stream.map(segments).unwrap_or_default();
-        let find = |wanted: fn(&Segment<'a>) -> bool| found.iter().copied().find(wanted);
-        let frame = find(Segment::is_frame);
-        let scan = find(|segment| segment.marker == SOS).map(|segment| segment.content);
+        let segments = stream.map(Segments::of).unwrap_or_default();
+        let (frame, scan) = (segments.frame_header(), segments.scan_header());
         let mut tables = Vec::new();
-        for segment in found.iter().filter(|segment| matches!(segment.marker, DHT | DQT | DRI)) {
-            segment.write(&mut tables);
-        }
+        segments.write_tables(&mut tables);
         let mut components = Vec::new();
-        if !found.iter().any(|segment| segment.marker == DQT) {
+        if !segments.have(DQT) {
             components = separate_tables(directory, &mut tables);
         }
-        if !found.iter().any(|segment| segment.marker == DRI)
+        if !segments.have(DRI)
             && let Some(interval) =
                 directory.number(tag::JPEG_RESTART).and_then(|count| u16::try_from(count).ok())
             && interval > 0
@@ -115,7 +151,7 @@ impl<'a> OldJpeg<'a> {
         let is_jpeg = stream.is_some_and(|stream| stream.starts_with(&SOI));
         // Strips that lie behind the headers each have a part of the data; only where there is one strip may it be what the
         // JPEG goes on with.
-        let data_at = (bytes.len() - data.len()) as u64;
+        let data_at = (bytes.len() - segments.behind().len()) as u64;
         let first = offsets.number(0).unwrap_or_default();
         let in_strips = first > data_at || first == data_at && offsets.count > 1;
         let whole = stream.filter(|_| is_jpeg && frame.is_some() && scan.is_some() && !in_strips);
@@ -127,15 +163,13 @@ impl<'a> OldJpeg<'a> {
         if self.whole.is_some() {
             return Some(packed.to_vec());
         }
-        let (own, data) = segments(packed);
+        let own = Segments::of(packed);
         let mut out = SOI.to_vec();
         out.extend(&self.tables);
-        for segment in own.iter().filter(|segment| matches!(segment.marker, DHT | DQT | DRI)) {
-            segment.write(&mut out);
-        }
+        own.write_tables(&mut out);
         let size = [page.chunk.1, page.chunk.0].map(|side| u16::try_from(side).ok());
         let [Some(height), Some(width)] = size else { return None };
-        let frame = own.iter().copied().find(Segment::is_frame).or(self.frame);
+        let frame = own.frame_header().or(self.frame);
         let header = match frame.map(|frame| frame.content) {
             // What it says of the picture is for all strips.
             Some([precision, _, _, _, _, components @ ..]) => {
@@ -148,13 +182,11 @@ impl<'a> OldJpeg<'a> {
             }
         };
         Segment { marker: frame.map_or(SOF0, |frame| frame.marker), content: &header }.write(&mut out);
-        let scan =
-            own.iter().find(|segment| segment.marker == SOS).map(|segment| segment.content).or(self.scan);
-        match scan {
+        match own.scan_header().or(self.scan) {
             Some(content) => Segment { marker: SOS, content }.write(&mut out),
             None => Segment { marker: SOS, content: &self.scan_components(&header)? }.write(&mut out),
         }
-        out.extend(data);
+        out.extend(own.behind());
         out.extend([0xff, EOI]);
         Some(out)
     }

@@ -68,9 +68,10 @@ fn all_that_is_held_for_a_jpeg_chunk_counts_together() {
     let jpeg = |page, tile| tiled(page, tile, &[(tag::BITS, &[8]), (tag::COMPRESSION, &[7])], PROGRESSIVE);
     let bytes = jpeg((16, 16), (48, 32));
     let most = |max_decoder_bytes| Limits { max_decoder_bytes, ..Limits::default() };
-    assert_eq!(code(shown(&bytes, &most(100_000))), "shown");
-    // The samples alone are 4608 bytes, the coefficients twice as many and more.
-    assert_eq!(code(shown(&bytes, &most(12_000))), "decoder_memory");
+    assert_eq!(code(shown(&bytes, &most(2_000_000))), "shown");
+    // The samples alone are 4608 bytes; each of the scans takes a reader of 40 kB and more.
+    assert_eq!(code(shown(&bytes, &most(100_000))), "decoder_memory");
+    assert_eq!(code(shown(&bytes, &most(4_000))), "decoder_memory");
     let few = Limits { max_pixels: 48 * 32, ..Limits::default() };
     assert_eq!(code(shown(&bytes, &few)), "shown");
     assert_eq!(code(shown(&jpeg((16, 16), (48, 48)), &few)), "too_many_pixels");
@@ -402,4 +403,79 @@ fn no_damage_to_jpeg_2000_or_zstd_does_more_than_spoil_the_picture() {
         let answer = code(shown(&bytes, &Limits { max_pixels: 1 << 20, ..Limits::default() }));
         assert!(known.contains(&answer), "{answer}");
     }
+}
+
+#[test]
+fn a_directory_has_no_more_entries_than_are_looked_at() {
+    let page = |fillers: usize| {
+        let count = fillers as u64 + 8;
+        let fill = [&60_000_u16.to_le_bytes()[..], &[4, 0], &1_u64.to_le_bytes(), &[0; 8]].concat();
+        let mut out = [&b"II\x2b\0\x08\0\0\0\x10\0\0\0\0\0\0\0"[..], &count.to_le_bytes()].concat();
+        out.extend(fill.repeat(fillers));
+        for (tag, value) in [
+            (tag::WIDTH, 1),
+            (tag::HEIGHT, 1),
+            (tag::BITS, 8),
+            (tag::PHOTOMETRIC, 1),
+            (tag::SAMPLES, 1),
+            (tag::ROWS_PER_STRIP, 1),
+            (tag::STRIP_OFFSETS, 0_u64),
+            (tag::STRIP_LENGTHS, 1),
+        ] {
+            out.extend(
+                [&tag.to_le_bytes()[..], &[4, 0], &1_u64.to_le_bytes(), &value.to_le_bytes()].concat(),
+            );
+        }
+        code(shown(&out, &Limits::default()))
+    };
+    assert_eq!(page(0), "shown");
+    assert_eq!(page(4088), "shown");
+    assert_eq!(page(4096), "corrupt_image");
+    assert_eq!(page(200_000), "corrupt_image");
+}
+
+#[test]
+fn pages_within_pages_are_looked_at_in_no_time() {
+    // Each of the pages that are looked at has as many pages within it, all of which are one with as many entries as
+    // there may be: looked at by all of them in turn, these would take minutes.
+    let entry = |tag: u16, count: u64, value: u64| {
+        [&tag.to_le_bytes()[..], &[16, 0], &count.to_le_bytes(), &value.to_le_bytes()].concat()
+    };
+    let fillers = entry(60_000, 1, 0).repeat(300_000);
+    let mut file = b"II\x2b\0\x08\0\0\0\x10\0\0\0\0\0\0\0".to_vec();
+    let subs = 16 + 80 * 256_u64;
+    let large = subs + 8 * 256;
+    for page in 0..256_u64 {
+        let next = if page == 255 { 0 } else { 16 + (page + 1) * 80 };
+        // A thumbnail, as its kind says, so that the next is looked at.
+        let entries = [
+            entry(tag::NEW_SUBFILE_TYPE, 1, 1),
+            entry(tag::WIDTH, 1, 1),
+            entry(tag::SUB_DIRECTORIES, 256, subs),
+        ];
+        file.extend([&3_u64.to_le_bytes()[..], &entries.concat(), &next.to_le_bytes(), &[0; 4]].concat());
+    }
+    file.extend(large.to_le_bytes().repeat(256));
+    file.extend([&300_000_u64.to_le_bytes()[..], &fillers].concat());
+    let begun = std::time::Instant::now();
+    assert!(header(&file, &Limits::default()).is_err());
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn tables_of_an_old_jpeg_are_taken_over_up_to_a_limit() {
+    let interval = [0xff, 0xdd, 0, 4, 0, 1].repeat(200_000);
+    let stream = [&[0xff, 0xd8][..], &interval].concat();
+    let more: [(u16, &[u32]); 3] =
+        [(tag::BITS, &[8]), (tag::COMPRESSION, &[6]), (tag::JPEG_STREAM, &[u32::MAX])];
+    let mut bytes = tiled((16, 16), (16, 16), &more, &stream);
+    let at = (bytes.len() - stream.len()) as u32;
+    let place = bytes.windows(4).position(|value| value == [0xff; 4]).expect("the stream's place");
+    bytes[place..place + 4].copy_from_slice(&at.to_le_bytes());
+    let page = page::Page::read(first_page(&bytes).expect("a page"), &Limits::default()).expect("a page");
+    let old = page.old_jpeg.as_ref().expect("an old JPEG");
+    // There are no quantisers: what there is is made up as far as that.
+    let frame = [0xff, 0xc0, 0, 17, 8, 0, 16, 0, 16, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
+    let made = old.file(&page, &[&[0xff, 0xd8][..], &interval, &frame].concat()).expect("a file");
+    assert!((100_000..140_000).contains(&made.len()), "{} bytes", made.len());
 }

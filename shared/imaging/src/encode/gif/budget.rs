@@ -401,7 +401,7 @@ impl<'a> Coder<'a> {
             self.count(frame);
             return Ok(());
         }
-        let best = self.best(nth, area, &wanting, deadline)?;
+        let best = self.best(nth, frame, area, &wanting, deadline)?;
         let Coded { part, indices, .. } = best;
         let colours = part.own.as_ref().unwrap_or(&film.shared);
         let across = area.right - area.left;
@@ -427,11 +427,11 @@ impl<'a> Coder<'a> {
     fn best(
         &mut self,
         nth: usize,
+        frame: &Frame,
         area: Area,
         wanting: &[bool],
         deadline: Deadline,
     ) -> Result<Coded, TimedOut> {
-        let Some(frame) = self.film.frames.get(nth) else { return Err(TimedOut) };
         let reductions = self.reductions(frame, wanting);
         let steps = &reductions.steps;
         let Some(last) = steps.len().checked_sub(1) else {

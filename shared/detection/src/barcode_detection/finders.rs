@@ -1,0 +1,160 @@
+//! What it costs `rxing` to look for the finder patterns of QR codes. It has no clock. From each place of a row that
+//! looks like one it goes up and down for as long as its middle goes on, and of those that it finds it tries each
+//! three: a picture that is made for it, or a pattern by chance, takes hours. So they are counted first, in the black
+//! and white that `rxing` sees and by its measure, dark on light and light on dark.
+
+use imaging::{Deadline, TimedOut};
+use rxing::common::BitMatrix;
+
+/// A picture of more finder patterns is none of QR codes, but a pattern.
+const MOST_FINDERS: f64 = 450.0;
+/// Pixels that are gone up from what looks like a finder pattern in its row.
+const MOST_STEPS: u64 = 1 << 28;
+/// Rows from one that is looked at to the next.
+const ROWS: usize = 3;
+/// Which part of a module widths may be off by, across and down, and along a diagonal.
+const PART: f64 = 0.5;
+const DIAGONAL_PART: f64 = 0.75;
+/// Rows between two looks at the clock.
+const ROWS_PER_CHECK: usize = 64;
+
+/// Whether a picture has no more of finder patterns, and of what looks like them, than can be tried.
+pub(super) fn are_few(bits: &BitMatrix, deadline: Deadline) -> Result<bool, TimedOut> {
+    let (width, height) = (bits.width() as usize, bits.height() as usize);
+    // Of each column, how far up from this row it is as dark or as light.
+    let mut heights: Vec<(bool, u32)> = vec![(false, 0); width];
+    let mut edges = Vec::new();
+    // Of those that are light in the middle, and of those that are dark.
+    let (mut finders, mut steps) = ([0.0; 2], [0; 2]);
+    for y in 0..height {
+        if y % ROWS_PER_CHECK == 0 {
+            deadline.check()?;
+        }
+        edges.clear();
+        let mut before = None;
+        for (x, (colour, height)) in heights.iter_mut().enumerate() {
+            let is_dark = bits.get(x as u32, y as u32);
+            (*colour, *height) = (is_dark, if *colour == is_dark { *height + 1 } else { 1 });
+            if before.replace(is_dark) != Some(is_dark) {
+                edges.push(x);
+            }
+        }
+        edges.push(width);
+        if y % ROWS > 0 {
+            continue;
+        }
+        for place in edges.array_windows::<6>() {
+            let widths: [usize; 5] = std::array::from_fn(|index| place[index + 1] - place[index]);
+            if !is_finder(widths, PART) {
+                continue;
+            }
+            let x = usize::midpoint(place[2], place[3]);
+            let (is_dark, up) = heights[x];
+            steps[usize::from(is_dark)] += u64::from(up);
+            if let Some(height) = height(bits, [x, y], place[5] - place[0]) {
+                // The rows that cross one are as many as its middle is high.
+                finders[usize::from(is_dark)] += ROWS as f64 / height.max(ROWS) as f64;
+            }
+        }
+        if finders.iter().any(|count| *count > MOST_FINDERS) || steps.iter().any(|count| *count > MOST_STEPS)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether runs of pixels are about as long as those along a line through the middle of a finder pattern: one module,
+/// one, three, one and one, each of which may be off by that part of it.
+fn is_finder(widths: [usize; 5], part: f64) -> bool {
+    let module = widths.iter().sum::<usize>() as f64 / 7.0;
+    let off = module * part + (0.5 / module).min(0.5);
+    let fits = |(width, modules): (&usize, f64)| (*width as f64 - modules * module).abs() < modules * off;
+    module >= 1.0 && widths.iter().zip([1.0, 1.0, 3.0, 1.0, 1.0]).all(fits)
+}
+
+/// How high the middle of a finder pattern is that lies in the column of a place, no run of whose pixels is longer than
+/// `most`; `None` where there is none.
+fn height(bits: &BitMatrix, place: [usize; 2], most: usize) -> Option<usize> {
+    let place = place.map(|it| it as i64);
+    let (centre, height) = crossed(bits, place, [0, 1], most, PART)?;
+    crossed(bits, [place[0], place[1] + centre], [1, 1], most, DIAGONAL_PART)?;
+    Some(height)
+}
+
+/// Where the centre of a finder pattern lies, in steps from a place in its middle, and how many steps long its middle is.
+fn crossed(
+    bits: &BitMatrix,
+    place: [i64; 2],
+    step: [i64; 2],
+    most: usize,
+    part: f64,
+) -> Option<(i64, usize)> {
+    let at = |steps: i64| {
+        let [x, y] = [0, 1].map(|axis| place[axis] + step[axis] * steps);
+        let inside = (0..i64::from(bits.width())).contains(&x) && (0..i64::from(bits.height())).contains(&y);
+        inside.then(|| bits.get(x as u32, y as u32))
+    };
+    let middle = at(0)?;
+    // How many pixels are of a colour from that one on, one way or the other.
+    let run = |from: i64, way: i64, colour: bool| {
+        (0..=most as i64).take_while(|by| at(from + way * by) == Some(colour)).count() as i64
+    };
+    let before = run(0, -1, middle);
+    let ring = run(-before, -1, !middle);
+    let outer = run(-before - ring, -1, middle);
+    let behind = run(1, 1, middle);
+    let other_ring = run(1 + behind, 1, !middle);
+    let other_outer = run(1 + behind + other_ring, 1, middle);
+    let long = before + behind;
+    let widths = [outer, ring, long, other_ring, other_outer].map(|width| width as usize);
+    is_finder(widths, part).then_some((1 - before + long / 2, long as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn few(width: u32, height: u32, is_dark: impl Fn(u32, u32) -> bool) -> bool {
+        let mut bits = BitMatrix::new(width, height).expect("a size");
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            if is_dark(x, y) {
+                bits.set(x, y);
+            }
+        }
+        are_few(&bits, Deadline::none()).expect("no deadline")
+    }
+
+    /// Finder patterns side by side, with a module of light around, of so many pixels a module.
+    fn tile(module: u32, x: u32, y: u32) -> bool {
+        let from_middle = |at: u32| (at / module % 8).abs_diff(3);
+        let ring = from_middle(x).max(from_middle(y));
+        ring == 3 || ring <= 1
+    }
+
+    #[test]
+    fn what_has_more_finder_patterns_than_codes_is_told_dark_on_light_and_light_on_dark() {
+        for module in [1, 2, 5] {
+            let side = |finders: u32| finders * 8 * module;
+            for inverted in [false, true] {
+                let is_dark = |x: u32, y: u32| tile(module, x, y) != inverted;
+                assert!(few(side(20), side(18), is_dark), "{module} {inverted}: 360");
+                assert!(!few(side(26), side(20), is_dark), "{module} {inverted}: 520");
+            }
+        }
+    }
+
+    #[test]
+    fn tall_stripes_that_look_like_finder_patterns_in_their_rows_are_told() {
+        let stripe = |x: u32, _: u32| matches!(x % 8, 0 | 2..=4 | 6);
+        assert!(few(400, 400, stripe));
+        assert!(!few(400, 20_000, stripe) && !few(400, 20_000, |x, y| !stripe(x, y)));
+    }
+
+    #[test]
+    fn what_looks_like_none_is_never_too_much() {
+        assert!(few(1, 1, |_, _| true) && few(3000, 2, |x, _| x % 2 == 0) && few(2, 3000, |_, y| y % 2 == 0));
+        assert!(few(1500, 1500, |x, y| (x + y) % 2 == 0), "a chequerboard");
+        assert!(few(1500, 1500, |x, y| x.wrapping_mul(2_654_435_761).rotate_left(y) & 4096 > 0), "noise");
+    }
+}
