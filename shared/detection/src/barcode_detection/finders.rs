@@ -51,7 +51,7 @@ pub(super) fn are_few(bits: &BitMatrix, deadline: Deadline) -> Result<bool, Time
             let x = usize::midpoint(place[2], place[3]);
             let (is_dark, up) = heights[x];
             steps[usize::from(is_dark)] += u64::from(up);
-            if let Some(height) = height(bits, [x, y], place[5] - place[0]) {
+            if let Some(height) = height_of(bits, [x, y], place[5] - place[0]) {
                 // The rows that cross one are as many as its middle is high.
                 finders[usize::from(is_dark)] += ROWS as f64 / height.max(ROWS) as f64;
             }
@@ -75,7 +75,7 @@ fn is_finder(widths: [usize; 5], part: f64) -> bool {
 
 /// How high the middle of a finder pattern is that lies in the column of a place, no run of whose pixels is longer than
 /// `most`; `None` where there is none.
-fn height(bits: &BitMatrix, place: [usize; 2], most: usize) -> Option<usize> {
+fn height_of(bits: &BitMatrix, place: [usize; 2], most: usize) -> Option<usize> {
     let place = place.map(|it| it as i64);
     let (centre, height) = crossed(bits, place, [0, 1], most, PART)?;
     crossed(bits, [place[0], place[1] + centre], [1, 1], most, DIAGONAL_PART)?;
