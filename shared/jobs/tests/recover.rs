@@ -203,6 +203,7 @@ async fn a_recoverer_that_fails_at_any_call_is_made_up_for() {
                 let _ = world.recoverer.sweep(shard, until).await;
             }
             let happened = world.faults.happened();
+            world.faults.fail_after(usize::MAX, moment);
             world.clock.advance(Duration::from_secs(600));
             world.sweep().await;
             let sent = world.queue.sent();
