@@ -53,10 +53,11 @@ serve: local-binaries ## build and run everything in one process on port 8000, i
 	$(TARGET_DIR)/debug/darkroom serve $(SERVE)
 
 .PHONY: test
-test: local-build ## run every test, those of the deployed stack and of `darkroom serve` among them
+test: local-build ## run every test, those of the deployed stack and of `darkroom` without it among them
 	cargo test --locked --workspace --no-run
 	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- cargo test --locked --workspace -- --include-ignored
 	infra/serve $(TARGET_DIR)/debug/darkroom -- $(BLACK_BOX)
+	EMULATOR_PORT=$(TEST_PORT) infra/stack emulate -- infra/serve --compose $(TARGET_DIR)/debug/darkroom -- $(BLACK_BOX)
 
 # The suite over HTTP, but for what is about AWS's own services and about documents.
 BLACK_BOX = cargo test --locked --workspace --test blackbox -- --include-ignored --skip contracts:: --skip documents::
