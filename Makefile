@@ -97,6 +97,11 @@ measure: .venv/releasing ## measure a release on the local stack: sizes, start-u
 BENCH_TOOLS := .local/bench
 BENCH_EXAMPLE = $(TARGET_DIR)/release/examples/bench
 
+.PHONY: measure-serve
+measure-serve: $(BENCH_TOOLS)/sources/drawn ## measure `darkroom serve`: start, memory, jobs a second, lists (BENCH=--quick; BINARY: another one)
+	$(if $(BINARY),,cargo build --locked --release --package darkroom)
+	infra/measure-serve $(or $(BINARY),$(TARGET_DIR)/release/darkroom) $(BENCH_TOOLS)/sources $(BENCH)
+
 .PHONY: bench-imaging
 bench-imaging: $(BENCH_TOOLS)/installed $(BENCH_TOOLS)/sources/drawn ## measure thumbnails against sharp, libvips, Pillow, OpenCV (BENCH=--quick; needs Node.js)
 	cargo build --locked --release --package imaging --example bench
