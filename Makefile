@@ -154,9 +154,9 @@ image: ## build the container image `darkroom` with docker, podman or buildah
 	infra/docker/build
 
 .PHONY: test-image
-test-image: ## build the image quickly and run the suite over HTTP on its own files, as its user (needs buildah and root)
-	ENGINE=buildah IMAGE_PROFILE=dev infra/docker/build
-	infra/serve --image darkroom -- $(BLACK_BOX)
+test-image: local-binaries ## run the suite over HTTP on an image's own files, as its user (buildah, root; IMAGE=darkroom: that of `make image`)
+	$(if $(IMAGE),,infra/docker/build --from $(TARGET_DIR)/debug/darkroom)
+	infra/serve --image $(or $(IMAGE),darkroom:tried) -- $(BLACK_BOX)
 
 .PHONY: chart
 chart: .local/helm/helm .venv/chart ## check the Helm chart: lint, rendered texts, Kubernetes' schemas, wrong settings (CHART=--update)
