@@ -15,6 +15,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 TEST_PORT ?= 4577
 # What `make chart` needs.
 HELM := v3.18.6
+# What `make lint` checks the workflows with, and `make sbom` lists the crates with.
+ACTIONLINT := v1.7.12
+CARGO_CYCLONEDX := cargo-cyclonedx@0.5.9
 # The Rust tools that `make lint` needs, with their versions.
 CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
 # What `make fuzz` needs.
@@ -63,7 +66,7 @@ serve: local-binaries ## build and run everything in one process on port 8000, i
 	$(TARGET_DIR)/debug/darkroom serve $(SERVE)
 
 .PHONY: test
-test: test-on-$(EMULATOR) ## run every test, those of the deployed stack and of `darkroom serve` among them
+test: test-on-$(EMULATOR) ## run every test, those of the deployed stack and of `darkroom` without it among them
 
 # What each test of the black-box suite came to is noted for the guide's page of hosts.
 .PHONY: test-on-ministack
@@ -71,6 +74,7 @@ test-on-ministack: local-build
 	cargo test --locked --workspace --no-run
 	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- infra/seen ministack -- cargo test --locked --workspace -- --include-ignored
 	infra/serve $(TARGET_DIR)/debug/darkroom -- infra/seen serve -- $(BLACK_BOX) --skip contracts::
+	EMULATOR_PORT=$(TEST_PORT) infra/stack emulate -- infra/serve --compose $(TARGET_DIR)/debug/darkroom -- $(BLACK_BOX) --skip contracts::
 
 # The suites that need a stack; documents show commands for MiniStack.
 .PHONY: test-on-localstack
@@ -102,6 +106,12 @@ lint: .venv/releasing .venv/cargo-tools ## check formatting, code, template and 
 	AWS_REGION=us-east-1 sam validate --lint
 	cargo deny --locked --offline check bans licenses sources
 	cargo machete
+	@if command -v go actionlint > /dev/null; then $(MAKE) --no-print-directory workflows; else \
+	  echo "left out: the workflows, because there is neither actionlint nor Go to build it with"; fi
+
+.PHONY: workflows
+workflows: .local/actionlint/actionlint
+	.local/actionlint/actionlint -shellcheck= -pyflakes=
 
 .PHONY: measure
 measure: .venv/releasing ## measure a release on the local stack: sizes, start-up, how long a job takes (MEASURE=--quick)
@@ -113,6 +123,11 @@ measure: .venv/releasing ## measure a release on the local stack: sizes, start-u
 
 BENCH_TOOLS := .local/bench
 BENCH_EXAMPLE = $(TARGET_DIR)/release/examples/bench
+
+.PHONY: measure-serve
+measure-serve: $(BENCH_TOOLS)/sources/drawn ## measure `darkroom serve`: start, memory, jobs a second, lists (BENCH=--quick; BINARY: another one)
+	$(if $(BINARY),,cargo build --locked --release --package darkroom)
+	infra/measure-serve $(or $(BINARY),$(TARGET_DIR)/release/darkroom) $(BENCH_TOOLS)/sources $(BENCH)
 
 .PHONY: bench-imaging
 bench-imaging: $(BENCH_TOOLS)/installed $(BENCH_TOOLS)/sources/drawn ## measure thumbnails against sharp, libvips, Pillow, OpenCV (BENCH=--quick; needs Node.js)
@@ -165,14 +180,22 @@ $(FUZZ)/bin/cargo-fuzz: Makefile
 image: ## build the container image `darkroom` with docker, podman or buildah
 	infra/docker/build
 
+.PHONY: test-image
+test-image: local-binaries ## run the suite over HTTP on an image's own files, as its user (buildah, root; IMAGE=darkroom: that of `make image`)
+	$(if $(IMAGE),,infra/docker/build --from $(TARGET_DIR)/debug/darkroom)
+	infra/serve --image $(or $(IMAGE),darkroom:tried) -- $(BLACK_BOX) --skip contracts::
+
 .PHONY: chart
 chart: .local/helm/helm .venv/chart ## check the Helm chart: lint, rendered texts, Kubernetes' schemas, wrong settings (CHART=--update)
 	.venv/bin/python infra/helm/check .local/helm/helm $(CHART)
 
-.local/helm/helm: Makefile
-	@if command -v helm > /dev/null; then mkdir -p .local/helm && ln -sf "$$(command -v helm)" $@; else \
-	  command -v go > /dev/null || { echo "the chart is checked with helm, which is built with Go: install either" >&2; exit 1; }; \
-	  echo "go install: helm $(HELM), into .local/helm"; GOBIN=$(CURDIR)/.local/helm go install helm.sh/helm/v3/cmd/helm@$(HELM); fi
+.local/helm/helm: GO_PACKAGE = helm.sh/helm/v3/cmd/helm@$(HELM)
+.local/actionlint/actionlint: GO_PACKAGE = github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT)
+.local/helm/helm .local/actionlint/actionlint: Makefile
+	@mkdir -p $(@D); rm -f $@; \
+	if command -v $(@F) > /dev/null; then ln -s "$$(command -v $(@F))" $@; else \
+	  command -v go > /dev/null || { echo "$(@F) is missing, and Go to build it with: install either" >&2; exit 1; }; \
+	  echo "go install: $(GO_PACKAGE), into $(@D)"; GOBIN=$(CURDIR)/$(@D) go install $(GO_PACKAGE); fi
 
 .venv/chart: infra/requirements-chart.txt | .venv/python
 	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement infra/requirements-chart.txt
@@ -199,6 +222,34 @@ build: .venv/releasing ## build the functions for AWS (arm64; ARCHITECTURE=x86_6
 deploy: build ## build and deploy to AWS; asks before it changes anything (SAM_DEPLOY: more options for `sam deploy`)
 	DARKROOM_LOCAL= sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	sam deploy --parameter-overrides Architecture=$(ARCHITECTURE) $(SAM_DEPLOY)
+
+RELEASE := .local/release
+
+.PHONY: release
+release: build ## pack the functions for whoever has no Rust (arm64; ARCHITECTURE=x86_64 for the other), into .local/release
+	infra/release/pack functions $(ARCHITECTURE) $(TARGET_DIR)/lambda $(RELEASE)
+
+.PHONY: sbom
+sbom: .local/sbom/bin/cargo-cyclonedx ## list what `darkroom` is made of, as CycloneDX, in .local/release
+	mkdir -p $(RELEASE)
+	infra/release/sbom $< $(RELEASE)
+
+.local/sbom/bin/cargo-cyclonedx: Makefile
+	CARGO_TARGET_DIR=$(TARGET_DIR)/tools cargo install --quiet --locked --root .local/sbom $(CARGO_CYCLONEDX)
+	touch $@
+
+.PHONY: test-release
+test-release: local-build ## pack the functions of `make up` as a release does, deploy that as a user does, send a picture through
+	rm -rf .local/released
+	infra/release/pack functions $(HOST) .local/build .local/released
+	@$(MAKE) --no-print-directory check-release RELEASE=.local/released
+
+# Deploys what `make release` has packed for this machine's processor into an emulator.
+.PHONY: check-release
+check-release: .venv/stack
+	infra/release/pack launch darkroom-releases $(RELEASE)
+	infra/release/pack checksums $(RELEASE)
+	EMULATOR_PORT=$(TEST_PORT) infra/stack emulate -- infra/release/check $(RELEASE)
 
 .PHONY: tools
 tools: .venv/stack .venv/releasing ## install the pinned tools into .venv

@@ -232,6 +232,34 @@ fn what_is_said_of_hosts_names_tests_that_exist_and_every_failure_is_explained()
     }
 }
 
+#[test]
+fn every_action_of_a_workflow_is_pinned_by_its_commit() {
+    let mut pinned = 0;
+    for workflow in fs::read_dir(root().join(".github/workflows")).expect("the workflows") {
+        let workflow = workflow.expect("an entry").path();
+        let text = fs::read_to_string(&workflow).expect("a workflow");
+        let uses =
+            text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "));
+        for action in uses.filter(|action| !action.starts_with("./")) {
+            let (_, version) = action.split_once('@').expect("a version");
+            let (commit, tag) = version.split_once(" # ").unwrap_or((version, ""));
+            let is_commit = commit.len() == 40 && commit.chars().all(|digit| digit.is_ascii_hexdigit());
+            assert!(is_commit && tag.starts_with('v'), "{}: {action}", workflow.display());
+            pinned += 1;
+        }
+    }
+    assert!(pinned > 5, "{pinned} actions were found");
+}
+
+#[test]
+fn the_chart_has_the_version_of_the_workspace() {
+    let chart = fs::read_to_string(root().join("infra/helm/darkroom/Chart.yaml")).expect("the chart");
+    for name in ["version", "appVersion"] {
+        let line = format!("\n{name}: {}\n", env!("CARGO_PKG_VERSION"));
+        assert!(chart.contains(&line), "{name} of the chart");
+    }
+}
+
 /// The packages that a package is built from, itself included.
 fn dependencies_of(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))

@@ -7,10 +7,12 @@ AWS=${AWS:-awslocal}
 $AWS dynamodb create-table --table-name jobs --billing-mode PAY_PER_REQUEST \
     --attribute-definitions AttributeName=pk,AttributeType=S AttributeName=id,AttributeType=S \
         AttributeName=list_shard,AttributeType=S AttributeName=status_shard,AttributeType=S \
+        AttributeName=due_shard,AttributeType=S AttributeName=due,AttributeType=N \
     --key-schema AttributeName=pk,KeyType=HASH \
     --global-secondary-indexes \
         'IndexName=by_created,KeySchema=[{AttributeName=list_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
-        'IndexName=by_status,KeySchema=[{AttributeName=status_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}'
+        'IndexName=by_status,KeySchema=[{AttributeName=status_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
+        'IndexName=by_due,KeySchema=[{AttributeName=due_shard,KeyType=HASH},{AttributeName=due,KeyType=RANGE}],Projection={ProjectionType=KEYS_ONLY}'
 $AWS s3api create-bucket --bucket darkroom-models
 $AWS s3api create-bucket --bucket darkroom
 
@@ -28,4 +30,4 @@ arn=$($AWS sqs get-queue-attributes --queue-url "$($AWS sqs get-queue-url --queu
 $AWS s3api put-bucket-notification-configuration --bucket darkroom --notification-configuration \
     "{\"QueueConfigurations\":[{\"QueueArn\":\"$arn\",\"Events\":[\"s3:ObjectCreated:*\"],\"Filter\":{\"Key\":{\"FilterRules\":[{\"Name\":\"suffix\",\"Value\":\"/upload\"}]}}}]}"
 # The last: compose.yaml waits for it.
-queue callbacks 540 30
+queue callbacks 540 10
