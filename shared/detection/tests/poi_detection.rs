@@ -141,14 +141,18 @@ fn subpixel_moves_points_within_their_pixel() {
     assert_ne!(pixels, refined);
 }
 
-/// Holds when both have the same points, in any order, to a hundredth of a pixel.
+/// Holds when both have the same points, in any order, to a hundredth of a pixel; to a pixel where the response is the same to
+/// the last digits, because of two neighbours that are as strong as each other either may be refined.
 fn same(mut is: Vec<(f64, f64, f64)>, mut expected: Vec<(f64, f64, f64)>) -> Result<(), TestCaseError> {
     prop_assert_eq!(is.len(), expected.len());
     for list in [&mut is, &mut expected] {
         list.sort_by(|a, b| (a.1.round(), a.0).partial_cmp(&(b.1.round(), b.0)).expect("numbers"));
     }
     for a in &is {
-        let close = |b: &&(f64, f64, f64)| (a.0 - b.0).abs() < 0.01 && (a.1 - b.1).abs() < 0.01;
+        let close = |b: &&(f64, f64, f64)| {
+            let reach = if (a.2 - b.2).abs() <= 1e-6 * b.2.abs() { 1.0 } else { 0.01 };
+            (a.0 - b.0).abs() < reach && (a.1 - b.1).abs() < reach
+        };
         let Some(b) = expected.iter().find(close) else {
             return Err(TestCaseError::fail(format!("{a:?} is not in {expected:?}")));
         };
