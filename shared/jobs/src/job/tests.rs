@@ -224,6 +224,19 @@ fn a_try_whose_outcome_was_never_written_counts_and_the_next_one_waits_as_after_
     assert_eq!(job.callback().expect("there is one").tries[1].status, Some(200));
 }
 
+/// A store takes a row that already is what is to be written for an earlier try of the same write. Two processes that read
+/// the same row within the same millisecond would otherwise both have made the one try that is written.
+#[test]
+fn two_tries_that_begin_at_the_same_moment_are_two_rows() {
+    let (mut job, claim) = job_in(Status::Processing);
+    job.fail(claim, Facts::default(), failure(), now()).expect("held");
+    let mut other = job.clone();
+    for job in [&mut job, &mut other] {
+        job.begin_callback_try(now(), now() + PATIENCE, PATIENCE).expect("owed");
+    }
+    assert_ne!(job, other);
+}
+
 #[test]
 fn a_callback_remembers_its_last_tries_only() {
     let (mut job, claim) = job_in(Status::Processing);
