@@ -176,6 +176,14 @@ $(FUZZ)/bin/cargo-fuzz: Makefile
 	CARGO_TARGET_DIR=$(TARGET_DIR)/tools cargo install --quiet --locked --root $(FUZZ) $(CARGO_FUZZ)
 	touch $@
 
+.PHONY: simulate
+simulate: ## simulate jobs in virtual time under every fault (SIMULATE_SECONDS=60, SIMULATE_SEED=1)
+	cargo run --locked --quiet --profile simulation --package simulation --example simulate
+
+.PHONY: mutate
+mutate: ## take each guard of shared/jobs away in turn and see that a test notices (MUTATE: words of their names)
+	CARGO_TARGET_DIR=$(TARGET_DIR)/mutate infra/mutate $(MUTATE)
+
 .PHONY: image
 image: ## build the container image `darkroom` with docker, podman or buildah
 	infra/docker/build

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
+use uuid::Uuid;
 
 use crate::secret::Secret;
 
@@ -80,6 +81,10 @@ pub struct Callback {
     /// By when a message about it must have had its effect.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub wake_at: Option<OffsetDateTime>,
+    /// Names the last try: without it, two that begin at the same moment would write the very same row, and a store takes
+    /// the second for the first one written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trying: Option<Uuid>,
     /// How often its message was sent again since the last try.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub announced: u32,
@@ -105,6 +110,7 @@ impl Callback {
             tries: Vec::new(),
             before: 0,
             wake_at: None,
+            trying: None,
             announced: 0,
         }
     }
@@ -124,6 +130,7 @@ impl Callback {
         self.attempts = self.attempts.saturating_add(1);
         self.next_try_at = Some(next);
         self.wake_at = Some(wake_at);
+        self.trying = Some(Uuid::new_v4());
         self.announced = 0;
         if self.tries.len() == REMEMBERED {
             self.tries.remove(0);

@@ -143,6 +143,9 @@ impl Lease {
 /// How long the worker that ends a job has to send the message about its callback.
 const ANNOUNCING: Duration = Duration::from_secs(60);
 
+/// How long after its lease has ended a worker may still store something: its clock may be slow, and what it sent on its way.
+const LINGERING: Duration = Duration::from_secs(300);
+
 /// The proof that a claim succeeded; ending or releasing a job takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim(Uuid);
@@ -362,7 +365,7 @@ impl Job {
         let until = now + lease;
         if self.started_at.is_some() {
             // The attempts before this one may have stored something; one that was taken for dead still may.
-            self.tidy_at = Some(until);
+            self.tidy_at = Some(until + LINGERING);
         }
         self.status = Status::Processing;
         self.attempts += 1;
@@ -489,7 +492,7 @@ impl Job {
     pub fn give_up(&mut self, error: Failure, now: OffsetDateTime) -> Result<(), IllegalChange> {
         self.require_free(now)?;
         if self.started_at.is_some() {
-            self.tidy_at.get_or_insert(now);
+            self.tidy_at = self.tidy_at.max(Some(now + LINGERING));
         }
         self.error = Some(error);
         self.end(Status::Failed, now);
@@ -750,10 +753,9 @@ impl Job {
     #[must_use]
     pub fn due(&self) -> Option<OffsetDateTime> {
         let callback = self.callback.as_ref().filter(|_| self.owes_callback());
-        [self.wake_at, callback.and_then(|callback| callback.wake_at), self.tidy_at]
-            .into_iter()
-            .flatten()
-            .min()
+        // Whoever works on it may still store something: what attempts left is removed once it has ended.
+        let tidy_at = self.tidy_at.filter(|_| self.status.is_final());
+        [self.wake_at, callback.and_then(|callback| callback.wake_at), tidy_at].into_iter().flatten().min()
     }
 
     /// When what attempts without a result may have left can be removed, or, of a deleted job, the row itself.

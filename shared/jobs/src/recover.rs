@@ -262,8 +262,8 @@ pub(crate) fn lost_workers(attempts: u32) -> Failure {
     Failure::new(
         "out_of_memory_or_timeout",
         format!(
-            "The job was started {attempts} times, and each time its worker was lost: it ran out of memory or time, or was \
-             stopped. Submit a smaller or simpler image."
+            "The job was started {attempts} times, and in the end its worker was lost: it ran out of memory or time, or \
+             was stopped. Submit a smaller or simpler image."
         ),
     )
 }

@@ -224,6 +224,33 @@ fn a_try_whose_outcome_was_never_written_counts_and_the_next_one_waits_as_after_
     assert_eq!(job.callback().expect("there is one").tries[1].status, Some(200));
 }
 
+/// Leftovers are removed after the end only: before, they would make a job due for which nothing can be done yet.
+#[test]
+fn what_attempts_left_makes_a_job_due_once_it_has_ended() {
+    let (mut job, claim) = job_in(Status::Processing);
+    job.release(claim, counts(), now(), PATIENCE).expect("held");
+    let claim = job.claim(now(), LEASE).expect("free");
+    assert_eq!(job.tidy_at(), Some(now() + LEASE + LINGERING));
+    job.release(claim, Attempt::Interrupted, now(), PATIENCE).expect("held");
+    assert_eq!(job.due(), Some(now() + PATIENCE), "a message must have come");
+    job.give_up(failure(), now()).expect("free");
+    job.abandon_callback(now()).expect("owed");
+    assert_eq!(job.due(), Some(now() + LEASE + LINGERING), "the leftovers must be removed");
+}
+
+/// A store takes a row that already is what is to be written for an earlier try of the same write. Two processes that read
+/// the same row within the same millisecond would otherwise both have made the one try that is written.
+#[test]
+fn two_tries_that_begin_at_the_same_moment_are_two_rows() {
+    let (mut job, claim) = job_in(Status::Processing);
+    job.fail(claim, Facts::default(), failure(), now()).expect("held");
+    let mut other = job.clone();
+    for job in [&mut job, &mut other] {
+        job.begin_callback_try(now(), now() + PATIENCE, PATIENCE).expect("owed");
+    }
+    assert_ne!(job, other);
+}
+
 #[test]
 fn a_callback_remembers_its_last_tries_only() {
     let (mut job, claim) = job_in(Status::Processing);
@@ -257,8 +284,9 @@ fn a_row_says_by_when_something_must_have_happened() {
     let claim = job.claim(due, LEASE).expect("free");
     assert_eq!(job.requeued(), 0);
     job.succeed(claim, Facts::default(), BTreeMap::new(), due).expect("held");
-    assert_eq!(job.due(), Some(due + LEASE), "its owner must have been told, or its leftovers be removed");
+    assert_eq!(job.due(), Some(due + ANNOUNCING), "its owner must have been told");
     job.abandon_callback(due).expect("owed");
+    assert_eq!(job.due(), Some(due + LEASE + LINGERING), "its leftovers must be removed");
     job.tidied(due);
     assert_eq!(job.due(), None);
     job.delete(due, due + PATIENCE);
