@@ -87,6 +87,10 @@ test-on-localstack: local-build localstack
 BLACK_BOX = cargo test --locked --workspace --test blackbox -- --include-ignored --skip documents::
 LOCALSTACK = .local/localstack/venv/bin/python
 
+.PHONY: chaos
+chaos: local-build ## thousands of jobs while processes are killed and services fail, none lost (CHAOS=--quick, --serve, --stack)
+	EMULATOR_PORT=$(TEST_PORT) infra/chaos $(TARGET_DIR)/debug/darkroom $(CHAOS)
+
 .PHONY: hosts
 hosts: ## write the guide's page of hosts anew, from what the last runs of `make test` saw
 	infra/seen keep

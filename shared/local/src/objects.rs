@@ -23,6 +23,7 @@ use jobs::{
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;
 use uuid::Uuid;
@@ -33,7 +34,8 @@ use crate::{
     signature::{self, Signer, Terms},
 };
 
-/// How old a file without a row must be before it is taken for one that a dead process left: its row may be on its way.
+/// How old a file without a row, or an image without a job, must be before it is taken for one that a dead process left:
+/// its row may be on its way.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// How many files a sweep asks about at a time, while other readers wait.
@@ -237,6 +239,22 @@ impl Objects {
             remove(&self.folder, &file).await;
         }
         Ok(kept)
+    }
+
+    /// Removes objects of jobs that never came to be: an image is stored before its job's row is written, and a process
+    /// may die in between. Their files go with those that no row names.
+    pub(crate) async fn disown(&self, now: OffsetDateTime) -> Result<usize, PortError> {
+        // Ids sort by the time at which they were made, and stand behind two digits and a slash.
+        let oldest = JobId::new(now - ABANDONED).to_string();
+        self.database
+            .write("removing objects without a job", move |transaction| {
+                transaction.execute(
+                    "DELETE FROM objects WHERE substr(key, 4, 36) < ?1
+                     AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = substr(key, 4, 36))",
+                    params![oldest],
+                )
+            })
+            .await
     }
 
     /// Removes files that no row names.

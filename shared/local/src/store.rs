@@ -123,7 +123,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what is over: expired jobs with all they own, old messages, files without a row.
+    /// Removes what is over: expired jobs with all they own, old messages, images without a job, files without a row.
     ///
     /// # Errors
     /// [`PortError`] when the store fails; the next sweep goes on from there.
@@ -142,6 +142,10 @@ impl Store {
         self.jobs.forget_keys(OffsetDateTime::now_utc()).await?;
         self.queues.jobs.sweep().await?;
         self.queues.callbacks.sweep().await?;
+        let disowned = self.objects.disown(OffsetDateTime::now_utc()).await?;
+        if disowned > 0 {
+            tracing::info!(objects = disowned, "removed images whose jobs never came to be");
+        }
         let files = self.objects.sweep().await?;
         if files > 0 {
             tracing::info!(files, "removed files that no job owns");

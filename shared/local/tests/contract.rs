@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 use bytes::Bytes;
 use jobs::{
     id::JobId,
-    job::Status,
+    job::{Status, Terms},
     key::ObjectKey,
     message::Message,
     ports::{
@@ -35,6 +35,19 @@ async fn new() -> (TempDir, Store) {
 fn files(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}
+
+/// Makes every file below a folder two hours old.
+fn grow_old(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            grow_old(&path);
+        } else {
+            let file = std::fs::File::options().write(true).open(path).expect("there");
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7_200)).expect("set");
+        }
+    }
 }
 
 #[tokio::test]
@@ -216,6 +229,27 @@ async fn a_sweep_removes_expired_jobs_with_all_they_own_and_nothing_else() {
     assert_eq!(store.objects.head(&ObjectKey::Source(over.id())).await.expect("read"), None);
     assert!(store.objects.head(&ObjectKey::Source(present.id())).await.expect("read").is_some());
     assert_eq!(files(&folder.path().join("objects")), 1);
+}
+
+#[tokio::test]
+async fn a_sweep_removes_the_image_of_a_submission_that_died_before_its_row_was_written() {
+    let (folder, store) = new().await;
+    let now = OffsetDateTime::now_utc();
+    let (died, under_way) = (JobId::new(now - Duration::from_secs(7_200)), JobId::new(now));
+    let terms = Terms { retention: Duration::from_secs(24 * 3_600), ..build::TERMS };
+    let mut accepted = build::succeeded_in(now - Duration::from_secs(7_200), terms);
+    store.jobs.write(&mut accepted).await.expect("written");
+    for job in [died, under_way, accepted.id()] {
+        let key = ObjectKey::Source(job);
+        store.objects.put(&key, Bytes::from_static(b"content"), "image/png").await.expect("put");
+    }
+    grow_old(&folder.path().join("objects"));
+    store.sweep().await.expect("swept");
+    assert_eq!(store.objects.head(&ObjectKey::Source(died)).await.expect("read"), None);
+    for job in [under_way, accepted.id()] {
+        assert!(store.objects.head(&ObjectKey::Source(job)).await.expect("read").is_some(), "{job}");
+    }
+    assert_eq!(files(&folder.path().join("objects")), 2);
 }
 
 /// A list reads as many rows as it shows, however many there are: told by SQLite's own plan.
