@@ -156,6 +156,9 @@ async fn a_receiver_that_does_not_answer_is_left_alone_for_a_while_and_others_ar
     assert_eq!(world.receiver.received().len(), 1, "put off");
     let put_off = *world.queue.delays().last().expect("sent again");
     assert!((5..30).contains(&put_off.as_secs()));
+    let sent = world.queue.sent().len();
+    world.deliver().await;
+    assert_eq!(world.queue.sent().len(), sent, "a copy of the message that comes meanwhile makes no other");
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(world.deliver().await, Outcome::Done);
     assert_eq!(world.callback(), (CallbackState::Delivered, 2, Some(200)));

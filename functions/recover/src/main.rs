@@ -45,11 +45,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             let span = tracing::info_span!("recovery", request_id = event.context.request_id);
             let until = OffsetDateTime::from(event.context.deadline()) - MARGIN;
             let answer = async {
-                match event.payload {
-                    Event::DeadLetters { records } => {
+                match event.payload.dead_letters {
+                    Some(records) => {
                         serde_json::to_value(sqs::batch(&*letters, None, records).await).unwrap_or_default()
                     }
-                    Event::Minute {} => {
+                    None => {
                         sweep(&recoverer, until.max(SystemClock.now())).await;
                         Value::Null
                     }

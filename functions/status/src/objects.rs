@@ -147,7 +147,7 @@ async fn send(
 ) -> Result<Response, Problem> {
     let job = app.browser.job(id).await?;
     let summary = job.results().get(algorithm);
-    let Some((attempt, extension)) = summary.and_then(|summary| Some((summary.attempt, form(summary)?)))
+    let Some((attempt, extension)) = summary.and_then(|summary| Some((summary.attempt(), form(summary)?)))
     else {
         let text = if job.status().is_final() {
             "The job has no such result; its `results` say what it has, and their `presets` for which there are \

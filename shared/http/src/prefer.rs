@@ -53,7 +53,18 @@ impl IntoParams for IdempotencyKey {
 ///
 /// [RFC 7240]: https://www.rfc-editor.org/rfc/rfc7240
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefer(Option<u64>);
+pub struct Prefer {
+    seconds: Option<u64>,
+    /// When the answer must be given at the latest.
+    latest: Option<Instant>,
+}
+
+/// When a request must have been answered; among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerBy(pub Instant);
+
+/// How long before that an answer is no longer held back.
+const MARGIN: Duration = Duration::from_secs(2);
 
 impl Prefer {
     fn read(headers: &HeaderMap) -> Self {
@@ -63,19 +74,20 @@ impl Prefer {
             name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse().ok())?
         });
         // The first one counts, and what cannot be understood is left aside.
-        Self(waits.next().map(|seconds: u64| seconds.min(MOST)))
+        Self { seconds: waits.next().map(|seconds: u64| seconds.min(MOST)), latest: None }
     }
 
     /// Whether it would rather wait.
     #[must_use]
     pub fn waits(self) -> bool {
-        self.0.is_some()
+        self.seconds.is_some()
     }
 
     /// The job once it has ended, or as it is when the client would rather have it.
     pub async fn until_ended(self, jobs: &dyn ReadJobs, mut job: Job) -> Job {
-        let Self(Some(seconds)) = self else { return job };
+        let Some(seconds) = self.seconds else { return job };
         let end = Instant::now() + Duration::from_secs(seconds);
+        let end = self.latest.map_or(end, |latest| end.min(latest));
         let mut pause = PAUSES.0;
         while !job.status().is_final() && Instant::now() < end {
             sleep(pause.min(end - Instant::now())).await;
@@ -91,7 +103,8 @@ impl Prefer {
 
     /// Says in an answer that the preference was heeded.
     pub fn note(self, headers: &mut HeaderMap) {
-        if let Some(value) = self.0.and_then(|seconds| HeaderValue::from_str(&format!("wait={seconds}")).ok())
+        if let Some(value) =
+            self.seconds.and_then(|seconds| HeaderValue::from_str(&format!("wait={seconds}")).ok())
         {
             headers.insert(APPLIED, value);
         }
@@ -102,7 +115,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Prefer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self::read(&parts.headers))
+        let by = parts.extensions.get::<AnswerBy>();
+        let latest = by.and_then(|AnswerBy(by)| by.checked_sub(MARGIN));
+        Ok(Self { latest, ..Self::read(&parts.headers) })
     }
 }
 
@@ -152,7 +167,7 @@ mod tests {
             (&["return=minimal"], None),
             (&[], None),
         ] {
-            assert_eq!(prefer(values), Prefer(seconds), "{values:?}");
+            assert_eq!(prefer(values), Prefer { seconds, latest: None }, "{values:?}");
         }
     }
 
@@ -164,6 +179,11 @@ mod tests {
         let started = Instant::now();
         let same = prefer(&["wait=3"]).until_ended(&jobs, job.clone()).await;
         assert_eq!((same, started.elapsed().as_secs()), (job.clone(), 3));
+
+        let soon = Prefer { latest: Some(Instant::now() + Duration::from_secs(1)), ..prefer(&["wait=3"]) };
+        let started = Instant::now();
+        soon.until_ended(&jobs, job.clone()).await;
+        assert_eq!(started.elapsed().as_secs(), 1, "a request that took long already is answered in time");
 
         let ending = tokio::spawn({
             let (jobs, mut job) = (jobs.clone(), job.clone());

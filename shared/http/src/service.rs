@@ -21,7 +21,7 @@ use tower::{ServiceExt as _, service_fn};
 use tracing::Instrument as _;
 use url::Url;
 
-use crate::{Links, Problem};
+use crate::{Links, Problem, prefer::AnswerBy};
 
 /// Answers API Gateway's requests with a router, for as long as Lambda keeps the process. `public_url` is the API's
 /// address where the gateway's own context does not tell it (behind another proxy).
@@ -80,7 +80,7 @@ pub fn with_fallbacks(router: Router) -> Router {
 }
 
 /// One request: its id in the log and in problems, its links, its answer, and how long it may take. What it has begun by
-/// then is in a row, or has left nothing.
+/// then is in a row, or is an image that no row names.
 pub async fn answer(
     router: Router,
     mut request: Request<Body>,
@@ -90,6 +90,9 @@ pub async fn answer(
 ) -> Response {
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
     request.extensions_mut().insert(links);
+    if let Some(by) = tokio::time::Instant::now().checked_add(within) {
+        request.extensions_mut().insert(AnswerBy(by));
+    }
     let asks_for_headers = request.method() == Method::HEAD;
     async {
         let started = Instant::now();

@@ -329,7 +329,7 @@ impl ResultView {
 
 /// What there is to say of a result, or of the thumbnail that was made for a preset.
 fn details_of(summary: &ResultSummary, preset: Option<&str>) -> Map<String, Value> {
-    let mut details = summary.details.clone();
+    let mut details = summary.shown();
     let presets = details.remove("presets");
     match preset {
         None => details,

@@ -148,7 +148,12 @@ impl Callback {
             noted.milliseconds = Some(outcome.milliseconds);
         }
         self.last_status = outcome.status.or(self.last_status);
-        if self.state != CallbackState::Pending {
+        if number.0 <= self.before {
+            // It was begun before its owner asked for the callback to be sent anew.
+            return;
+        }
+        let arrived_late = self.state == CallbackState::Failed && outcome.state == CallbackState::Delivered;
+        if self.state != CallbackState::Pending && !arrived_late {
             return;
         }
         if outcome.state == CallbackState::Pending && ago > 0 {

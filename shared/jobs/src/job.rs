@@ -174,9 +174,6 @@ pub enum Attempt {
 /// What the row keeps of one result; the result itself is an object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultSummary {
-    /// Which attempt stored it; its objects have that in their keys. None in rows older than that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<u64>,
     /// The forms that are stored, by extension, the first being the main one; variants of a form have their name before
     /// it: `slack.gif`, `discord.gif`.
     pub forms: Vec<String>,
@@ -184,7 +181,32 @@ pub struct ResultSummary {
     pub details: Map<String, Value>,
 }
 
+/// The member of the details that says which attempt stored a result. It is no field of its own: a release that does not
+/// know it keeps the details as they are when it writes the row.
+const ATTEMPT: &str = "attempt";
+
 impl ResultSummary {
+    /// What an attempt stored.
+    #[must_use]
+    pub fn new(attempt: u64, forms: Vec<String>, mut details: Map<String, Value>) -> Self {
+        details.insert(ATTEMPT.to_owned(), attempt.into());
+        Self { forms, details }
+    }
+
+    /// Which attempt stored it; its objects have that in their keys. None in rows older than that.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u64> {
+        self.details.get(ATTEMPT).and_then(Value::as_u64)
+    }
+
+    /// What a client sees beside the links.
+    #[must_use]
+    pub fn shown(&self) -> Map<String, Value> {
+        let mut details = self.details.clone();
+        details.remove(ATTEMPT);
+        details
+    }
+
     /// The variant that a form is of: what stands before its extension, as `slack` in `slack.gif`.
     #[must_use]
     pub fn variant(form: &str) -> Option<&str> {
@@ -546,6 +568,24 @@ impl Job {
         Ok(number)
     }
 
+    /// Puts the callback off until `next`, because its receiver is busy. The message for that has `patience` to arrive.
+    ///
+    /// # Errors
+    /// [`IllegalChange::NoCallback`] where none is owed.
+    pub fn put_callback_off(
+        &mut self,
+        now: OffsetDateTime,
+        next: OffsetDateTime,
+        patience: Duration,
+    ) -> Result<(), IllegalChange> {
+        let callback = self.owed_callback()?;
+        callback.announced = callback.announced.saturating_add(1);
+        callback.next_try_at = Some(next);
+        callback.wake_at = Some(next + patience);
+        self.updated_at = now;
+        Ok(())
+    }
+
     /// Notes how a try of the callback went, and when the next is due, if any. A callback that was delivered or given up
     /// meanwhile stays so.
     ///
@@ -768,6 +808,12 @@ impl Job {
     #[must_use]
     pub fn wake_at(&self) -> Option<OffsetDateTime> {
         self.wake_at
+    }
+
+    /// Until when a worker holds it.
+    #[must_use]
+    pub fn leased_until(&self) -> Option<OffsetDateTime> {
+        self.lease.as_ref().map(Lease::until)
     }
 
     /// When it is given up.

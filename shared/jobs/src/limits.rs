@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use crate::job::Terms;
+use time::OffsetDateTime;
+
+use crate::job::{Job, Terms};
 
 /// The longest that a job waits for a message that was sent again.
 const MOST_PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// How far the clocks of two machines may be apart.
+const CLOCKS: Duration = Duration::from_secs(60);
 
 /// How long after its URL has run out an upload may still arrive, one that takes that long or whose event does.
 const UPLOAD_GRACE: Duration = Duration::from_secs(300);
@@ -75,11 +80,18 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long a claim on a job lasts: fetching, waiting for a processor and working at their longest, and some time to
-    /// store the results.
+    /// How long a claim on a job lasts: fetching, waiting for a processor and working at their longest, some time to store
+    /// the results, and as much as the clocks of two machines may be apart.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        self.fetch + self.turn + self.job + Duration::from_secs(20)
+        self.fetch + self.turn + self.job + Duration::from_secs(20) + CLOCKS
+    }
+
+    /// When a job is given up; one that an older release accepted does not say so itself.
+    #[must_use]
+    pub fn deadline_of(&self, job: &Job) -> OffsetDateTime {
+        let longest = self.deadline + self.upload_validity + UPLOAD_GRACE;
+        job.deadline().unwrap_or_else(|| job.created_at() + longest)
     }
 
     /// How long a message has that was sent again `times` times before: longer each time, because a queue may be that

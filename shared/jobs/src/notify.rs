@@ -90,12 +90,10 @@ impl Notifier {
         let (now, tried) = (self.clock.now(), callback.tried());
         if let Some(due) = callback.next_try_at.filter(|due| *due > now) {
             tracing::info!(%due, "a copy of the message came early");
-            return Ok(early(due, now));
+            return Ok(early(due, now, callback.wake_at.is_some()));
         }
         let Some(visit) = self.hosts.visit(callback.url.host_str().unwrap_or_default(), now) else {
-            tracing::info!("the receiver is busy or does not answer; put off");
-            self.queue.send(Message::DeliverCallback { job_id: id }, put_off(&job)).await?;
-            return Ok(Outcome::Done);
+            return self.put_off(job, &callback, now).await;
         };
         let Ok(number) = self.begin(&mut job, tried, now) else { return Ok(Outcome::Done) };
         match self.writer.write(&mut job).await {
@@ -130,6 +128,29 @@ impl Notifier {
         {
             tracing::warn!(error = %Chain(&error), "the next try's message was not sent; it is made later");
         }
+        Ok(Outcome::Done)
+    }
+
+    /// Puts a callback off whose receiver is busy or does not answer: in the row, so that copies of its message do not all
+    /// come again.
+    async fn put_off(
+        &self,
+        mut job: Job,
+        callback: &Callback,
+        now: OffsetDateTime,
+    ) -> Result<Outcome, PortError> {
+        let wait = put_off(&job, callback.announced);
+        tracing::info!(?wait, "the receiver is busy or does not answer; put off");
+        if job.put_callback_off(now, now + wait, self.limits.patience).is_err() {
+            return Ok(Outcome::Done);
+        }
+        match self.writer.write(&mut job).await {
+            Ok(()) => {}
+            // Another copy of the message was quicker.
+            Err(WriteError::Conflict) => return Ok(Outcome::Done),
+            Err(WriteError::Port(error)) => return Err(error),
+        }
+        self.queue.send(Message::DeliverCallback { job_id: job.id() }, wait).await?;
         Ok(Outcome::Done)
     }
 
@@ -224,10 +245,12 @@ fn backoff(tried: u32) -> Option<Duration> {
     seconds.map(|&seconds| Duration::from_secs(seconds))
 }
 
-/// How long a callback is put off whose receiver is busy: not all of them for as long.
-fn put_off(job: &Job) -> Duration {
+/// How long a callback is put off whose receiver is busy, after so many times: longer each time, and not all of them for as
+/// long.
+fn put_off(job: &Job, times: u32) -> Duration {
+    const MOST: Duration = Duration::from_secs(600);
     let spread = job.finished_at().map_or(0, |ended| u64::from(ended.millisecond()) % 25);
-    Duration::from_secs(5 + spread)
+    Duration::from_secs(5 + spread).saturating_mul(2_u32.saturating_pow(times)).min(MOST)
 }
 
 /// The key of a token: what `whsec_{Base64}` encodes, or any other token's own bytes. `None` for a Base64 that is none.

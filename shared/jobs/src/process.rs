@@ -35,10 +35,11 @@ pub enum Outcome {
 /// is in the row.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 
-/// What becomes of a message that came so long before its time.
-pub(crate) fn early(until: OffsetDateTime, now: OffsetDateTime) -> Outcome {
+/// What becomes of a message that came so long before its time. Where the row does not say by when something must have
+/// happened, because an older release wrote it, the message is all there is.
+pub(crate) fn early(until: OffsetDateTime, now: OffsetDateTime, is_in_row: bool) -> Outcome {
     let wait = Duration::try_from(until - now).unwrap_or_default();
-    if wait <= MOST_WAIT { Outcome::Retry(Some(wait)) } else { Outcome::Done }
+    if is_in_row && wait > MOST_WAIT { Outcome::Done } else { Outcome::Retry(Some(wait)) }
 }
 
 /// What becomes of a message whose handling a service failed: it comes again where that may help. Where it does not, the
@@ -140,9 +141,9 @@ impl Processor {
         let now = self.clock.now();
         if let Some(retry) = job.retry().filter(|retry| retry.at > now) {
             tracing::info!(due = %retry.at, "a copy of the message came early");
-            return Ok(early(retry.at, now));
+            return Ok(early(retry.at, now, job.wake_at().is_some()));
         }
-        let claimed = if job.deadline().is_some_and(|deadline| deadline <= now) {
+        let claimed = if self.limits.deadline_of(&job) <= now {
             job.give_up(deadline_passed(), now).map(|()| None)
         } else if job.attempts() >= self.limits.attempts {
             job.give_up(lost_workers(job.attempts()), now).map(|()| None)
@@ -155,9 +156,10 @@ impl Processor {
         let claim = match claimed {
             Ok(claim) => claim,
             Err(IllegalChange::Leased { until }) => {
-                // Should that worker be lost, the end of its lease is when the job is queued again.
                 tracing::info!(%until, "another worker holds the job");
-                return Ok(Outcome::Done);
+                // Should that worker be lost, the end of its lease is when the job is queued again.
+                let is_in_row = job.wake_at().is_some();
+                return Ok(if is_in_row { Outcome::Done } else { early(until, now, is_in_row) });
             }
             Err(error) => {
                 tracing::warn!(%error, "the job cannot be claimed");
@@ -324,7 +326,7 @@ impl Processor {
             self.objects.put(&key, artifact.body.clone(), artifact.content_type).await?;
             forms.push(artifact.extension.to_string());
         }
-        Ok(ResultSummary { attempt: Some(attempt), forms, details: output.details.clone() })
+        Ok(ResultSummary::new(attempt, forms, output.details.clone()))
     }
 
     async fn source_of(&self, job: &Job) -> Result<Bytes, Stopped> {

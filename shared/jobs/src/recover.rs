@@ -9,9 +9,10 @@ use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
 use crate::{
+    callback::Callback,
     error::{Chain, Failure, PortError, WriteError},
     id::{JobId, SHARDS},
-    job::{Job, Origin, Status},
+    job::{Job, Origin, ResultSummary, Status},
     key::ObjectKey,
     limits::Limits,
     message::Message,
@@ -147,7 +148,13 @@ impl Recoverer {
         report: &mut Report,
     ) -> Result<(), PortError> {
         for _ in 0..STEPS {
-            let Some(mut job) = self.jobs.get(id).await? else { return Ok(()) };
+            let Some(mut job) = self.jobs.get(id).await? else {
+                if message_died {
+                    // What an upload or a worker left behind after the job had gone goes too.
+                    self.objects.delete_all(id).await?;
+                }
+                return Ok(());
+            };
             let (counts, message) = match self.next_step(&mut job, message_died).await? {
                 Step::Nothing => return Ok(()),
                 Step::Remove => {
@@ -186,14 +193,18 @@ impl Recoverer {
             return Ok(if is_due(job.tidy_at()) { Step::Remove } else { Step::Nothing });
         }
         if !job.status().is_final() {
-            let waits = job.status() == Status::Processing || job.retry().is_some_and(|retry| retry.at > now);
+            let is_ahead = |at: Option<OffsetDateTime>| at.is_some_and(|at| at > now);
+            let waits = is_ahead(job.leased_until()) || is_ahead(job.retry().map(|retry| retry.at));
             let is_wanted = message_died && !waits;
             if !is_wanted && !is_due(job.wake_at()) {
                 return Ok(Step::Nothing);
             }
             return Ok(self.wake(job, now).await?.unwrap_or(Step::Nothing));
         }
-        if job.owes_callback() && job.callback().is_some_and(|callback| is_due(callback.wake_at)) {
+        // A row of an older release does not say when its callback is due: its message was all there was.
+        let is_wanted =
+            |callback: &Callback| is_due(callback.wake_at) || message_died && callback.wake_at.is_none();
+        if job.owes_callback() && job.callback().is_some_and(is_wanted) {
             let times = job.callback().map_or(0, |callback| callback.announced);
             let patience = self.limits.patience_after(times);
             let message = Message::DeliverCallback { job_id: job.id() };
@@ -201,7 +212,7 @@ impl Recoverer {
             return Ok(noted.map_or(Step::Nothing, |()| Step::Write(count_announced, Some(message))));
         }
         if is_due(job.tidy_at()) {
-            let winner = job.results().values().find_map(|summary| summary.attempt);
+            let winner = job.results().values().find_map(ResultSummary::attempt);
             return Ok(Step::Tidy(Attempts::AllBut(winner)));
         }
         Ok(Step::Nothing)
@@ -216,7 +227,7 @@ impl Recoverer {
                 return Ok(None);
             }
             Some(upload_never_came())
-        } else if job.deadline().is_some_and(|deadline| deadline <= now) {
+        } else if self.limits.deadline_of(job) <= now {
             Some(deadline_passed())
         } else if job.attempts() >= self.limits.attempts {
             Some(lost_workers(job.attempts()))

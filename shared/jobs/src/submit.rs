@@ -18,7 +18,7 @@ use crate::{
     limits::Limits,
     message::Message,
     notify::signing_key,
-    once::{Fingerprint, RequestKey},
+    once::{Earlier, Fingerprint, RequestKey},
     ports::{
         CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTerms, UploadTicket, WriteJobs,
         WriteObjects, WriteOnce,
@@ -134,11 +134,12 @@ impl Submitter {
         }
         let (id, now) = self.new_id();
         self.objects.put(&ObjectKey::Source(id), image, content_type).await?;
-        let accepted = self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await?;
-        if accepted.id() != id {
+        let accepted = self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await;
+        if matches!(&accepted, Err(Error::Refused(_))) || accepted.as_ref().is_ok_and(|job| job.id() != id) {
+            // The same key was quicker with this request, or with another one.
             self.objects.delete_all(id).await?;
         }
-        Ok(accepted)
+        accepted
     }
 
     /// Accepts an image to be fetched.
@@ -335,7 +336,7 @@ impl Submitter {
         match written {
             Ok(None) => Ok(None),
             Ok(Some(earlier)) if earlier.job == job.id() => Ok(None),
-            Ok(Some(_)) => self.served(key).await,
+            Ok(Some(earlier)) => self.job_of(&earlier, key).await.map(Some),
             Err(WriteError::Port(error)) => Err(error.into()),
             Err(WriteError::Conflict) => Err(PortError {
                 operation: "writing a new job",
@@ -349,8 +350,15 @@ impl Submitter {
     /// The job of the same request, where it was served before.
     async fn served(&self, key: Option<&RequestKey>) -> Result<Option<Job>, Error> {
         let Some(key) = key else { return Ok(None) };
-        let Some(earlier) = self.once.earlier(key).await? else { return Ok(None) };
-        key.check(&earlier)?;
+        match self.once.earlier(key).await? {
+            Some(earlier) => self.job_of(&earlier, Some(key)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The job that was made for a key, if it was for the same request.
+    async fn job_of(&self, earlier: &Earlier, key: Option<&RequestKey>) -> Result<Job, Error> {
+        key.map_or(Ok(()), |key| key.check(earlier))?;
         let job = self.jobs.get(earlier.job).await?.filter(|job| !job.is_deleted());
         let job = job.ok_or_else(Refusal::no_such_job)?;
         if job.status() == Status::Queued && job.started_at().is_none() {
@@ -358,7 +366,7 @@ impl Submitter {
             self.announce(&job).await;
         }
         tracing::info!(job_id = %job.id(), "the request was served before");
-        Ok(Some(job))
+        Ok(job)
     }
 
     /// The key of a request, which tells it from others by everything that a client can say.

@@ -513,7 +513,7 @@ async fn a_late_worker_overwrites_no_result_and_what_it_stored_is_removed() {
     world.clock.advance(Duration::from_secs(61));
     world.processor.handle(job.id()).await;
     let ended = world.now_of(&job);
-    let winner = ended.results()["one"].attempt.expect("it says so");
+    let winner = ended.results()["one"].attempt().expect("it says so");
     assert_ne!(winner, job.revision());
     let late = ObjectKey::Result {
         job: job.id(),

@@ -269,3 +269,49 @@ async fn a_message_that_was_given_up_makes_its_job_due_at_once_unless_it_waits_f
         "its callback's message has time yet"
     );
 }
+
+/// A job as an older release wrote it: the row does not say what is owed.
+async fn of_an_older_release(world: &World, mut job: Job) -> Job {
+    let mut row = serde_json::to_value(&job).expect("JSON");
+    let members = row.as_object_mut().expect("an object");
+    for added in ["deadline", "wake_at", "tidy_at"] {
+        members.remove(added);
+    }
+    if let Some(callback) = members.get_mut("callback").and_then(serde_json::Value::as_object_mut) {
+        callback.remove("wake_at");
+    }
+    job = serde_json::from_value(row).expect("a row");
+    assert_eq!(job.due(), None);
+    world.written(job).await
+}
+
+#[tokio::test]
+async fn a_job_of_an_older_release_goes_on_when_its_message_is_given_up_and_ends_in_the_end() {
+    let world = World::new();
+    let now = world.clock.now();
+    let mut held = build::queued(now);
+    held.claim(now, Limits::default().lease()).expect("free");
+    let held = of_an_older_release(&world, held).await;
+    let ended = of_an_older_release(&world, build::succeeded(now)).await;
+    assert!(world.recoverer.recover_message(held.id()).await.is_empty(), "its worker may be alive");
+    world.clock.advance(Limits::default().lease());
+    assert_eq!(world.recoverer.recover_message(held.id()).await.queued, 1);
+    assert_eq!(world.recoverer.recover_message(ended.id()).await.announced, 1);
+    assert!(world.now_of(&ended).due().is_some(), "from now on the row says it");
+    for _ in 0..40 {
+        if world.now_of(&held).status().is_final() {
+            break;
+        }
+        world.recover_when_due(&held).await;
+    }
+    assert_eq!(code_of(&world.now_of(&held)), Some("deadline_passed"));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_job_that_is_gone_is_removed_when_its_message_is_given_up() {
+    let world = World::new();
+    let gone = JobId::new(world.clock.now());
+    world.objects.put(&ObjectKey::Upload(gone), Bytes::from_static(b"late"), "image/png").await.expect("put");
+    assert!(world.recoverer.recover_message(gone).await.is_empty());
+    assert!(world.objects.all().is_empty());
+}

@@ -172,7 +172,7 @@ impl State {
             _ => false,
         });
         assert!(holders.count() <= 1, "two workers hold it");
-        if let Some(winner) = job.results().values().find_map(|summary| summary.attempt) {
+        if let Some(winner) = job.results().values().find_map(ResultSummary::attempt) {
             assert!(self.results.contains(&winner), "its results are gone");
         }
     }
@@ -259,7 +259,7 @@ fn end(state: &State, index: usize, row: &Row, claim: Claim, end: End) -> State 
     let retry = |at| Attempt::Counts(Retry { failure: failure("source_unreachable"), at });
     let changed = match end {
         End::Succeeds => {
-            let summary = ResultSummary { attempt: Some(attempt), ..ResultSummary::default() };
+            let summary = ResultSummary::new(attempt, Vec::new(), serde_json::Map::new());
             let results = BTreeMap::from([("thumbnail".to_owned(), summary)]);
             job.succeed(claim, job.facts().clone(), results, now)
         }
@@ -335,7 +335,7 @@ fn recover(state: &State, row: &Row, sent: bool) -> State {
             next.send_tell();
         }
     } else if state.is_due(job.tidy_at()) {
-        let winner = job.results().values().find_map(|summary| summary.attempt);
+        let winner = job.results().values().find_map(ResultSummary::attempt);
         next.results.retain(|attempt| Some(*attempt) == winner);
         job.tidied(now);
         next.write(job);
@@ -588,7 +588,7 @@ fn finished(state: &State) {
         return;
     };
     assert!(job.status().is_final() && !job.is_deleted() && !job.owes_callback(), "{job:?}");
-    let winner: BTreeSet<u64> = job.results().values().filter_map(|summary| summary.attempt).collect();
+    let winner: BTreeSet<u64> = job.results().values().filter_map(ResultSummary::attempt).collect();
     assert_eq!(state.results, winner, "what is stored is what it names: {job:?}");
 }
 

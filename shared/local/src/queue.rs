@@ -273,10 +273,10 @@ impl DeadLetters {
     /// Those of this queue.
     #[must_use]
     pub fn of(queue: &Queue) -> Self {
-        let Queue { database, terms, arrived } = queue;
+        let Queue { database, terms, .. } = queue;
         // A dead letter comes again and again, and goes nowhere from there.
         let terms = Terms { name: terms.dead_letters, receives: u32::MAX, ..*terms };
-        Self(Queue { database: database.clone(), terms, arrived: arrived.clone() })
+        Self(Queue::new(database.clone(), terms))
     }
 }
 

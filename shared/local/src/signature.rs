@@ -51,7 +51,10 @@ impl Signer {
         let mut mac = self.key.clone();
         mac.update(format!("{method}\n{key}\n{expires}\n").as_bytes());
         if let Some(Terms { content_type, bytes, checksum }) = terms {
-            mac.update(format!("{bytes}\n{}\n{content_type}", checksum.unwrap_or_default()).as_bytes());
+            mac.update(format!("{bytes}\n{content_type}").as_bytes());
+            if let Some(checksum) = checksum {
+                mac.update(format!("\n{checksum}").as_bytes());
+            }
         }
         mac
     }

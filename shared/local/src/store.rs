@@ -31,7 +31,7 @@ const CALLBACKS: Terms = Terms {
     name: "callbacks_queue",
     dead_letters: "callbacks_dead_letters",
     visibility: Duration::from_secs(540),
-    receives: 30,
+    receives: 10,
 };
 
 /// Why a folder cannot be used.

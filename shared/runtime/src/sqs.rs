@@ -1,9 +1,6 @@
 //! SQS batches: each message by itself, and only those that must come again are reported as failed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -40,25 +37,11 @@ pub async fn run(
         let (consumer, queue) = (consumer.clone(), queue.clone());
         async move {
             let span = tracing::info_span!("batch", request_id = event.context.request_id);
-            let deadline = event.context.deadline();
-            let handled = batch(&*consumer, Some(&*queue), event.payload.records).instrument(span);
-            match tokio::time::timeout(left(deadline), handled).await {
-                Ok(response) => Ok(response),
-                // Lambda would end the process for it, and the next invocation wait for a new one.
-                Err(_) => Err(lambda_runtime::Error::from(
-                    "the batch took longer than the function has; its messages come again",
-                )),
-            }
+            let response = batch(&*consumer, Some(&*queue), event.payload.records).instrument(span).await;
+            Ok::<_, lambda_runtime::Error>(response)
         }
     }))
     .await
-}
-
-/// How long a batch may take in a function that Lambda ends at `deadline`: all that its messages ask of services shares
-/// this time.
-fn left(deadline: SystemTime) -> Duration {
-    const MARGIN: Duration = Duration::from_secs(2);
-    deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN)
 }
 
 /// Handles one batch, its messages side by side, so that none waits for another. Without a `queue`, what must come again

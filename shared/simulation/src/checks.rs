@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::{
     callback::CallbackState,
-    job::{Job, Origin, Status},
+    job::{Job, Origin, ResultSummary, Status},
     key::ObjectKey,
     limits::Limits,
     notify::BACKOFF,
@@ -244,7 +244,7 @@ fn results(world: &World, number: usize, job: &Job) -> Vec<String> {
         for form in &summary.forms {
             let key = ObjectKey::Result {
                 job: job.id(),
-                attempt: summary.attempt,
+                attempt: summary.attempt(),
                 algorithm: algorithm.clone(),
                 extension: form.clone(),
             };
@@ -258,7 +258,7 @@ fn results(world: &World, number: usize, job: &Job) -> Vec<String> {
             wrong.push(format!("its result of {algorithm} is not whole"));
         }
     }
-    let mut attempts: Vec<_> = job.results().values().map(|summary| summary.attempt).collect();
+    let mut attempts: Vec<_> = job.results().values().map(ResultSummary::attempt).collect();
     attempts.dedup();
     if attempts.len() > 1 {
         wrong.push("its results are of several attempts".to_owned());

@@ -75,7 +75,7 @@ fn end(mut job: Job, now: OffsetDateTime, forms: &[&str]) -> Job {
         details.insert("presets".to_owned(), presets.into());
     }
     let forms = forms.iter().map(|form| (*form).to_owned()).collect();
-    let thumbnail = ResultSummary { attempt: Some(1), forms, details };
+    let thumbnail = ResultSummary::new(1, forms, details);
     let facts = Facts {
         content_type: Some("image/png".to_owned()),
         bytes: Some(3),

@@ -336,6 +336,36 @@ fn every_row_ever_written_still_parses() {
     }
 }
 
+/// A release that does not know what was added writes the row without it: the results must be found all the same.
+#[test]
+fn results_are_found_after_an_older_release_has_written_the_row() {
+    let mut row: Value =
+        serde_json::from_str(include_str!("../../tests/fixtures/job_row_4.json")).expect("JSON");
+    let members = row.as_object_mut().expect("an object");
+    for added in ["deadline", "wake_at", "requeued", "forgiven", "tidy_at", "deleted"] {
+        members.remove(added);
+    }
+    let job: Job = serde_json::from_value(row).expect("a row");
+    assert_eq!(job.results()["thumbnail"].attempt(), Some(4));
+    assert!(!job.results()["thumbnail"].shown().contains_key("attempt"), "it is not shown");
+}
+
+#[test]
+fn a_callback_that_is_sent_anew_while_a_try_is_made_is_not_settled_by_that_one() {
+    let (mut job, claim) = job_in(Status::Processing);
+    job.fail(claim, Facts::default(), failure(), now()).expect("held");
+    let before = job.begin_callback_try(now(), now() + PATIENCE, PATIENCE).expect("owed");
+    job.redeliver_callback(now(), PATIENCE).expect("ended");
+    job.end_callback_try(before, outcome(CallbackState::Failed, 410, None), now(), PATIENCE).expect("noted");
+    assert!(job.owes_callback());
+    assert_eq!(job.callback().expect("there is one").next_try_at, None);
+    let after = job.begin_callback_try(now(), now() + PATIENCE, PATIENCE).expect("owed");
+    job.abandon_callback(now()).expect("owed");
+    job.end_callback_try(after, outcome(CallbackState::Delivered, 200, None), now(), PATIENCE)
+        .expect("noted");
+    assert_eq!(job.callback().map(|callback| callback.state), Some(CallbackState::Delivered));
+}
+
 #[test]
 fn debug_shows_no_token() {
     let token = Some(Secret::new("hunter2".to_owned()));
