@@ -1,8 +1,6 @@
 //! What a queue gave up is read once and removed, whatever it is.
 #![allow(clippy::expect_used)]
 
-use std::sync::Arc;
-
 use jobs::{
     limits::Limits,
     message::Message,
@@ -15,23 +13,14 @@ use runtime::sqs::Consume as _;
 use testing::{
     build,
     faults::{Faults, Moment},
-    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue},
+    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, recoverer},
 };
 
 fn world() -> (MemoryJobs, MemoryQueue, ManualClock, Faults, Recoverer) {
     let faults = Faults::default();
     let (jobs, queue) = (MemoryJobs::new(faults.clone()), MemoryQueue::new(faults.clone()));
     let (objects, clock) = (MemoryObjects::new(faults.clone()), ManualClock::default());
-    let recoverer = Recoverer {
-        jobs: Arc::new(jobs.clone()),
-        writer: Arc::new(jobs.clone()),
-        due: Arc::new(jobs.clone()),
-        sources: Arc::new(objects.clone()),
-        objects: Arc::new(objects),
-        queue: Arc::new(queue.clone()),
-        clock: Arc::new(clock.clone()),
-        limits: Limits::default(),
-    };
+    let recoverer = recoverer(&jobs, &objects, &queue, &clock);
     (jobs, queue, clock, faults, recoverer)
 }
 

@@ -23,7 +23,7 @@ use jobs::{
 use testing::{
     build,
     faults::{Faults, Moment},
-    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryWeb},
+    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryWeb, recoverer},
 };
 use url::Url;
 
@@ -137,16 +137,7 @@ impl World {
     }
 
     fn recoverer(&self) -> Recoverer {
-        Recoverer {
-            jobs: Arc::new(self.jobs.clone()),
-            writer: Arc::new(self.jobs.clone()),
-            due: Arc::new(self.jobs.clone()),
-            sources: Arc::new(self.objects.clone()),
-            objects: Arc::new(self.objects.clone()),
-            queue: Arc::new(self.queue.clone()),
-            clock: Arc::new(self.clock.clone()),
-            limits: Limits::default(),
-        }
+        recoverer(&self.jobs, &self.objects, &self.queue, &self.clock)
     }
 
     fn now_of(&self, job: &Job) -> Job {

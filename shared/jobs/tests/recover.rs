@@ -2,7 +2,7 @@
 //! not is left alone.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use jobs::{
@@ -18,7 +18,7 @@ use jobs::{
 use testing::{
     build,
     faults::{Faults, Moment},
-    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue},
+    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, recoverer},
 };
 
 struct World {
@@ -37,16 +37,7 @@ impl World {
         let objects = MemoryObjects::new(faults.clone());
         let queue = MemoryQueue::new(faults.clone());
         let clock = ManualClock::default();
-        let recoverer = Recoverer {
-            jobs: Arc::new(jobs.clone()),
-            writer: Arc::new(jobs.clone()),
-            due: Arc::new(jobs.clone()),
-            sources: Arc::new(objects.clone()),
-            objects: Arc::new(objects.clone()),
-            queue: Arc::new(queue.clone()),
-            clock: Arc::new(clock.clone()),
-            limits: Limits::default(),
-        };
+        let recoverer = recoverer(&jobs, &objects, &queue, &clock);
         Self { jobs, objects, queue, clock, faults, recoverer }
     }
 

@@ -20,7 +20,7 @@ use jobs::{
 };
 use testing::{
     faults::{Faults, Moment},
-    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryUrlCheck},
+    memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryUrlCheck, recoverer},
 };
 
 static THUMBNAIL: Specification = Specification {
@@ -82,16 +82,7 @@ impl World {
     }
 
     fn recoverer(&self) -> Recoverer {
-        Recoverer {
-            jobs: Arc::new(self.jobs.clone()),
-            writer: Arc::new(self.jobs.clone()),
-            due: Arc::new(self.jobs.clone()),
-            sources: Arc::new(self.objects.clone()),
-            objects: Arc::new(self.objects.clone()),
-            queue: Arc::new(self.queue.clone()),
-            clock: Arc::new(self.clock.clone()),
-            limits: Limits::default(),
-        }
+        recoverer(&self.jobs, &self.objects, &self.queue, &self.clock)
     }
 
     fn is_untouched(&self) -> bool {

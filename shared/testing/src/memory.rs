@@ -16,6 +16,7 @@ use jobs::{
     id::JobId,
     job::Job,
     key::{ModelKey, ObjectKey, job_prefix},
+    limits::Limits,
     message::Message,
     once::{Earlier, RequestKey},
     ports::{
@@ -24,6 +25,7 @@ use jobs::{
         PresignUploads, Probe, Read, ReadJobs, ReadMethod, ReadModels, ReadObjects, SendMessages,
         UploadTerms, UploadTicket, WriteJobs, WriteObjects, WriteOnce,
     },
+    recover::Recoverer,
     submit::sha256_hex,
 };
 use time::OffsetDateTime;
@@ -385,6 +387,26 @@ impl MemoryQueue {
 impl SendMessages for MemoryQueue {
     async fn send(&self, message: Message, delay: Duration) -> Result<(), PortError> {
         self.faults.call("sending a message", || lock(&self.messages).push((message, delay)))
+    }
+}
+
+/// What recovers jobs in memory, with the documented limits.
+#[must_use]
+pub fn recoverer(
+    jobs: &MemoryJobs,
+    objects: &MemoryObjects,
+    queue: &MemoryQueue,
+    clock: &ManualClock,
+) -> Recoverer {
+    Recoverer {
+        jobs: Arc::new(jobs.clone()),
+        writer: Arc::new(jobs.clone()),
+        due: Arc::new(jobs.clone()),
+        sources: Arc::new(objects.clone()),
+        objects: Arc::new(objects.clone()),
+        queue: Arc::new(queue.clone()),
+        clock: Arc::new(clock.clone()),
+        limits: Limits::default(),
     }
 }
 
