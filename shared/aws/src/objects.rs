@@ -181,10 +181,7 @@ impl WriteObjects for Bucket {
     }
 
     async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
-        self.delete_those(job, |key| {
-            matches!(key.parse(), Ok(ObjectKey::Result { attempt: Some(attempt), .. }) if of.contain(attempt))
-        })
-        .await
+        self.delete_those(job, |key| key.parse().is_ok_and(|key| of.stored(&key))).await
     }
 
     async fn delete_all(&self, job: JobId) -> Result<(), PortError> {

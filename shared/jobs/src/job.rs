@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     algorithm::Run,
-    callback::{Callback, CallbackState, Outcome, TryNumber},
+    callback::{Callback, CallbackState, Outcome, TryNumber, is_zero},
     error::Failure,
     id::JobId,
 };
@@ -289,11 +289,6 @@ pub struct Job {
     /// Whether its owner deleted it: the row stays until nobody can write to its objects any more.
     #[serde(default, skip_serializing_if = "is_false")]
     deleted: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

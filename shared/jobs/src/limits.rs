@@ -6,6 +6,12 @@ use time::OffsetDateTime;
 
 use crate::job::{Job, Terms};
 
+/// A wait that was doubled so many times, at most the longest.
+#[must_use]
+pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
+}
+
 /// The longest that a job waits for a message that was sent again.
 const MOST_PATIENCE: Duration = Duration::from_secs(3_600);
 
@@ -98,7 +104,7 @@ impl Limits {
     /// long, and every message more makes it longer.
     #[must_use]
     pub fn patience_after(&self, times: u32) -> Duration {
-        self.patience.saturating_mul(2_u32.saturating_pow(times)).min(MOST_PATIENCE.max(self.patience))
+        doubled(self.patience, times, MOST_PATIENCE.max(self.patience))
     }
 
     /// What a job gets whose image is at hand.

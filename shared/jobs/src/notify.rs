@@ -16,7 +16,7 @@ use crate::{
     hosts::Hosts,
     id::JobId,
     job::{IllegalChange, Job, Status},
-    limits::Limits,
+    limits::{Limits, doubled},
     message::Message,
     ports::{Answer, CallbackRequest, Clock, MAX_DELAY, PostCallbacks, ReadJobs, SendMessages, WriteJobs},
     process::{Outcome, after_failure, early},
@@ -250,7 +250,7 @@ fn backoff(tried: u32) -> Option<Duration> {
 fn put_off(job: &Job, times: u32) -> Duration {
     const MOST: Duration = Duration::from_secs(600);
     let spread = job.finished_at().map_or(0, |ended| u64::from(ended.millisecond()) % 25);
-    Duration::from_secs(5 + spread).saturating_mul(2_u32.saturating_pow(times)).min(MOST)
+    doubled(Duration::from_secs(5 + spread), times, MOST)
 }
 
 /// The key of a token: what `whsec_{Base64}` encodes, or any other token's own bytes. `None` for a Base64 that is none.

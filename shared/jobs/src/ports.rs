@@ -190,12 +190,13 @@ pub enum Attempts {
 }
 
 impl Attempts {
-    /// Whether it is one of them.
+    /// Whether one of them stored the object that has this key.
     #[must_use]
-    pub fn contain(self, attempt: u64) -> bool {
+    pub fn stored(self, key: &ObjectKey) -> bool {
+        let ObjectKey::Result { attempt: Some(attempt), .. } = key else { return false };
         match self {
-            Self::Only(only) => attempt == only,
-            Self::AllBut(but) => Some(attempt) != but,
+            Self::Only(only) => *attempt == only,
+            Self::AllBut(but) => Some(*attempt) != but,
         }
     }
 }

@@ -11,13 +11,13 @@ use crate::{
     id::JobId,
     job::{Attempt, Claim, Facts, IllegalChange, Job, Origin, ResultSummary, Retry, Status},
     key::ObjectKey,
-    limits::Limits,
+    limits::{Limits, doubled},
     message::Message,
     ports::{
         Attempts, Clock, Engine, FetchError, FetchImages, ObjectInfo, Output, Read, ReadJobs, ReadObjects,
         SendMessages, WorkError, WriteJobs, WriteObjects,
     },
-    recover::{deadline_passed, lost_workers},
+    recover::reason_to_give_up,
     submit::sha256_hex,
     units,
 };
@@ -143,10 +143,8 @@ impl Processor {
             tracing::info!(due = %retry.at, "a copy of the message came early");
             return Ok(early(retry.at, now, job.wake_at().is_some()));
         }
-        let claimed = if self.limits.deadline_of(&job) <= now {
-            job.give_up(deadline_passed(), now).map(|()| None)
-        } else if job.attempts() >= self.limits.attempts {
-            job.give_up(lost_workers(job.attempts()), now).map(|()| None)
+        let claimed = if let Some(failure) = reason_to_give_up(&self.limits, &job, now) {
+            job.give_up(failure, now).map(|()| None)
         } else if self.pin_upload(&mut job).await? {
             job.claim(now, self.limits.lease()).map(Some)
         } else {
@@ -387,7 +385,7 @@ impl Processor {
 fn wait_after(attempts: u32, asked: Option<Duration>) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
     const MOST: Duration = Duration::from_secs(600);
-    let own = FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
+    let own = doubled(FIRST, attempts.saturating_sub(1), MOST);
     own.max(asked.unwrap_or_default()).min(MOST)
 }
 

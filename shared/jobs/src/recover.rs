@@ -227,12 +227,8 @@ impl Recoverer {
                 return Ok(None);
             }
             Some(upload_never_came())
-        } else if self.limits.deadline_of(job) <= now {
-            Some(deadline_passed())
-        } else if job.attempts() >= self.limits.attempts {
-            Some(lost_workers(job.attempts()))
         } else {
-            None
+            reason_to_give_up(&self.limits, job, now)
         };
         let id = job.id();
         if let Some(failure) = failure {
@@ -268,8 +264,16 @@ fn count_tidied(report: &mut Report) {
     report.tidied += 1;
 }
 
+/// Why no other attempt at a job is made, if none is.
+pub(crate) fn reason_to_give_up(limits: &Limits, job: &Job, now: OffsetDateTime) -> Option<Failure> {
+    if limits.deadline_of(job) <= now {
+        return Some(deadline_passed());
+    }
+    (job.attempts() >= limits.attempts).then(|| lost_workers(job.attempts()))
+}
+
 /// Why a job is given up whose workers were all lost.
-pub(crate) fn lost_workers(attempts: u32) -> Failure {
+fn lost_workers(attempts: u32) -> Failure {
     Failure::new(
         "out_of_memory_or_timeout",
         format!(
@@ -280,7 +284,7 @@ pub(crate) fn lost_workers(attempts: u32) -> Failure {
 }
 
 /// Why a job is given up whose time is over.
-pub(crate) fn deadline_passed() -> Failure {
+fn deadline_passed() -> Failure {
     Failure::new(
         "deadline_passed",
         "The job had not ended by its deadline: submit it again, or with a later one.",

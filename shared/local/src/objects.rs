@@ -386,10 +386,7 @@ impl WriteObjects for Objects {
     }
 
     async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
-        self.delete_those(job, move |key| {
-            matches!(key.parse(), Ok(ObjectKey::Result { attempt: Some(attempt), .. }) if of.contain(attempt))
-        })
-        .await
+        self.delete_those(job, move |key| key.parse().is_ok_and(|key| of.stored(&key))).await
     }
 
     async fn delete_all(&self, job: JobId) -> Result<(), PortError> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
-use jobs::{error::Chain, ports::DeferMessages, process::Outcome};
+use jobs::{error::Chain, limits::doubled, ports::DeferMessages, process::Outcome};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::Instrument as _;
 
@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 pub fn backoff(receive_count: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
     const MOST: Duration = Duration::from_secs(600);
-    FIRST.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(MOST)
+    doubled(FIRST, receive_count.saturating_sub(1), MOST)
 }
 
 /// Handles the messages of one queue.

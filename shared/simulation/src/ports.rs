@@ -227,10 +227,7 @@ impl WriteObjects for Bucket {
     async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
         let delete = move |world: &mut World| {
             let number = world.number(job);
-            world.objects[number].retain(|object| match &object.key {
-                ObjectKey::Result { attempt: Some(attempt), .. } => !of.contain(*attempt),
-                _ => true,
-            });
+            world.objects[number].retain(|object| !of.stored(&object.key));
         };
         self.sim.call(Service::Bucket, "deleting results", delete).await
     }

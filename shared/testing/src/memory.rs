@@ -254,11 +254,8 @@ impl WriteObjects for MemoryObjects {
 
     async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError> {
         self.faults.call("deleting results", || {
-            lock(&self.objects).retain(|key, _| match key.parse() {
-                Ok(ObjectKey::Result { job: owner, attempt: Some(attempt), .. }) => {
-                    owner != job || !of.contain(attempt)
-                }
-                _ => true,
+            lock(&self.objects).retain(|key, _| {
+                !key.starts_with(&job_prefix(job)) || !key.parse().is_ok_and(|key| of.stored(&key))
             });
         })
     }
