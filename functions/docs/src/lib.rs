@@ -74,7 +74,10 @@ fn option_parameters() -> Vec<Parameter> {
     let general = [
         ("algorithms", "What to run: names, separated by commas. A parameter asks for its algorithm, too."),
         ("callback_url", "Where to POST when the job ends."),
-        ("callback_token", "Signs and authorises that POST."),
+        (
+            "callback_token",
+            "`whsec_` and a key signs that POST; any other text is sent with it as a bearer token.",
+        ),
         (
             "callback_headers",
             "Headers of that POST, at most 5: a JSON object of names and values; or each as `callback_headers.NAME`.",

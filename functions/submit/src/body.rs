@@ -35,7 +35,7 @@ pub(crate) struct Submission {
     algorithms: Vec<AlgorithmChoice>,
     /// Where to POST when the job ends.
     callback_url: Option<String>,
-    /// Signs and authorises that POST; never shown again.
+    /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token. Never shown again.
     #[schema(value_type = Option<String>)]
     callback_token: Option<Secret>,
     /// Headers of that POST, at most 5; the values are never shown again.

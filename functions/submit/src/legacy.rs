@@ -27,7 +27,7 @@ pub(crate) struct LegacySubmission {
     image_url: String,
     /// Where to POST when the job ends.
     callback_url: Option<String>,
-    /// Signs and authorises that POST.
+    /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token.
     #[schema(value_type = Option<String>)]
     callback_token: Option<Secret>,
     /// Headers of that POST, at most 5.

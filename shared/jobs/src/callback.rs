@@ -58,7 +58,7 @@ pub struct Outcome {
 pub struct Callback {
     /// Where to POST.
     pub url: Url,
-    /// Signs and authorises; never shown.
+    /// Signs, or is sent as a bearer token; never shown.
     pub token: Option<Secret>,
     /// Headers that its owner has sent with it, by their names in lower case; the values are never shown.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -49,12 +49,12 @@ impl<'de> Deserialize<'de> for CallbackHeaders {
 }
 
 impl CallbackHeaders {
-    /// The headers by their names in lower case, if a callback can have them. `signed` tells whether there is a token,
-    /// which takes `Authorization` for itself.
+    /// The headers by their names in lower case, if a callback can have them. `bearer` tells whether there is a token
+    /// that is sent in `Authorization`.
     ///
     /// # Errors
     /// A refusal that repeats no value, and no name but those that are known and not taken.
-    pub fn checked(self, signed: bool) -> Result<BTreeMap<String, Secret>, Refusal> {
+    pub fn checked(self, bearer: bool) -> Result<BTreeMap<String, Secret>, Refusal> {
         if self.0.len() > MAX_HEADERS {
             return Err(refused(&format!("has at most {MAX_HEADERS} headers")));
         }
@@ -67,7 +67,7 @@ impl CallbackHeaders {
                 return Err(refused(&text));
             }
             let name = name.to_ascii_lowercase();
-            if let Some(reason) = why_not(&name, signed) {
+            if let Some(reason) = why_not(&name, bearer) {
                 return Err(refused(&format!("must not have `{name}`: {reason}")));
             }
             if !is_value(value.expose()) {
@@ -101,7 +101,7 @@ fn is_value(text: &str) -> bool {
 }
 
 /// Why a callback cannot have a header of that name, in lower case.
-fn why_not(name: &str, signed: bool) -> Option<&'static str> {
+fn why_not(name: &str, bearer: bool) -> Option<&'static str> {
     match name {
         // RFC 9110, 7.6.1, and what proxies are known to take as such.
         "connection"
@@ -115,7 +115,7 @@ fn why_not(name: &str, signed: bool) -> Option<&'static str> {
         | "upgrade" => Some("it is about one connection, not about the callback"),
         "expect" => Some("it changes how the callback is sent"),
         "host" | "user-agent" => Some("the service sends its own"),
-        "authorization" if signed => Some("`callback_token` is sent in it; give one of the two"),
+        "authorization" if bearer => Some("`callback_token` is sent in it; give one of the two"),
         _ if name.starts_with("content-") || name.starts_with("webhook-") => {
             Some("the service sends its own")
         }
@@ -127,10 +127,10 @@ fn why_not(name: &str, signed: bool) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn check(headers: &[(&str, &str)], signed: bool) -> Result<BTreeMap<String, Secret>, Refusal> {
+    fn check(headers: &[(&str, &str)], bearer: bool) -> Result<BTreeMap<String, Secret>, Refusal> {
         let headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), Secret::new((*value).to_owned())));
-        CallbackHeaders(headers.collect()).checked(signed)
+        CallbackHeaders(headers.collect()).checked(bearer)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -110,6 +110,7 @@ impl Notifier {
         visit.note(answer != Answer::None, answered);
         drop(visit);
         let (state, wait) = verdict(answer, tried);
+        let wait = wait.map(|wait| wait + jitter(&job, tried, wait));
         let next_try_at = wait.map(|wait| answered + wait).filter(|next| *next < job.expires_at());
         let state = if wait.is_some() && next_try_at.is_none() { CallbackState::Failed } else { state };
         let status = match answer {
@@ -217,9 +218,10 @@ impl Notifier {
             own("webhook-id", id.clone()),
             own("webhook-timestamp", now.unix_timestamp().to_string()),
         ];
-        if let Some(token) = &callback.token {
-            headers.push(own("webhook-signature", sign(token, &id, now, &body)));
-            headers.push(own("authorization", format!("Bearer {}", token.expose())));
+        match callback.token.as_ref().map(Token::of) {
+            Some(Token::Key(key)) => headers.push(own("webhook-signature", sign(&key, &id, now, &body))),
+            Some(Token::Bearer(token)) => headers.push(own("authorization", format!("Bearer {token}"))),
+            None => {}
         }
         headers.extend(callback.headers.iter().map(|(name, value)| (name.clone().into(), value.clone())));
         CallbackRequest { url: callback.url.clone(), headers, body }
@@ -253,20 +255,57 @@ fn put_off(job: &Job, times: u32) -> Duration {
     doubled(Duration::from_secs(5 + spread), times, MOST)
 }
 
-/// The key of a token: what `whsec_{Base64}` encodes, or any other token's own bytes. `None` for a Base64 that is none.
-pub(crate) fn signing_key(token: &Secret) -> Option<Vec<u8>> {
-    let text = token.expose();
-    match text.strip_prefix("whsec_") {
-        Some(encoded) => BASE64_STANDARD.decode(encoded).ok(),
-        None => Some(text.as_bytes().to_vec()),
+/// How much longer than `wait` the next try is put off, at most a tenth: so that the callbacks of jobs that ended within the
+/// same minutes do not all come back at once to a receiver that was down. It follows from the millisecond at which the job
+/// ended, so it is the same whoever computes it.
+fn jitter(job: &Job, tried: u32, wait: Duration) -> Duration {
+    let ended = job.finished_at().map_or(0, |ended| ended.unix_timestamp_nanos() / 1_000_000);
+    let digest = Sha256::digest(format!("{ended}.{tried}"));
+    let part = u32::from(u16::from_be_bytes([digest[0], digest[1]]));
+    // Queues count in whole seconds.
+    Duration::from_secs((wait / 10 * part / u32::from(u16::MAX)).as_secs())
+}
+
+/// What a `callback_token` is for.
+pub(crate) enum Token<'a> {
+    /// The key that callbacks are signed with; it is never sent. The token is `whsec_` and the key in Base64.
+    Key(Vec<u8>),
+    /// A text that is sent with each callback. Whoever sees one callback knows it, so it signs nothing.
+    Bearer(&'a str),
+}
+
+impl<'a> Token<'a> {
+    const PREFIX: &'static str = "whsec_";
+
+    /// What a token of a stored job is for: one that was checked when it was accepted, here or by an older release.
+    fn of(token: &'a Secret) -> Self {
+        let text = token.expose();
+        match text.strip_prefix(Self::PREFIX) {
+            Some(encoded) => Self::Key(BASE64_STANDARD.decode(encoded).unwrap_or_default()),
+            None => Self::Bearer(text),
+        }
+    }
+
+    /// Whether a token can be accepted: a bearer always, a key that is Base64 of as many bytes as Standard Webhooks asks
+    /// for.
+    pub(crate) fn is_acceptable(token: &'a Secret) -> bool {
+        let key = token.expose().strip_prefix(Self::PREFIX);
+        key.is_none_or(|key| BASE64_STANDARD.decode(key).is_ok_and(|key| KEY_BYTES.contains(&key.len())))
+    }
+
+    /// Whether the token is sent in `Authorization`.
+    pub(crate) fn is_bearer(token: &'a Secret) -> bool {
+        matches!(Self::of(token), Self::Bearer(_))
     }
 }
 
+/// How many bytes a key may have.
+pub(crate) const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
 /// The `webhook-signature` of a body: `v1,` and the Base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`.
-fn sign(token: &Secret, id: &str, now: OffsetDateTime, body: &str) -> String {
-    // A token was checked when it was accepted, and HMAC takes a key of any length: neither alternative is reached.
-    let key = signing_key(token).unwrap_or_default();
-    Hmac::<Sha256>::new_from_slice(&key).map_or_else(
+fn sign(key: &[u8], id: &str, now: OffsetDateTime, body: &str) -> String {
+    // HMAC takes a key of any length, so the alternative is not reached.
+    Hmac::<Sha256>::new_from_slice(key).map_or_else(
         |_| String::new(),
         |mut mac| {
             mac.update(format!("{id}.{}.{body}", now.unix_timestamp()).as_bytes());
@@ -288,7 +327,8 @@ mod tests {
     fn the_signature_is_standard_webhooks_own() {
         let token = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
-        let signature = sign(&token, "msg_p5jXN8AQM9LWM0D4loKWxJek", now, r#"{"test": 2432232314}"#);
+        let Token::Key(key) = Token::of(&token) else { panic!("a key") };
+        let signature = sign(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", now, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

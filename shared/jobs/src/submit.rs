@@ -17,7 +17,7 @@ use crate::{
     key::ObjectKey,
     limits::Limits,
     message::Message,
-    notify::signing_key,
+    notify::{KEY_BYTES, Token},
     once::{Earlier, Fingerprint, RequestKey},
     ports::{
         CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTerms, UploadTicket, WriteJobs,
@@ -43,7 +43,7 @@ pub struct Wishes {
     pub algorithms: Vec<(String, Parameters)>,
     /// Where to POST when the job ends.
     pub callback_url: Option<String>,
-    /// Signs and authorises that POST.
+    /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token.
     pub callback_token: Option<Secret>,
     /// Sent with that POST.
     pub callback_headers: CallbackHeaders,
@@ -389,7 +389,7 @@ impl Submitter {
             Some(url) => {
                 let url = self.checked_url("callback_url", url).await?;
                 token.as_ref().map_or(Ok(()), check_token)?;
-                let headers = headers.checked(token.is_some())?;
+                let headers = headers.checked(token.as_ref().is_some_and(Token::is_bearer))?;
                 Some(Callback { headers, ..Callback::new(url, token) })
             }
             None if token.is_some() || !headers.0.is_empty() => {
@@ -424,18 +424,19 @@ impl Submitter {
     }
 }
 
-/// Refuses a token that could not be sent in a header, or that says it is Base64 and is not.
+/// Refuses a token that could not be sent in a header, or that says it is a key and is none.
 fn check_token(token: &Secret) -> Result<(), Refusal> {
     let text = token.expose();
     let sendable = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if sendable && signing_key(token).is_some_and(|key| !key.is_empty()) {
+    if sendable && Token::is_acceptable(token) {
         return Ok(());
     }
+    let (least, most) = (KEY_BYTES.start(), KEY_BYTES.end());
     Err(Refusal::invalid(
         "invalid_callback_token",
         format!(
             "`callback_token` must be 1 to {MAX_TOKEN} visible ASCII characters without blanks; what follows `whsec_` \
-             must be Base64."
+             must be the Base64 of {least} to {most} bytes."
         ),
     ))
 }

@@ -258,6 +258,8 @@ async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
         (b"image", callback(hook, "two\nlines"), "invalid_callback_token"),
         (b"image", callback(hook, "whsec_"), "invalid_callback_token"),
         (b"image", callback(hook, "whsec_%%%"), "invalid_callback_token"),
+        (b"image", callback(hook, &format!("whsec_{}", "A".repeat(28))), "invalid_callback_token"),
+        (b"image", callback(hook, &format!("whsec_{}", "A".repeat(88))), "invalid_callback_token"),
         (b"image", callback(hook, &"x".repeat(513)), "invalid_callback_token"),
         (b"image", callback(&format!("{hook}?{}", "x".repeat(2_048)), "token"), "invalid_url"),
     ] {
@@ -276,7 +278,9 @@ async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
         "private_address"
     );
     assert!(world.is_untouched());
-    world.submit(b"image", callback(hook, "whsec_AAEC")).await.expect("a proper token");
+    for key in [format!("whsec_{}", "A".repeat(32)), format!("whsec_{}==", "A".repeat(86))] {
+        world.submit(b"image", callback(hook, &key)).await.expect("a proper token");
+    }
 }
 
 #[tokio::test]
