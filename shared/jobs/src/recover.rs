@@ -4,8 +4,9 @@
 //! Every step is a conditional write first and a message after it, so two recoverers at a time do no more than one, and
 //! one that dies in between is made up for by the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, stream};
 use time::OffsetDateTime;
 
 use crate::{
@@ -17,12 +18,16 @@ use crate::{
     limits::Limits,
     message::Message,
     ports::{
-        Attempts, Clock, DueQuery, ListDue, ReadJobs, ReadObjects, SendMessages, WriteJobs, WriteObjects,
+        Attempts, Clock, DueJob, DueQuery, ListDue, ReadJobs, ReadObjects, SendMessages, WriteJobs,
+        WriteObjects,
     },
 };
 
 /// How many overdue jobs are read at a time.
 const PAGE: usize = 100;
+
+/// How many jobs of a page are seen to at the same time, so that one that takes long does not hold up the others.
+const AT_ONCE: usize = 4;
 
 /// How often a job is read anew when others write it at the same time, or when more than one thing is owed to it.
 const STEPS: u32 = 8;
@@ -105,17 +110,25 @@ impl Recoverer {
         let (by, mut after, mut report) = (self.clock.now(), None, Report::default());
         loop {
             let page = self.due.due(DueQuery { shard, by, after, limit: PAGE }).await?;
-            for job in &page {
-                if self.clock.now() >= until {
-                    tracing::warn!(
-                        shard,
-                        "there is more to recover than there is time for; the next run goes on"
-                    );
-                    return Ok(report);
+            let recover = async |job: &DueJob| {
+                let is_time_left = self.clock.now() < until;
+                if is_time_left { Some(self.recover(job.id).await) } else { None }
+            };
+            let mut recovered = pin!(stream::iter(&page).map(recover).buffer_unordered(AT_ONCE));
+            let mut was_time = true;
+            while let Some(one) = recovered.next().await {
+                match one {
+                    Some(one) => report = report.and(one),
+                    None => was_time = false,
                 }
-                report = report.and(self.recover(job.id).await);
             }
-            if page.len() < PAGE {
+            if !was_time {
+                tracing::warn!(
+                    shard,
+                    "there is more to recover than there is time for; the next run goes on"
+                );
+            }
+            if !was_time || page.len() < PAGE {
                 return Ok(report);
             }
             after = page.last().copied();

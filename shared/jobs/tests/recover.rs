@@ -2,17 +2,20 @@
 //! not is left alone.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use jobs::{
     callback::CallbackState,
+    error::PortError,
     id::{JobId, SHARDS},
     job::{Draft, Facts, Job, Origin, Status},
     key::ObjectKey,
     limits::Limits,
     message::Message,
-    ports::{Clock as _, WriteJobs as _, WriteObjects as _},
+    ports::{Clock as _, ReadJobs, WriteJobs as _, WriteObjects as _},
     recover::{Recoverer, Report},
 };
 use testing::{
@@ -305,4 +308,38 @@ async fn what_is_left_of_a_job_that_is_gone_is_removed_when_its_message_is_given
     world.objects.put(&ObjectKey::Upload(gone), Bytes::from_static(b"late"), "image/png").await.expect("put");
     assert!(world.recoverer.recover_message(gone).await.is_empty());
     assert!(world.objects.all().is_empty());
+}
+
+/// A store that never answers for one job.
+struct Silent {
+    jobs: MemoryJobs,
+    about: JobId,
+}
+
+#[async_trait]
+impl ReadJobs for Silent {
+    async fn get(&self, id: JobId) -> Result<Option<Job>, PortError> {
+        if id == self.about { pending().await } else { self.jobs.get(id).await }
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_takes_long_does_not_hold_up_the_others_of_its_shard() {
+    let mut world = World::new();
+    let mut of_shard: Vec<Job> = Vec::new();
+    while of_shard.len() < 20 {
+        let job = world.queued().await;
+        if of_shard.first().is_none_or(|first| first.id().shard() == job.id().shard()) {
+            of_shard.push(job);
+        }
+    }
+    let due = of_shard.iter().filter_map(Job::due).max().expect("all are due");
+    world.clock.advance((due - world.clock.now()).try_into().expect("ahead"));
+    world.recoverer.jobs = Arc::new(Silent { jobs: world.jobs.clone(), about: of_shard[0].id() });
+    let until = world.clock.now() + Duration::from_secs(50);
+    let swept = world.recoverer.sweep(of_shard[0].id().shard(), until).now_or_never();
+    assert!(swept.is_none(), "one is still being waited for");
+    for job in &of_shard[1..] {
+        assert!(world.now_of(job).due() > Some(world.clock.now()), "queued again");
+    }
 }

@@ -178,7 +178,10 @@ impl Stage {
             }
             match self.sim.with(World::next_event) {
                 None => break,
-                Some(Event::Wake(task)) => self.poll(task),
+                Some(Event::Wake(task, part)) => {
+                    part.wake();
+                    self.poll(task);
+                }
                 Some(other) => self.sim.with(|world| world.happen(other)),
             }
         }

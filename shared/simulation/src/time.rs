@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use ::time::{Duration, OffsetDateTime};
@@ -48,8 +48,8 @@ pub(crate) struct TaskId {
 
 /// Something that happens by itself at its time.
 pub(crate) enum Event {
-    /// A task goes on.
-    Wake(TaskId),
+    /// A task goes on: the part of it that waited, where it does several things side by side.
+    Wake(TaskId, Waker),
     /// A message can be received, unless its visibility was changed meanwhile.
     Visible { queue: usize, message: usize, timer: u32 },
     /// The index of what is due learns of a row.
@@ -104,12 +104,12 @@ impl Sleep {
 impl Future for Sleep {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let (until, waits) = (self.until, self.waits);
         let is_over = self.sim.with(|world| {
             let is_over = world.now >= until;
             if !is_over && !waits {
-                world.at(until, Event::Wake(world.current));
+                world.at(until, Event::Wake(world.current, context.waker().clone()));
             }
             is_over
         });

@@ -333,7 +333,7 @@ impl World {
     /// What happens by itself.
     pub(crate) fn happen(&mut self, event: Event) {
         match event {
-            Event::Wake(_) => {}
+            Event::Wake(..) => {}
             Event::Visible { queue, message, timer } => self.visible(queue, message, timer),
             Event::Indexed { job, version, due } => {
                 self.late -= 1;
