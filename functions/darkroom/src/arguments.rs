@@ -34,6 +34,9 @@ pub enum Command {
     Health(Service),
     /// Sends a small picture through a running service, from the submission to the thumbnail, and says how it went.
     Check(Service),
+    /// Works on the images that the process which started this one sends. `serve` and `worker` start it by themselves.
+    #[command(hide = true)]
+    Engine,
 }
 
 /// The service that is asked.

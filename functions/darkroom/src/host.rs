@@ -11,7 +11,7 @@ use jobs::{
     hosts::Hosts,
     limits::Limits,
     notify::Notifier,
-    ports::{Clock as _, Engine, FetchImages, PostCallbacks, SystemClock, WriteJobs},
+    ports::{Clock as _, Engine, FetchImages, PostCallbacks, ReadModels, SystemClock, WriteJobs},
     process::Processor,
     recover::Recoverer,
     submit::Submitter,
@@ -21,9 +21,11 @@ use recover::{DeadLetters, sweep};
 use runtime::{
     config::{Config, ConfigError},
     outbound::Outbound,
+    telemetry,
 };
 use tokio::{
     net::TcpListener,
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -33,6 +35,7 @@ use url::Url;
 use crate::{
     arguments::{Arguments, Command, Common, StoreKind},
     check::{self, CheckError},
+    isolation::{self, EngineProcesses},
     machine,
     metered::{self, Metered, Turns},
     objects,
@@ -94,20 +97,39 @@ struct Role {
     recover: bool,
 }
 
+/// Makes the engine that works on images within limits, with the models that it may read.
+pub type MakeEngine = fn(&Limits, Arc<dyn ReadModels>) -> Arc<dyn Engine>;
+
 /// Runs a command: a process, until a signal ends it, or a question to one.
 ///
 /// # Errors
 /// [`Error`], with a sentence that says what to change or what is wrong.
 pub fn run(arguments: Arguments) -> Result<(), Error> {
-    let system =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
-    let ended = system.block_on(run_command(arguments.command));
+    run_with(arguments, |limits, models| Arc::new(ImageEngine::new(limits, models)))
+}
+
+/// Runs a command with another engine, which the processes that work on images make for themselves.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_with(arguments: Arguments, make_engine: MakeEngine) -> Result<(), Error> {
+    let is_engine = matches!(arguments.command, Command::Engine);
+    let mut system = if is_engine {
+        // Its standard output is for its parent.
+        telemetry::init_on_standard_error();
+        Builder::new_current_thread()
+    } else {
+        telemetry::init();
+        Builder::new_multi_thread()
+    };
+    let system = system.enable_all().build().map_err(StartError::System)?;
+    let ended = system.block_on(run_command(arguments.command, make_engine));
     // What still runs on a thread of its own was given back; nobody waits for it.
     system.shutdown_background();
     ended
 }
 
-async fn run_command(command: Command) -> Result<(), Error> {
+async fn run_command(command: Command, make_engine: MakeEngine) -> Result<(), Error> {
     const NONE: Role = Role { api: false, worker: false, notify: false, recover: false };
     let (common, role, folder) = match &command {
         Command::Serve(serve) => {
@@ -123,6 +145,7 @@ async fn run_command(command: Command) -> Result<(), Error> {
             println!("{}", check::check(&service.url).await?);
             return Ok(());
         }
+        Command::Engine => return Ok(isolation::serve(make_engine).await.map_err(StartError::System)?),
     };
     Ok(run_until_signalled(common, role, folder).await?)
 }
@@ -241,7 +264,9 @@ async fn signalled() -> io::Result<()> {
 fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Receiver<bool>) -> Worker {
     // A job that is fetched while others are worked on waits for one of them, at the longest.
     let limits = Limits { turn: config.limits.job, ..config.limits.clone() };
-    let engine: Arc<dyn Engine> = Arc::new(ImageEngine::new(&limits, ports.models.clone()));
+    let memory = machine::memory_of_a_job();
+    let engine: Arc<dyn Engine> =
+        Arc::new(EngineProcesses::new(limits.clone(), memory, ports.models.clone()));
     let fetcher: Arc<dyn FetchImages> = Arc::new(Outbound::new(config.networks.clone(), limits.clone()));
     let writer: Arc<dyn WriteJobs> = ports.writer.clone();
     let processor = Processor {

@@ -14,6 +14,12 @@ pub(crate) fn jobs_at_once() -> usize {
     processors.min(enough_for).max(1)
 }
 
+/// The most memory that a process may take which works on one image, in bytes: what one job is given, or less where there
+/// is no more.
+pub(crate) fn memory_of_a_job() -> u64 {
+    memory(Path::new("/")).unwrap_or(JOB).min(JOB)
+}
+
 /// The memory of the container, where it is in one that limits it, or of the machine, in bytes.
 fn memory(root: &Path) -> Option<u64> {
     let of_container = ["sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"]

@@ -6,7 +6,6 @@ use clap::Parser as _;
 use darkroom::{Arguments, run};
 
 fn main() -> ExitCode {
-    runtime::telemetry::init();
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

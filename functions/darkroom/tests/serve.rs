@@ -17,7 +17,11 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn darkroom(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_darkroom"));
+    program(Path::new(env!("CARGO_BIN_EXE_darkroom")), arguments)
+}
+
+fn program(path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -36,12 +40,14 @@ impl Serving {
 
     fn start_on(port: &str, folder: &Path) -> Self {
         let folder = folder.to_str().unwrap();
-        let mut child = darkroom(&["serve", "--port", port, "--data-dir", folder, "--grace-seconds", "20"])
-            .env("ALLOWED_NETWORKS", "127.0.0.1/32")
-            // An image that kills its worker three times is given up. Here the test kills, and no image is to blame.
-            .env("MAX_ATTEMPTS", "100")
-            .spawn()
-            .unwrap();
+        let mut command = darkroom(&["serve", "--port", port, "--data-dir", folder, "--grace-seconds", "20"]);
+        // An image that kills its worker three times is given up. Here the test kills, and no image is to blame.
+        Self::of(command.env("ALLOWED_NETWORKS", "127.0.0.1/32").env("MAX_ATTEMPTS", "100"))
+    }
+
+    /// Runs what listens, and waits until it says where.
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let first = said.next().expect("a line on start");
         let base = first.rsplit(' ').next().unwrap().to_owned();
@@ -320,6 +326,82 @@ fn a_client_that_falls_silent_is_let_go() {
         // Whether with an answer or without: the connection ends.
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).unwrap();
+    }
+}
+
+/// The processes that this one has started and that have not ended.
+fn children(parent: u32) -> Vec<u32> {
+    let children = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let id: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let is_child = status.lines().any(|line| line == format!("PPid:\t{parent}"));
+        let has_ended = status.lines().any(|line| line.starts_with("State:\tZ"));
+        (is_child && !has_ended).then_some(id)
+    });
+    children.collect()
+}
+
+/// `examples/poison.rs` in place of `darkroom`, two images at a time.
+#[tokio::test]
+async fn an_image_that_kills_or_blocks_its_decoder_harms_no_other_job_and_ends_with_a_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Path::new(env!("CARGO_BIN_EXE_darkroom")).with_file_name("examples/poison");
+    let arguments =
+        ["serve", "--port", "0", "--data-dir", folder.path().to_str().unwrap(), "--jobs-at-once", "2"];
+    let mut poison = program(&path, &arguments);
+    let mut serving = Serving::of(poison.env("MAX_ATTEMPTS", "2").env("JOB_TIMEOUT_SECONDS", "2"));
+    let client = client();
+    let jobs = serving.route("/jobs");
+    let submit = async |image: Vec<u8>| {
+        let sent = client.post(&jobs).header("content-type", "image/png").body(image);
+        let answer = sent.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        format!("{jobs}/{}", read(answer).await["job_id"].as_str().unwrap())
+    };
+    let poisons = [
+        ("panic", "worker_crashed"),
+        ("crash", "worker_crashed"),
+        ("memory", "out_of_memory_or_timeout"),
+        ("endless", "out_of_memory_or_timeout"),
+    ];
+    let (mut poisoned, mut healthy) = (Vec::new(), Vec::new());
+    for (shade, (word, code)) in (0..).zip(poisons) {
+        let image = [png(shade), format!("poison: {word}").into_bytes()].concat();
+        poisoned.push((submit(image).await, code));
+        for other in 0..6 {
+            healthy.push(submit(png(100 + 6 * shade + other)).await);
+        }
+    }
+    for job in &healthy {
+        let job = settled(&client, job).await;
+        assert_eq!((&job["status"], &job["attempts"]), (&json!("succeeded"), &json!(1)), "{job}");
+    }
+    for (job, code) in &poisoned {
+        let job = settled(&client, job).await;
+        assert_eq!((&job["error"]["code"], &job["attempts"]), (&json!(code), &json!(2)), "{job}");
+    }
+    assert!(serving.child.try_wait().unwrap().is_none(), "the service itself is as it was");
+
+    // A process that is busy for ever does not outlive the service.
+    submit([png(99), b"poison: endless".to_vec()].concat()).await;
+    let started = Instant::now();
+    let processor_time = |id: &u32| {
+        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let ticks = text.rsplit(')').next()?.split_whitespace().nth(11)?;
+        ticks.parse::<u64>().ok()
+    };
+    let busy = loop {
+        let busy = children(serving.child.id()).into_iter().find(|id| processor_time(id) > Some(50));
+        assert!(started.elapsed() < PATIENCE, "nobody works");
+        match busy {
+            Some(id) => break id,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    serving.kill();
+    while Path::new(&format!("/proc/{busy}")).exists() {
+        assert!(started.elapsed() < PATIENCE, "it outlives the service");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

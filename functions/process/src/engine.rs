@@ -98,7 +98,7 @@ fn work(
         })
         .collect::<Result<_, _>>()?;
     Ok(Worked {
-        content_type: source.format().content_type(),
+        content_type: source.format().content_type().into(),
         width: source.width(),
         height: source.height(),
         frames: source.frames_in_file(),
@@ -127,7 +127,7 @@ fn artifact(Thumbnail { preset, file }: Thumbnail) -> Artifact {
     let extension = preset.map_or(Cow::Borrowed(file.extension), |preset| {
         Cow::Owned(format!("{}.{}", preset.name(), file.extension))
     });
-    Artifact { extension, content_type: file.content_type, body: file.bytes.into() }
+    Artifact { extension, content_type: file.content_type.into(), body: file.bytes.into() }
 }
 
 fn detect(
@@ -151,7 +151,7 @@ fn detect(
             let body = found.render(form, &context, image).map_err(|error| detection_failure(&error))?;
             Ok(Artifact {
                 extension: form.extension().into(),
-                content_type: form.content_type(),
+                content_type: form.content_type().into(),
                 body: body.into(),
             })
         })

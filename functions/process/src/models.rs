@@ -57,7 +57,7 @@ impl Models {
     ///
     /// # Errors
     /// [`WorkError::Failed`] where there is no such model, a larger one than is taken, or one that must not be read;
-    /// [`WorkError::Unreachable`] where it was not read within `patience`; [`WorkError::Port`] where it cannot be read this time.
+    /// [`WorkError::AttemptFailed`] where it was not read within `patience`; [`WorkError::Port`] where it cannot be read this time.
     pub(crate) async fn read(&self, key: ModelKey, patience: Duration) -> Result<Pending, WorkError> {
         let name = key.as_str().to_owned();
         match tokio::time::timeout(patience, self.read_patiently(key)).await {
@@ -71,7 +71,7 @@ impl Models {
             Ok(read) => read,
             Err(_) => {
                 let text = format!("{name} was not read within {} s: try a smaller one.", patience.as_secs());
-                Err(WorkError::Unreachable(Failure::new("model_unreadable", text)))
+                Err(WorkError::AttemptFailed(Failure::new("model_unreadable", text)))
             }
         }
     }

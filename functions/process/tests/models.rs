@@ -127,7 +127,7 @@ async fn the_time_limit_covers_the_model() {
     let (engine, ..) = engine(&limits);
     match work(&engine, &[run(json!({"model": "small.onnx"}))]).await {
         Err(WorkError::Failed(failure)) => assert_eq!(failure.code, "time_limit"),
-        Err(WorkError::Unreachable(failure)) => assert_eq!(failure.code, "model_unreadable"),
+        Err(WorkError::AttemptFailed(failure)) => assert_eq!(failure.code, "model_unreadable"),
         other => panic!("no time is left, yet {other:?}"),
     }
 }
@@ -171,7 +171,7 @@ async fn a_model_that_does_not_come_costs_an_attempt() {
     let limits = Limits { job: std::time::Duration::from_millis(20), ..Limits::default() };
     let engine = ImageEngine::new(&limits, Arc::new(Closed::Silent));
     match work(&engine, &[run(json!({"model": "small.onnx"}))]).await {
-        Err(WorkError::Unreachable(failure)) => assert_eq!(failure.code, "model_unreadable"),
+        Err(WorkError::AttemptFailed(failure)) => assert_eq!(failure.code, "model_unreadable"),
         other => panic!("nothing was read, yet {other:?}"),
     }
 }

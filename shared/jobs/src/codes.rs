@@ -92,7 +92,7 @@ pub const CODES: &[Code] = &[
     code(
         "invalid_callback_token",
         Answer(400),
-        "The token is empty or longer than 512 characters, has others than visible ASCII, or begins with `whsec_` and is not the Base64 of a key.",
+        "The token is empty or longer than 512 characters, has others than visible ASCII, or begins with `whsec_` and is not the Base64 of 24 to 64 bytes.",
     ),
     code(
         "invalid_callback_headers",
@@ -222,7 +222,7 @@ pub const CODES: &[Code] = &[
     code(
         "out_of_memory_or_timeout",
         Job,
-        "Every worker that took the job was lost while working on it: it ran out of memory or time, or was stopped.",
+        "Every attempt at the job was lost while it was worked on: it ran out of memory or time, or was stopped.",
     ),
     code("deadline_passed", Job, "The job had not ended by its deadline."),
     code("upload_never_came", Job, "Nothing was uploaded while the address for it was valid."),

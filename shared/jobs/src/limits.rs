@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::job::{Job, Terms};
@@ -23,7 +24,7 @@ const UPLOAD_GRACE: Duration = Duration::from_secs(300);
 
 /// What a deployment accepts. The defaults are the documented ones; `runtime::Config` reads others from the
 /// environment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// The most bytes of an image sent in the request itself. Lambda takes 6 MB of payload, base64 included.
     pub inline_bytes: u64,

@@ -5,6 +5,7 @@ use std::{borrow::Cow, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -248,7 +249,7 @@ pub enum ModelRead {
 }
 
 /// The two files that make a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ModelFile {
     /// The ONNX file.
     Model,
@@ -462,7 +463,7 @@ pub struct Artifact {
     /// `json`, `png`, `slack.gif`, …
     pub extension: Cow<'static, str>,
     /// Its media type.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Its content.
     pub body: Bytes,
 }
@@ -482,7 +483,7 @@ pub struct Output {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worked {
     /// The image's media type, told by its content.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Width of the upright image, in pixels.
     pub width: u32,
     /// Height of the upright image, in pixels.
@@ -499,9 +500,10 @@ pub enum WorkError {
     /// No retry would mend it.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// Something that the work needs took too long to be had: that costs an attempt, and after the last one the job fails so.
+    /// Something that the work needs took too long to be had, or the process that worked on it was lost: that costs an
+    /// attempt, and after the last one the job fails so.
     #[error("{0}")]
-    Unreachable(#[source] Failure),
+    AttemptFailed(#[source] Failure),
     /// Something that the work needs could not be had, which is no fault of the job.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -81,9 +81,10 @@ pub struct Processor {
 enum Stopped {
     /// No retry would mend it: the job fails.
     Failed(Failure),
-    /// The source, or what the work needs, could not be had this time; the failure is the job's, should this be its
-    /// last attempt. The duration is how long the source asks to be left alone.
-    Unreachable(Failure, Option<Duration>),
+    /// The attempt came to nothing: the source, or what the work needs, could not be had this time, or the process that
+    /// worked was lost. The failure is the job's, should this be its last attempt. The duration is how long the source
+    /// asks to be left alone.
+    AttemptFailed(Failure, Option<Duration>),
     /// A service failed us: the job is given back.
     Port(PortError),
 }
@@ -95,7 +96,7 @@ impl From<PortError> for Stopped {
         }
         tracing::error!(error = %Chain(&error), "a service refused what the job needs");
         let text = "A service refused what the job needs; report its id to whoever runs this one.";
-        Self::Unreachable(Failure::new("internal_error", text), None)
+        Self::AttemptFailed(Failure::new("internal_error", text), None)
     }
 }
 
@@ -103,7 +104,7 @@ impl From<WorkError> for Stopped {
     fn from(error: WorkError) -> Self {
         match error {
             WorkError::Failed(failure) => Self::Failed(failure),
-            WorkError::Unreachable(failure) => Self::Unreachable(failure, None),
+            WorkError::AttemptFailed(failure) => Self::AttemptFailed(failure, None),
             WorkError::Port(error) => error.into(),
         }
     }
@@ -207,12 +208,12 @@ impl Processor {
         let changed = match done {
             Ok(results) => job.succeed(claim, facts, results, now),
             Err(Stopped::Failed(failure)) => job.fail(claim, facts, failure, now),
-            Err(Stopped::Unreachable(failure, _)) if job.attempts() >= self.limits.attempts => {
+            Err(Stopped::AttemptFailed(failure, _)) if job.attempts() >= self.limits.attempts => {
                 job.fail(claim, facts, failure, now)
             }
-            Err(Stopped::Unreachable(failure, asked)) => {
+            Err(Stopped::AttemptFailed(failure, asked)) => {
                 let wait = wait_after(job.attempts(), asked);
-                tracing::warn!(code = %failure.code, ?wait, "what the job needs was not reached; trying again later");
+                tracing::warn!(code = %failure.code, ?wait, "the attempt came to nothing; trying again later");
                 let attempt = Attempt::Counts(Retry { failure, at: now + wait });
                 return self.give_back(job, claim, attempt, wait).await;
             }
@@ -300,7 +301,7 @@ impl Processor {
         facts.bytes = Some(image.len() as u64);
         facts.sha256 = Some(sha256.clone());
         let worked = self.engine.run(image, &sha256, job.algorithms()).await?;
-        facts.content_type = Some(worked.content_type.to_owned());
+        facts.content_type = Some(worked.content_type.into_owned());
         facts.width = Some(worked.width);
         facts.height = Some(worked.height);
         facts.frames = Some(worked.frames);
@@ -321,7 +322,7 @@ impl Processor {
                 algorithm: output.algorithm.clone(),
                 extension: artifact.extension.to_string(),
             };
-            self.objects.put(&key, artifact.body.clone(), artifact.content_type).await?;
+            self.objects.put(&key, artifact.body.clone(), &artifact.content_type).await?;
             forms.push(artifact.extension.to_string());
         }
         Ok(ResultSummary::new(attempt, forms, output.details.clone()))
@@ -349,7 +350,7 @@ impl Processor {
                 }
                 let fetched = self.fetcher.fetch(url).await.map_err(|error| match error {
                     FetchError::Permanent(failure) => Stopped::Failed(failure),
-                    FetchError::Retryable { failure, after } => Stopped::Unreachable(failure, after),
+                    FetchError::Retryable { failure, after } => Stopped::AttemptFailed(failure, after),
                 })?;
                 let body = fetched.body;
                 if self.objects.put_new(&key, body.clone(), "application/octet-stream").await? {

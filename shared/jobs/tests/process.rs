@@ -42,14 +42,14 @@ impl Engine for Echo {
                 algorithm: run.name.clone(),
                 artifacts: vec![Artifact {
                     extension: "json".into(),
-                    content_type: "application/json",
+                    content_type: "application/json".into(),
                     body: image.clone(),
                 }],
                 details: serde_json::Map::new(),
             })
             .collect();
         assert_eq!(sha256.len(), 64);
-        Ok(Worked { content_type: "image/png", width: 1, height: 1, frames: 1, outputs })
+        Ok(Worked { content_type: "image/png".into(), width: 1, height: 1, frames: 1, outputs })
     }
 }
 
@@ -412,7 +412,7 @@ struct SlowModel;
 #[async_trait]
 impl Engine for SlowModel {
     async fn run(&self, _: Bytes, _: &str, _: &[Run]) -> Result<Worked, WorkError> {
-        Err(WorkError::Unreachable(Failure::new("model_unreadable", "It was not read in time.")))
+        Err(WorkError::AttemptFailed(Failure::new("model_unreadable", "It was not read in time.")))
     }
 }
 

@@ -28,8 +28,20 @@ const OURS: [&str; 13] = [
 
 /// Starts logging to standard output. `LOG_LEVEL` is the level of our own crates; unset or unreadable, it is `info`.
 pub fn init() {
+    init_on(std::io::stdout);
+}
+
+/// Starts logging to standard error, for a process whose standard output is for something else.
+pub fn init_on_standard_error() {
+    init_on(std::io::stderr);
+}
+
+fn init_on<W>(writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = std::env::var("LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    tracing::subscriber::set_global_default(subscriber(level, std::io::stdout)).unwrap_or_default();
+    tracing::subscriber::set_global_default(subscriber(level, writer)).unwrap_or_default();
 }
 
 fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync

@@ -351,7 +351,7 @@ impl Engine for Studio {
             Image::Stuck => std::future::pending().await,
             Image::Modelled if troubled && coin => {
                 let failure = Failure::new("internal_error", "The model took too long.");
-                return Err(WorkError::Unreachable(failure));
+                return Err(WorkError::AttemptFailed(failure));
             }
             Image::Risky | Image::Modelled => {}
         }
@@ -361,14 +361,14 @@ impl Engine for Studio {
                 .iter()
                 .map(|form| Artifact {
                     extension: (*form).into(),
-                    content_type: "application/json",
+                    content_type: "application/json".into(),
                     body: images::result(sha256, &run.name, form),
                 })
                 .collect(),
             details: Map::new(),
         };
         Ok(Worked {
-            content_type: "image/png",
+            content_type: "image/png".into(),
             width: 4,
             height: 3,
             frames: 1,

@@ -1,0 +1,172 @@
+//! The engine that hands images to processes.
+
+use std::{
+    io,
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jobs::{
+    algorithm::Run,
+    error::{Chain, Failure},
+    limits::Limits,
+    ports::{Engine, ReadModels, WorkError, Worked},
+};
+use tokio::{
+    io::BufReader,
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use super::wire::{ModelAnswer, Order, Reply, port_error, receive, send};
+
+/// How much longer than a job may take a process is waited for: an algorithm looks at its time limit now and then only.
+const OVERTIME: Duration = Duration::from_secs(10);
+
+/// What a process that was told to end is given for it before it is left to the system.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// An engine whose work is done by processes, one for each image that is worked on at the time.
+pub(crate) struct EngineProcesses {
+    limits: Limits,
+    memory: u64,
+    models: Arc<dyn ReadModels>,
+    idle: Mutex<Vec<Process>>,
+}
+
+impl EngineProcesses {
+    /// An engine whose processes have so many bytes of memory each, and may read these models.
+    pub(crate) fn new(limits: Limits, memory: u64, models: Arc<dyn ReadModels>) -> Self {
+        Self { limits, memory, models, idle: Mutex::default() }
+    }
+
+    /// An idle process, or else a new one.
+    async fn take(&self) -> io::Result<Process> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut process) = idle else { return Process::start(&self.limits, self.memory).await };
+            if process.child.try_wait()?.is_none() {
+                return Ok(process);
+            }
+            tracing::warn!("a process that waited for work has ended");
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for EngineProcesses {
+    async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError> {
+        let started = self.take().await;
+        let mut process =
+            started.map_err(|error| port_error("starting a process for an image", true, error))?;
+        let order = Order::Work { sha256: sha256.to_owned(), runs: runs.to_vec() };
+        match timeout(self.limits.job + OVERTIME, process.work(order, image, &*self.models)).await {
+            Ok(Ok(worked)) => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(process);
+                worked
+            }
+            Ok(Err(error)) => {
+                let status = process.end().await;
+                tracing::error!(error = %Chain(&error), ?status, "the process that worked on the image was lost");
+                Err(WorkError::AttemptFailed(lost(status)))
+            }
+            Err(_) => {
+                process.end().await;
+                tracing::error!("the work on an image does not end; its process was killed");
+                Err(WorkError::AttemptFailed(lost(None)))
+            }
+        }
+    }
+}
+
+/// What is known of a process that ended so, or that was killed because it did not end.
+fn lost(status: Option<ExitStatus>) -> Failure {
+    // Rust aborts a program that gets no more memory, and the system kills one that has taken too much.
+    const SIGABRT: i32 = 6;
+    const SIGKILL: i32 = 9;
+    match status.map(|status| status.signal()) {
+        None | Some(Some(SIGABRT | SIGKILL)) => Failure::new(
+            "out_of_memory_or_timeout",
+            "The work on the image ran out of memory or time. Submit a smaller or simpler image.",
+        ),
+        Some(_) => Failure::new(
+            "worker_crashed",
+            "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
+        ),
+    }
+}
+
+/// A process that works on one image at a time. Dropped, it is killed.
+struct Process {
+    child: Child,
+    orders: ChildStdin,
+    replies: BufReader<ChildStdout>,
+}
+
+impl Process {
+    async fn start(limits: &Limits, memory: u64) -> io::Result<Self> {
+        // On Linux this is the program that runs, even where another one lies in its place by now.
+        let program =
+            if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
+        let mut child = Command::new(program)
+            .arg0("darkroom")
+            .arg("engine")
+            .env_clear()
+            .envs(std::env::var_os("LOG_LEVEL").map(|level| ("LOG_LEVEL", level)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // A signal from the terminal is for the parent, which brings the work to its end.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let (Some(orders), Some(replies)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("a process was started without its pipes"));
+        };
+        let mut process = Self { child, orders, replies: BufReader::new(replies) };
+        let begin = Order::Begin { limits: Box::new(limits.clone()), memory };
+        send(&mut process.orders, &begin, &[]).await?;
+        Ok(process)
+    }
+
+    /// Works on an image. An error means that the process is of no more use.
+    async fn work(
+        &mut self,
+        order: Order,
+        image: Bytes,
+        models: &dyn ReadModels,
+    ) -> io::Result<Result<Worked, WorkError>> {
+        send(&mut self.orders, &order, &[image]).await?;
+        loop {
+            let (reply, bodies) = receive(&mut self.replies).await?;
+            match reply {
+                Reply::ReadModel { model, file, known, max_bytes } => {
+                    let read = models.read_model(&model, file, known.as_deref(), max_bytes).await;
+                    let (answer, bodies) = ModelAnswer::new(read);
+                    send(&mut self.orders, &Order::Model(answer), &bodies).await?;
+                }
+                Reply::Done(done) => {
+                    let whole = done.with(bodies);
+                    return whole.map(Ok).ok_or_else(|| io::ErrorKind::InvalidData.into());
+                }
+                Reply::Failed(error) => return Ok(Err(error.into())),
+            }
+        }
+    }
+
+    /// Ends the process, if it has not ended by itself, and says how it did.
+    async fn end(&mut self) -> Option<ExitStatus> {
+        // Where the pipes broke, it is about to end, and how it does is worth knowing.
+        if let Ok(Ok(status)) = timeout(Duration::from_millis(500), self.child.wait()).await {
+            return Some(status);
+        }
+        if let Err(error) = self.child.start_kill() {
+            tracing::warn!(error = %Chain(&error), "a process was not killed");
+        }
+        let _ = timeout(ENDING, self.child.wait()).await;
+        None
+    }
+}
