@@ -11,6 +11,9 @@ export SAM_CLI_TELEMETRY := 0
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 ARCHITECTURE ?= arm64
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+# How cargo builds what is released and what is measured. CI, which asks only whether the targets work, says `dev`.
+PROFILE ?= release
+PROFILE_DIR = $(TARGET_DIR)/$(patsubst dev,debug,$(PROFILE))
 # Where tests run their own emulator, beside one that is in use.
 TEST_PORT ?= 4577
 # What `make chart` needs.
@@ -126,17 +129,17 @@ measure: .venv/releasing ## measure a release on the local stack: sizes, start-u
 	infra/measure "$$(infra/stack url)" $(MEASURE)
 
 BENCH_TOOLS := .local/bench
-BENCH_EXAMPLE = $(TARGET_DIR)/release/examples/bench
+BENCH_EXAMPLES = $(PROFILE_DIR)/examples
 
 .PHONY: measure-serve
 measure-serve: $(BENCH_TOOLS)/sources/drawn ## measure `darkroom serve`: start, memory, jobs a second, lists (BENCH=--quick; BINARY: another one)
-	$(if $(BINARY),,cargo build --locked --release --package darkroom)
-	infra/measure-serve $(or $(BINARY),$(TARGET_DIR)/release/darkroom) $(BENCH_TOOLS)/sources $(BENCH)
+	$(if $(BINARY),,cargo build --locked --profile $(PROFILE) --workspace --bin darkroom)
+	infra/measure-serve $(or $(BINARY),$(PROFILE_DIR)/darkroom) $(BENCH_TOOLS)/sources $(BENCH)
 
 .PHONY: bench-imaging
 bench-imaging: $(BENCH_TOOLS)/installed $(BENCH_TOOLS)/sources/drawn ## measure thumbnails against sharp, libvips, Pillow, OpenCV (BENCH=--quick; needs Node.js)
-	cargo build --locked --release --package imaging --example bench
-	$(BENCH_TOOLS)/venv/bin/python infra/bench/measure.py $(BENCH_EXAMPLE) $(BENCH_TOOLS) $(BENCH)
+	cargo build --locked --profile $(PROFILE) --workspace --example bench
+	$(BENCH_TOOLS)/venv/bin/python infra/bench/measure.py $(BENCH_EXAMPLES)/bench $(BENCH_TOOLS) $(BENCH)
 
 $(BENCH_TOOLS)/installed: infra/bench/requirements.txt infra/bench/package-lock.json
 	command -v npm > /dev/null || { echo "sharp needs Node.js with npm, version 20.9 or newer" >&2; exit 1; }
@@ -153,8 +156,8 @@ $(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(B
 
 .PHONY: bench-detection
 bench-detection: $(BENCH_TOOLS)/detection/installed ## measure detectors against scikit-image, OpenCV and zxing-cpp (BENCH=--quick)
-	cargo build --locked --release --package detection --example bench_detection
-	$(BENCH_TOOLS)/detection/venv/bin/python infra/bench/detection.py $(dir $(BENCH_EXAMPLE))bench_detection $(BENCH_TOOLS)/detection $(BENCH)
+	cargo build --locked --profile $(PROFILE) --workspace --example bench_detection
+	$(BENCH_TOOLS)/detection/venv/bin/python infra/bench/detection.py $(BENCH_EXAMPLES)/bench_detection $(BENCH_TOOLS)/detection $(BENCH)
 
 $(BENCH_TOOLS)/detection/installed: infra/bench/detection.txt
 	mkdir -p $(@D)
@@ -269,7 +272,7 @@ tools: .venv/stack .venv/releasing ## install the pinned tools into .venv
 # `sam build` makes each function with the rule below. A build of the whole workspace, once: if cargo were asked for one
 # function at a time, as SAM's own method for Rust does, it would compile the SDKs again for those that have another set
 # of dependencies, and with them other settings of link-time optimisation.
-RELEASE_BUILD = cargo lambda build --locked --release --$(subst x86_64,x86-64,$(ARCHITECTURE))
+RELEASE_BUILD = cargo lambda build --locked --profile $(PROFILE) --$(subst x86_64,x86-64,$(ARCHITECTURE))
 
 # sam calls this with ARTIFACTS_DIR, in the order of template.yaml: `build-SubmitFunction` and so on.
 build-%Function:
