@@ -74,7 +74,7 @@ pub fn identify(bytes: &[u8]) -> Result<&'static str, Refusal> {
 /// The media types of each format that is decoded, the usual one first.
 #[must_use]
 pub fn media_types() -> Arc<[&'static [&'static str]]> {
-    Format::ALL.iter().map(|format| format.media_types()).collect()
+    Format::all().map(Format::media_types).collect()
 }
 
 fn refused_image(error: &ImageError) -> Refusal {

@@ -1,11 +1,11 @@
 //! Animations: every frame at the thumbnail's size, with one canvas in memory at a time.
 
 use crate::{
-    Deadline, Format, Image, ImageError, Limits, colour,
-    decode::{self, apng, gif, png::Picture, webp},
+    Deadline, Image, ImageError, Limits, colour, decode,
+    formats::{self, ReadAnimation},
     header::Header,
     pixels, resize,
-    thumbnail::View,
+    resize::View,
 };
 
 /// A frame as it is shown: all of it, not what changed.
@@ -41,7 +41,10 @@ impl Animation {
     }
 
     /// Changes the pixels of every frame.
-    fn map(self, change: impl Fn(&mut [u8]) -> Result<(), ImageError>) -> Result<Self, ImageError> {
+    pub(crate) fn map(
+        self,
+        change: impl Fn(&mut [u8]) -> Result<(), ImageError>,
+    ) -> Result<Self, ImageError> {
         let changed = |Frame { image, delay }| {
             let (width, height) = (image.width(), image.height());
             let mut rgba = image.into_rgba();
@@ -51,6 +54,14 @@ impl Animation {
             Ok(Frame { image, delay })
         };
         Ok(Self { frames: self.frames.into_iter().map(changed).collect::<Result<_, ImageError>>()?, ..self })
+    }
+
+    /// The same frames, whose colours are those of an ICC profile, in sRGB.
+    pub(crate) fn in_srgb(self, profile: Option<&[u8]>, deadline: Deadline) -> Result<Self, ImageError> {
+        match profile {
+            Some(profile) => self.map(|rgba| colour::to_srgb(rgba, profile, deadline)),
+            None => Ok(self),
+        }
     }
 
     /// Appends a frame; one like the last is the last one shown for longer.
@@ -75,56 +86,55 @@ pub(crate) fn animated(
     deadline: Deadline,
 ) -> Result<Animation, ImageError> {
     deadline.check()?;
-    check_memory(header, view, limits)?;
-    let mut animation = Animation { frames: Vec::new(), plays: 1 };
-    let mut each = |canvas: &[u8], delay: u32| {
-        deadline.check()?;
-        animation.push(shown(canvas, header, view, deadline)?, as_played(delay));
-        Ok(())
-    };
-    let whole =
-        || view.from(&decode::decode(bytes, header, limits, deadline)?, deadline).map(Animation::still);
-    let (plays, profile) = match header.format {
-        Format::Gif => (gif::frames(bytes, header, deadline, &mut each)?, gif::profile(bytes)),
-        Format::Png => match apng::frames(bytes, header, limits, deadline, &mut each) {
-            Ok(plays) => {
-                animation.plays = plays;
-                let conversion = Picture::read(bytes)?.narrow_conversion();
-                return animation.map(|rgba| {
-                    conversion.narrow(rgba);
-                    deadline.check().map_err(ImageError::from)
-                });
-            }
-            // Of a first frame that is damaged, the still picture shows what there is.
-            Err(ImageError::Corrupt { .. }) => return whole(),
-            Err(error) => return Err(error),
-        },
-        Format::WebP => (webp::frames(bytes, header, limits, deadline, &mut each)?, webp::profile(bytes)),
-        _ => return whole(),
-    };
-    animation.plays = plays;
-    match profile {
-        Some(profile) => animation.map(|rgba| colour::to_srgb(rgba, &profile, deadline)),
-        None => Ok(animation),
+    match &formats::codec(header.format).animation {
+        Some(ReadAnimation { memory, read }) => {
+            check_memory(memory(header), header.frames, view, limits)?;
+            read(bytes, header, view, limits, deadline)
+        }
+        None => still(bytes, header, view, limits, deadline),
     }
 }
 
+/// What the view shows of the one picture, upright and in sRGB.
+///
+/// # Errors
+/// As [`decode`](decode::decode).
+pub(crate) fn still(
+    bytes: &[u8],
+    header: &Header,
+    view: View,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Animation, ImageError> {
+    view.of(&decode::decode(bytes, header, limits, deadline)?, deadline).map(Animation::still)
+}
+
+/// What the view shows of each frame, as stored: upright, and not yet sRGB. `frames` calls what it is given for every frame,
+/// and returns how often they are shown.
+///
+/// # Errors
+/// Those of `frames`.
+pub(crate) fn of_frames(
+    header: &Header,
+    view: View,
+    deadline: Deadline,
+    frames: impl FnOnce(&mut EachFrame<'_>) -> Result<u32, ImageError>,
+) -> Result<Animation, ImageError> {
+    let mut animation = Animation { frames: Vec::new(), plays: 1 };
+    animation.plays = frames(&mut |canvas: &[u8], delay: u32| {
+        deadline.check()?;
+        animation.push(shown(canvas, header, view, deadline)?, as_played(delay));
+        Ok(())
+    })?;
+    Ok(animation)
+}
+
 /// What decoding holds, and every thumbnail beside it: where only both together are too much, a smaller thumbnail is not.
-fn check_memory(header: &Header, view: View, limits: &Limits) -> Result<(), ImageError> {
+fn check_memory(decoding: u64, frames: u32, view: View, limits: &Limits) -> Result<(), ImageError> {
     const RGBA: u64 = 4;
     let area = |(w, h)| u64::from(w) * u64::from(h);
-    let canvas = area(header.stored);
-    let decoding = match header.format {
-        // The canvas, what was under a frame, and its samples, which are of 16 bits at most.
-        Format::Png => canvas * (2 * RGBA + 2 * RGBA),
-        // The canvas, and what was under a frame; the frame itself is beside.
-        Format::Gif => canvas * 2 * RGBA + canvas.max(area(header.largest_frame)) * header.beside,
-        // The canvas; the frame itself is beside.
-        _ => canvas * RGBA + canvas.max(area(header.largest_frame)) * header.beside,
-    };
     limits.check_memory(decoding)?;
     let View { width, height, .. } = view;
-    let frames = header.frames;
     let left = limits.max_decoder_bytes.saturating_sub(decoding);
     if (area((width, height)) * RGBA).saturating_mul(frames.into()) > left {
         let max = left / RGBA;
@@ -153,7 +163,10 @@ fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resize::Crop;
+    use crate::{
+        formats::{gif, png, webp},
+        resize::Crop,
+    };
 
     /// An animation, and every frame of it as Pillow shows it, one below the other.
     macro_rules! sample {
@@ -170,8 +183,8 @@ mod tests {
     const DEFAULT_IMAGE: &[u8] = include_bytes!("../tests/promises/samples/animations/default-image.png");
 
     fn opened(bytes: &[u8]) -> Header {
-        let format = Format::identify(bytes).expect("a known kind");
-        Header::read(bytes, format, &Limits::default(), Deadline::none()).expect("good headers")
+        let (codec, _) = formats::identify(bytes).expect("a known kind");
+        Header::read(bytes, codec, &Limits::default(), Deadline::none()).expect("good headers")
     }
 
     fn at_size(bytes: &[u8], size: Option<(u32, u32)>) -> Result<Animation, ImageError> {
@@ -262,9 +275,9 @@ mod tests {
             let mut most = 0;
             for end in 60..bytes.len() {
                 let cut = &bytes[..end];
-                let Ok(format) = Format::identify(cut) else { continue };
+                let Ok((codec, _)) = formats::identify(cut) else { continue };
                 let limits = Limits::default();
-                let Ok(header) = Header::read(cut, format, &limits, Deadline::none()) else { continue };
+                let Ok(header) = Header::read(cut, codec, &limits, Deadline::none()) else { continue };
                 let (width, height) = header.stored;
                 let view = View { crop: Crop::whole(header.stored), width, height };
                 match animated(cut, &header, view, &limits, Deadline::none()) {
@@ -285,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_canvas_counts_for_what_its_format_holds() {
-        for (format, beside, bytes) in [(Format::Png, 0, 16), (Format::Gif, 1, 9), (Format::WebP, 8, 12)] {
+        for (format, beside, bytes) in [(png::FORMAT, 0, 16), (gif::FORMAT, 1, 9), (webp::FORMAT, 8, 12)] {
             let (_, file, _) = sample!("disposal-2.gif");
             let header = Header {
                 format,
@@ -297,7 +310,9 @@ mod tests {
             };
             let view = View { crop: Crop::whole(header.stored), width: 10, height: 10 };
             let at = |max_decoder_bytes| {
-                check_memory(&header, view, &Limits { max_decoder_bytes, ..Limits::default() })
+                let animation = formats::codec(format).animation.as_ref().expect("animations are read");
+                let limits = Limits { max_decoder_bytes, ..Limits::default() };
+                check_memory((animation.memory)(&header), header.frames, view, &limits)
             };
             let canvas = 100 * 100 * bytes;
             assert!(matches!(at(canvas - 1), Err(ImageError::DecoderMemory { .. })), "{format:?}");

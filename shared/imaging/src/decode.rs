@@ -5,34 +5,21 @@
 //! and the samples are widened or narrowed where they lie: the peak is one picture, not two. `coefficients` gives a JPEG's
 //! channels at a half, a quarter or an eighth of its size, too, for what needs no more.
 
-pub(crate) mod apng;
-pub(crate) mod avif;
-pub(crate) mod bmp;
-mod canvas;
-pub(crate) mod coefficients;
-pub(crate) mod gif;
-pub(crate) mod ico;
-pub(crate) mod jpeg;
-mod pixelwise;
-pub(crate) mod png;
-pub(crate) mod pnm;
-pub(crate) mod qoi;
+pub(crate) mod canvas;
+pub(crate) mod pixelwise;
 pub(crate) mod samples;
-pub(crate) mod tga;
-pub(crate) mod tiff;
 pub(crate) mod upsample;
-pub(crate) mod webp;
 
-use crate::{Deadline, Format, Image, ImageError, Limits, colour, header::Header};
+use crate::{Deadline, Image, ImageError, Limits, colour, formats, header::Header};
 
 /// Pixels as stored: not yet upright, not yet sRGB.
-struct Decoded {
+pub(crate) struct Decoded {
     /// Straight-alpha RGBA, row by row.
-    rgba: Vec<u8>,
+    pub(crate) rgba: Vec<u8>,
     /// Whether the file can hold transparency; if not, no pixel needs to be asked.
-    may_have_alpha: bool,
+    pub(crate) may_have_alpha: bool,
     /// The embedded ICC profile.
-    profile: Option<Vec<u8>>,
+    pub(crate) profile: Option<Vec<u8>>,
 }
 
 /// The picture, upright and in sRGB; of an animation, the first frame on its canvas. An APNG shows its default image,
@@ -49,19 +36,7 @@ pub(crate) fn decode(
 ) -> Result<Image, ImageError> {
     deadline.check()?;
     header.check_memory(limits)?;
-    let decoded = match header.format {
-        Format::Jpeg => jpeg::decode(bytes, limits, deadline),
-        Format::Png => png::decode(bytes, header, limits, deadline),
-        Format::Gif => gif::decode(bytes, header, deadline),
-        Format::WebP => webp::decode(bytes, header, limits, deadline),
-        Format::Avif => avif::decode(bytes, header, limits, deadline),
-        Format::Tiff => tiff::decode(bytes, header, limits, deadline),
-        Format::Bmp => bmp::decode(bytes, header, deadline),
-        Format::Ico => ico::decode(bytes, header, limits, deadline),
-        Format::Qoi => qoi::decode(bytes, header, deadline),
-        Format::Pnm => pnm::decode(bytes, header, deadline),
-        Format::Tga => tga::decode(bytes, header, deadline),
-    };
+    let decoded = (formats::codec(header.format).decode)(bytes, header, limits, deadline);
     deadline.check()?;
     let Decoded { mut rgba, may_have_alpha, profile } = decoded?;
     if let Some(profile) = profile {

@@ -1,10 +1,6 @@
 //! Everything that the headers tell: read before any pixel, checked before any memory is taken.
 
-use crate::{
-    Deadline, Format, ImageError, Limits,
-    decode::{avif, bmp, gif, ico, jpeg, png, pnm, qoi, tga, tiff, webp},
-    orient::Orientation,
-};
+use crate::{Deadline, Format, ImageError, Limits, formats::Codec, orient::Orientation};
 
 /// What is known of an image before it is decoded.
 #[derive(Clone, Debug)]
@@ -31,28 +27,26 @@ impl Header {
     /// cannot be read.
     pub(crate) fn read(
         bytes: &[u8],
-        format: Format,
+        codec: &Codec,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
-        let header = match format {
-            Format::Jpeg => jpeg::header(bytes, deadline),
-            Format::Png => png::header(bytes, limits),
-            Format::Gif => gif::header(bytes),
-            Format::WebP => webp::header(bytes),
-            Format::Avif => avif::header(bytes, limits),
-            Format::Tiff => tiff::header(bytes, limits),
-            Format::Bmp => bmp::header(bytes),
-            Format::Ico => ico::header(bytes, limits),
-            Format::Qoi => qoi::header(bytes),
-            Format::Pnm => pnm::header(bytes),
-            Format::Tga => tga::header(bytes),
-        };
+        let header = (codec.header)(bytes, limits, deadline);
         // A decoder that was stopped reports some failure of its own: the deadline is the reason.
         deadline.check()?;
         let header = header?;
         header.check(limits)?;
         Ok(header)
+    }
+
+    /// Pixels of the canvas.
+    pub(crate) fn area(&self) -> u64 {
+        u64::from(self.stored.0) * u64::from(self.stored.1)
+    }
+
+    /// Pixels of the largest frame.
+    pub(crate) fn largest_frame_area(&self) -> u64 {
+        u64::from(self.largest_frame.0) * u64::from(self.largest_frame.1)
     }
 
     /// Holds frames and pixels against the limits.
@@ -69,9 +63,8 @@ impl Header {
     /// Holds what decoding the whole picture takes against the limit on memory: asked before that is done, and not
     /// where less is enough.
     pub(crate) fn check_memory(&self, limits: &Limits) -> Result<(), ImageError> {
-        let area = |(w, h)| u64::from(w) * u64::from(h);
-        let canvas = area(self.stored);
-        let decoding = canvas * RGBA + canvas.max(area(self.largest_frame)).saturating_mul(self.beside);
+        let canvas = self.area();
+        let decoding = canvas * RGBA + canvas.max(self.largest_frame_area()).saturating_mul(self.beside);
         let turning = if self.orientation.swaps_sides() { canvas * 2 * RGBA } else { 0 };
         limits.check_memory(decoding.max(turning))
     }

@@ -2,8 +2,8 @@
 
 use crate::{
     Fit, Gravity, ThumbnailOptions,
+    resize::View,
     resize::{self, Crop},
-    thumbnail::View,
 };
 
 /// Where the picture lies on the thumbnail.

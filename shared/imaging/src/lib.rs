@@ -6,26 +6,30 @@
 //! | step | module | holds |
 //! |---|---|---|
 //! | how much may be spent | `limits`, `deadline` | [`Limits`], [`Deadline`] |
-//! | what kind it is, by content only | `format` | [`Format`] |
+//! | what kind it is, by content only | `format`, `formats` | [`Format`] |
 //! | its headers, and every limit, before memory is taken | `header`, `scan`, `exif`, `source` | [`Source`] |
+//! | what was asked for | `options`, `preset` | [`ThumbnailOptions`], [`Preset`] |
+//! | the steps from here to the thumbnail | `thumbnail` | [`Thumbnails`] |
+//! | which part of the picture is shown, how large, and where | `layout`, `interest` | [`Fit`], [`Gravity`], [`Interest`] |
 //! | its pixels | `decode` | |
 //! | their meaning: sRGB | `colour` | |
 //! | the right way up | `orient` | |
 //! | straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
 //! | another size, resampled with premultiplied alpha | `resize` | |
 //! | the last four at once, where less than the whole picture is enough | `reduced` | |
-//! | what was asked for | `thumbnail` | [`ThumbnailOptions`] |
-//! | which part of the picture that is, how large, and where | `layout`, `interest` | [`Fit`], [`Gravity`], [`Interest`] |
 //! | every frame of what moves, at that size | `animation` | |
 //! | padding and ground | `canvas` | |
 //! | a file again, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
-//! | within a chat service's budget | `preset` | [`Preset`] |
+//! | within a chat service's limits | `budget` | |
 //! | what stands in for it until it is loaded | `placeholder` | [`Placeholder`] |
+//!
+//! What is done with one kind of file, reading, writing and all between, is in its file below `formats`.
 //!
 //! No input makes this crate panic, and nothing is decoded before its limits were checked; what is refused is refused
 //! with an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
 
 mod animation;
+mod budget;
 mod canvas;
 mod colour;
 mod deadline;
@@ -34,10 +38,12 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+mod formats;
 mod header;
 mod interest;
 mod layout;
 mod limits;
+mod options;
 mod orient;
 mod pixels;
 mod placeholder;
@@ -55,11 +61,10 @@ pub use error::ImageError;
 pub use format::Format;
 pub use interest::{Interest, PointOfInterest};
 pub use limits::Limits;
+pub use options::{Fit, Gravity, MAX_SIDE, OutputFormat, Presets, THUMBNAIL, ThumbnailOptions};
 pub use pixels::Image;
 pub use placeholder::{DominantColour, Placeholder};
 pub use preset::Preset;
 pub use resize::bilinear;
 pub use source::Source;
-pub use thumbnail::{
-    Fit, Gravity, MAX_SIDE, OutputFormat, Presets, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails,
-};
+pub use thumbnail::{Thumbnail, Thumbnails};

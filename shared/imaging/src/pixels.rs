@@ -1,7 +1,5 @@
 //! The decoded image that everything after decoding works on.
 
-use crate::{Deadline, ImageError, encode, resize};
-
 /// An upright image: RGBA, 8 bits a channel, straight (not premultiplied) alpha, sRGB, row by row from the top left.
 /// Neither side is zero.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,31 +54,6 @@ impl Image {
     #[must_use]
     pub fn has_alpha(&self) -> bool {
         self.has_alpha
-    }
-
-    /// The size that [`fit_within`](Self::fit_within) gives an image of so many pixels across and down.
-    #[must_use]
-    pub fn size_within(size: (u32, u32), max_side: u32) -> (u32, u32) {
-        resize::inside(size, (max_side.max(1), max_side.max(1)))
-    }
-
-    /// The whole image reduced so that neither side exceeds `max_side` (at least 1), in proportion; never enlarged.
-    /// This is how an overlay gets a ground to be drawn on.
-    #[must_use]
-    pub fn fit_within(&self, max_side: u32) -> Self {
-        let size = (self.width, self.height);
-        let (width, height) = Self::size_within(size, max_side);
-        // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
-        resize::resample(self, resize::Crop::whole(size), width, height, Deadline::none())
-            .unwrap_or_else(|_| self.clone())
-    }
-
-    /// The image as PNG, without metadata.
-    ///
-    /// # Errors
-    /// [`ImageError::Internal`], which valid pixels do not bring about.
-    pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
-        encode::quick_png(self, Deadline::none())
     }
 }
 

@@ -1,12 +1,8 @@
 //! What a thumbnail shows, without the whole picture: only as much of the file is decoded as the thumbnail needs.
 
-mod avif;
-mod boxed;
-mod jpeg;
-mod png;
-mod webp;
+pub(crate) mod boxed;
 
-use crate::{Deadline, Format, Image, ImageError, Limits, header::Header, resize::Crop, thumbnail::View};
+use crate::{Deadline, Image, ImageError, Limits, formats, header::Header, resize::Crop, resize::View};
 
 /// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
 ///
@@ -24,11 +20,8 @@ pub(crate) fn view(
         // Nothing is resampled, so nothing shall be premultiplied and rounded.
         return Ok(None);
     }
-    match header.format {
-        Format::Jpeg => jpeg::view(bytes, header, view, limits, deadline),
-        Format::Png => png::view(bytes, header, view, limits, deadline),
-        Format::Avif => avif::view(bytes, header, view, limits, deadline),
-        Format::WebP => webp::view(bytes, header, view, limits, deadline),
-        _ => Ok(None),
+    match formats::codec(header.format).view {
+        Some(read) => read(bytes, header, view, limits, deadline),
+        None => Ok(None),
     }
 }

@@ -342,6 +342,45 @@ impl Stream {
     }
 }
 
+/// What a thumbnail shows: a part of the upright picture, in its pixels, at a size in the thumbnail's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View {
+    pub(crate) crop: Crop,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl View {
+    /// All of a picture of that size, at most so large.
+    pub(crate) fn within(size: (u32, u32), max_side: u32) -> Self {
+        let (width, height) = inside(size, (max_side, max_side));
+        Self { crop: Crop::whole(size), width, height }
+    }
+
+    /// What the view shows of the whole upright picture.
+    pub(crate) fn of(self, image: &Image, deadline: Deadline) -> Result<Image, ImageError> {
+        resample(image, self.crop, self.width, self.height, deadline)
+    }
+}
+
+impl Image {
+    /// The size that [`fit_within`](Self::fit_within) gives an image of so many pixels across and down.
+    #[must_use]
+    pub fn size_within(size: (u32, u32), max_side: u32) -> (u32, u32) {
+        inside(size, (max_side.max(1), max_side.max(1)))
+    }
+
+    /// The whole image reduced so that neither side exceeds `max_side` (at least 1), in proportion; never enlarged.
+    /// This is how an overlay gets a ground to be drawn on.
+    #[must_use]
+    pub fn fit_within(&self, max_side: u32) -> Self {
+        let size = (self.width(), self.height());
+        let (width, height) = Self::size_within(size, max_side);
+        // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
+        resample(self, Crop::whole(size), width, height, Deadline::none()).unwrap_or_else(|_| self.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

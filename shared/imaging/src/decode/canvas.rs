@@ -4,22 +4,22 @@ use crate::canvas;
 
 /// A part of the canvas, which may lie beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) left: u32,
-    pub(super) top: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
+pub(crate) struct Area {
+    pub(crate) left: u32,
+    pub(crate) top: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
 }
 
 impl Area {
-    pub(super) fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
     }
 }
 
 /// What becomes of a frame before the next one is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Disposal {
+pub(crate) enum Disposal {
     #[default]
     Keep,
     /// Its place becomes transparent.
@@ -29,23 +29,23 @@ pub(super) enum Disposal {
 }
 
 /// What is shown, straight-alpha RGBA; transparent at first.
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     width: usize,
     height: usize,
-    pub(super) rgba: Vec<u8>,
+    pub(crate) rgba: Vec<u8>,
     /// What was under the last frame that is to be undone.
     kept: Vec<u8>,
     last: Option<(Area, Disposal)>,
 }
 
 impl Canvas {
-    pub(super) fn new((width, height): (u32, u32)) -> Self {
+    pub(crate) fn new((width, height): (u32, u32)) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self { width, height, rgba: vec![0; width * height * 4], kept: Vec::new(), last: None }
     }
 
     /// Takes the last frame away as it asked to be, and remembers what the next one asks for.
-    pub(super) fn begin(&mut self, area: Area, disposal: Disposal) {
+    pub(crate) fn begin(&mut self, area: Area, disposal: Disposal) {
         if let Some((last, how)) = self.last {
             self.dispose(last, how);
         }
@@ -56,7 +56,7 @@ impl Canvas {
     }
 
     /// The pixels of the area's row `y` that are on the canvas.
-    pub(super) fn row(&mut self, area: Area, y: usize) -> &mut [[u8; 4]] {
+    pub(crate) fn row(&mut self, area: Area, y: usize) -> &mut [[u8; 4]] {
         let (left, y) = (self.width.min(area.left as usize), y + area.top as usize);
         if y >= self.height {
             return &mut [];
@@ -66,7 +66,7 @@ impl Canvas {
     }
 
     /// Draws a frame's pixels on its area: over what is there, or in its place.
-    pub(super) fn lay(&mut self, area: Area, pixels: &[[u8; 4]], blend: bool) {
+    pub(crate) fn lay(&mut self, area: Area, pixels: &[[u8; 4]], blend: bool) {
         let rows = pixels.chunks(area.width.max(1) as usize).take(area.height as usize);
         for (y, from) in rows.enumerate() {
             for (under, &above) in self.row(area, y).iter_mut().zip(from) {

@@ -8,7 +8,7 @@ const BAND: usize = 1 << 16;
 
 /// Fills the picture from pixels in the order in which they are stored. Where they end early the rest of the picture
 /// stays transparent; where there is none at all the file is corrupt.
-pub(super) fn fill(
+pub(crate) fn fill(
     header: &Header,
     may_have_alpha: bool,
     deadline: Deadline,
@@ -31,7 +31,7 @@ pub(super) fn fill(
 }
 
 /// The picture of which `seen` of `total` pixels or rows were there.
-pub(super) fn shown(
+pub(crate) fn shown(
     header: &Header,
     rgba: Vec<u8>,
     may_have_alpha: bool,
@@ -45,12 +45,12 @@ pub(super) fn shown(
 }
 
 /// A header that cannot be read.
-pub(super) fn unreadable(format: crate::Format) -> ImageError {
+pub(crate) fn unreadable(format: crate::Format) -> ImageError {
     ImageError::corrupt(format, "the header cannot be read")
 }
 
 /// A sample of `0..=max`, rounded to 8 bits; what is larger is clipped.
-pub(super) fn to_eight_bits(value: u32, max: u32) -> u8 {
+pub(crate) fn to_eight_bits(value: u32, max: u32) -> u8 {
     let (value, max) = (u64::from(value.min(max)), u64::from(max.max(1)));
     ((value * 255 + max / 2) / max) as u8
 }

@@ -54,7 +54,7 @@ pub(crate) fn narrow(value: u16) -> u8 {
 
 /// Turns the first `pixels` groups of `N` bytes into as many RGBA groups, in place. Where the result is the longer
 /// one it goes backwards, and so never overwrites what it has yet to read. The buffer must hold either form.
-pub(super) fn to_rgba<const N: usize>(
+pub(crate) fn to_rgba<const N: usize>(
     buffer: &mut [u8],
     pixels: usize,
     convert: impl Fn([u8; N]) -> [u8; 4],
@@ -74,7 +74,7 @@ pub(super) fn to_rgba<const N: usize>(
 }
 
 /// 16-bit samples, rounded to 8.
-pub(super) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
+pub(crate) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
     let mut out = [0; N];
     for (out, &raw) in out.iter_mut().zip(raw) {
         *out = narrow(u16::from_ne_bytes(raw));

@@ -41,7 +41,7 @@ const LEAST: f64 = 2.0;
 const MOST: u32 = 256;
 
 /// How far Lanczos3 reaches beyond a crop, in pixels of the target.
-pub(super) const REACH: f64 = 3.0;
+pub(crate) const REACH: f64 = 3.0;
 
 /// Pixels of one axis that go into one box, and where the boxes lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,7 +80,7 @@ impl Axis {
 
 /// What is averaged, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     across: Axis,
     down: Axis,
     /// The target, before it is turned upright.
@@ -92,7 +92,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// For a crop of a picture of that size, and the target's size: all as stored.
-    pub(super) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
+    pub(crate) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
         let small = u64::from(target.0) * u64::from(target.1) <= LARGE_PIXELS;
         let samples = if small { SMALL } else { LARGE };
         Self {
@@ -123,7 +123,7 @@ enum Sums {
 }
 
 /// Takes a picture's rows and makes a view of them.
-pub(super) struct Reducer {
+pub(crate) struct Reducer {
     plan: Plan,
     layout: Layout,
     /// Whether the rows come in any order, and sums are kept for every box.
@@ -149,7 +149,7 @@ impl Reducer {
     ///
     /// # Errors
     /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: Plan,
         layout: Layout,
         scattered: bool,
@@ -199,38 +199,38 @@ impl Reducer {
     }
 
     /// Bytes of the sums that rows in any order take.
-    pub(super) fn scattered_bytes(plan: &Plan, layout: Layout) -> u64 {
+    pub(crate) fn scattered_bytes(plan: &Plan, layout: Layout) -> u64 {
         Self::sum_count(plan, layout, true) * 4
     }
 
     /// Whether the view needs the picture's row `y`.
-    pub(super) fn wants(&self, y: u32) -> bool {
+    pub(crate) fn wants(&self, y: u32) -> bool {
         !self.full && (self.plan.down.first..self.plan.down.end).contains(&y)
     }
 
     /// The first row of the picture that the view needs.
-    pub(super) fn first_row(&self) -> u32 {
+    pub(crate) fn first_row(&self) -> u32 {
         self.plan.down.first
     }
 
     /// Bytes that it takes at most.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Takes rows of which an opaque picture has nothing to show: mid-grey.
-    pub(super) fn push_unseen(&mut self, rows: Range<u32>) -> Result<(), ImageError> {
+    pub(crate) fn push_unseen(&mut self, rows: Range<u32>) -> Result<(), ImageError> {
         let unseen = vec![UNSEEN; self.plan.across.end as usize * self.layout.channels];
         rows.into_iter().try_for_each(|y| self.push(y, Samples::Narrow(&unseen)))
     }
 
     /// Whether no more rows are needed.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Takes a whole row; they come in order.
-    pub(super) fn push(&mut self, y: u32, samples: Samples<'_>) -> Result<(), ImageError> {
+    pub(crate) fn push(&mut self, y: u32, samples: Samples<'_>) -> Result<(), ImageError> {
         if !self.wants(y) {
             return Ok(());
         }
@@ -274,7 +274,7 @@ impl Reducer {
     }
 
     /// Takes pixels of a row that lie `step` apart, the first at `left`.
-    pub(super) fn scatter(&mut self, y: u32, (left, step): (u32, u32), samples: Samples<'_>) {
+    pub(crate) fn scatter(&mut self, y: u32, (left, step): (u32, u32), samples: Samples<'_>) {
         let (across, down, channels) = (self.plan.across, self.plan.down, self.layout.channels);
         let Sums::Long(sums) = &mut self.sums else { return };
         if !(down.first..down.end).contains(&y) {
@@ -361,7 +361,7 @@ impl Reducer {
     }
 
     /// The view, in sRGB, as stored: straight RGBA and whether all of it came. What did not come is transparent.
-    pub(super) fn finish(mut self) -> Result<(Vec<u8>, bool), ImageError> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, bool), ImageError> {
         let came = self.plan.down.first + self.passed * self.plan.down.size + self.rows;
         if self.scattered {
             self.gather()?;

@@ -1,0 +1,204 @@
+//! The kinds of image files that are read, one file each, and what is done with them.
+//!
+//! To add one, write its file and add it to the modules and to [`CODECS`]: everything else asks the codec.
+
+pub(crate) mod avif;
+pub(crate) mod bmp;
+pub(crate) mod gif;
+pub(crate) mod ico;
+pub(crate) mod jpeg;
+pub(crate) mod png;
+pub(crate) mod pnm;
+pub(crate) mod qoi;
+mod refused;
+pub(crate) mod tga;
+pub(crate) mod tiff;
+pub(crate) mod webp;
+
+use std::fmt;
+
+use crate::{
+    Deadline, Format, Image, ImageError, Limits, animation::Animation, decode::Decoded, header::Header,
+    resize::View,
+};
+
+/// What is done with a kind of file.
+pub(crate) struct Codec {
+    /// What it is called.
+    pub(crate) format: Format,
+    /// Whether a file is one, by its first bytes: the first 256 suffice for every kind but TGA.
+    pub(crate) is_one: fn(&[u8]) -> bool,
+    /// Reads the headers, which tell what decoding takes. As [`Header::read`].
+    pub(crate) header: fn(&[u8], &Limits, Deadline) -> Result<Header, ImageError>,
+    /// Decodes the picture. As [`decode`](crate::decode::decode).
+    pub(crate) decode: fn(&[u8], &Header, &Limits, Deadline) -> Result<Decoded, ImageError>,
+    /// Decodes only as much as a thumbnail shows, where the format allows that. As [`view`](crate::reduced::view).
+    pub(crate) view: Option<ReadView>,
+    /// Reads every frame, where files can have more than one that is shown.
+    pub(crate) animation: Option<ReadAnimation>,
+    /// How many frames a file has, where that can be more than are shown.
+    pub(crate) frames_in_file: Option<fn(&[u8]) -> u32>,
+    /// Writes thumbnails, where that is done.
+    pub(crate) writer: Option<&'static Writer>,
+}
+
+/// Decodes what a thumbnail shows, upright and in sRGB; `None` where that takes the whole picture.
+pub(crate) type ReadView = fn(&[u8], &Header, View, &Limits, Deadline) -> Result<Option<Image>, ImageError>;
+
+/// How the frames of an animation are read.
+pub(crate) struct ReadAnimation {
+    /// The bytes that decoding them holds beside what is made of them.
+    pub(crate) memory: fn(&Header) -> u64,
+    /// Reads them, with what the view shows of each. As [`animated`](crate::animation::animated).
+    pub(crate) read: fn(&[u8], &Header, View, &Limits, Deadline) -> Result<Animation, ImageError>,
+}
+
+/// How a file of a kind is written.
+pub(crate) struct Writer {
+    /// The kind.
+    pub(crate) format: Format,
+    /// The file name extension, without a dot.
+    pub(crate) extension: &'static str,
+    /// Writes a picture, with a quality of 1 to 100 where the format has any.
+    pub(crate) still: fn(&Image, u8, Deadline) -> Result<Vec<u8>, ImageError>,
+    /// Writes at least two frames, where the format can hold them.
+    pub(crate) animated: Option<fn(&Animation, u8, Deadline) -> Result<Vec<u8>, ImageError>>,
+    /// The file as it came, without metadata, where that is a file of this kind that shows the same and has at most so many
+    /// bytes.
+    pub(crate) kept: Option<fn(&[u8], &Header, usize, Deadline) -> Result<Option<Vec<u8>>, ImageError>>,
+}
+
+/// Every kind. Those that are told by a mark come before those that are told by whether their headers make sense.
+static CODECS: [&Codec; 11] = [
+    &jpeg::CODEC,
+    &png::CODEC,
+    &gif::CODEC,
+    &webp::CODEC,
+    &avif::CODEC,
+    &tiff::CODEC,
+    &bmp::CODEC,
+    &ico::CODEC,
+    &qoi::CODEC,
+    &pnm::CODEC,
+    &tga::CODEC,
+];
+
+/// What is done with files of that kind.
+pub(crate) fn codec(format: Format) -> &'static Codec {
+    // Each format is that of a codec.
+    CODECS.iter().find(|codec| codec.format == format).unwrap_or(&CODECS[0])
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codec({})", self.format)
+    }
+}
+
+/// What is done with these bytes, and where the image begins in them: at the beginning, but for JPEGs with something
+/// before them.
+///
+/// # Errors
+/// As [`Format::identify`].
+pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageError> {
+    if bytes.is_empty() {
+        return Err(ImageError::Empty);
+    }
+    if let Some(codec) = CODECS.into_iter().find(|codec| (codec.is_one)(bytes)) {
+        return Ok((codec, 0));
+    }
+    match refused::refused_kind(bytes) {
+        Some((kind, advice)) => Err(ImageError::Unsupported { kind, advice }),
+        None => {
+            let start = jpeg::start(&bytes[..bytes.len().min(refused::TEXT)]);
+            start.map(|start| (&jpeg::CODEC, start)).ok_or(ImageError::UnknownFormat)
+        }
+    }
+}
+
+impl Format {
+    /// Every kind that is read.
+    pub fn all() -> impl Iterator<Item = Self> {
+        CODECS.into_iter().map(|codec| codec.format)
+    }
+
+    /// The kind of these bytes, which are the whole file or its beginning; `None` where it is none of ours. The first
+    /// 256 bytes suffice for every kind but TGA, which has no mark at its beginning and some files have one at the end.
+    #[must_use]
+    pub fn sniff(bytes: &[u8]) -> Option<Self> {
+        CODECS.into_iter().find(|codec| (codec.is_one)(bytes)).map(|codec| codec.format)
+    }
+
+    /// The kind of these bytes, or why they are refused. A kind that is known but not decoded is refused by name;
+    /// to know SVG and PDF, and JPEGs with something before them, the first 8 KB are needed, for the others 32.
+    ///
+    /// # Errors
+    /// [`ImageError::Empty`], [`ImageError::Unsupported`] or [`ImageError::UnknownFormat`].
+    pub fn identify(bytes: &[u8]) -> Result<Self, ImageError> {
+        identify(bytes).map(|(codec, _)| codec.format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> &'static str {
+        match Format::identify(bytes) {
+            Err(ImageError::Unsupported { kind, .. }) => kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_known_and_not_decoded_is_refused_by_name() {
+        let licensed = format!("<?xml version='1.0'?><!--{}--><svg/>", " ".repeat(3000));
+        for (bytes, kind) in [
+            (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf", "HEIF"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1avif", "HEIC"),
+            (b"\0\0\0\x18ftypisom\0\0\0\0mp42iso2", "video"),
+            (b"\0\0\0\0ftyp", "video"),
+            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+            (b"\xef\xbb\xbf <?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", "SVG"),
+            (b"<!DOCTYPE html><html><body>", "a web page"),
+            (licensed.as_bytes(), "SVG"),
+            (b"%PDF-1.7\n", "PDF"),
+            (b"8BPS\0\x01", "PSD"),
+            (b"\xff\x0a\xfa\x7f", "JPEG XL"),
+        ] {
+            if bytes.len() < 12 {
+                assert!(Format::identify(bytes).is_err());
+            } else {
+                assert_eq!(refused(bytes), kind);
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_has_media_types_of_its_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for format in Format::all() {
+            for media_type in format.media_types() {
+                assert!(media_type.starts_with("image/") && seen.insert(media_type), "{media_type}");
+            }
+        }
+        assert!(!seen.contains(&"image/heic") && seen.contains(&"image/png"));
+    }
+
+    #[test]
+    fn what_is_no_image_is_unknown() {
+        for bytes in [
+            &b"hello, world"[..],
+            b"BMW is a car maker, not a bitmap",
+            b"GIF88a",
+            b"{}",
+            b"\0",
+            b"RIFF\0\0\0\0WAVE",
+        ] {
+            assert!(matches!(Format::identify(bytes), Err(ImageError::UnknownFormat)), "{bytes:?}");
+        }
+        assert!(matches!(Format::identify(b""), Err(ImageError::Empty)));
+    }
+}

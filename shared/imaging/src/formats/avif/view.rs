@@ -1,0 +1,63 @@
+//! Of an AVIF that is no grid, the decoded planes are there: their rows go into boxes ([`boxed`](crate::reduced::boxed)) one by one, and the
+//! picture is never held as RGBA. Where the thumbnail is small enough, the filters that smooth the edges of blocks are left out.
+
+use super::Picture;
+use crate::{
+    Deadline, Image, ImageError, Limits,
+    colour::Conversion,
+    decode::samples::{Layout, Samples},
+    header::Header,
+    reduced::boxed::{Plan, Reducer},
+    resize::View,
+};
+
+/// Pixels for each of the thumbnail, across and down, from which on the filters are not missed.
+const UNFILTERED: f64 = 8.0;
+
+/// Rows between two looks at the clock.
+const ROWS: u32 = 64;
+
+/// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
+///
+/// # Errors
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to say.
+pub(super) fn view(
+    bytes: &[u8],
+    header: &Header,
+    view: View,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Image>, ImageError> {
+    let Some(picture) = Picture::open(bytes, header, limits) else { return Ok(None) };
+    let (width, height) = header.stored;
+    let crop = header.orientation.stored_crop(view.crop, width, height);
+    let (across, down) = header.orientation.upright_size(view.width, view.height);
+    let layout = Layout { channels: picture.channels(), wide: false };
+    let mut reducer = Reducer::new(
+        Plan::new(header.stored, crop, (across, down)),
+        layout,
+        false,
+        Conversion::None,
+        0,
+        limits,
+        deadline,
+    )?;
+    let scale = (crop.width / f64::from(across)).min(crop.height / f64::from(down));
+    let Some(planes) = picture.planes(scale < UNFILTERED, limits, deadline)? else { return Ok(None) };
+    let mut lines = picture.lines(&planes);
+    for y in 0..height {
+        if y % ROWS == 0 {
+            deadline.check()?;
+        }
+        if reducer.is_full() {
+            break;
+        }
+        if reducer.wants(y) {
+            reducer.push(y, Samples::Narrow(lines.line(y)))?;
+        }
+    }
+    let (rgba, _) = reducer.finish()?;
+    let rgba = header.orientation.apply(rgba, across, down);
+    let make = if layout.has_alpha() { Image::new } else { Image::opaque };
+    Ok(make(view.width, view.height, rgba))
+}

@@ -1,0 +1,188 @@
+//! PNG, APNG's default image included: rows as they come out of the file, and the whole picture from them.
+//!
+//! The `png` crate gives up a picture's rows where the file is damaged, and 32 KB of them before; what can be shown
+//! shall be shown, as browsers do. So the chunks are walked here ([`chunks`]), the data is decompressed by `fdeflate`
+//! ([`inflate`]), and filters, interlacing and depths are undone here ([`unfilter`], [`rows`], [`unpack`]). On a photograph
+//! of 12 megapixels, `png` 0.18 row by row took 93 ms, of which inflating is 49 and Paeth's filter, which is quicker here, 43.
+
+mod chunks;
+mod frames;
+mod inflate;
+mod meaning;
+mod rows;
+mod unfilter;
+mod unpack;
+mod view;
+mod whole;
+mod write;
+
+use chunks::{Info, Shape};
+pub(crate) use rows::Rows;
+use unpack::Unpack;
+
+use crate::{
+    Deadline, Format, ImageError, Limits,
+    colour::Conversion,
+    decode::{
+        Decoded,
+        samples::{self, Layout, Samples},
+    },
+    exif,
+    formats::{Codec, ReadAnimation, Writer},
+    header::Header,
+    orient::Orientation,
+};
+
+/// PNG, APNG included.
+pub(crate) const FORMAT: Format =
+    Format::new("PNG", &["image/png", "image/apng", "image/x-png", "image/vnd.mozilla.apng"]);
+
+pub(super) static CODEC: Codec = Codec {
+    format: FORMAT,
+    is_one: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
+    header: |bytes, limits, _| header(bytes, limits),
+    decode: decode,
+    view: Some(view::view),
+    animation: Some(ReadAnimation { memory: frames::memory, read: frames::animation }),
+    frames_in_file: None,
+    writer: Some(&WRITER),
+};
+
+pub(crate) static WRITER: Writer = Writer {
+    format: FORMAT,
+    extension: "png",
+    still: |image, _, deadline| write::still(image, deadline),
+    animated: None,
+    kept: Some(|bytes, header, most, _| {
+        Ok(if header.frames == 1 { whole::without_metadata(bytes, most) } else { None })
+    }),
+};
+
+/// Reads the headers.
+///
+/// # Errors
+/// As [`Header::read`].
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
+    let scan = chunks::scan(bytes);
+    let header = Header {
+        format: FORMAT,
+        stored: chunks::size(bytes).unwrap_or((1, 1)),
+        orientation: scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
+        frames: scan.frames,
+        beside: 0,
+        largest_frame: (0, 0),
+    };
+    // A huge claim is refused for what it is, whatever else is wrong.
+    header.check(limits)?;
+    Picture::read(bytes)?;
+    Ok(header)
+}
+
+/// A still picture in a PNG file, before its pixels.
+pub(crate) struct Picture<'a> {
+    file: &'a [u8],
+    shape: Shape,
+    info: Info<'a>,
+}
+
+impl<'a> Picture<'a> {
+    /// # Errors
+    /// [`ImageError::Corrupt`] where the headers cannot be read, or no pixel follows them.
+    pub(crate) fn read(file: &'a [u8]) -> Result<Self, ImageError> {
+        let (shape, info) = (chunks::shape(file)?, Info::read(file));
+        let missing = match (shape.colour, info) {
+            (_, Info { has_data: false, .. }) => Some("no image data"),
+            (chunks::Colour::Indexed, Info { palette: None, .. }) => Some("no palette"),
+            _ => None,
+        };
+        match missing {
+            Some(what) => Err(ImageError::corrupt(FORMAT, what)),
+            None => Ok(Self { file, shape, info }),
+        }
+    }
+
+    /// Whether rows come in Adam7's order rather than from top to bottom.
+    pub(crate) fn is_interlaced(&self) -> bool {
+        self.shape.interlaced
+    }
+
+    /// Its rows, one by one.
+    ///
+    /// # Errors
+    /// [`ImageError::DecoderMemory`] where a few rows are more than the limit allows.
+    pub(crate) fn rows(&self, limits: &Limits, deadline: Deadline) -> Result<Rows<'a>, ImageError> {
+        Rows::new(self.file, self.shape, limits, deadline)
+    }
+
+    /// What makes samples of the rows.
+    pub(crate) fn unpack(&self) -> Unpack {
+        Unpack::new(self.shape, &self.info)
+    }
+
+    /// What makes sRGB of the samples.
+    pub(crate) fn conversion(&self) -> Conversion {
+        meaning::conversion(&self.info, self.unpack().layout())
+    }
+
+    /// What makes sRGB of them once they are RGBA of 8 bits.
+    pub(crate) fn narrow_conversion(&self) -> Conversion {
+        meaning::conversion(&self.info, Layout { wide: false, ..self.unpack().layout() })
+    }
+}
+
+/// Decodes the picture; of an APNG, its default image. Rows that are missing are transparent; in an interlaced picture
+/// the earlier passes stand in for the later, as far as they came.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Decoded, ImageError> {
+    let picture = Picture::read(bytes)?;
+    let (mut rows, mut unpack) = (picture.rows(limits, deadline)?, picture.unpack());
+    let (layout, conversion) = (unpack.layout(), picture.conversion());
+    let (width, height) = (header.stored.0 as usize, header.stored.1 as usize);
+    if (picture.shape.width, picture.shape.height) != header.stored {
+        return Err(ImageError::Corrupt { format: FORMAT, source: None });
+    }
+    let mut rgba = vec![0; width * height * 4];
+    let pixels = rgba.as_chunks_mut::<4>().0;
+    let (mut line, mut wide) = (vec![[0; 4]; width], Vec::new());
+    let mut shown = false;
+    while let Some(row) = rows.next()? {
+        shown = true;
+        let line = &mut line[..row.width as usize];
+        match unpack.samples(&row) {
+            Samples::Narrow(samples) => {
+                samples::spread(samples, layout.channels, 255, line);
+                conversion.narrow(line.as_flattened_mut());
+            }
+            Samples::Wide(samples) => {
+                wide.resize(line.len(), [0; 4]);
+                samples::spread(samples, layout.channels, u16::MAX, &mut wide);
+                conversion.wide(&wide, line);
+            }
+        }
+        let out = &mut pixels[row.y as usize * width..][..width];
+        if row.step == 1 {
+            out.copy_from_slice(line);
+        } else {
+            let places = out.iter_mut().skip(row.left as usize).step_by(row.step as usize);
+            places.zip(&*line).for_each(|(out, pixel)| *out = *pixel);
+        }
+    }
+    let complete = rows.is_complete();
+    if !shown {
+        return Err(ImageError::corrupt(FORMAT, "no row can be decoded"));
+    }
+    if !complete && picture.is_interlaced() {
+        for y in 0..header.stored.1 {
+            for x in 0..header.stored.0 {
+                if let Some((left, top)) = rows.stand_in(x, y) {
+                    pixels[y as usize * width + x as usize] = pixels[top as usize * width + left as usize];
+                }
+            }
+        }
+    }
+    Ok(Decoded { rgba, may_have_alpha: layout.has_alpha() || !complete, profile: None })
+}

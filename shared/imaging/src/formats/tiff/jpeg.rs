@@ -1,0 +1,66 @@
+//! Chunks that are JPEGs, with tables that all of them share (Adobe's technical note 2 to TIFF 6.0; for what was
+//! before it, see [`old_jpeg`](super::old_jpeg)).
+
+use super::{FORMAT, directory::tag, page::Page, pictures::Chunk};
+use crate::{
+    Deadline, ImageError, Limits,
+    formats::jpeg::{
+        Info,
+        coefficients::{self, Receiver},
+    },
+};
+
+/// Decodes a chunk, which is a file of its own by now; `None` where nothing of it can be shown. Its samples are as they
+/// were stored, whatever it says of their colours: that is for the TIFF to say.
+///
+/// # Errors
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for a kind of JPEG that
+/// cannot be decoded.
+pub(super) fn decode(
+    page: &Page<'_>,
+    file: &[u8],
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Chunk>, ImageError> {
+    let info = match Info::read(file, deadline) {
+        Ok(info) => info,
+        Err(ImageError::UnsupportedFeature { source, .. }) => {
+            return Err(ImageError::UnsupportedFeature { format: FORMAT, source });
+        }
+        Err(ImageError::Corrupt { .. } | ImageError::Empty) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (width, height) = (info.size.0 as usize, info.size.1 as usize);
+    let count = info.channels.count();
+    // A chunk has its size from the TIFF. JPEGs round it up to whole blocks at most.
+    let most = |side: u32| (side as usize).next_multiple_of(32);
+    if count != page.samples_in_chunk() || width > most(page.chunk.0) || height > most(page.chunk.1) {
+        return Ok(None);
+    }
+    let row = width * count;
+    let beside = page.picture_bytes() + (file.len() + row * height) as u64;
+    limits.check_memory(beside)?;
+    let mut samples = vec![0; row * height];
+    let mut take = |y: u32, channels: &[&[u8]]| {
+        let out = &mut samples[y as usize * row..][..row];
+        for (index, channel) in channels.iter().enumerate() {
+            let places = out.iter_mut().skip(index).step_by(count);
+            places.zip(*channel).for_each(|(place, sample)| *place = *sample);
+        }
+        Ok(true)
+    };
+    let receiver = Receiver { channels: count, first: 0, beside, take: &mut take };
+    let seen = coefficients::rows(file, info.size, limits, deadline, receiver)?;
+    Ok(seen.then_some(Chunk { row, samples }))
+}
+
+/// The chunk as a file of its own: the shared tables, less the mark of their end, and the chunk, less that of its
+/// beginning.
+pub(super) fn with_tables(page: &Page<'_>, packed: &[u8]) -> Vec<u8> {
+    let tables = page.directory.entry(tag::JPEG_TABLES).map(|entry| entry.raw()).unwrap_or_default();
+    let tables = tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables);
+    if !tables.starts_with(&[0xff, 0xd8]) {
+        return packed.to_vec();
+    }
+    [tables, packed.strip_prefix(&[0xff, 0xd8]).unwrap_or(packed)].concat()
+}

@@ -1,0 +1,183 @@
+//! WebP, still and animated: the container is read here, its pictures are decoded by libwebp (`webp-codec`), but for a still one without
+//! loss, which is decoded here as well ([`lossless`]).
+
+mod container;
+mod frames;
+mod lossless;
+mod view;
+pub(crate) mod write;
+
+use webp_codec::{End, Error, Outcome};
+
+pub(crate) use self::{
+    container::{Container, Picture},
+    lossless::Rows,
+};
+use crate::{
+    Deadline, Format, ImageError, Limits,
+    decode::{
+        Decoded,
+        samples::{Layout, UNSEEN},
+    },
+    exif,
+    formats::{Codec, ReadAnimation, Writer},
+    header::Header,
+    orient::Orientation,
+};
+
+/// WebP, lossy or lossless, still or animated.
+pub(crate) const FORMAT: Format = Format::new("WebP", &["image/webp"]);
+
+pub(super) static CODEC: Codec = Codec {
+    format: FORMAT,
+    is_one: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
+    header: |bytes, _, _| header(bytes),
+    decode: decode,
+    view: Some(view::view),
+    animation: Some(ReadAnimation { memory: frames::memory, read: frames::animation }),
+    frames_in_file: None,
+    writer: Some(&WRITER),
+};
+
+pub(crate) static WRITER: Writer = Writer {
+    format: FORMAT,
+    extension: "webp",
+    still: write::still,
+    animated: Some(write::animated),
+    kept: None,
+};
+
+/// Bytes for each pixel: of a frame that goes on its canvas, and of an alpha channel inside libwebp, which is a lossless picture of
+/// its own there.
+const FRAME: u64 = 4;
+const ALPHA: u64 = 1 + 4;
+
+/// Reads the headers.
+///
+/// # Errors
+/// As [`Header::read`].
+pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
+    let file = Container::read(bytes);
+    let (size, beside) = if file.scan.animated {
+        (None, FRAME + ALPHA)
+    } else {
+        let picture = file.picture.ok_or_else(corrupt)?;
+        (Some(picture.size), picture.memory())
+    };
+    Ok(Header {
+        format: FORMAT,
+        stored: file.canvas.or(size).ok_or_else(corrupt)?,
+        orientation: file.scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
+        frames: file.scan.frames.max(1),
+        beside,
+        largest_frame: file.scan.largest_frame,
+    })
+}
+
+/// Decodes the picture as far as it goes, or as much of the first frame, on its canvas. What cannot be shown is transparent
+/// where the picture has an alpha channel, and grey otherwise; only where nothing can be shown is the file corrupt.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Decoded, ImageError> {
+    let file = Container::read(bytes);
+    let (rgba, may_have_alpha) = if file.scan.animated {
+        (frames::first(&file, header.stored, limits, deadline)?, true)
+    } else {
+        let still = still(&file, header).ok_or_else(corrupt)?;
+        (picture(&still, limits, deadline)?, still.has_alpha)
+    };
+    Ok(Decoded { rgba, may_have_alpha, profile: file.scan.profile.map(<[u8]>::to_vec) })
+}
+
+/// The picture of a file that has no more than one.
+pub(super) fn only_picture(bytes: &[u8]) -> Option<Picture<'_>> {
+    let file = Container::read(bytes);
+    file.picture.filter(|_| !file.scan.animated)
+}
+
+/// The RGBA of a picture, as far as it goes.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn picture(
+    picture: &Picture<'_>,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Vec<u8>, ImageError> {
+    if picture.lossless {
+        lossless::pixels(picture, limits, deadline)
+    } else {
+        Ok(pixels(picture, limits, deadline)?.0)
+    }
+}
+
+/// The embedded ICC profile.
+fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    Container::read(bytes).scan.profile.map(<[u8]>::to_vec)
+}
+
+/// The picture of a file that is no animation; `None` where its size is not what the file says.
+pub(crate) fn still<'a>(file: &Container<'a>, header: &Header) -> Option<Picture<'a>> {
+    file.picture.filter(|picture| !file.scan.animated && picture.size == header.stored)
+}
+
+impl Picture<'_> {
+    /// What the samples of a row are.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout { channels: if self.has_alpha { 4 } else { 3 }, wide: false }
+    }
+
+    /// Bytes for each pixel that libwebp takes for itself; a lossless picture is not its to decode.
+    pub(crate) fn memory(&self) -> u64 {
+        if self.has_alpha && !self.lossless { ALPHA } else { 0 }
+    }
+}
+
+/// The pixels of a picture as far as they can be shown, which is some way at least, and whether that is all of it.
+fn pixels(picture: &Picture<'_>, limits: &Limits, deadline: Deadline) -> Result<(Vec<u8>, bool), ImageError> {
+    let (width, height) = picture.size;
+    let mut rgba = vec![0; width as usize * height as usize * 4];
+    let go_on = &mut || deadline.check().is_ok();
+    let decoded = webp_codec::decode_rgba(picture.data, picture.size, &mut rgba, go_on);
+    let Outcome { rows, end } = shown(decoded, limits, deadline)?;
+    if !picture.has_alpha {
+        unseen(&mut rgba, width, rows);
+    }
+    Ok((rgba, end == End::Whole))
+}
+
+/// Greys what comes after so many rows.
+pub(crate) fn unseen(rgba: &mut [u8], width: u32, rows: u32) {
+    let rest = rgba.as_chunks_mut::<4>().0.iter_mut().skip(rows as usize * width as usize);
+    rest.for_each(|pixel| *pixel = [UNSEEN, UNSEEN, UNSEEN, 255]);
+}
+
+/// How far a picture could be decoded, which is some way at least.
+///
+/// # Errors
+/// [`ImageError::Corrupt`], [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
+pub(crate) fn shown(
+    decoded: Result<Outcome, Error>,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Outcome, ImageError> {
+    deadline.check()?;
+    match decoded {
+        Ok(Outcome { end: End::OutOfMemory, .. }) | Err(Error::OutOfMemory) => {
+            Err(ImageError::DecoderMemory {
+                max: limits.max_decoder_bytes,
+                source: Some(Error::OutOfMemory.into()),
+            })
+        }
+        Ok(Outcome { rows: 0, .. }) => Err(corrupt()),
+        Ok(outcome) => Ok(outcome),
+        Err(error) => Err(ImageError::corrupt(FORMAT, error)),
+    }
+}
+
+fn corrupt() -> ImageError {
+    ImageError::Corrupt { format: FORMAT, source: None }
+}

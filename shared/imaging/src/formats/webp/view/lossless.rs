@@ -1,0 +1,36 @@
+//! Lossless pictures: each row goes into boxes ([`boxed`](super::super::boxed)) as it comes, and those below the crop are not
+//! decoded at all.
+
+use super::Wanted;
+use crate::{
+    Deadline, ImageError, Limits,
+    colour::Conversion,
+    decode::samples::Samples,
+    formats::webp::{Picture, Rows},
+    reduced::boxed::{Plan, Reducer},
+};
+
+/// What is wanted of the picture; nothing where none of it can be shown. Rows that are missing are what they are in the whole
+/// picture: transparent where it has an alpha channel, and grey otherwise.
+pub(super) fn view(
+    picture: &Picture<'_>,
+    wanted: Wanted,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, ImageError> {
+    let plan = Plan::new(picture.size, wanted.crop, wanted.size);
+    let mut reducer = Reducer::new(plan, picture.layout(), false, Conversion::None, 0, limits, deadline)?;
+    let mut rows = Rows::open(picture, reducer.bytes(), limits, deadline)?;
+    while !reducer.is_full() {
+        let y = rows.shown();
+        let Some(row) = rows.next()? else { break };
+        reducer.push(y, Samples::Narrow(row))?;
+    }
+    if rows.shown() == 0 {
+        return Ok(None);
+    }
+    if !reducer.is_full() && !picture.has_alpha {
+        reducer.push_unseen(rows.shown()..picture.size.1)?;
+    }
+    Ok(Some(reducer.finish()?.0))
+}

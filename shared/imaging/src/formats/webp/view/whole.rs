@@ -1,0 +1,196 @@
+//! A lossy picture of whose samples the thumbnail needs most: its rows become pixels as they come, as libwebp's own do, to the
+//! last bit (`src/dsp/upsampling.c`, `src/dsp/yuv.h`), and go into boxes ([`boxed`](super::super::boxed)).
+
+use fearless_simd::{Level, Simd as _, dispatch};
+use webp_codec::{Plane, Rows};
+
+use super::Wanted;
+use crate::{
+    Deadline, ImageError, Limits,
+    colour::Conversion,
+    decode::{
+        samples::Samples,
+        upsample::{twice, weigh},
+    },
+    formats::webp::{self, Picture},
+    reduced::boxed::{Plan, Reducer},
+};
+
+/// What is wanted of the picture. Rows that are missing are transparent where it has an alpha channel, and grey otherwise.
+pub(super) fn view(
+    picture: &Picture<'_>,
+    wanted: Wanted,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Vec<u8>, ImageError> {
+    let part = wanted.part(picture.size);
+    let (width, height) = (part.width as usize, part.height);
+    let plan = Plan::new((part.width, height), wanted.within(part, (1.0, 1.0)), wanted.size);
+    let beside = u64::from(picture.size.0) * u64::from(picture.size.1) * picture.memory();
+    let mut reducer =
+        Reducer::new(plan, picture.layout(), false, Conversion::None, beside, limits, deadline)?;
+    let mut pixels = Pixels::new(width, picture.has_alpha);
+    let (mut next, mut pushed) = (0, Ok(()));
+    let mut push = |row: &[u8]| {
+        if pushed.is_ok() {
+            pushed = reducer.push(next, Samples::Narrow(row));
+        }
+        next += 1;
+        pushed.is_ok() && !reducer.is_full()
+    };
+    let decoded = webp_codec::decode_rows(picture.data, part, true, &mut |rows| {
+        pixels.take(&rows, &mut push) && deadline.check().is_ok()
+    });
+    webp::shown(decoded, limits, deadline)?;
+    pixels.end(&mut push);
+    pushed?;
+    if !picture.has_alpha {
+        reducer.push_unseen(next..height)?;
+    }
+    Ok(reducer.finish()?.0)
+}
+
+/// Makes rows of RGB, or of RGBA where there is alpha, of bands of rows of channels.
+struct Pixels {
+    width: usize,
+    alpha: bool,
+    /// The last row of chrominance, blue and red; empty before the first.
+    above: [Vec<u8>; 2],
+    /// The row of luminance, and of alpha, that waits for the chrominance below.
+    waiting: Option<[Vec<u8>; 2]>,
+    /// Chrominance for a row, and room for its sums.
+    chroma: [Vec<u8>; 2],
+    sums: Vec<u16>,
+    row: Vec<u8>,
+}
+
+impl Pixels {
+    fn new(width: usize, alpha: bool) -> Self {
+        let half = width.div_ceil(2);
+        Self {
+            width,
+            alpha,
+            above: [const { Vec::new() }; 2],
+            waiting: None,
+            chroma: [vec![0; half * 2], vec![0; half * 2]],
+            sums: vec![0; half + 2],
+            row: vec![0; width * if alpha { 4 } else { 3 }],
+        }
+    }
+
+    /// Takes a band, and hands on the rows that it completes, as long as more are wanted. Without its alpha, no picture has it for
+    /// some rows only: then nothing is.
+    fn take(&mut self, rows: &Rows<'_>, push: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut alphas = match (self.alpha, rows.alpha) {
+            (true, None) => return false,
+            (_, alpha) => alpha.into_iter().flat_map(Plane::rows),
+        };
+        let mut lumas = rows.luma.rows();
+        for chroma in rows.blue.rows().zip(rows.red.rows()) {
+            let chroma = [chroma.0, chroma.1];
+            let above = std::mem::take(&mut self.above);
+            if let Some([luma, alpha]) = self.waiting.take()
+                && !push(self.pixels(&luma, &alpha, above.each_ref().map(Vec::as_slice), chroma))
+            {
+                return false;
+            }
+            let Some(luma) = lumas.next() else { return true };
+            let farther = if above[0].is_empty() { chroma } else { above.each_ref().map(Vec::as_slice) };
+            if !push(self.pixels(luma, alphas.next().unwrap_or_default(), chroma, farther)) {
+                return false;
+            }
+            // Under the last row of an odd number there is none.
+            self.waiting =
+                lumas.next().map(|luma| [luma.to_vec(), alphas.next().unwrap_or_default().to_vec()]);
+            self.above = chroma.map(<[u8]>::to_vec);
+        }
+        true
+    }
+
+    /// Hands on the row that waits for what does not come.
+    fn end(&mut self, push: &mut dyn FnMut(&[u8]) -> bool) {
+        let above = std::mem::take(&mut self.above);
+        if let Some([luma, alpha]) = self.waiting.take() {
+            let chroma = above.each_ref().map(Vec::as_slice);
+            push(self.pixels(&luma, &alpha, chroma, chroma));
+        }
+    }
+
+    /// A row, with chrominance from the nearer and the farther row of it.
+    fn pixels(&mut self, luma: &[u8], alpha: &[u8], near: [&[u8]; 2], far: [&[u8]; 2]) -> &[u8] {
+        let Self { width, chroma: [blue, red], sums, row, .. } = self;
+        let luma = &luma[..*width];
+        dispatch!(Level::new(), level => level.vectorize(
+            #[inline(always)]
+            || {
+                for (out, (near, far)) in [&mut *blue, &mut *red].into_iter().zip(near.into_iter().zip(far)) {
+                    weigh(near, far, sums);
+                    twice::<8, 8, 4>(sums, out);
+                }
+                let samples = luma.iter().zip(blue.iter()).zip(red.iter());
+                if alpha.is_empty() {
+                    for (out, ((y, u), v)) in row.as_chunks_mut().0.iter_mut().zip(samples) {
+                        *out = from_yuv(*y, *u, *v);
+                    }
+                } else {
+                    for ((out, ((y, u), v)), alpha) in row.as_chunks_mut().0.iter_mut().zip(samples).zip(alpha) {
+                        let [r, g, b] = from_yuv(*y, *u, *v);
+                        *out = [r, g, b, *alpha];
+                    }
+                }
+            }
+        ));
+        row
+    }
+}
+
+/// Of one pixel, in units of 2⁻⁶ after a product in units of 2⁻⁸.
+#[inline(always)]
+fn from_yuv(y: u8, u: u8, v: u8) -> [u8; 3] {
+    let times = |sample: u8, factor: i32| (i32::from(sample) * factor) >> 8;
+    let y = times(y, 19_077);
+    let rgb = [
+        y + times(v, 26_149) - 14_234,
+        y - times(u, 6_419) - times(v, 13_320) + 8_708,
+        y + times(u, 33_050) - 17_685,
+    ];
+    rgb.map(|value| (value >> 6).clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use webp_codec::{Part, decode_rgba, decode_rows};
+
+    use super::*;
+
+    #[test]
+    fn pixels_are_those_of_libwebp() {
+        for (name, file) in [
+            ("even", &include_bytes!("../../../../tests/promises/samples/lossy.webp")[..]),
+            ("alpha", include_bytes!("../../../../tests/promises/samples/lossy-alpha.webp")),
+            ("odd", include_bytes!("../../../../tests/promises/samples/lossy-odd.webp")),
+            ("a column", include_bytes!("../../../../tests/promises/samples/lossy-column.webp")),
+        ] {
+            let header = webp::header(file).expect(name);
+            let container = webp::Container::read(file);
+            let picture = webp::still(&container, &header).expect(name);
+            let (width, height) = picture.size;
+            let mut expected = vec![0; (width * height * 4) as usize];
+            decode_rgba(picture.data, picture.size, &mut expected, &mut || true).expect(name);
+            let mut pixels = Pixels::new(width as usize, picture.has_alpha);
+            let mut is = Vec::new();
+            let mut push = |row: &[u8]| {
+                if picture.has_alpha {
+                    is.extend_from_slice(row);
+                } else {
+                    is.extend(row.as_chunks().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]));
+                }
+                true
+            };
+            let part = Part { left: 0, top: 0, width, height };
+            decode_rows(picture.data, part, true, &mut |rows| pixels.take(&rows, &mut push)).expect(name);
+            pixels.end(&mut push);
+            assert_eq!(is, expected, "{name}");
+        }
+    }
+}
