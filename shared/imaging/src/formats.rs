@@ -49,9 +49,12 @@ pub(crate) type ReadView = fn(&[u8], &Header, View, &Limits, Deadline) -> Result
 pub(crate) struct ReadAnimation {
     /// The bytes that decoding them holds beside what is made of them.
     pub(crate) memory: fn(&Header) -> u64,
-    /// Reads them, with what the view shows of each. As [`animated`](crate::animation::animated).
-    pub(crate) read: fn(&[u8], &Header, View, &Limits, Deadline) -> Result<Animation, ImageError>,
+    /// Reads them. As [`animated`](crate::animation::animated).
+    pub(crate) read: ReadFrames,
 }
+
+/// Reads every frame, with what the view shows of each, upright and in sRGB.
+pub(crate) type ReadFrames = fn(&[u8], &Header, View, &Limits, Deadline) -> Result<Animation, ImageError>;
 
 /// How a file of a kind is written.
 pub(crate) struct Writer {
@@ -62,11 +65,17 @@ pub(crate) struct Writer {
     /// Writes a picture, with a quality of 1 to 100 where the format has any.
     pub(crate) still: fn(&Image, u8, Deadline) -> Result<Vec<u8>, ImageError>,
     /// Writes at least two frames, where the format can hold them.
-    pub(crate) animated: Option<fn(&Animation, u8, Deadline) -> Result<Vec<u8>, ImageError>>,
+    pub(crate) animated: Option<WriteFrames>,
     /// The file as it came, without metadata, where that is a file of this kind that shows the same and has at most so many
     /// bytes.
-    pub(crate) kept: Option<fn(&[u8], &Header, usize, Deadline) -> Result<Option<Vec<u8>>, ImageError>>,
+    pub(crate) kept: Option<KeepFile>,
 }
+
+/// Writes frames, with a quality of 1 to 100 where the format has any.
+pub(crate) type WriteFrames = fn(&Animation, u8, Deadline) -> Result<Vec<u8>, ImageError>;
+
+/// Takes the metadata off a file; `None` where it would not do or has more than so many bytes.
+pub(crate) type KeepFile = fn(&[u8], &Header, usize, Deadline) -> Result<Option<Vec<u8>>, ImageError>;
 
 /// Every kind. Those that are told by a mark come before those that are told by whether their headers make sense.
 static CODECS: [&Codec; 11] = [

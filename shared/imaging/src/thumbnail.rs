@@ -117,7 +117,7 @@ impl Source {
         let first = Thumbnail { preset: making.preset, file: making.encode(&picture)? };
         let mut others = Vec::new();
         for preset in presets {
-            let before = std::mem::replace(&mut making.preset, Some(preset));
+            let before = making.preset.replace(preset);
             // Presets of one size share a picture.
             if before.map(Preset::size) != Some(preset.size()) {
                 picture = making.picture(interest)?;

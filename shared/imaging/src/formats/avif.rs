@@ -36,9 +36,9 @@ pub(crate) const FORMAT: Format = Format::new("AVIF", &["image/avif", "image/avi
 
 pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: is_one,
+    is_one,
     header: |bytes, limits, _| header(bytes, limits),
-    decode: decode,
+    decode,
     view: Some(view::view),
     animation: None,
     frames_in_file: Some(frames),

@@ -20,7 +20,7 @@ pub(crate) const FORMAT: Format = Format::new("BMP", &["image/bmp", "image/x-bmp
 
 pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: is_one,
+    is_one,
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,

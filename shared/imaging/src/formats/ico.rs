@@ -19,9 +19,9 @@ pub(crate) const FORMAT: Format =
 
 pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: is_one,
+    is_one,
     header: |bytes, limits, _| header(bytes, limits),
-    decode: decode,
+    decode,
     view: None,
     animation: None,
     frames_in_file: None,

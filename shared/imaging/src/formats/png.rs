@@ -41,7 +41,7 @@ pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     header: |bytes, limits, _| header(bytes, limits),
-    decode: decode,
+    decode,
     view: Some(view::view),
     animation: Some(ReadAnimation { memory: frames::memory, read: frames::animation }),
     frames_in_file: None,

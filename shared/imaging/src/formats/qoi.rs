@@ -14,7 +14,7 @@ pub(crate) const FORMAT: Format = Format::new("QOI", &["image/qoi", "image/x-qoi
 
 pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: is_one,
+    is_one,
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,

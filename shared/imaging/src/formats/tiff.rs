@@ -38,7 +38,7 @@ pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
     header: |bytes, limits, _| header(bytes, limits),
-    decode: decode,
+    decode,
     view: None,
     animation: None,
     frames_in_file: None,

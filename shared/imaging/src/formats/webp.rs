@@ -32,7 +32,7 @@ pub(super) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
     header: |bytes, _, _| header(bytes),
-    decode: decode,
+    decode,
     view: Some(view::view),
     animation: Some(ReadAnimation { memory: frames::memory, read: frames::animation }),
     frames_in_file: None,
