@@ -298,11 +298,13 @@ mod tests {
 
     #[test]
     fn a_canvas_counts_for_what_its_format_holds() {
-        for (format, beside, bytes) in [(png::FORMAT, 0, 16), (gif::FORMAT, 1, 9), (webp::FORMAT, 8, 12)] {
+        for (format, extra_bytes_per_pixel, bytes) in
+            [(png::FORMAT, 0, 16), (gif::FORMAT, 1, 9), (webp::FORMAT, 8, 12)]
+        {
             let (_, file, _) = sample!("disposal-2.gif");
             let header = Header {
                 format,
-                beside,
+                extra_bytes_per_pixel,
                 stored: (100, 100),
                 frames: 3,
                 largest_frame: (90, 100),

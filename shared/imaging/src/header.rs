@@ -11,7 +11,7 @@ pub(crate) struct Header {
     pub(crate) orientation: Orientation,
     pub(crate) frames: u32,
     /// Bytes for each pixel that decoding the whole picture takes beyond its RGBA.
-    pub(crate) beside: u64,
+    pub(crate) extra_bytes_per_pixel: u64,
     /// The size that a frame claims for itself, which must be within the limits whatever the canvas says.
     pub(crate) largest_frame: (u32, u32),
 }
@@ -64,7 +64,8 @@ impl Header {
     /// where less is enough.
     pub(crate) fn check_memory(&self, limits: &Limits) -> Result<(), ImageError> {
         let canvas = self.area();
-        let decoding = canvas * RGBA + canvas.max(self.largest_frame_area()).saturating_mul(self.beside);
+        let decoding =
+            canvas * RGBA + canvas.max(self.largest_frame_area()).saturating_mul(self.extra_bytes_per_pixel);
         let turning = if self.orientation.swaps_sides() { canvas * 2 * RGBA } else { 0 };
         limits.check_memory(decoding.max(turning))
     }

@@ -71,7 +71,7 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
         orientation: picture.orientation,
         frames: 1,
         // What the decoder takes is known when it comes to it, cell by cell.
-        beside: 0,
+        extra_bytes_per_pixel: 0,
         largest_frame: picture.size,
     })
 }

@@ -82,7 +82,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         stored: (bitmap.width, bitmap.height),
         orientation: bitmap.orientation(),
         frames: 1,
-        beside: 0,
+        extra_bytes_per_pixel: 0,
         largest_frame: (0, 0),
     })
 }

@@ -81,7 +81,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         orientation: Orientation::UPRIGHT,
         frames: frames.max(1),
         // A picture's indices.
-        beside: 1,
+        extra_bytes_per_pixel: 1,
         largest_frame: largest,
     })
 }
@@ -126,7 +126,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
 fn memory(header: &Header) -> u64 {
     const RGBA: u64 = 4;
     let canvas = header.area();
-    canvas * 2 * RGBA + canvas.max(header.largest_frame_area()) * header.beside
+    canvas * 2 * RGBA + canvas.max(header.largest_frame_area()) * header.extra_bytes_per_pixel
 }
 
 /// Reads every frame. As [`animated`](crate::animation::animated).

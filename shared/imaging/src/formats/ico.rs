@@ -124,7 +124,7 @@ fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageE
         stored: (bitmap.width, bitmap.height / 2),
         orientation: bitmap.orientation(),
         frames: 1,
-        beside: 0,
+        extra_bytes_per_pixel: 0,
         largest_frame: (0, 0),
     };
     Ok((header, bitmap.bits))

@@ -56,7 +56,7 @@ pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageEr
         orientation: info.orientation(),
         frames: 1,
         // Inks are converted into a second picture. What the coefficients take is counted where they are read.
-        beside: if info.channels.count() == 4 { 4 } else { 0 },
+        extra_bytes_per_pixel: if info.channels.count() == 4 { 4 } else { 0 },
         largest_frame: (0, 0),
     })
 }
@@ -85,7 +85,7 @@ fn fill(
     deadline: Deadline,
     buffer: &mut [u8],
 ) -> Result<bool, ImageError> {
-    let (channels, beside) = (info.channels, buffer.len() as u64);
+    let (channels, held) = (info.channels, buffer.len() as u64);
     let row = info.size.0 as usize * 4;
     let mut take = |y: u32, samples: &[&[u8]]| {
         let out = &mut buffer[y as usize * row..][..row];
@@ -107,7 +107,7 @@ fn fill(
         }
         Ok(true)
     };
-    let receiver = Receiver { channels: channels.count(), first: 0, beside, take: &mut take };
+    let receiver = Receiver { channels: channels.count(), first: 0, held, take: &mut take };
     coefficients::rows(bytes, info.size, limits, deadline, receiver)
 }
 

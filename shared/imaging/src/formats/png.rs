@@ -69,7 +69,7 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
         stored: chunks::size(bytes).unwrap_or((1, 1)),
         orientation: scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: scan.frames,
-        beside: 0,
+        extra_bytes_per_pixel: 0,
         largest_frame: (0, 0),
     };
     // A huge claim is refused for what it is, whatever else is wrong.

@@ -98,7 +98,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         orientation: Orientation::UPRIGHT,
         frames: 1,
         // CMYK is converted from one buffer to another.
-        beside: if layout.channels == Channels::Cmyk { 4 } else { 0 },
+        extra_bytes_per_pixel: if layout.channels == Channels::Cmyk { 4 } else { 0 },
         largest_frame: (0, 0),
     })
 }

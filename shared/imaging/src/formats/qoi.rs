@@ -43,7 +43,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
             stored,
             orientation: Orientation::UPRIGHT,
             frames: 1,
-            beside: 0,
+            extra_bytes_per_pixel: 0,
             largest_frame: (0, 0),
         }),
         _ => Err(pixelwise::unreadable(FORMAT)),

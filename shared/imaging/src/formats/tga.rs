@@ -96,7 +96,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         stored: (layout.width, layout.height),
         orientation: Orientation::from_exif(orientation).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
-        beside: 0,
+        extra_bytes_per_pixel: 0,
         largest_frame: (0, 0),
     })
 }

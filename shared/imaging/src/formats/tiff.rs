@@ -71,7 +71,7 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
         orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
         // CMYK is converted from one buffer to another, and a chunk may hold all of the picture.
-        beside: cmyk.max(chunk) + alpha,
+        extra_bytes_per_pixel: cmyk.max(chunk) + alpha,
         largest_frame: (0, 0),
     })
 }
@@ -224,11 +224,8 @@ impl Chunks<'_> {
         const CHANGES: u64 = 32;
         let rows = if self.page.predictor == Predictor::Float { 2 } else { 1 };
         let changes = if matches!(self.page.compression, Compression::Fax(_)) { CHANGES } else { 0 };
-        let beside = u64::from(self.page.chunk.0) * changes;
-        self.page
-            .picture_bytes()
-            .saturating_add(beside)
-            .saturating_add((row_bytes as u64).saturating_mul(rows))
+        let held = u64::from(self.page.chunk.0) * changes;
+        self.page.picture_bytes().saturating_add(held).saturating_add((row_bytes as u64).saturating_mul(rows))
     }
 
     /// A chunk that is unpacked row by row.

@@ -58,7 +58,7 @@ const ALPHA: u64 = 1 + 4;
 /// As [`Header::read`].
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let file = Container::read(bytes);
-    let (size, beside) = if file.scan.animated {
+    let (size, extra_bytes_per_pixel) = if file.scan.animated {
         (None, FRAME + ALPHA)
     } else {
         let picture = file.picture.ok_or_else(corrupt)?;
@@ -69,7 +69,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         stored: file.canvas.or(size).ok_or_else(corrupt)?,
         orientation: file.scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: file.scan.frames.max(1),
-        beside,
+        extra_bytes_per_pixel,
         largest_frame: file.scan.largest_frame,
     })
 }

@@ -145,7 +145,7 @@ pub(crate) struct Reducer {
 
 impl Reducer {
     /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom. The conversion
-    /// makes sRGB of them. So many bytes are held `beside`.
+    /// makes sRGB of them. The caller holds so many bytes beside.
     ///
     /// # Errors
     /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
@@ -154,7 +154,7 @@ impl Reducer {
         layout: Layout,
         scattered: bool,
         conversion: Conversion,
-        beside: u64,
+        held_beside: u64,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
@@ -164,7 +164,7 @@ impl Reducer {
         let held = Stream::bytes(plan.boxes(), plan.crop(), plan.target, pixel);
         let target = u64::from(plan.target.0) * u64::from(plan.target.1) * 4;
         let bytes_held = samples * 4 + bytes as u64 + held + target;
-        limits.check_memory(bytes_held + beside)?;
+        limits.check_memory(bytes_held + held_beside)?;
         let samples = samples as usize;
         let short = !layout.wide && !layout.has_alpha() && !scattered;
         let sums = if short { Sums::Short(vec![0; samples]) } else { Sums::Long(vec![0; samples]) };

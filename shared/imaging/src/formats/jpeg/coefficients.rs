@@ -207,10 +207,10 @@ impl Kept {
 
 impl Outline<'_> {
     /// Reads a row of MCUs after the other, from all scans, and gives each to `push`. Says whether there was anything in
-    /// those that were read. `beside` are the bytes that are held beside.
+    /// those that were read. `held` are the bytes that the caller holds beside.
     fn decode(
         self,
-        beside: u64,
+        held: u64,
         limits: &Limits,
         deadline: Deadline,
         mut push: impl FnMut(&[Channel]) -> Result<(), Stop>,
@@ -220,7 +220,7 @@ impl Outline<'_> {
         if needed.is_empty() {
             return Err(Stop::Nothing);
         }
-        let bytes = frame.bytes() + beside + needed.iter().map(Header::bytes).sum::<u64>();
+        let bytes = frame.bytes() + held + needed.iter().map(Header::bytes).sum::<u64>();
         limits.check_memory(bytes).map_err(Stop::Refused)?;
         let mut scans = Vec::with_capacity(needed.len());
         for header in needed {

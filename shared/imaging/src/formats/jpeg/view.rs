@@ -146,7 +146,7 @@ fn whole(
     }
     let plan = Plan::new(header.stored, crop, (across, down));
     let mut reducer = Reducer::new(plan, layout, false, Conversion::None, 0, limits, deadline)?;
-    let (first, beside) = (reducer.first_row(), reducer.bytes());
+    let (first, held) = (reducer.first_row(), reducer.bytes());
     let mut row = vec![0; header.stored.0 as usize * layout.channels];
     let mut take = |y: u32, samples: &[&[u8]]| {
         if reducer.wants(y) {
@@ -162,7 +162,7 @@ fn whole(
         }
         Ok(!reducer.is_full())
     };
-    let receiver = Receiver { channels: channels.count(), first, beside, take: &mut take };
+    let receiver = Receiver { channels: channels.count(), first, held, take: &mut take };
     if !coefficients::rows(bytes, header.stored, limits, deadline, receiver)? {
         return Ok(None);
     }

@@ -38,8 +38,8 @@ pub(super) fn decode(
         return Ok(None);
     }
     let row = width * count;
-    let beside = page.picture_bytes() + (file.len() + row * height) as u64;
-    limits.check_memory(beside)?;
+    let held = page.picture_bytes() + (file.len() + row * height) as u64;
+    limits.check_memory(held)?;
     let mut samples = vec![0; row * height];
     let mut take = |y: u32, channels: &[&[u8]]| {
         let out = &mut samples[y as usize * row..][..row];
@@ -49,7 +49,7 @@ pub(super) fn decode(
         }
         Ok(true)
     };
-    let receiver = Receiver { channels: count, first: 0, beside, take: &mut take };
+    let receiver = Receiver { channels: count, first: 0, held, take: &mut take };
     let seen = coefficients::rows(file, info.size, limits, deadline, receiver)?;
     Ok(seen.then_some(Chunk { row, samples }))
 }

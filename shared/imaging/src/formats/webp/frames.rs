@@ -28,7 +28,7 @@ pub(super) fn first(
 pub(super) fn memory(header: &Header) -> u64 {
     const RGBA: u64 = 4;
     let canvas = header.area();
-    canvas * RGBA + canvas.max(header.largest_frame_area()) * header.beside
+    canvas * RGBA + canvas.max(header.largest_frame_area()) * header.extra_bytes_per_pixel
 }
 
 /// Reads every frame. As [`animated`](animation::animated).

@@ -119,11 +119,11 @@ impl<'a> Rows<'a> {
     /// [`ImageError::Corrupt`] where that is not whole; [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
     pub(crate) fn open(
         picture: &Picture<'a>,
-        beside: u64,
+        held: u64,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
-        let memory = Memory { limits, taken: beside };
+        let memory = Memory { limits, taken: held };
         Self::read(picture, memory, deadline).map_err(|fault| match fault {
             Fault::Data => corrupt(),
             Fault::Refused(error) => error,

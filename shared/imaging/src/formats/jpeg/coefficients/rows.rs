@@ -26,8 +26,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) channels: usize,
     /// The first row that is wanted.
     pub(crate) first: u32,
-    /// Bytes that are held beside.
-    pub(crate) beside: u64,
+    /// Bytes that the caller holds beside.
+    pub(crate) held: u64,
     pub(crate) take: Take<'a>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Rows<'a> {
     next: usize,
     width: usize,
     height: usize,
-    beside: u64,
+    held: u64,
     take: Take<'a>,
 }
 
@@ -87,7 +87,7 @@ impl Ratio {
 impl<'a> Rows<'a> {
     /// `None` where there are other channels than there must be.
     pub(super) fn new(frame: &Frame, receiver: Receiver<'a>) -> Option<Self> {
-        let Receiver { channels, first, beside, take } = receiver;
+        let Receiver { channels, first, held, take } = receiver;
         if frame.channels.len() != channels {
             return None;
         }
@@ -118,16 +118,16 @@ impl<'a> Rows<'a> {
             next: first as usize,
             width,
             height: frame.height as usize,
-            beside,
+            held,
             take,
         })
     }
 
-    /// Bytes that all this takes at most, and what is held beside.
+    /// Bytes that all this takes at most, and what the caller holds beside.
     pub(super) fn bytes(&self) -> u64 {
         let lines: usize = self.channels.iter().map(|lines| lines.stride * lines.room).sum();
         let made: usize = self.made.iter().map(Vec::len).sum();
-        (lines + made + 2 * self.sums.len()) as u64 + self.beside
+        (lines + made + 2 * self.sums.len()) as u64 + self.held
     }
 
     /// Takes the blocks of the next row of MCUs, and hands on what rows they allow.

@@ -199,7 +199,7 @@ fn rows_of(
         Ok(expected < most)
     };
     let channels = channels_of(bytes);
-    let receiver = Receiver { channels, first: 0, beside: 0, take: &mut take };
+    let receiver = Receiver { channels, first: 0, held: 0, take: &mut take };
     let read = rows(bytes, size, limits, Deadline::none(), receiver)?;
     assert!(!read || expected == most.min(size.1), "all of them");
     Ok(read.then_some(all))
@@ -241,7 +241,7 @@ fn rows_end_where_no_more_are_wanted() {
                 left -= 1;
                 Ok(left > 0)
             };
-            let receiver = Receiver { channels: 3, first: 0, beside: 0, take };
+            let receiver = Receiver { channels: 3, first: 0, held: 0, take };
             looks::taken(|deadline| rows(&jpeg, size, &Limits::default(), deadline, receiver).expect("rows"))
         };
         for most in [1, 15, 16, 17, 299] {
@@ -277,7 +277,7 @@ fn rows_begin_where_they_are_wanted() {
                 assert!(rows.iter().zip(&all).all(|(row, all)| all[at..].starts_with(row)), "{name}, {y}");
                 Ok(true)
             };
-            let receiver = Receiver { channels: channels_of(jpeg), first, beside: 0, take: &mut take };
+            let receiver = Receiver { channels: channels_of(jpeg), first, held: 0, take: &mut take };
             let limits = Limits::default();
             assert!(rows(jpeg, size, &limits, Deadline::none(), receiver).expect("no deadline"), "{name}");
             assert_eq!(next, size.1.max(first), "{name}");
@@ -290,7 +290,7 @@ fn other_channels_than_are_expected_are_not_given() {
     let mut take = |_: u32, _: &[&[u8]]| -> Result<bool, ImageError> { panic!("no row") };
     for (_, jpeg, _) in SAMPLES {
         let channels = 4 - channels_of(jpeg);
-        let receiver = Receiver { channels, first: 0, beside: 0, take: &mut take };
+        let receiver = Receiver { channels, first: 0, held: 0, take: &mut take };
         let read = rows(jpeg, SIZE, &Limits::default(), Deadline::none(), receiver);
         assert!(!read.expect("no deadline"));
     }
@@ -312,7 +312,7 @@ fn time_is_looked_at_while_rows_are_made() {
     for (name, jpeg, _) in SAMPLES {
         let all = |deadline| {
             let receiver =
-                Receiver { channels: channels_of(jpeg), first: 0, beside: 0, take: &mut |_, _| Ok(true) };
+                Receiver { channels: channels_of(jpeg), first: 0, held: 0, take: &mut |_, _| Ok(true) };
             rows(jpeg, SIZE, &Limits::default(), deadline, receiver)
         };
         let taken = looks::taken(|deadline| all(deadline).expect("a good file"));

@@ -26,9 +26,8 @@ pub(super) fn view(
     let part = wanted.part(picture.size);
     let (width, height) = (part.width as usize, part.height);
     let plan = Plan::new((part.width, height), wanted.within(part, (1.0, 1.0)), wanted.size);
-    let beside = u64::from(picture.size.0) * u64::from(picture.size.1) * picture.memory();
-    let mut reducer =
-        Reducer::new(plan, picture.layout(), false, Conversion::None, beside, limits, deadline)?;
+    let held = u64::from(picture.size.0) * u64::from(picture.size.1) * picture.memory();
+    let mut reducer = Reducer::new(plan, picture.layout(), false, Conversion::None, held, limits, deadline)?;
     let mut pixels = Pixels::new(width, picture.has_alpha);
     let (mut next, mut pushed) = (0, Ok(()));
     let mut push = |row: &[u8]| {
