@@ -1,12 +1,6 @@
 //! Animations: every frame at the thumbnail's size, with one canvas in memory at a time.
 
-use crate::{
-    Deadline, Image, ImageError, Limits, colour, decode,
-    formats::{self, ReadAnimation},
-    header::Header,
-    pixels, resize,
-    resize::View,
-};
+use crate::{Deadline, Image, ImageError, Limits, colour, header::Header, pixels, resize, resize::View};
 
 /// A frame as it is shown: all of it, not what changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,42 +67,6 @@ impl Animation {
     }
 }
 
-/// What the view shows of each frame, upright and in sRGB; of a file that does not move, the one picture.
-///
-/// # Errors
-/// [`ImageError::Corrupt`] where there is no frame at all, [`ImageError::UnsupportedFeature`],
-/// [`ImageError::DecoderMemory`], [`ImageError::ThumbnailTooLarge`] or [`ImageError::TimeLimit`].
-pub(crate) fn animated(
-    bytes: &[u8],
-    header: &Header,
-    view: View,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Animation, ImageError> {
-    deadline.check()?;
-    match &formats::codec(header.format).animation {
-        Some(ReadAnimation { memory, read }) => {
-            check_memory(memory(header), header.frames, view, limits)?;
-            read(bytes, header, view, limits, deadline)
-        }
-        None => still(bytes, header, view, limits, deadline),
-    }
-}
-
-/// What the view shows of the one picture, upright and in sRGB.
-///
-/// # Errors
-/// As [`decode`](decode::decode).
-pub(crate) fn still(
-    bytes: &[u8],
-    header: &Header,
-    view: View,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Animation, ImageError> {
-    view.of(&decode::decode(bytes, header, limits, deadline)?, deadline).map(Animation::still)
-}
-
 /// What the view shows of each frame, as stored: upright, and not yet sRGB. `frames` calls what it is given for every frame,
 /// and returns how often they are shown.
 ///
@@ -129,8 +87,17 @@ pub(crate) fn of_frames(
     Ok(animation)
 }
 
-/// What decoding holds, and every thumbnail beside it: where only both together are too much, a smaller thumbnail is not.
-fn check_memory(decoding: u64, frames: u32, view: View, limits: &Limits) -> Result<(), ImageError> {
+/// Holds against the limit on memory what decoding holds, and every frame's thumbnail beside it: where only both together
+/// are too much, a smaller thumbnail is not.
+///
+/// # Errors
+/// [`ImageError::DecoderMemory`] or [`ImageError::ThumbnailTooLarge`].
+pub(crate) fn check_memory(
+    decoding: u64,
+    frames: u32,
+    view: View,
+    limits: &Limits,
+) -> Result<(), ImageError> {
     const RGBA: u64 = 4;
     let area = |(w, h)| u64::from(w) * u64::from(h);
     limits.check_memory(decoding)?;
@@ -164,8 +131,8 @@ fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Resu
 mod tests {
     use super::*;
     use crate::{
-        formats::{gif, png, webp},
-        resize::Crop,
+        crop::Crop,
+        formats::{self, Codec, gif, png, webp},
     };
 
     /// An animation, and every frame of it as Pillow shows it, one below the other.
@@ -183,19 +150,25 @@ mod tests {
     const DEFAULT_IMAGE: &[u8] = include_bytes!("../tests/promises/samples/animations/default-image.png");
 
     fn opened(bytes: &[u8]) -> Header {
-        let (codec, _) = formats::identify(bytes).expect("a known kind");
-        Header::read(bytes, codec, &Limits::default(), Deadline::none()).expect("good headers")
+        let codec = codec(bytes);
+        codec.read_header(bytes, &Limits::default(), Deadline::none()).expect("good headers")
+    }
+
+    fn codec(bytes: &[u8]) -> &'static Codec {
+        formats::identify(bytes).expect("a known kind").0
     }
 
     fn at_size(bytes: &[u8], size: Option<(u32, u32)>) -> Result<Animation, ImageError> {
         let header = opened(bytes);
         let (width, height) = size.unwrap_or(header.stored);
         let view = View { crop: Crop::whole(header.stored), width, height };
-        animated(bytes, &header, view, &Limits::default(), Deadline::none())
+        codec(bytes).view_of_frames(bytes, &header, view, &Limits::default(), Deadline::none())
     }
 
     fn still(bytes: &[u8]) -> Image {
-        decode::decode(bytes, &opened(bytes), &Limits::default(), Deadline::none()).expect("a good file")
+        codec(bytes)
+            .picture(bytes, &opened(bytes), &Limits::default(), Deadline::none())
+            .expect("a good file")
     }
 
     #[test]
@@ -277,10 +250,10 @@ mod tests {
                 let cut = &bytes[..end];
                 let Ok((codec, _)) = formats::identify(cut) else { continue };
                 let limits = Limits::default();
-                let Ok(header) = Header::read(cut, codec, &limits, Deadline::none()) else { continue };
+                let Ok(header) = codec.read_header(cut, &limits, Deadline::none()) else { continue };
                 let (width, height) = header.stored;
                 let view = View { crop: Crop::whole(header.stored), width, height };
-                match animated(cut, &header, view, &limits, Deadline::none()) {
+                match codec.view_of_frames(cut, &header, view, &limits, Deadline::none()) {
                     Ok(shown) => {
                         let same =
                             shown.frames.iter().zip(&whole.frames).skip(1).all(|(a, b)| a.image == b.image);
@@ -298,12 +271,12 @@ mod tests {
 
     #[test]
     fn a_canvas_counts_for_what_its_format_holds() {
-        for (format, extra_bytes_per_pixel, bytes) in
-            [(png::FORMAT, 0, 16), (gif::FORMAT, 1, 9), (webp::FORMAT, 8, 12)]
+        for (codec, extra_bytes_per_pixel, bytes) in
+            [(&png::CODEC, 0, 16), (&gif::CODEC, 1, 9), (&webp::CODEC, 8, 12)]
         {
             let (_, file, _) = sample!("disposal-2.gif");
             let header = Header {
-                format,
+                format: codec.format,
                 extra_bytes_per_pixel,
                 stored: (100, 100),
                 frames: 3,
@@ -312,17 +285,17 @@ mod tests {
             };
             let view = View { crop: Crop::whole(header.stored), width: 10, height: 10 };
             let at = |max_decoder_bytes| {
-                let animation = formats::codec(format).animation.as_ref().expect("animations are read");
+                let animation = codec.animation.as_ref().expect("animations are read");
                 let limits = Limits { max_decoder_bytes, ..Limits::default() };
                 check_memory((animation.memory)(&header), header.frames, view, &limits)
             };
             let canvas = 100 * 100 * bytes;
-            assert!(matches!(at(canvas - 1), Err(ImageError::DecoderMemory { .. })), "{format:?}");
+            assert!(matches!(at(canvas - 1), Err(ImageError::DecoderMemory { .. })), "{codec:?}");
             let thumbnails = 10 * 10 * 4 * 3;
             for max in [canvas, canvas + thumbnails - 1] {
-                assert!(matches!(at(max), Err(ImageError::ThumbnailTooLarge { .. })), "{format:?}");
+                assert!(matches!(at(max), Err(ImageError::ThumbnailTooLarge { .. })), "{codec:?}");
             }
-            assert!(at(canvas + thumbnails).is_ok(), "{format:?}");
+            assert!(at(canvas + thumbnails).is_ok(), "{codec:?}");
         }
     }
 
@@ -331,7 +304,7 @@ mod tests {
         let (_, bytes, _) = sample!("disposal-2.gif");
         let header = opened(bytes);
         let view = View { crop: Crop::whole(header.stored), width: 4096, height: 4096 };
-        let refused = animated(
+        let refused = codec(bytes).view_of_frames(
             bytes,
             &header,
             view,
@@ -339,8 +312,13 @@ mod tests {
             Deadline::none(),
         );
         assert!(matches!(refused, Err(ImageError::ThumbnailTooLarge { width: 4096, .. })), "{refused:?}");
-        let late =
-            animated(bytes, &header, view, &Limits::default(), Deadline::after(std::time::Duration::ZERO));
+        let late = codec(bytes).view_of_frames(
+            bytes,
+            &header,
+            view,
+            &Limits::default(),
+            Deadline::after(std::time::Duration::ZERO),
+        );
         assert!(matches!(late, Err(ImageError::TimeLimit(_))));
     }
 }

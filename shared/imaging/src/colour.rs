@@ -4,20 +4,13 @@
 mod cmyk;
 mod conversion;
 mod linear;
+mod profile;
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
+use self::profile::{BAND, MAX_PROFILE, changes_nothing};
 pub(crate) use self::{cmyk::cmyk_to_srgb, conversion::Conversion};
 use crate::{Deadline, ImageError};
-
-/// Larger profiles than this are printers' tables that say nothing of an RGB picture.
-const MAX_PROFILE: usize = 4 << 20;
-
-/// Bytes converted between two looks at the clock.
-const BAND: usize = 4 * 64 * 1024;
-
-/// A difference that no eye sees: a profile that changes nothing by more is taken for sRGB itself.
-const INVISIBLE: u8 = 1;
 
 /// Converts straight-alpha RGBA pixels to sRGB. A profile that cannot be read, or that is for other channels than the
 /// decoder gave (CMYK pixels are RGB by now), is left out of account: the picture is then shown as sRGB, which is
@@ -58,16 +51,6 @@ fn convert_rgb(rgba: &mut [u8], profile: &ColorProfile, deadline: Deadline) -> R
         }
     }
     Ok(())
-}
-
-/// Most profiles in the wild are sRGB under one name or another. A grid of colours tells, whatever the name.
-fn changes_nothing(transform: &(dyn TransformExecutor<u8> + Send + Sync)) -> bool {
-    let steps = || (0..=255_u8).step_by(17);
-    let grid: Vec<u8> =
-        steps().flat_map(|r| steps().flat_map(move |g| steps().flat_map(move |b| [r, g, b, 255]))).collect();
-    let mut out = vec![0; grid.len()];
-    transform.transform(&grid, &mut out).is_ok()
-        && grid.iter().zip(&out).all(|(before, after)| before.abs_diff(*after) <= INVISIBLE)
 }
 
 /// Grey has 256 values: a table of them is the whole conversion.

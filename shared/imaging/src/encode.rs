@@ -1,12 +1,7 @@
 //! Pixels as a file again. Nothing of the source's metadata is in it, so no place or camera is given away; without a
 //! profile its colours are sRGB by every format's default.
 
-use crate::{
-    Deadline, Image, ImageError, Limits,
-    animation::Animation,
-    formats::{self, Writer},
-    header::Header,
-};
+use crate::{Deadline, Image, ImageError, animation::Animation, formats::Writer};
 
 /// An encoded image: a whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +23,10 @@ pub struct Encoded {
 impl Encoded {
     /// A file that shows pictures of the image's size.
     pub(crate) fn new(bytes: Vec<u8>, writer: &Writer, image: &Image) -> Self {
-        // A writer joins what looks the same: how many frames there are, only the file knows.
-        let frames = if writer.animated.is_some() { frames(&bytes, writer) } else { 1 };
+        let frames = (writer.frames)(&bytes);
         let (content_type, extension) = (writer.format.content_type(), writer.extension);
         Self { bytes, width: image.width(), height: image.height(), content_type, extension, frames }
     }
-}
-
-/// The frames of a file of ours.
-fn frames(bytes: &[u8], writer: &Writer) -> u32 {
-    let any = Limits { max_pixels: u64::MAX, max_frames: u32::MAX, ..Limits::default() };
-    let codec = formats::codec(writer.format);
-    Header::read(bytes, codec, &any, Deadline::none()).map_or(1, |header| header.frames)
 }
 
 /// Encodes an image. `quality`, 1–100, is that of JPEG and of WebP, where 100 is lossless.

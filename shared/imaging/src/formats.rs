@@ -18,7 +18,12 @@ pub(crate) mod webp;
 use std::fmt;
 
 use crate::{
-    Deadline, Format, Image, ImageError, Limits, animation::Animation, decode::Decoded, header::Header,
+    Deadline, Format, Image, ImageError, Limits,
+    animation::{self, Animation},
+    colour,
+    crop::Crop,
+    decode::Decoded,
+    header::Header,
     resize::View,
 };
 
@@ -27,14 +32,14 @@ pub(crate) struct Codec {
     /// What it is called.
     pub(crate) format: Format,
     /// Whether a file is one, by its first bytes: the first 256 suffice for every kind but TGA.
-    pub(crate) is_one: fn(&[u8]) -> bool,
-    /// Reads the headers, which tell what decoding takes. As [`Header::read`].
-    pub(crate) header: fn(&[u8], &Limits, Deadline) -> Result<Header, ImageError>,
-    /// Decodes the picture. As [`decode`](crate::decode::decode).
-    pub(crate) decode: fn(&[u8], &Header, &Limits, Deadline) -> Result<Decoded, ImageError>,
-    /// Decodes only as much as a thumbnail shows, where the format allows that. As [`view`](crate::reduced::view).
-    pub(crate) view: Option<ReadView>,
-    /// Reads every frame, where files can have more than one that is shown.
+    is_one: fn(&[u8]) -> bool,
+    /// Reads the headers, which tell what decoding takes: with [`Codec::read_header`].
+    header: fn(&[u8], &Limits, Deadline) -> Result<Header, ImageError>,
+    /// Decodes the picture, as stored: with [`Codec::picture`].
+    decode: fn(&[u8], &Header, &Limits, Deadline) -> Result<Decoded, ImageError>,
+    /// Decodes only as much as a thumbnail shows, where the format allows that: with [`Codec::view_of_picture`].
+    view: Option<ReadView>,
+    /// Reads every frame, where files can have more than one that is shown: with [`Codec::view_of_frames`].
     pub(crate) animation: Option<ReadAnimation>,
     /// How many frames a file has, where that can be more than are shown.
     pub(crate) frames_in_file: Option<fn(&[u8]) -> u32>,
@@ -49,7 +54,7 @@ pub(crate) type ReadView = fn(&[u8], &Header, View, &Limits, Deadline) -> Result
 pub(crate) struct ReadAnimation {
     /// The bytes that decoding them holds beside what is made of them.
     pub(crate) memory: fn(&Header) -> u64,
-    /// Reads them. As [`animated`](crate::animation::animated).
+    /// Reads them.
     pub(crate) read: ReadFrames,
 }
 
@@ -66,6 +71,8 @@ pub(crate) struct Writer {
     pub(crate) still: fn(&Image, u8, Deadline) -> Result<Vec<u8>, ImageError>,
     /// Writes at least two frames, where the format can hold them.
     pub(crate) animated: Option<WriteFrames>,
+    /// How many frames a file that was written has: those that look the same are joined.
+    pub(crate) frames: fn(&[u8]) -> u32,
     /// The file as it came, without metadata, where that is a file of this kind that shows the same and has at most so many
     /// bytes.
     pub(crate) kept: Option<KeepFile>,
@@ -92,10 +99,111 @@ static CODECS: [&Codec; 11] = [
     &tga::CODEC,
 ];
 
-/// What is done with files of that kind.
-pub(crate) fn codec(format: Format) -> &'static Codec {
-    // Each format is that of a codec.
-    CODECS.iter().find(|codec| codec.format == format).unwrap_or(&CODECS[0])
+impl Codec {
+    /// Reads the headers and holds them against the limits on frames and pixels.
+    ///
+    /// # Errors
+    /// Whichever limit is broken first (frames, pixels), or [`ImageError::Corrupt`] and its like where the headers
+    /// cannot be read.
+    pub(crate) fn read_header(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Header, ImageError> {
+        let header = (self.header)(bytes, limits, deadline);
+        // A decoder that was stopped reports some failure of its own: the deadline is the reason.
+        deadline.check()?;
+        let header = header?;
+        header.check(limits)?;
+        Ok(header)
+    }
+
+    /// The picture, upright and in sRGB; of an animation, the first frame on its canvas. An APNG shows its default image,
+    /// which is what the format has it for.
+    ///
+    /// # Errors
+    /// [`ImageError::Corrupt`], [`ImageError::UnsupportedFeature`], [`ImageError::DecoderMemory`] or
+    /// [`ImageError::TimeLimit`].
+    pub(crate) fn picture(
+        &self,
+        bytes: &[u8],
+        header: &Header,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Image, ImageError> {
+        deadline.check()?;
+        header.check_memory(limits)?;
+        let decoded = (self.decode)(bytes, header, limits, deadline);
+        deadline.check()?;
+        let Decoded { mut rgba, may_have_alpha, profile } = decoded?;
+        if let Some(profile) = profile {
+            colour::to_srgb(&mut rgba, &profile, deadline)?;
+        }
+        let (stored_width, stored_height) = header.stored;
+        let (width, height) = header.orientation.upright_size(stored_width, stored_height);
+        let rgba = header.orientation.apply(rgba, stored_width, stored_height);
+        deadline.check()?;
+        let make = if may_have_alpha { Image::new } else { Image::opaque };
+        make(width, height, rgba).ok_or(ImageError::Corrupt { format: self.format, source: None })
+    }
+
+    /// What the view shows of the picture, upright and in sRGB, from as little of the file as will do; `None` where that
+    /// takes the whole picture.
+    ///
+    /// # Errors
+    /// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for
+    /// [`picture`](Self::picture) to say.
+    pub(crate) fn view_of_picture(
+        &self,
+        bytes: &[u8],
+        header: &Header,
+        view: View,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Option<Image>, ImageError> {
+        let size = header.orientation.upright_size(header.stored.0, header.stored.1);
+        if view.crop == Crop::whole(size) && (view.width, view.height) == size {
+            // Nothing is resampled, so nothing shall be premultiplied and rounded.
+            return Ok(None);
+        }
+        self.view.map_or(Ok(None), |read| read(bytes, header, view, limits, deadline))
+    }
+
+    /// What the view shows of each frame, upright and in sRGB; of a file that does not move, of the one picture.
+    ///
+    /// # Errors
+    /// [`ImageError::Corrupt`] where there is no frame at all, [`ImageError::UnsupportedFeature`],
+    /// [`ImageError::DecoderMemory`], [`ImageError::ThumbnailTooLarge`] or [`ImageError::TimeLimit`].
+    pub(crate) fn view_of_frames(
+        &self,
+        bytes: &[u8],
+        header: &Header,
+        view: View,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Animation, ImageError> {
+        deadline.check()?;
+        match &self.animation {
+            Some(ReadAnimation { memory, read }) => {
+                animation::check_memory(memory(header), header.frames, view, limits)?;
+                read(bytes, header, view, limits, deadline)
+            }
+            None => self.view_of_still(bytes, header, view, limits, deadline),
+        }
+    }
+
+    /// What the view shows of the picture, decoded whole, as an animation of one frame.
+    fn view_of_still(
+        &self,
+        bytes: &[u8],
+        header: &Header,
+        view: View,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Animation, ImageError> {
+        view.of(&self.picture(bytes, header, limits, deadline)?, deadline).map(Animation::still)
+    }
 }
 
 impl fmt::Debug for Codec {
@@ -150,7 +258,12 @@ impl Format {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use image::{DynamicImage, ImageFormat, RgbImage};
+
     use super::*;
+    use crate::{Source, deadline::looks};
 
     fn refused(bytes: &[u8]) -> &'static str {
         match Format::identify(bytes) {
@@ -209,5 +322,71 @@ mod tests {
             assert!(matches!(Format::identify(bytes), Err(ImageError::UnknownFormat)), "{bytes:?}");
         }
         assert!(matches!(Format::identify(b""), Err(ImageError::Empty)));
+    }
+
+    /// Noise, which no format makes small.
+    fn file(format: ImageFormat, side: u32) -> Vec<u8> {
+        let noise = RgbImage::from_fn(side, side, |x, y| {
+            let hash = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
+            image::Rgb([(hash >> 8) as u8, (hash >> 16) as u8, (hash >> 24) as u8])
+        });
+        let mut out = Cursor::new(Vec::new());
+        DynamicImage::from(noise).write_to(&mut out, format).expect("an encoder's own format");
+        out.into_inner()
+    }
+
+    fn picture(bytes: &[u8], deadline: Deadline) -> Result<Image, ImageError> {
+        Source::open(bytes.to_vec(), &Limits::default(), deadline)?.image().cloned()
+    }
+
+    #[test]
+    fn a_time_limit_stops_every_decoder_within_a_picture() {
+        for (format, side) in [
+            (ImageFormat::Jpeg, 800),
+            (ImageFormat::Png, 800),
+            (ImageFormat::Gif, 800),
+            (ImageFormat::WebP, 800),
+            (ImageFormat::Tiff, 800),
+            (ImageFormat::Bmp, 800),
+            (ImageFormat::Ico, 256),
+            (ImageFormat::Qoi, 800),
+            (ImageFormat::Pnm, 800),
+            (ImageFormat::Tga, 800),
+        ] {
+            let looks = |side| {
+                let bytes = file(format, side);
+                looks::taken(|deadline| picture(&bytes, deadline).expect("a good file"))
+            };
+            // What is looked at before and after is the same for both.
+            let (small, taken) = (looks(8), looks(side));
+            assert!(taken > small, "{format:?}: {small} looks, and {taken}");
+            let bytes = file(format, side);
+            for passes in [0, 1, small, taken / 2, taken - 2, taken - 1] {
+                let late = looks::passing_after(passes, |deadline| picture(&bytes, deadline));
+                let stopped = matches!(late, Err(ImageError::TimeLimit(_)));
+                assert!(stopped, "{format:?} at {passes} of {taken}: {:?}", late.err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_limit_stops_animations_within_every_format() {
+        for (name, bytes) in [
+            ("GIF", &include_bytes!("../tests/promises/samples/animated.gif")[..]),
+            ("PNG", include_bytes!("../tests/promises/samples/animated.png")),
+            ("WebP", include_bytes!("../tests/promises/samples/animated.webp")),
+            ("AVIF", include_bytes!("../tests/promises/samples/avif/420.avif")),
+        ] {
+            let thumbnail = |deadline| {
+                let source = Source::open(bytes.to_vec(), &Limits::default(), deadline)?;
+                source.thumbnail(&crate::ThumbnailOptions::default())
+            };
+            let taken = looks::taken(|deadline| thumbnail(deadline).expect(name));
+            for passes in 0..taken {
+                let late = looks::passing_after(passes, thumbnail);
+                let stopped = matches!(late, Err(ImageError::TimeLimit(_)));
+                assert!(stopped, "{name} at {passes} of {taken}: {:?}", late.err());
+            }
+        }
     }
 }

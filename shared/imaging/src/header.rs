@@ -1,6 +1,6 @@
 //! Everything that the headers tell: read before any pixel, checked before any memory is taken.
 
-use crate::{Deadline, Format, ImageError, Limits, formats::Codec, orient::Orientation};
+use crate::{Format, ImageError, Limits, orient::Orientation};
 
 /// What is known of an image before it is decoded.
 #[derive(Clone, Debug)]
@@ -20,25 +20,6 @@ pub(crate) struct Header {
 const RGBA: u64 = 4;
 
 impl Header {
-    /// Reads the headers and holds them against the limits on frames and pixels.
-    ///
-    /// # Errors
-    /// Whichever limit is broken first (frames, pixels), or [`ImageError::Corrupt`] and its like where the headers
-    /// cannot be read.
-    pub(crate) fn read(
-        bytes: &[u8],
-        codec: &Codec,
-        limits: &Limits,
-        deadline: Deadline,
-    ) -> Result<Self, ImageError> {
-        let header = (codec.header)(bytes, limits, deadline);
-        // A decoder that was stopped reports some failure of its own: the deadline is the reason.
-        deadline.check()?;
-        let header = header?;
-        header.check(limits)?;
-        Ok(header)
-    }
-
     /// Pixels of the canvas.
     pub(crate) fn area(&self) -> u64 {
         u64::from(self.stored.0) * u64::from(self.stored.1)

@@ -1,10 +1,6 @@
 //! Which part of the picture a thumbnail shows, how large, and where it lies.
 
-use crate::{
-    Fit, Gravity, ThumbnailOptions,
-    resize::View,
-    resize::{self, Crop},
-};
+use crate::{Fit, Gravity, ThumbnailOptions, crop::Crop, resize, resize::View};
 
 /// Where the picture lies on the thumbnail.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -32,6 +32,7 @@ mod animation;
 mod budget;
 mod canvas;
 mod colour;
+mod crop;
 mod deadline;
 mod decode;
 mod encode;

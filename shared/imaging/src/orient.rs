@@ -1,6 +1,6 @@
 //! The right way up.
 
-use crate::resize::Crop;
+use crate::crop::Crop;
 
 /// One of the eight EXIF orientations: how the stored rows and columns lie in the upright picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

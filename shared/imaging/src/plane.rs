@@ -2,7 +2,7 @@
 
 use resample::{FilterType, Pixels, ResizeAlg, ResizeOptions};
 
-use crate::{ImageError, resize::Crop};
+use crate::{ImageError, crop::Crop};
 
 /// The samples of a channel.
 #[derive(Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::{
-    Deadline, Format, Image, ImageError, Limits, decode,
+    Deadline, Format, Image, ImageError, Limits,
     formats::{self, Codec},
     header::Header,
 };
@@ -15,7 +15,7 @@ pub struct Source {
     bytes: Vec<u8>,
     /// Bytes before the image.
     start: usize,
-    codec: &'static Codec,
+    pub(crate) codec: &'static Codec,
     pub(crate) header: Header,
     pub(crate) limits: Limits,
     pub(crate) deadline: Deadline,
@@ -35,7 +35,7 @@ impl Source {
         deadline.check()?;
         limits.check_bytes(&bytes)?;
         let (codec, start) = formats::identify(&bytes)?;
-        let header = Header::read(&bytes[start..], codec, limits, deadline)?;
+        let header = codec.read_header(&bytes[start..], limits, deadline)?;
         Ok(Self { bytes, start, codec, header, limits: limits.clone(), deadline, image: OnceLock::new() })
     }
 
@@ -95,7 +95,7 @@ impl Source {
         if let Some(image) = self.image.get() {
             return Ok(image);
         }
-        let image = decode::decode(self.file(), &self.header, &self.limits, self.deadline)?;
+        let image = self.codec.picture(self.file(), &self.header, &self.limits, self.deadline)?;
         Ok(self.image.get_or_init(|| image))
     }
 }

@@ -3,7 +3,7 @@
 //! | step | module |
 //! |---|---|
 //! | which part of the picture is shown, how large, and where it lies on the thumbnail | `layout`, `interest` |
-//! | that part at that size, upright and in sRGB; of every frame where what moves is wanted | `reduced`, `decode`, `animation` |
+//! | that part at that size, upright and in sRGB; of every frame where what moves is wanted | `formats` |
 //! | ground and padding | `canvas` |
 //! | a file, or the best one within a preset's limits | `encode`, `budget` |
 
@@ -14,14 +14,13 @@ use serde::Serialize;
 
 use crate::{
     Encoded, Fit, Gravity, Image, ImageError, Interest, OutputFormat, Preset, Source, ThumbnailOptions,
-    animation::{self, Animation},
+    animation::Animation,
     budget, canvas, encode,
-    formats::{self, Writer, gif, jpeg, png, webp},
+    formats::{Writer, gif, jpeg, png, webp},
     interest,
     layout::Layout,
     orient::Orientation,
     placeholder::Placeholder,
-    reduced,
     resize::View,
 };
 
@@ -193,22 +192,22 @@ impl Making<'_> {
 
     /// What the layout shows, of every frame where they are wanted, else of the first.
     fn shown(&self, layout: &Layout) -> Result<Animation, ImageError> {
-        let Source { header, limits, deadline, .. } = self.source;
+        let Source { codec, header, limits, deadline, .. } = self.source;
         let still =
             matches!(self.options.format, OutputFormat::Png | OutputFormat::Jpeg) && self.preset.is_none();
         if still || self.source.frames() == 1 {
             return Ok(Animation::still(self.first_frame(layout.view)?));
         }
         self.check_frames(layout.canvas)?;
-        animation::animated(self.source.file(), header, layout.view, limits, *deadline)
+        codec.view_of_frames(self.source.file(), header, layout.view, limits, *deadline)
     }
 
     /// What the view shows of the picture; of an animation, of its first frame.
     fn first_frame(&self, view: View) -> Result<Image, ImageError> {
-        let Source { header, limits, deadline, .. } = self.source;
+        let Source { codec, header, limits, deadline, .. } = self.source;
         deadline.check()?;
         // Whether the whole picture happens to be there already must not be told from the result.
-        match reduced::view(self.source.file(), header, view, limits, *deadline)? {
+        match codec.view_of_picture(self.source.file(), header, view, limits, *deadline)? {
             Some(shown) => Ok(shown),
             None => view.of(self.source.image()?, *deadline),
         }
@@ -263,7 +262,7 @@ impl Making<'_> {
             OutputFormat::Gif => &gif::WRITER,
             OutputFormat::Auto if shown.frames.len() > 1 => {
                 // In the format that it came in, where animations are written in that.
-                let own = formats::codec(self.source.format()).writer;
+                let own = self.source.codec.writer;
                 own.filter(|writer| writer.animated.is_some()).unwrap_or(&webp::WRITER)
             }
             OutputFormat::Auto if shown.first()?.has_alpha() => &png::WRITER,
@@ -293,7 +292,7 @@ impl Making<'_> {
         if !picture.untouched || preset == Preset::Whatsapp || is_too_long {
             return Ok(None);
         }
-        let Some(writer) = formats::codec(self.source.format()).writer else { return Ok(None) };
+        let Some(writer) = self.source.codec.writer else { return Ok(None) };
         let Some(kept) = writer.kept else { return Ok(None) };
         let kept = kept(self.source.file(), header, preset.max_bytes(frames), *deadline)?;
         let first = picture.shown.first()?;

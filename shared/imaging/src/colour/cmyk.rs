@@ -3,7 +3,7 @@
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
-use super::{BAND, MAX_PROFILE};
+use super::profile::{BAND, MAX_PROFILE};
 use crate::{Deadline, ImageError};
 
 /// Converts pixels of four bytes (cyan, magenta, yellow and black, where 255 is all the ink) to opaque RGBA in sRGB.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use moxcms::{ColorProfile, DataColorSpace, TransformExecutor, TransformOptions};
 
-use super::{MAX_PROFILE, changes_nothing, linear::Linear};
+use super::{
+    linear::Linear,
+    profile::{MAX_PROFILE, changes_nothing},
+};
 use crate::decode::samples::{Layout, narrow};
 
 type Transform<T> = Arc<dyn TransformExecutor<T> + Send + Sync>;

@@ -9,7 +9,7 @@ use moxcms::{
     TransferCharacteristics, XyY,
 };
 
-use super::{Conversion, INVISIBLE};
+use super::{conversion::Conversion, profile::INVISIBLE};
 use crate::decode::samples::Layout;
 
 /// Nits of white on a screen without HDR (ITU-R BT.2408).

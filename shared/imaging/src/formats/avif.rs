@@ -34,7 +34,7 @@ use crate::{
 /// AVIF, still or a sequence; the picture that the file calls its primary one, or else the first frame.
 pub(crate) const FORMAT: Format = Format::new("AVIF", &["image/avif", "image/avif-sequence"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one,
     header: |bytes, limits, _| header(bytes, limits),
@@ -62,7 +62,7 @@ const RGBA: u64 = 4;
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`].
+/// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     let picture = Primary::find(bytes, limits)?;
     Ok(Header {

@@ -18,7 +18,7 @@ use crate::{
 /// Windows and OS/2 bitmap.
 pub(crate) const FORMAT: Format = Format::new("BMP", &["image/bmp", "image/x-bmp", "image/x-ms-bmp"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one,
     header: |bytes, _, _| header(bytes),

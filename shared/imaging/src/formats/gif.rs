@@ -27,7 +27,7 @@ use crate::{
 /// GIF, still or animated.
 pub(crate) const FORMAT: Format = Format::new("GIF", &["image/gif"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]),
     header: |bytes, _, _| header(bytes),
@@ -43,6 +43,7 @@ pub(crate) static WRITER: Writer = Writer {
     extension: "gif",
     still: |image, _, deadline| write::still(image, deadline),
     animated: Some(|animation, _, deadline| write::animated(animation, deadline)),
+    frames: |bytes| header(bytes).map_or(1, |header| header.frames),
     kept: Some(|bytes, header, most, deadline| {
         // A picture that does not move is better as PNG.
         if header.frames == 1 { Ok(None) } else { Ok(whole::without_metadata(bytes, most, deadline)?) }
@@ -58,7 +59,7 @@ const ROWS_PER_CHECK: usize = 256;
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`].
+/// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let (screen, blocks) = blocks::open(bytes).ok_or_else(corrupt)?;
     let (mut frames, mut stored, mut largest) = (0_u32, screen.size, (0, 0));
@@ -129,7 +130,7 @@ fn memory(header: &Header) -> u64 {
     canvas * 2 * RGBA + canvas.max(header.largest_frame_area()) * header.extra_bytes_per_pixel
 }
 
-/// Reads every frame. As [`animated`](crate::animation::animated).
+/// Reads every frame.
 fn animation(
     bytes: &[u8],
     header: &Header,

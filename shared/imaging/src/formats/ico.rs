@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const FORMAT: Format =
     Format::new("ICO", &["image/vnd.microsoft.icon", "image/x-icon", "image/ico", "image/x-win-bitmap"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one,
     header: |bytes, limits, _| header(bytes, limits),
@@ -47,7 +47,7 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
 /// Reads the headers of the largest picture.
 ///
 /// # Errors
-/// Those of that picture, as [`Header::read`]; [`ImageError::Corrupt`] where there is none.
+/// Those of that picture, as [`Codec::read_header`]; [`ImageError::Corrupt`] where there is none.
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     best(bytes, limits).map(|(_, header)| header)
 }

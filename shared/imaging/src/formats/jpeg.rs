@@ -22,7 +22,7 @@ use crate::{
 /// JPEG, baseline or progressive.
 pub(crate) const FORMAT: Format = Format::new("JPEG", &["image/jpeg", "image/jpg", "image/pjpeg"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| bytes.starts_with(&SOI),
     header: |bytes, _, deadline| header(bytes, deadline),
@@ -33,8 +33,14 @@ pub(super) static CODEC: Codec = Codec {
     writer: Some(&WRITER),
 };
 
-pub(crate) static WRITER: Writer =
-    Writer { format: FORMAT, extension: "jpg", still: write::still, animated: None, kept: None };
+pub(crate) static WRITER: Writer = Writer {
+    format: FORMAT,
+    extension: "jpg",
+    still: write::still,
+    animated: None,
+    frames: |_| 1,
+    kept: None,
+};
 
 /// The first marker, with the first byte of the next.
 const SOI: [u8; 3] = [0xff, 0xd8, 0xff];
@@ -47,7 +53,7 @@ pub(super) fn start(bytes: &[u8]) -> Option<usize> {
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`].
+/// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageError> {
     let info = Info::read(bytes, deadline)?;
     Ok(Header {

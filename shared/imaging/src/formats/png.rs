@@ -37,7 +37,7 @@ use crate::{
 pub(crate) const FORMAT: Format =
     Format::new("PNG", &["image/png", "image/apng", "image/x-png", "image/vnd.mozilla.apng"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     header: |bytes, limits, _| header(bytes, limits),
@@ -53,6 +53,7 @@ pub(crate) static WRITER: Writer = Writer {
     extension: "png",
     still: |image, _, deadline| write::still(image, deadline),
     animated: None,
+    frames: |_| 1,
     kept: Some(|bytes, header, most, _| {
         Ok(if header.frames == 1 { whole::without_metadata(bytes, most) } else { None })
     }),
@@ -61,7 +62,7 @@ pub(crate) static WRITER: Writer = Writer {
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`].
+/// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     let scan = chunks::scan(bytes);
     let header = Header {

@@ -22,7 +22,7 @@ pub(crate) const FORMAT: Format = Format::new(
     ],
 );
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one,
     header: |bytes, _, _| header(bytes),

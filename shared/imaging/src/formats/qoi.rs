@@ -12,7 +12,7 @@ use crate::{
 /// The "quite OK image" format.
 pub(crate) const FORMAT: Format = Format::new("QOI", &["image/qoi", "image/x-qoi"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one,
     header: |bytes, _, _| header(bytes),

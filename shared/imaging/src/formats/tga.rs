@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const FORMAT: Format =
     Format::new("TGA", &["image/x-tga", "image/tga", "image/targa", "image/x-targa"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one,
     header: |bytes, _, _| header(bytes),

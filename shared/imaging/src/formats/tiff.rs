@@ -5,6 +5,7 @@
 //! harm. A chunk's rows go straight to their place in the picture; beside it there is one row at a time, or one chunk
 //! where those are pictures of their own.
 
+mod chunk;
 mod directory;
 mod fax;
 mod jpeg;
@@ -34,7 +35,7 @@ use crate::{
 /// TIFF and BigTIFF; the first page.
 pub(crate) const FORMAT: Format = Format::new("TIFF", &["image/tiff", "image/x-tiff"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
     header: |bytes, limits, _| header(bytes, limits),
@@ -58,7 +59,7 @@ const BYTES: usize = 256 << 10;
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`]; [`ImageError::Unsupported`] for a camera's raw file.
+/// As [`Codec::read_header`]; [`ImageError::Unsupported`] for a camera's raw file.
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     let page = Page::read(first_page(bytes)?, limits)?;
     let orientation = page.directory.number(tag::ORIENTATION).and_then(|value| u32::try_from(value).ok());

@@ -28,7 +28,7 @@ use crate::{
 /// WebP, lossy or lossless, still or animated.
 pub(crate) const FORMAT: Format = Format::new("WebP", &["image/webp"]);
 
-pub(super) static CODEC: Codec = Codec {
+pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     is_one: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
     header: |bytes, _, _| header(bytes),
@@ -44,6 +44,7 @@ pub(crate) static WRITER: Writer = Writer {
     extension: "webp",
     still: write::still,
     animated: Some(write::animated),
+    frames: |bytes| header(bytes).map_or(1, |header| header.frames),
     kept: None,
 };
 
@@ -55,7 +56,7 @@ const ALPHA: u64 = 1 + 4;
 /// Reads the headers.
 ///
 /// # Errors
-/// As [`Header::read`].
+/// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let file = Container::read(bytes);
     let (size, extra_bytes_per_pixel) = if file.scan.animated {

@@ -25,8 +25,9 @@ use fearless_simd::{Level, Simd as _, dispatch};
 use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
+    crop::Crop,
     decode::samples::{self, Layout, Samples, UNSEEN},
-    resize::{Crop, Stream},
+    resize::Stream,
 };
 
 /// Samples for each pixel of the thumbnail that boxes leave, across and down.

@@ -22,6 +22,7 @@
 //! is found in them is what programs find that read JPEGs by libjpeg-turbo, as OpenCV and Pillow do.
 
 mod bits;
+mod coding;
 mod frame;
 mod headers;
 mod huffman;

@@ -22,7 +22,7 @@ pub(super) fn memory(header: &Header) -> u64 {
     header.area() * (2 * RGBA + 2 * RGBA)
 }
 
-/// Reads every frame. As [`animated`](animation::animated).
+/// Reads every frame.
 pub(super) fn animation(
     bytes: &[u8],
     header: &Header,
@@ -40,7 +40,7 @@ pub(super) fn animation(
             })
         }
         // Of a first frame that is damaged, the still picture shows what there is.
-        Err(ImageError::Corrupt { .. }) => animation::still(bytes, header, view, limits, deadline),
+        Err(ImageError::Corrupt { .. }) => super::CODEC.view_of_still(bytes, header, view, limits, deadline),
         Err(error) => Err(error),
     }
 }

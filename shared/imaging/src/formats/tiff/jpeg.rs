@@ -1,7 +1,7 @@
 //! Chunks that are JPEGs, with tables that all of them share (Adobe's technical note 2 to TIFF 6.0; for what was
 //! before it, see [`old_jpeg`](super::old_jpeg)).
 
-use super::{FORMAT, directory::tag, page::Page, pictures::Chunk};
+use super::{FORMAT, chunk::Chunk, directory::tag, page::Page};
 use crate::{
     Deadline, ImageError, Limits,
     formats::jpeg::{

@@ -11,8 +11,8 @@ use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
 use super::{
     FORMAT,
+    chunk::Chunk,
     page::{Compression, Page},
-    pictures::Chunk,
 };
 use crate::{Deadline, ImageError, Limits, formats::jpeg::from_ycbcr};
 

@@ -1,17 +1,11 @@
 //! Chunks that are pictures of their own, in JPEG, WebP or JPEG 2000: they are decoded whole.
 
 use super::{
+    chunk::Chunk,
     jpeg, jpeg2000,
     page::{Compression, Page},
 };
 use crate::{Deadline, ImageError, Limits, formats::webp};
-
-/// The samples of a chunk as they would be in a TIFF without compression: what they mean is for that to say.
-pub(super) struct Chunk {
-    /// Bytes of a row.
-    pub(super) row: usize,
-    pub(super) samples: Vec<u8>,
-}
 
 /// Decodes a chunk; `None` where nothing of it can be shown.
 ///

@@ -31,7 +31,7 @@ pub(super) fn memory(header: &Header) -> u64 {
     canvas * RGBA + canvas.max(header.largest_frame_area()) * header.extra_bytes_per_pixel
 }
 
-/// Reads every frame. As [`animated`](animation::animated).
+/// Reads every frame.
 pub(super) fn animation(
     bytes: &[u8],
     header: &Header,

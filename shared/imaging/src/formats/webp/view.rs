@@ -26,11 +26,12 @@ use self::{
 use super::{Container, Picture};
 use crate::{
     Deadline, Image, ImageError, Limits, colour,
+    crop::Crop,
     header::Header,
     plane::{self, Plane},
     reduced::boxed::REACH,
+    resize,
     resize::View,
-    resize::{self, Crop},
 };
 
 /// Samples that a reduction leaves for each pixel of the thumbnail, across and down: with fewer, the box filter that it is would

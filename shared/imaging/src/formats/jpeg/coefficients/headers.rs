@@ -2,10 +2,10 @@
 
 use super::{
     Choice, Stop, be16,
+    coding::{Band, Coding},
     frame::{Frame, FrameHeader, Quantisers},
     huffman::Codes,
     markers::{self, Segment, Segments},
-    scan::{self, Band, Coding},
     standard,
 };
 use crate::Deadline;
@@ -181,11 +181,6 @@ impl<'a> Header<'a> {
     /// Whether that channel is in the scan.
     fn has(&self, channel: usize) -> bool {
         self.channels.iter().any(|selected| selected.channel == channel)
-    }
-
-    /// Bytes that it takes, with what reads the scan.
-    pub(super) fn bytes(&self) -> u64 {
-        (size_of::<Self>() + scan::bytes(self.coding, self.channels.len())) as u64
     }
 }
 

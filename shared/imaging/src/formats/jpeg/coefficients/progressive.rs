@@ -4,10 +4,11 @@
 use super::{
     Kept,
     bits::Bits,
+    coding::{Band, Coding},
     frame::Frame,
     headers::{Header, Selected},
     huffman::Coded,
-    scan::{Band, Coding, Part},
+    scan::Part,
 };
 
 /// Of a picture's scans, those that must be read for the sake of the coefficients that are kept: a scan that holds one, or that

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{
     BLOCK, Kept, Stop,
     bits::{self, Bits, Place, Window},
+    coding::Coding,
     frame::{Channel, Frame},
     headers::{Header, Selected},
     huffman::{Differences, Skipper, Values},
@@ -13,8 +14,15 @@ use super::{
 };
 use crate::Deadline;
 
+impl Header<'_> {
+    /// Bytes that it takes, with what reads the scan.
+    pub(super) fn bytes(&self) -> u64 {
+        (size_of::<Self>() + bytes(self.coding, self.channels.len())) as u64
+    }
+}
+
 /// Bytes that reading a scan of so many channels takes at most.
-pub(super) const fn bytes(coding: Coding, channels: usize) -> usize {
+const fn bytes(coding: Coding, channels: usize) -> usize {
     let codes = match coding {
         Coding::Baseline => size_of::<Differences>() + size_of::<Values>() + size_of::<Skipper>(),
         Coding::First(_) => size_of::<Differences>(),
@@ -23,36 +31,6 @@ pub(super) const fn bytes(coding: Coding, channels: usize) -> usize {
     };
     let blocks = bits::MOST_BLOCKS * size_of::<Block>();
     size_of::<Scan<'_>>() + bits::BYTES + blocks + channels * (size_of::<Part>() + codes)
-}
-
-/// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) struct Band {
-    pub(super) first: usize,
-    pub(super) last: usize,
-    pub(super) low: u8,
-}
-
-impl Band {
-    /// A bit for each.
-    pub(super) fn bits(self) -> u64 {
-        u64::MAX >> (63 - self.last) & u64::MAX << self.first
-    }
-}
-
-/// How the coefficients are coded in a scan.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Coding {
-    /// The DC whole, with the AC coefficients behind it.
-    Baseline,
-    /// All bits of the DC but so many of the lowest.
-    First(u8),
-    /// This one bit of the DC.
-    Refinement(u8),
-    /// AC coefficients, the first time.
-    Band(Band),
-    /// One more bit of AC coefficients.
-    BandRefinement(Band),
 }
 
 /// What a scan needs to know of one of its channels.

@@ -3,8 +3,8 @@
 use super::{
     Fault, Memory,
     bits::Bits,
+    pixels::Blocks,
     tables::{Code, Shape},
-    transforms::Blocks,
 };
 use crate::Deadline;
 

@@ -286,3 +286,37 @@ impl Recent for NoCache {
         0
     }
 }
+
+/// Something for each block of a picture.
+pub(super) struct Blocks<T> {
+    /// A block's side, as a power of two.
+    pub(super) bits: u32,
+    pub(super) across: usize,
+    pub(super) of: Vec<T>,
+}
+
+impl<T> Blocks<T> {
+    pub(super) fn read(
+        bits: &mut Bits<'_>,
+        (width, height): (u32, u32),
+        memory: &mut Memory<'_>,
+        deadline: Deadline,
+        from: impl Fn(u32) -> T,
+    ) -> Result<Self, Fault> {
+        let side = bits.read(3) + 2;
+        let size = (width.div_ceil(1 << side), height.div_ceil(1 << side));
+        let count = size.0 as usize * size.1 as usize;
+        memory.take(count as u64 * size_of::<T>() as u64)?;
+        let mut of = Vec::with_capacity(count);
+        read(bits, size, memory, deadline, &mut |row| {
+            of.extend(row.iter().map(|&pixel| from(pixel)));
+        })?;
+        Ok(Self { bits: side, across: size.0 as usize, of })
+    }
+
+    /// Those of the blocks in which that row of pixels lies.
+    pub(super) fn row(&self, y: usize) -> &[T] {
+        let from = (y >> self.bits) * self.across;
+        self.of.get(from..from + self.across).unwrap_or_default()
+    }
+}

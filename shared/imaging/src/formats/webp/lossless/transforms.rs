@@ -1,6 +1,11 @@
 //! What was done to the picture to make it small, undone row by row (RFC 9649, 3.5).
 
-use super::{Fault, Memory, bits::Bits, pixels, predict};
+use super::{
+    Fault, Memory,
+    bits::Bits,
+    pixels::{self, Blocks},
+    predict,
+};
 use crate::Deadline;
 
 /// The channels' bits in a pixel.
@@ -14,14 +19,6 @@ pub(super) enum Transform {
     /// Green was subtracted from red and blue.
     Green,
     Palette(Palette),
-}
-
-/// Something for each block of a picture.
-pub(super) struct Blocks<T> {
-    /// A block's side, as a power of two.
-    pub(super) bits: u32,
-    pub(super) across: usize,
-    pub(super) of: Vec<T>,
 }
 
 /// The predictor of each block, and the row before.
@@ -97,32 +94,6 @@ impl Transform {
             }
         }
         width
-    }
-}
-
-impl<T> Blocks<T> {
-    pub(super) fn read(
-        bits: &mut Bits<'_>,
-        (width, height): (u32, u32),
-        memory: &mut Memory<'_>,
-        deadline: Deadline,
-        from: impl Fn(u32) -> T,
-    ) -> Result<Self, Fault> {
-        let side = bits.read(3) + 2;
-        let size = (width.div_ceil(1 << side), height.div_ceil(1 << side));
-        let count = size.0 as usize * size.1 as usize;
-        memory.take(count as u64 * size_of::<T>() as u64)?;
-        let mut of = Vec::with_capacity(count);
-        pixels::read(bits, size, memory, deadline, &mut |row| {
-            of.extend(row.iter().map(|&pixel| from(pixel)));
-        })?;
-        Ok(Self { bits: side, across: size.0 as usize, of })
-    }
-
-    /// Those of the blocks in which that row of pixels lies.
-    fn row(&self, y: usize) -> &[T] {
-        let from = (y >> self.bits) * self.across;
-        self.of.get(from..from + self.across).unwrap_or_default()
     }
 }
 
