@@ -1,4 +1,6 @@
-//! The kinds of image files that are read, one file each, and what is done with them.
+//! The image formats that can be read. Each has one file, with all that is particular to it.
+//!
+//! To add a format, write its file and add it to the modules and to [`CODECS`]: everything else goes through the codec.
 //!
 //! To add one, write its file and add it to the modules and to [`CODECS`]: everything else asks the codec.
 
@@ -27,64 +29,66 @@ use crate::{
     resize::View,
 };
 
-/// What is done with a kind of file.
+/// The operations of one format.
 pub(crate) struct Codec {
-    /// What it is called.
+    /// The format's name and media types.
     pub(crate) format: Format,
-    /// Whether a file is one, by its first bytes: the first 256 suffice for every kind but TGA.
+    /// Whether a file has this format, judged by its first bytes. 256 of them are enough for every format but TGA.
     is_one: fn(&[u8]) -> bool,
-    /// Reads the headers, which tell what decoding takes: with [`Codec::read_header`].
+    /// Reads the headers, which tell how much decoding will cost. Called through [`Codec::read_header`].
     header: fn(&[u8], &Limits, Deadline) -> Result<Header, ImageError>,
-    /// Decodes the picture, as stored: with [`Codec::picture`].
+    /// Decodes the picture in stored orientation. Called through [`Codec::picture`].
     decode: fn(&[u8], &Header, &Limits, Deadline) -> Result<Decoded, ImageError>,
-    /// Decodes only as much as a thumbnail shows, where the format allows that: with [`Codec::view_of_picture`].
+    /// Decodes only the part and the resolution that a thumbnail needs, where the format allows that. Called through
+    /// [`Codec::view_of_picture`].
     view: Option<ReadView>,
-    /// Reads every frame, where files can have more than one that is shown: with [`Codec::view_of_frames`].
+    /// Reads every frame, for formats that can be animated. Called through [`Codec::view_of_frames`].
     pub(crate) animation: Option<ReadAnimation>,
-    /// How many frames a file has, where that can be more than are shown.
+    /// Counts the frames in a file, for formats in which there can be more than are shown.
     pub(crate) frames_in_file: Option<fn(&[u8]) -> u32>,
-    /// Writes thumbnails, where that is done.
+    /// Writes thumbnails in this format, if that is supported.
     pub(crate) writer: Option<&'static Writer>,
 }
 
-/// Decodes what a thumbnail shows, upright and in sRGB; `None` where that takes the whole picture.
+/// Decodes the part of a picture that the view shows, upright and in sRGB; `None` where only decoding the whole picture
+/// gives it.
 pub(crate) type ReadView = fn(&[u8], &Header, View, &Limits, Deadline) -> Result<Option<Image>, ImageError>;
 
-/// How the frames of an animation are read.
+/// Reads the frames of an animation.
 pub(crate) struct ReadAnimation {
-    /// The bytes that decoding them holds beside what is made of them.
+    /// The bytes that the decoder holds, without the frames that come out of it.
     pub(crate) memory: fn(&Header) -> u64,
-    /// Reads them.
+    /// Reads the frames.
     pub(crate) read: ReadFrames,
 }
 
-/// Reads every frame, with what the view shows of each, upright and in sRGB.
+/// Reads every frame and resamples it to the view, upright and in sRGB.
 pub(crate) type ReadFrames = fn(&[u8], &Header, View, &Limits, Deadline) -> Result<Animation, ImageError>;
 
-/// How a file of a kind is written.
+/// Writes files of one format.
 pub(crate) struct Writer {
-    /// The kind.
+    /// The format that is written.
     pub(crate) format: Format,
     /// The file name extension, without a dot.
     pub(crate) extension: &'static str,
-    /// Writes a picture, with a quality of 1 to 100 where the format has any.
+    /// Encodes a picture. The quality, 1 to 100, is ignored by formats that have none.
     pub(crate) still: fn(&Image, u8, Deadline) -> Result<Vec<u8>, ImageError>,
-    /// Writes at least two frames, where the format can hold them.
+    /// Encodes an animation of at least two frames, if the format can hold one.
     pub(crate) animated: Option<WriteFrames>,
-    /// How many frames a file that was written has: those that look the same are joined.
+    /// Counts the frames of an encoded file. There may be fewer than were given, because equal frames are joined.
     pub(crate) frames: fn(&[u8]) -> u32,
-    /// The file as it came, without metadata, where that is a file of this kind that shows the same and has at most so many
-    /// bytes.
+    /// Strips the metadata from a file of this format, so that it can be used as it came.
     pub(crate) kept: Option<KeepFile>,
 }
 
-/// Writes frames, with a quality of 1 to 100 where the format has any.
+/// Encodes frames, with a quality of 1 to 100 that formats without one ignore.
 pub(crate) type WriteFrames = fn(&Animation, u8, Deadline) -> Result<Vec<u8>, ImageError>;
 
-/// Takes the metadata off a file; `None` where it would not do or has more than so many bytes.
+/// Strips the metadata from a file; `None` where the result would show something else or have more than the given
+/// number of bytes.
 pub(crate) type KeepFile = fn(&[u8], &Header, usize, Deadline) -> Result<Option<Vec<u8>>, ImageError>;
 
-/// Every kind. Those that are told by a mark come before those that are told by whether their headers make sense.
+/// All formats. Those with a signature come before those that are recognised by headers that make sense.
 static CODECS: [&Codec; 11] = [
     &jpeg::CODEC,
     &png::CODEC,
@@ -100,10 +104,9 @@ static CODECS: [&Codec; 11] = [
 ];
 
 impl Codec {
-    /// Reads the headers and holds them against the limits on frames and pixels.
+    /// Reads the headers and checks the limits on frames and pixels.
     ///
-    /// # Errors
-    /// Whichever limit is broken first (frames, pixels), or [`ImageError::Corrupt`] and its like where the headers
+    /// The first limit that is exceeded (frames, pixels), or [`ImageError::Corrupt`] and the like where the headers
     /// cannot be read.
     pub(crate) fn read_header(
         &self,
@@ -112,15 +115,15 @@ impl Codec {
         deadline: Deadline,
     ) -> Result<Header, ImageError> {
         let header = (self.header)(bytes, limits, deadline);
-        // A decoder that was stopped reports some failure of its own: the deadline is the reason.
+        // A decoder that was stopped reports an error of its own; the deadline is the real reason.
         deadline.check()?;
         let header = header?;
         header.check(limits)?;
         Ok(header)
     }
 
-    /// The picture, upright and in sRGB; of an animation, the first frame on its canvas. An APNG shows its default image,
-    /// which is what the format has it for.
+    /// Decodes the picture, upright and in sRGB. Of an animation it decodes the first frame on its canvas; of an APNG
+    /// the default image, as the format prescribes for viewers that do not animate.
     ///
     /// # Errors
     /// [`ImageError::Corrupt`], [`ImageError::UnsupportedFeature`], [`ImageError::DecoderMemory`] or
@@ -148,12 +151,12 @@ impl Codec {
         make(width, height, rgba).ok_or(ImageError::Corrupt { format: self.format, source: None })
     }
 
-    /// What the view shows of the picture, upright and in sRGB, from as little of the file as will do; `None` where that
-    /// takes the whole picture.
+    /// Decodes the part of the picture that the view shows, upright and in sRGB, from as little of the file as
+    /// possible. `None` where only decoding the whole picture gives it.
     ///
     /// # Errors
-    /// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for
-    /// [`picture`](Self::picture) to say.
+    /// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]. A damaged file is not an error here:
+    /// [`picture`](Self::picture) reports it.
     pub(crate) fn view_of_picture(
         &self,
         bytes: &[u8],
@@ -164,13 +167,15 @@ impl Codec {
     ) -> Result<Option<Image>, ImageError> {
         let size = header.orientation.upright_size(header.stored.0, header.stored.1);
         if view.crop == Crop::whole(size) && (view.width, view.height) == size {
-            // Nothing is resampled, so nothing shall be premultiplied and rounded.
+            // A picture that is shown pixel by pixel is not resampled, so it must not be premultiplied and rounded
+            // either.
             return Ok(None);
         }
         self.view.map_or(Ok(None), |read| read(bytes, header, view, limits, deadline))
     }
 
-    /// What the view shows of each frame, upright and in sRGB; of a file that does not move, of the one picture.
+    /// Decodes every frame and resamples it to the view, upright and in sRGB. A file that is not animated has one
+    /// frame.
     ///
     /// # Errors
     /// [`ImageError::Corrupt`] where there is no frame at all, [`ImageError::UnsupportedFeature`],
@@ -193,7 +198,7 @@ impl Codec {
         }
     }
 
-    /// What the view shows of the picture, decoded whole, as an animation of one frame.
+    /// Decodes the whole picture and resamples it to the view, as an animation of one frame.
     fn view_of_still(
         &self,
         bytes: &[u8],
@@ -212,8 +217,8 @@ impl fmt::Debug for Codec {
     }
 }
 
-/// What is done with these bytes, and where the image begins in them: at the beginning, but for JPEGs with something
-/// before them.
+/// Finds the codec for a file, and the offset at which the image begins. That is 0 for all but JPEGs with other bytes
+/// in front.
 ///
 /// # Errors
 /// As [`Format::identify`].
@@ -234,20 +239,22 @@ pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageErr
 }
 
 impl Format {
-    /// Every kind that is read.
+    /// All formats that can be read.
     pub fn all() -> impl Iterator<Item = Self> {
         CODECS.into_iter().map(|codec| codec.format)
     }
 
-    /// The kind of these bytes, which are the whole file or its beginning; `None` where it is none of ours. The first
-    /// 256 bytes suffice for every kind but TGA, which has no mark at its beginning and some files have one at the end.
+    /// The format of these bytes, which are a whole file or its beginning; `None` if it is not supported. The first 256
+    /// bytes are enough for every format but TGA, which has no signature at its beginning; some TGA files have one at
+    /// the end.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         CODECS.into_iter().find(|codec| (codec.is_one)(bytes)).map(|codec| codec.format)
     }
 
-    /// The kind of these bytes, or why they are refused. A kind that is known but not decoded is refused by name;
-    /// to know SVG and PDF, and JPEGs with something before them, the first 8 KB are needed, for the others 32.
+    /// The format of these bytes, or the reason why they are refused. A format that is known but not decoded is refused
+    /// by name. Recognising SVG, PDF, and JPEGs with other bytes in front needs the first 8 KB; the others need 32
+    /// bytes.
     ///
     /// # Errors
     /// [`ImageError::Empty`], [`ImageError::Unsupported`] or [`ImageError::UnknownFormat`].
@@ -286,6 +293,10 @@ mod tests {
             (b"\xef\xbb\xbf <?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", "SVG"),
             (b"<!DOCTYPE html><html><body>", "a web page"),
             (licensed.as_bytes(), "SVG"),
+            (b"<ns0:svg xmlns:ns0='http://www.w3.org/2000/svg'/>", "SVG"),
+            (b"<svg:svg xmlns:svg='http://www.w3.org/2000/svg'/>", "SVG"),
+            (b"#?RGBE\nFORMAT=32-bit_rle_rgbe\n", "Radiance HDR"),
+            (b"PF\n600 400\n-1.0\n", "PFM"),
             (b"%PDF-1.7\n", "PDF"),
             (b"8BPS\0\x01", "PSD"),
             (b"\xff\x0a\xfa\x7f", "JPEG XL"),
@@ -324,7 +335,7 @@ mod tests {
         assert!(matches!(Format::identify(b""), Err(ImageError::Empty)));
     }
 
-    /// Noise, which no format makes small.
+    /// A file of noise, which no format compresses well.
     fn file(format: ImageFormat, side: u32) -> Vec<u8> {
         let noise = RgbImage::from_fn(side, side, |x, y| {
             let hash = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
@@ -357,7 +368,7 @@ mod tests {
                 let bytes = file(format, side);
                 looks::taken(|deadline| picture(&bytes, deadline).expect("a good file"))
             };
-            // What is looked at before and after is the same for both.
+            // The checks before and after decoding are the same for both.
             let (small, taken) = (looks(8), looks(side));
             assert!(taken > small, "{format:?}: {small} looks, and {taken}");
             let bytes = file(format, side);

@@ -1,4 +1,4 @@
-//! What can be asked of a thumbnail.
+//! The options of a thumbnail.
 
 use jobs::{
     algorithm::{Kind, Parameter, Specification},
@@ -11,22 +11,22 @@ use crate::{ImageError, Preset};
 /// The longest side that can be asked for, in pixels.
 pub const MAX_SIDE: u32 = 4096;
 
-/// How the image meets the size that was asked for.
+/// How the image is fitted into the requested size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// Fills the size and cuts off what is over.
+    /// Fills the size and cuts off the rest.
     #[default]
     Cover,
-    /// Shows all of it, and pads to the size.
+    /// Shows the whole image, padded to the size.
     Contain,
-    /// Stretches to the size.
+    /// Stretches the image to the size.
     Fill,
-    /// Shows all of it, no larger than the size: the one that may be smaller.
+    /// Shows the whole image without padding: the thumbnail may be smaller than the size.
     Inside,
 }
 
-/// Which part of the image is kept where some is cut off, and where the image lies where there is room around it.
+/// Which part of the image is kept where some is cut off, and where the image lies where it is padded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gravity {
@@ -49,12 +49,12 @@ pub enum Gravity {
     West,
     /// The top left.
     Northwest,
-    /// What is kept is where most points of interest are; where there is room around the image, it lies in the middle.
+    /// Keeps the part with the most points of interest. Where the image is padded, it lies in the middle.
     Smart,
 }
 
 impl Gravity {
-    /// Every one.
+    /// All variants.
     pub const ALL: &[Self] = &[
         Self::Centre,
         Self::North,
@@ -69,16 +69,17 @@ impl Gravity {
     ];
 }
 
-/// The file format that is asked for.
+/// The requested file format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputFormat {
-    /// What moves becomes a GIF if it came as one, else WebP; what does not, PNG if any of it is transparent, else JPEG.
+    /// An animation becomes a GIF if it was one, else a WebP. A still becomes a PNG if any of it is transparent, else a
+    /// JPEG.
     Auto,
-    /// Lossless, with alpha; the first frame of what moves.
+    /// Lossless, with alpha. Shows the first frame of an animation.
     #[default]
     Png,
-    /// Lossy and opaque; the first frame of what moves.
+    /// Lossy and opaque. Shows the first frame of an animation.
     Jpeg,
     /// Lossy with alpha, or lossless at quality 100; animated if the source is.
     Webp,
@@ -86,7 +87,7 @@ pub enum OutputFormat {
     Gif,
 }
 
-/// The presets asked for, in order and none twice.
+/// The requested presets, in order and without duplicates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<Preset>")]
 pub struct Presets([Option<Preset>; Preset::ALL.len()]);
@@ -118,7 +119,7 @@ impl FromIterator<Preset> for Presets {
     }
 }
 
-/// What a thumbnail shall be. [`THUMBNAIL`] has the ranges and the defaults.
+/// The options of a thumbnail. [`THUMBNAIL`] has their ranges and defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThumbnailOptions {
@@ -126,19 +127,19 @@ pub struct ThumbnailOptions {
     pub width: u32,
     /// Pixels down, 1–4096.
     pub height: u32,
-    /// How the image meets that size.
+    /// How the image is fitted into that size.
     pub fit: Fit,
-    /// Which part of it, or where.
+    /// Which part of the image is kept, or where it lies.
     pub gravity: Gravity,
-    /// What is put behind it; `None` is nothing, and white behind JPEG.
+    /// The colour behind the image. `None` leaves it transparent, and is white for JPEG.
     pub background: Option<Colour>,
-    /// Whether it may be shown larger than it is; `None` is yes for all but [`Fit::Inside`].
+    /// Whether the image may be enlarged. `None` allows it for all fits but [`Fit::Inside`].
     pub enlarge: Option<bool>,
     /// The file format.
     pub format: OutputFormat,
     /// JPEG's and WebP's quality, 1–100.
     pub quality: u8,
-    /// Presets, each for a thumbnail of its own, whose size, format and quality are the preset's.
+    /// Presets. Each gives a thumbnail of its own, with the preset's size, format and quality.
     pub preset: Presets,
 }
 
@@ -158,10 +159,10 @@ impl Default for ThumbnailOptions {
     }
 }
 
-/// The thumbnail as an algorithm: what submission validates against and `GET /algorithms` shows.
+/// The description of the thumbnail algorithm. Submission validates against it and `GET /algorithms` shows it.
 pub static THUMBNAIL: Specification = Specification {
     name: jobs::algorithm::THUMBNAIL,
-    version: "6",
+    version: "7",
     summary: "A small version of the image: upright, sRGB, without metadata, exactly the size asked for.",
     references: &[
         "K. Turkowski, Filters for Common Resampling Tasks, Graphics Gems, 1990 (Lanczos3)",
@@ -255,7 +256,7 @@ pub static THUMBNAIL: Specification = Specification {
 };
 
 impl ThumbnailOptions {
-    /// Refuses an option outside its range.
+    /// Refuses options outside their ranges.
     pub(crate) fn check(&self) -> Result<(), ImageError> {
         let ranges = [
             ("width", self.width, MAX_SIDE),

@@ -179,6 +179,11 @@ impl Bitmap {
         self.table + self.colours * self.colour_bytes
     }
 
+    /// Where the embedded ICC profile begins, from the start of this header.
+    pub(super) fn profile_start(&self) -> Option<usize> {
+        self.profile.map(|(at, _)| at)
+    }
+
     /// Where the colour table begins, from the start of this header.
     pub(super) fn table(&self) -> usize {
         self.table

@@ -73,7 +73,11 @@ pub(super) fn decode(
     if bitmap.bits < 32 || is_opaque(&decoded.rgba) {
         let pixels = decoded.rgba.as_chunks_mut::<4>().0;
         let colours = bitmap.row_bytes(bitmap.bits) * header.stored.1 as usize;
-        let mask = data.get(colours..).unwrap_or_default();
+        let mask = match bitmap.profile_start().map(|at| at.saturating_sub(start)) {
+            // A profile that begins where the mask should be: there is no mask.
+            Some(end) if end < colours + bitmap.row_bytes(1) * header.stored.1 as usize => &[],
+            _ => data.get(colours..).unwrap_or_default(),
+        };
         for (out, row) in pixels.chunks_exact_mut(bitmap.width as usize).zip(mask.chunks(bitmap.row_bytes(1)))
         {
             let bits = row.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));

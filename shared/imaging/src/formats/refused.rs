@@ -29,6 +29,9 @@ pub(super) fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)>
         (b"IIU\0", "camera raw", PHOTO),
         (b"\x76\x2f\x31\x01", "OpenEXR", PICTURE),
         (b"#?RADIANCE", "Radiance HDR", PICTURE),
+        (b"#?RGBE", "Radiance HDR", PICTURE),
+        (b"PF\n", "PFM", PICTURE),
+        (b"Pf\n", "PFM", PICTURE),
         (b"DDS ", "DDS", PICTURE),
         (b"farbfeld", "farbfeld", PICTURE),
         (b"\x1a\x45\xdf\xa3", "video", MOVIE),
@@ -80,7 +83,12 @@ fn text_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     if !text.starts_with(b"<") {
         return None;
     }
-    if contains(b"<svg") {
+    // An element's name may have a prefix, `<svg:svg`.
+    let prefixed = text.windows(5).enumerate().filter(|(_, at)| at == b":svg ").any(|(end, _)| {
+        let name = text[..end].iter().rev().take_while(|letter| letter.is_ascii_alphanumeric()).count();
+        name > 0 && text[..end - name].ends_with(b"<")
+    });
+    if contains(b"<svg") || prefixed {
         Some(("SVG", DRAWING))
     } else if contains(b"<html") || contains(b"<!doctype html") {
         Some(("a web page", "send the image itself, or the URL of the image rather than of the page"))

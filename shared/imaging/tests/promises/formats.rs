@@ -180,6 +180,33 @@ fn what_is_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
     }
 }
 
+/// Eight by eight pixels of 24 bits with BITMAPV5HEADER and a profile of ones behind them.
+fn icon_with_profile(has_mask: bool) -> Vec<u8> {
+    let mask = if has_mask { [vec![0x80, 0, 0, 0], vec![0; 7 * 4]].concat() } else { Vec::new() };
+    let profile_at = 124 + 8 * 8 * 3 + mask.len() as u32;
+    let mut header = vec![0; 124];
+    header[..4].copy_from_slice(&124_u32.to_le_bytes());
+    header[4..8].copy_from_slice(&8_u32.to_le_bytes());
+    header[8..12].copy_from_slice(&16_u32.to_le_bytes());
+    (header[12], header[14]) = (1, 24);
+    header[56..60].copy_from_slice(b"DEBM");
+    header[112..116].copy_from_slice(&profile_at.to_le_bytes());
+    header[116..120].copy_from_slice(&100_u32.to_le_bytes());
+    let picture = [header, vec![7; 8 * 8 * 3], mask, vec![0xff; 100]].concat();
+    let mut file = vec![0, 0, 1, 0, 1, 0, 8, 8, 0, 0, 1, 0, 24, 0];
+    file.extend((picture.len() as u32).to_le_bytes());
+    file.extend(22_u32.to_le_bytes());
+    [file, picture].concat()
+}
+
+#[test]
+fn an_icon_s_profile_is_not_taken_for_its_mask() {
+    assert!(!decode(icon_with_profile(false)).has_alpha());
+    let masked = decode(icon_with_profile(true));
+    let clear = masked.rgba().chunks(4).filter(|pixel| pixel[3] == 0).count();
+    assert_eq!(clear, 1, "the mask has one bit");
+}
+
 #[test]
 fn the_largest_picture_of_an_icon_is_shown() {
     let icon = decode(sample("bitmap.ico"));

@@ -189,8 +189,12 @@ pub(super) fn scan(file: &[u8]) -> Scan<'_> {
     for chunk in Chunks::of(file) {
         match &chunk.kind {
             b"acTL" if !scan.animated => {
-                scan.animated = true;
-                announced = be32(chunk.data, 0).unwrap_or(0);
+                // The specification's numbers end here (PNG, third edition, 7.1): a chunk with a greater one is invalid, and
+                // what is left is a still picture.
+                if let Some(count) = be32(chunk.data, 0).filter(|count| i32::try_from(*count).is_ok()) {
+                    scan.animated = true;
+                    announced = count;
+                }
             }
             b"fcTL" => controls = controls.saturating_add(1),
             b"eXIf" => scan.exif = scan.exif.or(Some(chunk.data)),
@@ -204,6 +208,18 @@ pub(super) fn scan(file: &[u8]) -> Scan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_animation_of_more_frames_than_there_are_numbers_is_a_still_picture() {
+        let file = |frames: u32| {
+            let control =
+                [&8_u32.to_be_bytes()[..], b"acTL", &frames.to_be_bytes(), &[0; 4], &[0; 4]].concat();
+            [b"\x89PNG\r\n\x1a\n", &control[..]].concat()
+        };
+        for (frames, scanned) in [(0x8000_0001, 1), (u32::MAX, 1), (0x7fff_ffff, 0x7fff_ffff), (3, 3)] {
+            assert_eq!(scan(&file(frames)).frames, scanned, "{frames}");
+        }
+    }
 
     #[test]
     fn a_length_that_lies_ends_the_walk() {

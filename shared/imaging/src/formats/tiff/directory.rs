@@ -11,6 +11,7 @@ pub(super) mod tag {
     pub(crate) const BITS: u16 = 258;
     pub(crate) const COMPRESSION: u16 = 259;
     pub(crate) const PHOTOMETRIC: u16 = 262;
+    pub(crate) const INK_SET: u16 = 332;
     pub(crate) const FILL_ORDER: u16 = 266;
     pub(crate) const STRIP_OFFSETS: u16 = 273;
     pub(crate) const ORIENTATION: u16 = 274;

@@ -360,8 +360,10 @@ fn name(compression: u64) -> Cow<'static, str> {
 
 fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -> Result<Colour, ImageError> {
     // Where nothing is said, what the number of samples suggests; faxes are black on white.
+    let are_inks = directory.number_or(tag::INK_SET, 0) == 1;
     let otherwise = match (samples, compression) {
         (_, Compression::Fax(_)) => 0,
+        (4.., _) if are_inks => 5,
         (1 | 2, _) => 1,
         _ => 2,
     };

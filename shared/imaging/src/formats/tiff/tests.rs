@@ -196,6 +196,13 @@ fn alpha_is_that_of_the_file_in_every_colour_space() {
 }
 
 #[test]
+fn inks_need_no_photometric_interpretation() {
+    let inks: [(u16, &[u32]); 1] = [(tag::INK_SET, &[1])];
+    let shown = pair(&inks, 8, 4, false, [&[0, 0, 0, 0], &[0, 0, 0, 255]]);
+    assert_eq!(shown, [[255, 255, 255, 255], [0, 0, 0, 255]]);
+}
+
+#[test]
 fn floats_of_grey_have_alpha_too() {
     let data: Vec<u8> = [0.5_f32, 0.25, 1.0, 1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
     let entries: [(u16, &[u32]); 8] = [
