@@ -56,7 +56,7 @@ async fn an_image_too_large_for_a_request_is_referred_to_uploads() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
-async fn wishes_that_cannot_be_met_are_refused() {
+async fn requests_that_cannot_be_met_are_refused() {
     let api = Api::new();
     for (query, code) in [
         ("algorithms=teleportation", "unknown_algorithm"),

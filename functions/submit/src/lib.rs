@@ -25,7 +25,7 @@ use jobs::{
     callback_headers::CallbackHeaders,
     error::{Reason, Refusal, sentence},
     job::Job,
-    submit::{Submitter, Wishes},
+    submit::{self, Submitter},
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -155,11 +155,11 @@ async fn accept(
     request: Request,
 ) -> Result<Response, Problem> {
     let job = match body::read(submitter, request).await? {
-        body::Image::Inline(image, wishes) => {
-            submitter.submit_image(image, Wishes { idempotency_key, ..wishes }).await?
+        body::Image::Inline(image, request) => {
+            submitter.submit_image(image, submit::Request { idempotency_key, ..request }).await?
         }
-        body::Image::At(url, wishes) => {
-            submitter.submit_url(&url, Wishes { idempotency_key, ..wishes }).await?
+        body::Image::At(url, request) => {
+            submitter.submit_url(&url, submit::Request { idempotency_key, ..request }).await?
         }
     };
     let job = prefer.until_ended(&*submitter.jobs, job).await;
@@ -263,9 +263,9 @@ async fn grant_upload(
         sha256,
     } = extract::json(&body)?;
     let options = Options { algorithms, callback_url, callback_token, callback_headers, deadline };
-    let wishes = options.into_wishes(&submitter.catalogue, texts)?;
-    let wishes = Wishes { idempotency_key, ..wishes };
-    let granted = submitter.grant_upload(&content_type, bytes, sha256.as_deref(), wishes).await?;
+    let request = options.into_request(&submitter.catalogue, texts)?;
+    let request = submit::Request { idempotency_key, ..request };
+    let granted = submitter.grant_upload(&content_type, bytes, sha256.as_deref(), request).await?;
     let upload = TicketView {
         method: "PUT",
         url: granted.ticket.url.to_string(),

@@ -38,7 +38,7 @@ const ANY_BYTES: &str = "application/octet-stream";
 
 /// What a client wants done, checked for form only.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct Request {
     /// Names and parameters; none means [`THUMBNAIL`].
     pub algorithms: Vec<(String, Parameters)>,
     /// Where to POST when the job ends.
@@ -109,8 +109,8 @@ impl Submitter {
     /// Accepts an image that is in the request.
     ///
     /// # Errors
-    /// [`Error::Refused`] for an empty, too large or unknown image, or wishes that cannot be met; [`Error::Port`].
-    pub async fn submit_image(&self, image: Bytes, wishes: Wishes) -> Result<Job, Error> {
+    /// [`Error::Refused`] for an empty, too large or unknown image, or a request that cannot be met; [`Error::Port`].
+    pub async fn submit_image(&self, image: Bytes, request: Request) -> Result<Job, Error> {
         let bytes = image.len() as u64;
         if image.is_empty() {
             return Err(
@@ -127,8 +127,8 @@ impl Submitter {
             sha256: Some(sha256_hex(&image)),
             ..Facts::default()
         };
-        let (draft, terms) = self.draft(Origin::Upload, facts, &wishes).await?;
-        let key = self.request_key(&draft, &wishes)?;
+        let (draft, terms) = self.draft(Origin::Upload, facts, &request).await?;
+        let key = self.request_key(&draft, &request)?;
         if let Some(job) = self.served(key.as_ref()).await? {
             return Ok(job);
         }
@@ -145,11 +145,11 @@ impl Submitter {
     /// Accepts an image to be fetched.
     ///
     /// # Errors
-    /// [`Error::Refused`] for an address that must not be fetched, or wishes that cannot be met; [`Error::Port`].
-    pub async fn submit_url(&self, image_url: &str, wishes: Wishes) -> Result<Job, Error> {
+    /// [`Error::Refused`] for an address that must not be fetched, or a request that cannot be met; [`Error::Port`].
+    pub async fn submit_url(&self, image_url: &str, request: Request) -> Result<Job, Error> {
         let url = self.checked_url("image_url", image_url).await?;
-        let (draft, terms) = self.draft(Origin::Url { url }, Facts::default(), &wishes).await?;
-        let key = self.request_key(&draft, &wishes)?;
+        let (draft, terms) = self.draft(Origin::Url { url }, Facts::default(), &request).await?;
+        let key = self.request_key(&draft, &request)?;
         if let Some(job) = self.served(key.as_ref()).await? {
             return Ok(job);
         }
@@ -160,13 +160,13 @@ impl Submitter {
     /// Grants a pre-signed upload; the job starts when the object arrives.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a size or type that is not taken, or wishes that cannot be met; [`Error::Port`].
+    /// [`Error::Refused`] for a size or type that is not taken, or a request that cannot be met; [`Error::Port`].
     pub async fn grant_upload(
         &self,
         content_type: &str,
         bytes: u64,
         sha256: Option<&str>,
-        wishes: Wishes,
+        request: Request,
     ) -> Result<GrantedUpload, Error> {
         if bytes == 0 {
             return Err(
@@ -197,9 +197,9 @@ impl Submitter {
             sha256: digest.map(|digest| hexadecimal(&digest)),
             ..Facts::default()
         };
-        let (draft, _) = self.draft(Origin::PresignedUpload, facts, &wishes).await?;
-        let terms = self.limits.upload_terms(wishes.deadline.map(Duration::from_secs));
-        let key = self.request_key(&draft, &wishes)?;
+        let (draft, _) = self.draft(Origin::PresignedUpload, facts, &request).await?;
+        let terms = self.limits.upload_terms(request.deadline.map(Duration::from_secs));
+        let key = self.request_key(&draft, &request)?;
         let job = match self.served(key.as_ref()).await? {
             Some(job) => job,
             None => {
@@ -370,22 +370,22 @@ impl Submitter {
     }
 
     /// The key of a request, which tells it from others by everything that a client can say.
-    fn request_key(&self, draft: &Draft, wishes: &Wishes) -> Result<Option<RequestKey>, Refusal> {
-        let Some(key) = &wishes.idempotency_key else { return Ok(None) };
+    fn request_key(&self, draft: &Draft, request: &Request) -> Result<Option<RequestKey>, Refusal> {
+        let Some(key) = &request.idempotency_key else { return Ok(None) };
         let mut fingerprint = Fingerprint::default();
         let Draft { origin, facts, algorithms, callback } = draft;
         let algorithms: Vec<_> = algorithms.iter().map(|run| (&run.name, &run.parameters)).collect();
         let told = callback.as_ref().map(|callback| (&callback.url, &callback.token, &callback.headers));
-        let request = serde_json::to_vec(&(origin, facts, algorithms, told, wishes.deadline));
+        let content = serde_json::to_vec(&(origin, facts, algorithms, told, request.deadline));
         // What was parsed from JSON can be written as JSON.
-        fingerprint.add(&request.unwrap_or_default());
+        fingerprint.add(&content.unwrap_or_default());
         RequestKey::new(key, &fingerprint, self.clock.now() + KEY_VALIDITY).map(Some)
     }
 
-    async fn draft(&self, origin: Origin, facts: Facts, wishes: &Wishes) -> Result<(Draft, Terms), Error> {
-        let algorithms = resolve(&self.catalogue, wishes.algorithms.clone())?;
-        let (token, headers) = (wishes.callback_token.clone(), wishes.callback_headers.clone());
-        let callback = match &wishes.callback_url {
+    async fn draft(&self, origin: Origin, facts: Facts, request: &Request) -> Result<(Draft, Terms), Error> {
+        let algorithms = resolve(&self.catalogue, request.algorithms.clone())?;
+        let (token, headers) = (request.callback_token.clone(), request.callback_headers.clone());
+        let callback = match &request.callback_url {
             Some(url) => {
                 let url = self.checked_url("callback_url", url).await?;
                 token.as_ref().map_or(Ok(()), check_token)?;
@@ -401,7 +401,7 @@ impl Submitter {
             }
             None => None,
         };
-        if let Some(deadline) = wishes.deadline.filter(|seconds| !DEADLINES.contains(seconds)) {
+        if let Some(deadline) = request.deadline.filter(|seconds| !DEADLINES.contains(seconds)) {
             let (least, most) = (DEADLINES.start(), thousands(*DEADLINES.end()));
             return Err(Refusal::invalid(
                 "invalid_deadline",
@@ -409,7 +409,7 @@ impl Submitter {
             )
             .into());
         }
-        let terms = self.limits.terms(wishes.deadline.map(Duration::from_secs));
+        let terms = self.limits.terms(request.deadline.map(Duration::from_secs));
         Ok((Draft { origin, facts, algorithms, callback }, terms))
     }
 

@@ -9,7 +9,7 @@ use jobs::{
     job::Job,
     key::ObjectKey,
     message::Message,
-    submit::{Submitter, Wishes},
+    submit::{Request, Submitter},
 };
 use time::OffsetDateTime;
 
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    fn wishes(&self) -> Wishes {
+    fn request(&self) -> Request {
         let receiver = self.receiver.map(|(kind, well_from)| {
             let kind = Receiver::ALL.iter().position(|other| *other == kind).unwrap_or_default();
             format!("https://host-{kind}-{well_from}.example/{kind}/{well_from}")
@@ -116,12 +116,12 @@ impl Client {
             1 => vec!["poi_detection"],
             _ => vec!["thumbnail", "poi_detection"],
         };
-        Wishes {
+        Request {
             algorithms: algorithms.into_iter().map(|name| (name.to_owned(), Default::default())).collect(),
             callback_url: receiver,
             deadline: self.deadline,
             idempotency_key: self.has_key.then(|| format!("key-{}", self.number)),
-            ..Wishes::default()
+            ..Request::default()
         }
     }
 
@@ -131,15 +131,15 @@ impl Client {
 
     async fn submit(&self, api: &Submitter) -> Result<(Job, Option<OffsetDateTime>), Error> {
         match self.way {
-            Way::Inline => api.submit_image(self.image(), self.wishes()).await.map(|job| (job, None)),
+            Way::Inline => api.submit_image(self.image(), self.request()).await.map(|job| (job, None)),
             Way::Url => {
                 let (from, asks) = self.served;
                 let url = format!("https://images.example/{}/{}/{from}/{asks}", self.number, self.image);
-                api.submit_url(&url, self.wishes()).await.map(|job| (job, None))
+                api.submit_url(&url, self.request()).await.map(|job| (job, None))
             }
             Way::Upload => {
                 let bytes = self.image().len() as u64;
-                let granted = api.grant_upload("image/png", bytes, None, self.wishes()).await?;
+                let granted = api.grant_upload("image/png", bytes, None, self.request()).await?;
                 Ok((granted.job, Some(granted.expires_at)))
             }
         }
