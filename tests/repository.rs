@@ -186,7 +186,7 @@ fn links_of(markdown: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_documents_link_to_is_there() {
+fn the_links_of_documents_lead_somewhere() {
     let pages = fs::read_dir(root().join("functions/docs/guide")).expect("the guide");
     let mut documents: Vec<_> = pages.map(|page| page.expect("an entry").path()).collect();
     documents.extend(
@@ -204,7 +204,7 @@ fn what_documents_link_to_is_there() {
 
 /// `infra/seen` notes what each test came to on a host; `make hosts` takes the notes into the repository.
 #[test]
-fn what_is_said_of_hosts_names_tests_that_exist_and_every_failure_is_explained() {
+fn the_lists_of_hosts_name_tests_that_exist_and_explain_every_failure() {
     let read =
         |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     for host in ["ministack", "localstack", "serve"] {
@@ -318,7 +318,7 @@ fn one_tls_stack_and_no_c_library_beside_it_but_libwebp_and_for_one_machine_sqli
 }
 
 #[test]
-fn what_runs_models_is_linked_by_the_worker_alone_and_by_what_has_every_function_in_it() {
+fn only_the_worker_and_the_program_with_every_function_link_tract() {
     let functions = fs::read_dir(root().join("functions")).expect("the functions");
     let linking: BTreeSet<_> = functions
         .map(|function| function.expect("an entry").file_name().into_string().expect("a name"))

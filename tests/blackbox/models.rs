@@ -70,7 +70,7 @@ async fn a_model_of_ones_own_finds_what_it_is_made_to_find() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
-async fn what_is_wrong_with_a_model_is_said() {
+async fn a_faulty_model_fails_its_job_with_a_code_that_says_why() {
     let api = Api::new();
     put_model(&key("broken.onnx"), file("yolov8.onnx")[..5000].to_vec()).await;
     put_model(&key("broken.json"), file("yolov8.json")).await;

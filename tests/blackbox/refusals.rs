@@ -120,7 +120,7 @@ async fn addresses_out_of_bounds_are_refused() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
-async fn what_is_not_there_is_not_found() {
+async fn absent_jobs_and_results_are_not_found() {
     let api = Api::new();
     let nobody = "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7";
     for route in [

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn an_argument_that_cannot_be_is_refused_by_name() {
         for (arguments, named) in [
             (vec!["darkroom"], "Usage"),
             (vec!["darkroom", "serve", "--port", "70000"], "--port"),

@@ -85,7 +85,7 @@ async fn a_result_names_the_very_files_and_follows_them() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_fails_with_its_code() {
+async fn a_model_that_cannot_be_run_fails_with_its_code() {
     let (engine, models, _) = engine(&Limits::default());
     models.put("lonely.onnx", file("yolov8.onnx"));
     models.put("broken.onnx", &b"not a model"[..]);

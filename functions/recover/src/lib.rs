@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_function_is_called_with_is_told_apart() {
+    fn dead_letters_are_told_from_the_schedule() {
         let letters =
             r#"{"Records": [{"messageId": "1", "receiptHandle": "r", "body": "{}", "attributes": {}}]}"#;
         let read: Event = serde_json::from_str(letters).expect("letters");

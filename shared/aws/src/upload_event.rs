@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upload_starts_nothing() {
+    fn an_event_that_is_no_upload_starts_nothing() {
         for (event, key) in [
             ("ObjectRemoved:Delete", format!("a7/{JOB}/upload")),
             ("ObjectCreated:Put", format!("a7/{JOB}/source")),

@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_another_parameter_or_its_default_is_refused() {
+    fn a_value_that_contradicts_another_parameter_or_its_default_is_refused() {
         for (given_as, most) in [(json!({"sigma": 3.5}), 3), (json!({"sigma": 2, "radius": 1}), 1)] {
             let error = BLUR.resolve(&given(given_as)).expect_err("must be refused");
             let expected = format!("the parameter `blur.sigma` must be at most `radius`, which is {most}");
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_or_of_another_type_is_refused_with_the_range() {
+    fn a_value_out_of_range_or_of_another_type_is_refused_with_the_range() {
         for (parameters, expected) in [
             (json!({"radius": 0}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
             (json!({"radius": 2.5}), "the parameter `blur.radius` must be a whole number from 1 to 9"),
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_algorithm_cannot_do_without_is_asked_for() {
+    fn a_required_parameter_is_asked_for() {
         static RECOGNISE: Specification = Specification {
             name: "recognise",
             version: "1",

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_asks_for_is_taken_and_names_have_no_case() {
+    fn headers_that_gateways_ask_for_are_taken_and_their_names_have_no_case() {
         let asked = [("X-Api-Key", "hunter2"), ("Authorization", "Basic dTpw"), ("cookie", "a=1; b=2")];
         let headers = check(&asked, false).expect("taken");
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["authorization", "cookie", "x-api-key"]);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_refused_and_no_value_is_repeated() {
+    fn a_header_that_cannot_be_sent_is_refused_and_no_value_is_repeated() {
         let many: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|name| (name, "hunter2")).to_vec();
         let (long_name, long_value) = ("n".repeat(MAX_NAME + 1), "hunter2".repeat(MAX_VALUE));
         let mut refused = vec![

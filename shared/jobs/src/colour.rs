@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_colour_is_refused() {
+    fn a_text_that_is_no_colour_is_refused() {
         for text in
             ["", "#", "red", "ff8000", "#ff", "#ff800", "#ff80000", "#ff80000000", "#gg8000", "#é80", " #fff"]
         {

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_hosts_is_bounded() {
         let hosts = Hosts::default();
         for number in 0..10 * REMEMBERED {
             drop(hosts.visit(&number.to_string(), NOW));

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_lead_elsewhere_is_no_key_of_a_model() {
+    fn a_path_that_may_lead_elsewhere_is_no_key_of_a_model() {
         let long = format!("{}.onnx", "a".repeat(196));
         for text in [
             "",

@@ -394,7 +394,7 @@ impl Engine for WithoutModel {
 }
 
 #[tokio::test]
-async fn what_the_work_could_not_read_this_time_is_tried_again_and_costs_no_attempt() {
+async fn a_read_that_fails_this_time_is_tried_again_and_costs_no_attempt() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
     let engine = std::mem::replace(&mut world.processor.engine, Arc::new(WithoutModel));
@@ -417,7 +417,7 @@ impl Engine for SlowModel {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_to_be_had_costs_attempts_and_fails_the_job_with_its_code() {
+async fn a_model_that_is_never_read_in_time_costs_attempts_and_fails_the_job_with_its_code() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
     world.processor.engine = Arc::new(SlowModel);
@@ -439,7 +439,7 @@ impl Engine for Denied {
 }
 
 #[tokio::test]
-async fn what_a_service_refuses_for_good_fails_the_job_after_its_attempts() {
+async fn a_refusal_for_good_counts_as_an_attempt_and_the_last_one_fails_the_job() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
     world.processor.engine = Arc::new(Denied);

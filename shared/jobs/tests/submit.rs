@@ -240,7 +240,7 @@ async fn a_callback_is_sent_again_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
+async fn a_request_that_cannot_be_met_is_refused_before_anything_is_stored() {
     let world = World::new();
     let asking = |name: &str| Request {
         algorithms: vec![(name.to_owned(), Parameters::default())],

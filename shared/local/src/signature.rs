@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_granted_and_nothing_else() {
+    fn a_signature_grants_what_was_signed_and_nothing_else() {
         let terms = Terms { content_type: "image/png", bytes: 5, checksum: Some("c2hhMjU2") };
         let url = signer().sign("PUT", &key(), MINUTE, Some(terms));
         assert_eq!(url.path(), format!("/v1/objects/{}", key()));

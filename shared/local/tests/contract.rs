@@ -129,7 +129,7 @@ async fn whoever_waits_is_woken_by_a_message() {
 }
 
 #[tokio::test]
-async fn what_was_received_too_often_becomes_a_dead_letter() {
+async fn a_message_received_too_often_becomes_a_dead_letter() {
     let (_folder, store) = new().await;
     let queue = &store.queues.jobs;
     let job_id = JobId::new(OffsetDateTime::now_utc());
@@ -145,7 +145,7 @@ async fn what_was_received_too_often_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_was_doing_is_due_again_and_everything_is_as_it_was() {
+async fn the_work_of_a_dead_process_is_due_again_and_nothing_stored_is_lost() {
     let (folder, store) = new().await;
     let now = OffsetDateTime::now_utc();
     let mut job = build::queued(now);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_and_not_repeated() {
+    fn a_variable_that_cannot_be_read_is_named_and_its_value_not_repeated() {
         let error = Config::from(|name| (name == "MAX_PIXELS").then(|| "hunter2".to_owned()))
             .expect_err("not a number");
         assert_eq!(error.to_string(), "the environment variable MAX_PIXELS is not a whole number in range");

@@ -28,7 +28,7 @@ const FOUND: [(u64, &str); 1] = [(
 )];
 
 #[test]
-fn what_was_found_once_is_not_found_again() {
+fn seeds_that_once_broke_a_promise_keep_it() {
     for (seed, _) in FOUND {
         kept(seed);
     }

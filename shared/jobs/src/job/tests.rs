@@ -226,7 +226,7 @@ fn a_try_whose_outcome_was_never_written_counts_and_the_next_one_waits_as_after_
 
 /// Leftovers are removed after the end only: before, they would make a job due for which nothing can be done yet.
 #[test]
-fn what_attempts_left_makes_a_job_due_once_it_has_ended() {
+fn leftovers_of_attempts_make_a_job_due_once_it_has_ended() {
     let (mut job, claim) = job_in(Status::Processing);
     job.release(claim, counts(), now(), PATIENCE).expect("held");
     let claim = job.claim(now(), LEASE).expect("free");

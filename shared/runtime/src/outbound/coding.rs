@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_and_what_is_something_else_are_told_apart() {
+    fn a_body_that_is_cut_off_is_told_from_one_that_is_not_so_encoded() {
         use Coding::{Brotli, Deflate, Gzip};
         for (body, coding) in
             [(gzipped(TEXT), Gzip), (zlibbed(TEXT), Deflate), (deflated(TEXT), Deflate), (brotlied(), Brotli)]
