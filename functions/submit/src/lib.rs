@@ -12,7 +12,6 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, post},
 };
 use http_api::{
     IdempotencyKey, Links, Prefer, Problem,
@@ -29,7 +28,8 @@ use jobs::{
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{OpenApi, ToSchema, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{body::Submission, options::Options};
 
@@ -39,29 +39,37 @@ const FORM_OVERHEAD: usize = 64 << 10;
 /// The routes of this function.
 pub fn router(submitter: Submitter) -> Router {
     let inline = usize::try_from(submitter.limits.inline_bytes).unwrap_or(usize::MAX);
-    Router::new()
-        .route("/jobs", post(submit_job))
-        .route("/run_task", post(run_task))
-        .route("/uploads", post(grant_upload))
-        .route("/jobs/{id}", delete(delete_job))
-        .route("/jobs/{id}/callback", post(redeliver_callback))
-        .route("/job-submission", post(legacy::submit))
+    Router::from(routes())
         .layer(DefaultBodyLimit::max(inline.saturating_add(FORM_OVERHEAD)))
         .with_state(Arc::new(submitter))
 }
 
 /// The description of these routes.
+#[must_use]
+pub fn description() -> openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// Each handler as a route, with what its `utoipa::path` says of it.
+fn routes() -> OpenApiRouter<Arc<Submitter>> {
+    OpenApiRouter::with_openapi(Schemas::openapi())
+        .routes(routes!(submit_job))
+        .routes(routes!(grant_upload))
+        .routes(routes!(delete_job))
+        .routes(routes!(redeliver_callback))
+        .routes(routes!(legacy::submit))
+        .routes(routes!(run_task))
+}
+
+/// What the descriptions of the routes refer to and do not name themselves.
 #[derive(OpenApi)]
-#[openapi(
-    paths(submit_job, grant_upload, delete_job, redeliver_callback, legacy::submit, run_task),
-    components(schemas(
-        options::HeadersSchema,
-        options::AlgorithmChoice,
-        options::DetailedChoice,
-        body::Form
-    ))
-)]
-pub struct Description;
+#[openapi(components(schemas(
+    options::HeadersSchema,
+    options::AlgorithmChoice,
+    options::DetailedChoice,
+    body::Form
+)))]
+struct Schemas;
 
 /// Tells an image's media type by its first bytes, or refuses it by name.
 ///
