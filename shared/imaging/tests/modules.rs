@@ -1,4 +1,4 @@
-//! Which module may use which: the source is read, because the compiler allows any circle.
+//! Checks which module uses which. The source is read as text, because the compiler allows circular dependencies.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::{
@@ -7,11 +7,11 @@ use std::{
     path::Path,
 };
 
-/// What all others stand on: these use each other, and nothing else of the crate.
+/// The lowest layer: these modules use only each other within the crate.
 const GROUND: [&str; 10] =
     ["crop", "deadline", "error", "exif", "format", "header", "limits", "orient", "pixels", "scan"];
 
-/// Modules by their paths, `formats::gif::lzw`, with the text of their files but for their tests.
+/// The modules by their paths, such as `formats::gif::lzw`, with the text of their files without tests.
 fn sources() -> BTreeMap<String, String> {
     fn collect(folder: &Path, path: &str, all: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -36,7 +36,7 @@ fn sources() -> BTreeMap<String, String> {
     all
 }
 
-/// The paths that a `use` declaration names: `a::{b, c::d}` names `a::b` and `a::c::d`.
+/// The paths in a `use` declaration: `a::{b, c::d}` names `a::b` and `a::c::d`.
 fn paths(tree: &str) -> Vec<String> {
     let Some((prefix, group)) = tree.split_once('{') else {
         return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
@@ -59,10 +59,10 @@ fn paths(tree: &str) -> Vec<String> {
     named.flat_map(|part| paths(&format!("{}{}", prefix.trim(), part.trim()))).collect()
 }
 
-/// Which modules each of them names, in a `use` or in a path that begins with `crate`.
+/// The modules that each module names, in a `use` or in a path that begins with `crate`.
 fn uses() -> BTreeMap<String, BTreeSet<String>> {
     let sources = sources();
-    // What the crate gives out is at its root: `crate::Image` is of the module `pixels`.
+    // Public items are re-exported at the crate's root: `crate::Image` belongs to the module `pixels`.
     let mut at_root = BTreeMap::new();
     for declaration in sources["lib"].split("pub use ").skip(1) {
         for path in paths(declaration.split(';').next().unwrap()) {
@@ -109,7 +109,7 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
             base.extend(parts);
             module_of(&base)
         });
-        // A module uses its own parts, and they may use what it has for all of them.
+        // A module uses its own submodules, and these may use what it shares with them.
         let is_own = |used: &String| used.starts_with(&format!("{module}::"));
         uses.insert(
             module.clone(),
@@ -119,7 +119,7 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
     uses
 }
 
-/// Every module that one leads to, by whatever it uses.
+/// Every module that one depends on, directly or indirectly.
 fn reached(uses: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut left = vec![from.to_owned()];

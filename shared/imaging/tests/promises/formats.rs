@@ -1,4 +1,4 @@
-//! Every kind of file that is promised in, every one out.
+//! Every input format gives every output format.
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 use imaging::{Fit, Format, ImageError, OutputFormat, ThumbnailOptions};
@@ -31,7 +31,7 @@ fn the_picture_is_the_same_whatever_the_file() {
     for (name, bytes) in ENCODABLE.map(|format| (format!("{format:?}"), file(format))).into_iter().chain(
         SAMPLES
             .into_iter()
-            // Black and white only, faded, or converted by CMYK's naive formula.
+            // These are black and white, faded, or converted from CMYK by the simple formula.
             .filter(|(name, _)| {
                 ![
                     "bilevel.tif",
@@ -159,7 +159,7 @@ fn a_truncated_jpeg_is_shown_as_far_as_it_goes() {
 
 #[test]
 fn what_is_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
-    // Those that begin with the first row, those that begin with the last, and one in strips.
+    // Formats that begin with the first row, formats that begin with the last, and one in strips.
     for (name, bytes, [there, not_there]) in [
         ("QOI", file(ImageFormat::Qoi), [0, 3]),
         ("PNM", file(ImageFormat::Pnm), [0, 3]),
@@ -216,7 +216,7 @@ fn the_largest_picture_of_an_icon_is_shown() {
     assert_eq!(open(cursor).expect("a cursor").format().to_string(), "ICO");
 }
 
-/// A frame's marker and precision tell how it is coded (ITU T.81, table B.1).
+/// The frame's marker and precision determine how it is coded (ITU T.81, table B.1).
 #[test]
 fn jpegs_that_are_coded_in_a_rare_way_are_not_called_damaged() {
     let plain = sample("subsampled.jpg");
@@ -244,12 +244,12 @@ fn what_lies_before_or_behind_a_jpeg_is_passed_over() {
 fn what_shows_nothing_is_corrupt() {
     for format in ENCODABLE {
         let whole = file(format);
-        // The headers of those that show every row there is, and of the others some of what is packed.
+        // The headers alone, for formats that show every row there is; for the others also some of the compressed data.
         let headers = match format {
             ImageFormat::Bmp => 54,
             ImageFormat::Qoi => 14,
             ImageFormat::Pnm => 13,
-            // Without a pixel behind it, nothing tells such a header from anything else.
+            // Without a pixel after it, nothing distinguishes such a header from other data.
             ImageFormat::Tga => continue,
             _ => whole.len() / 8,
         };
