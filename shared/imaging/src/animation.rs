@@ -1,40 +1,41 @@
-//! Animations: every frame at the thumbnail's size, with one canvas in memory at a time.
+//! Animations. Each frame is resampled to the thumbnail's size as soon as it is decoded, so only one full-size canvas
+//! is in memory at a time.
 
 use crate::{Deadline, Image, ImageError, Limits, colour, header::Header, pixels, resize, resize::View};
 
-/// A frame as it is shown: all of it, not what changed.
+/// One frame as it is shown: the whole canvas, not only the part that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) image: Image,
-    /// Milliseconds until the next one.
+    /// How long the frame is shown, in milliseconds.
     pub(crate) delay: u32,
 }
 
-/// Frames of one size, of which there is at least one.
+/// Frames that all have the same size. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Animation {
     pub(crate) frames: Vec<Frame>,
-    /// How often it is shown; 0 is for ever.
+    /// How often the animation is played; 0 means for ever.
     pub(crate) plays: u32,
 }
 
-/// What a decoder calls for every frame: with the whole canvas (straight-alpha RGBA as stored), and the milliseconds that
-/// it is shown for.
+/// The function that a decoder calls for every frame, with the whole canvas (straight-alpha RGBA as stored) and the
+/// milliseconds for which it is shown.
 pub(crate) type EachFrame<'a> = dyn FnMut(&[u8], u32) -> Result<(), ImageError> + 'a;
 
 impl Animation {
-    /// A picture that does not move.
+    /// Wraps a picture that does not move.
     pub(crate) fn still(image: Image) -> Self {
         Self { frames: vec![Frame { image, delay: 0 }], plays: 1 }
     }
 
-    /// The first frame.
+    /// Returns the first frame.
     pub(crate) fn first(&self) -> Result<&Image, ImageError> {
         let first = self.frames.first().ok_or_else(|| ImageError::internal("animation", "no frames"))?;
         Ok(&first.image)
     }
 
-    /// Changes the pixels of every frame.
+    /// Applies a function to the pixels of every frame.
     pub(crate) fn map(
         self,
         change: impl Fn(&mut [u8]) -> Result<(), ImageError>,
@@ -50,7 +51,7 @@ impl Animation {
         Ok(Self { frames: self.frames.into_iter().map(changed).collect::<Result<_, ImageError>>()?, ..self })
     }
 
-    /// The same frames, whose colours are those of an ICC profile, in sRGB.
+    /// Converts every frame to sRGB, if there is an ICC profile to convert from.
     pub(crate) fn in_srgb(self, profile: Option<&[u8]>, deadline: Deadline) -> Result<Self, ImageError> {
         match profile {
             Some(profile) => self.map(|rgba| colour::to_srgb(rgba, profile, deadline)),
@@ -58,7 +59,7 @@ impl Animation {
         }
     }
 
-    /// Appends a frame; one like the last is the last one shown for longer.
+    /// Appends a frame. A frame equal to the previous one only makes that one last longer.
     fn push(&mut self, image: Image, delay: u32) {
         match self.frames.last_mut() {
             Some(last) if last.image == image => last.delay = last.delay.saturating_add(delay),
@@ -67,8 +68,8 @@ impl Animation {
     }
 }
 
-/// What the view shows of each frame, as stored: upright, and not yet sRGB. `frames` calls what it is given for every frame,
-/// and returns how often they are shown.
+/// Resamples every frame to the view, in stored orientation and before the conversion to sRGB. `frames` runs the
+/// decoder: it calls the given function for every frame and returns how often the animation is played.
 ///
 /// # Errors
 /// Those of `frames`.
@@ -87,8 +88,8 @@ pub(crate) fn of_frames(
     Ok(animation)
 }
 
-/// Holds against the limit on memory what decoding holds, and every frame's thumbnail beside it: where only both together
-/// are too much, a smaller thumbnail is not.
+/// Holds the memory of decoding and of all the frames' thumbnails against the limit. The error is that of the thumbnail
+/// where decoding alone would fit, because a smaller thumbnail would then do.
 ///
 /// # Errors
 /// [`ImageError::DecoderMemory`] or [`ImageError::ThumbnailTooLarge`].
@@ -110,13 +111,14 @@ pub(crate) fn check_memory(
     Ok(())
 }
 
-/// How long browsers show a frame, whatever the format: 10 ms and less are taken for a slip and become 100 ms (Chromium's
-/// `DeferredImageDecoder::FrameDurationAtIndex`, Firefox's `FrameTimeout::Normalized`, WebKit's `ImageSource`).
+/// How long browsers show a frame, whatever its format: they take 10 ms and less for a mistake and show such a frame
+/// for 100 ms (Chromium's `DeferredImageDecoder::FrameDurationAtIndex`, Firefox's `FrameTimeout::Normalized`, WebKit's
+/// `ImageSource`).
 fn as_played(delay: u32) -> u32 {
     if delay <= 10 { 100 } else { delay }
 }
 
-/// What the view shows of a canvas.
+/// Resamples the part of a canvas that the view shows.
 fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Result<Image, ImageError> {
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
@@ -135,7 +137,7 @@ mod tests {
         formats::{self, Codec, gif, png, webp},
     };
 
-    /// An animation, and every frame of it as Pillow shows it, one below the other.
+    /// An animation, and the strip of its frames as Pillow shows them, one below the other.
     macro_rules! sample {
         ($name:literal) => {
             (
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn times_and_plays_are_the_files() {
         for (name, bytes, plays) in [
-            // GIF counts the times after the first.
+            // A GIF's loop count does not include the first showing.
             ("GIF", sample!("disposal-2.gif").1, 4),
             ("PNG", sample!("blend-1-dispose-1.png").1, 3),
         ] {

@@ -1,4 +1,4 @@
-//! The best-looking file within a preset's limits.
+//! Finds the best-looking file that keeps within a preset's limits.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,12 @@ use crate::{
     formats::{gif, png, webp},
 };
 
-/// The best-looking file within the preset's budget, of frames that have its size. For WhatsApp that is WebP; else PNG
-/// of what does not move, and a GIF of what does, and only where not even two frames fit its first one as PNG. It lasts
-/// as long as the animation, or where that is longer than may be, as long as may be.
+/// Encodes frames of the preset's size as the best-looking file within the preset's budget. WhatsApp gets WebP. The
+/// others get a PNG of a still and a GIF of an animation; where not even two frames fit, they get the first one as PNG.
+/// The file lasts as long as the animation, or as long as the preset allows.
+///
+///  # Errors
+///  [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for frames of the preset's size.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which frames of the preset's size do not bring about.
@@ -37,8 +40,8 @@ pub(crate) fn within(
     Ok(still)
 }
 
-/// The best GIF that fits; `None` where not even two frames do. Only where all frames do not fit at all are some left
-/// out.
+/// Finds the best GIF that fits; `None` where not even two frames do. Frames are left out only where no GIF of all of
+/// them fits.
 fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Option<Vec<u8>>, ImageError> {
     let mut count = animation.frames.len().min(preset.max_frames().unwrap_or(usize::MAX));
     loop {
@@ -50,8 +53,8 @@ fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<O
     }
 }
 
-/// What a sticker may look like, from the best to the smallest: of a hundred frames how many are kept, WebP's quality,
-/// and whether alpha is all or nothing.
+/// The looks of a sticker, from the best to the smallest: the percentage of frames that are kept, WebP's quality, and
+/// whether alpha is reduced to one bit.
 const LOOKS: [(usize, u8, bool); 16] = [
     (100, 100, false),
     (100, 95, false),
@@ -71,23 +74,23 @@ const LOOKS: [(usize, u8, bool); 16] = [
     (4, 1, true),
 ];
 
-/// Frames of an animation that the look is sought with: all of them, again and again, would take longer than a job may.
+/// How many frames are used to search for the look. Encoding all of them at every try would take longer than a job may.
 const SAMPLE: usize = 8;
 
-/// By how much a look's file is smaller than that of the one before, about.
+/// By about which factor the file of one look is smaller than that of the look before.
 const STEP: f64 = 1.25;
 
-/// A file that has less of its budget than this leaves room for a better look.
+/// A file that uses less than this part of its budget leaves room for a better look.
 const ROOMY: f64 = 0.7;
 
-/// How many bytes a file may have.
+/// Tells how many bytes a file may have.
 type Most<'a> = &'a dyn Fn(&Encoded) -> usize;
 
-/// One of the first looks that fit. It is sought with a few frames from the middle, and then from what it is with those
-/// on with all of them.
+/// Encodes a sticker with the first look that fits, or one near it. The look is searched with a few frames from the
+/// middle, and then, from the look that they lead to, with all frames.
 fn sticker(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Encoded, ImageError> {
     let total = animation.frames.len();
-    // Frames that are all alike become a still.
+    // The limit depends on the encoded file: equal frames are joined, which may leave a still.
     let most = |file: &Encoded| preset.max_bytes(file.frames);
     let found = if total <= SAMPLE {
         sought(animation, &most, deadline)?.1
@@ -100,14 +103,14 @@ fn sticker(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<
     };
     match found {
         Some(file) => Ok(file),
-        // Two frames need not fit where one does.
+        // A still may fit where even two frames do not.
         None if total > 1 => sticker(&Animation::still(animation.first()?.clone()), preset, deadline),
         None => Err(ImageError::internal("preset", "a still beyond the budget")),
     }
 }
 
-/// The first of the looks that fits, or the last; and its file, if it fits. At most six files are tried: the best, then
-/// halves of what is left.
+/// Searches by halves for the first look that fits and returns it with its file, or the last look without one. At most
+/// six files are encoded: the best look first, then the halving.
 fn sought(
     animation: &Animation,
     most: Most<'_>,
@@ -130,7 +133,8 @@ fn sought(
     Ok((low.min(LOOKS.len() - 1), fits))
 }
 
-/// The file of a look if it fits, or of the next that is likely to; of the one before if there is much room.
+/// Encodes from the given look on until a file fits, skipping looks that are unlikely to. Where the file leaves much
+/// room, the look before is tried, too.
 fn from(
     look: usize,
     animation: &Animation,
@@ -155,7 +159,7 @@ fn from(
     }
 }
 
-/// The animation with that one of the looks.
+/// Encodes the animation with one of the looks.
 fn looking(look: usize, animation: &Animation, deadline: Deadline) -> Result<Encoded, ImageError> {
     let (share, quality, solid) = LOOKS[look];
     let count = (animation.frames.len() * share).div_ceil(100).max(2);
@@ -173,7 +177,7 @@ fn looking(look: usize, animation: &Animation, deadline: Deadline) -> Result<Enc
     Ok(Encoded::new(bytes, &webp::WRITER, first))
 }
 
-/// A frame whose pixels are opaque or nothing.
+/// Reduces a frame's alpha to one bit: each pixel becomes opaque or fully transparent.
 fn one_bit(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
     let (width, height) = (image.width(), image.height());
     let mut rgba = image.into_rgba();
@@ -184,8 +188,8 @@ fn one_bit(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
     Ok(Frame { image: image.ok_or_else(|| ImageError::internal("preset", "an empty result"))?, delay })
 }
 
-/// The animation, played as much faster as it must be to last no longer than it may, and each frame for as long as it
-/// must be.
+/// Speeds the animation up so that it lasts no longer than the preset allows, with no frame shorter than the preset's
+/// least delay.
 fn hastened(animation: &Animation, preset: Preset) -> Cow<'_, Animation> {
     let least = u64::from(preset.min_delay());
     let beyond = |frame: &Frame| u64::from(frame.delay).saturating_sub(least);
@@ -203,7 +207,7 @@ fn hastened(animation: &Animation, preset: Preset) -> Cow<'_, Animation> {
     Cow::Owned(hastened)
 }
 
-/// At most so many of the frames, evenly chosen; each is shown for the time of those that are left out after it.
+/// Keeps at most `count` frames, evenly chosen. Each is shown also for the time of those that are left out after it.
 fn thinned(animation: &Animation, count: usize) -> Cow<'_, Animation> {
     let total = animation.frames.len();
     if count >= total {
@@ -239,7 +243,7 @@ mod tests {
         Animation { frames: (0..count).map(|nth| Frame { image: image(nth), delay }).collect(), plays: 0 }
     }
 
-    /// Frames and milliseconds of a GIF.
+    /// The number of frames of a GIF and its length in milliseconds.
     fn timing(bytes: &[u8]) -> (usize, u32) {
         let header = gif::header(bytes).expect("a GIF");
         let (mut frames, mut duration) = (0, 0);
@@ -325,7 +329,8 @@ mod tests {
     fn a_long_sticker_fits_too_and_is_made_in_few_tries() {
         let preset = Preset::Whatsapp;
         let most = preset.max_bytes(2);
-        // Noise, of which frames must go; what becomes calm, and what becomes wild, which its middle does not tell.
+        // Noise, of which frames must be dropped; frames that become calm; and frames that become wild, which the
+        // sample from the middle does not show.
         let calm = |nth: u32| {
             let rgba =
                 (0..128 * 128_u32).flat_map(|at| [(at + nth) as u8, (at >> 7) as u8, 9, 255]).collect();

@@ -1,13 +1,13 @@
-//! The picture on its ground: padding, and what shows through where it is transparent.
+//! Puts the picture on its background: padding around it, and a colour behind transparent pixels.
 
 use jobs::colour::Colour;
 
 use crate::{Deadline, Image, ImageError, layout::Layout};
 
-/// Rows between two looks at the deadline.
+/// Rows between two checks of the deadline.
 const ROWS_PER_CHECK: usize = 256;
 
-/// Puts the picture at its place on a canvas of that colour.
+/// Puts the picture at the layout's place on a canvas of the given colour.
 pub(crate) fn place(
     image: &mut Image,
     layout: &Layout,
@@ -45,7 +45,7 @@ pub(crate) fn place(
 
 /// One colour over another, both with straight alpha (Porter and Duff's "over"), rounded to nearest.
 pub(crate) fn over(upper: [u8; 4], lower: [u8; 4]) -> [u8; 4] {
-    // In 255ths of 255ths, of which there are up to 255².
+    // Both shares are in units of 1/255², so that they stay integers.
     let [upper_share, lower_share] = {
         let (upper, lower) = (u32::from(upper[3]), u32::from(lower[3]));
         [upper * 255, lower * (255 - upper)]
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(over([255, 0, 0, 128], blue), [128, 0, 127, 255]);
         assert_eq!(over([255, 0, 0, 128], [0; 4]), [255, 0, 0, 128]);
         assert_eq!(over([255, 0, 0, 0], [0, 0, 255, 0]), [0; 4]);
-        // Half over half: three quarters are covered, two thirds of that by the upper one.
+        // Two halves cover three quarters together, and the upper one has two thirds of that.
         assert_eq!(over([255, 0, 0, 128], [0, 0, 255, 128]), [170, 0, 85, 192]);
     }
 

@@ -1,5 +1,5 @@
-//! What the numbers mean: an embedded ICC profile is converted to sRGB, by `moxcms`; what a file says of its colours
-//! in another way is a [`Conversion`] as well.
+//! Converts pixels to sRGB: from an embedded ICC profile, by `moxcms`, or from what the file says of its colours in
+//! another way. A conversion that is applied row by row is a [`Conversion`].
 
 mod cmyk;
 mod conversion;
@@ -12,9 +12,9 @@ use self::profile::{BAND, MAX_PROFILE, changes_nothing};
 pub(crate) use self::{cmyk::cmyk_to_srgb, conversion::Conversion};
 use crate::{Deadline, ImageError};
 
-/// Converts straight-alpha RGBA pixels to sRGB. A profile that cannot be read, or that is for other channels than the
-/// decoder gave (CMYK pixels are RGB by now), is left out of account: the picture is then shown as sRGB, which is
-/// what viewers without colour management do.
+/// Converts straight-alpha RGBA pixels to sRGB. A profile that cannot be read is ignored, and so is one for other
+/// channels than the decoder gave (CMYK is RGB by now): the pixels are then taken for sRGB, as viewers without colour
+/// management do.
 pub(crate) fn to_srgb(rgba: &mut [u8], profile: &[u8], deadline: Deadline) -> Result<(), ImageError> {
     if profile.len() > MAX_PROFILE {
         return Ok(());
@@ -53,7 +53,7 @@ fn convert_rgb(rgba: &mut [u8], profile: &ColorProfile, deadline: Deadline) -> R
     Ok(())
 }
 
-/// Grey has 256 values: a table of them is the whole conversion.
+/// Grey has only 256 values, so a table holds the whole conversion.
 fn convert_grey(rgba: &mut [u8], profile: &ColorProfile) {
     let transform = profile.create_transform_8bit(
         Layout::Gray,
@@ -67,7 +67,7 @@ fn convert_grey(rgba: &mut [u8], profile: &ColorProfile) {
         return;
     }
     let (table, pixels) = (table.as_chunks::<3>().0, rgba.as_chunks_mut::<4>().0);
-    // Of a picture with colours, such a profile says nothing.
+    // A grey profile says nothing of a picture that has colours.
     if pixels.iter().all(|[r, g, b, _]| r == g && g == b) {
         for [r, g, b, _] in pixels {
             [*r, *g, *b] = table[usize::from(*r)];
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn display_p3_becomes_srgb_with_alpha_untouched() {
         let p3 = ColorProfile::new_display_p3();
-        // P3 (200, 100, 100) is sRGB (213, 94, 97) by the two primaries' matrices.
+        // The two sets of primaries turn P3 (200, 100, 100) into sRGB (213, 94, 97).
         let [r, g, b, a] = converted(&p3, [200, 100, 100, 77]);
         assert!(r.abs_diff(213) <= 2 && g.abs_diff(94) <= 2 && b.abs_diff(97) <= 2, "{r} {g} {b}");
         assert_eq!(a, 77);

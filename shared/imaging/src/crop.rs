@@ -1,6 +1,6 @@
-//! A part of a picture.
+//! A rectangular part of a picture.
 
-/// The part of an image to resample, in pixels from its top left; fractions are kept.
+/// The part of an image to resample, in pixels from its top left. Its edges may lie within pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Crop {
     pub(crate) left: f64,
@@ -10,7 +10,7 @@ pub(crate) struct Crop {
 }
 
 impl Crop {
-    /// All of it.
+    /// The whole picture.
     pub(crate) fn whole(size: (u32, u32)) -> Self {
         Self { left: 0.0, top: 0.0, width: size.0.into(), height: size.1.into() }
     }

@@ -1,9 +1,9 @@
-//! Pixels as a file again. Nothing of the source's metadata is in it, so no place or camera is given away; without a
-//! profile its colours are sRGB by every format's default.
+//! Encodes pixels as a file. None of the source's metadata is copied, so the file gives away no place or camera. It has
+//! no ICC profile either: without one every format means sRGB.
 
 use crate::{Deadline, Image, ImageError, animation::Animation, formats::Writer};
 
-/// An encoded image: a whole file.
+/// An encoded image file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// The file.
@@ -16,12 +16,12 @@ pub struct Encoded {
     pub content_type: &'static str,
     /// Its file name extension, without a dot.
     pub extension: &'static str,
-    /// How many frames it shows; 1 for a picture that does not move.
+    /// How many frames the file shows; 1 for a still.
     pub frames: u32,
 }
 
 impl Encoded {
-    /// A file that shows pictures of the image's size.
+    /// Wraps a file whose pictures have the image's size.
     pub(crate) fn new(bytes: Vec<u8>, writer: &Writer, image: &Image) -> Self {
         let frames = (writer.frames)(&bytes);
         let (content_type, extension) = (writer.format.content_type(), writer.extension);
@@ -29,7 +29,7 @@ impl Encoded {
     }
 }
 
-/// Encodes an image. `quality`, 1–100, is that of JPEG and of WebP, where 100 is lossless.
+/// Encodes an image. `quality`, 1–100, is used by JPEG and by WebP, where 100 is lossless.
 pub(crate) fn encode(
     image: &Image,
     writer: &Writer,
@@ -39,7 +39,7 @@ pub(crate) fn encode(
     Ok(Encoded::new((writer.still)(image, quality, deadline)?, writer, image))
 }
 
-/// Encodes every frame where the format can hold them, else the first.
+/// Encodes every frame where the format can hold them, otherwise the first.
 pub(crate) fn encode_all(
     animation: &Animation,
     writer: &Writer,
@@ -64,7 +64,7 @@ mod tests {
         formats::{gif, jpeg, png, webp},
     };
 
-    /// Noise, of which no encoder makes short work.
+    /// Noise, which no encoder can encode quickly.
     fn noise(side: u32, seed: u32) -> Image {
         let hash =
             |at: u32| (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519);
@@ -72,7 +72,8 @@ mod tests {
         Image::new(side, side, rgba).expect("a picture")
     }
 
-    /// The encoder looks at the clock at least so often, and stops wherever the time is up.
+    /// Asserts that the encoder checks the deadline at least `least` times, and stops at whichever check the time is
+    /// up.
     fn stops(name: &str, least: u32, encode: impl Fn(Deadline) -> Result<Encoded, ImageError>) {
         let taken = looks::taken(|deadline| encode(deadline).expect(name));
         assert!(taken >= least, "{name}: {taken} looks");

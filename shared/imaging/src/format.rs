@@ -1,24 +1,24 @@
-//! What a kind of image file is called. Which kinds there are, and what is done with each, is in `formats`.
+//! The names and media types of image formats. The formats themselves are in `formats`.
 
 use std::fmt;
 
-/// A kind of image file.
+/// An image file format.
 #[derive(Clone, Copy)]
 pub struct Format {
-    /// What it is called.
+    /// The format's name.
     name: &'static str,
     /// Every media type that files of this kind go by, the usual one first.
     media_types: &'static [&'static str],
 }
 
 impl Format {
-    /// A kind with a name of its own and at least one media type.
+    /// A format with a unique name and at least one media type.
     pub(crate) const fn new(name: &'static str, media_types: &'static [&'static str]) -> Self {
         assert!(!media_types.is_empty(), "a format without a media type");
         Self { name, media_types }
     }
 
-    /// Its media type.
+    /// The format's usual media type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         self.media_types[0]

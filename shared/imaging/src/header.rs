@@ -1,18 +1,18 @@
-//! Everything that the headers tell: read before any pixel, checked before any memory is taken.
+//! What a file's headers tell. They are read before any pixel, and checked before any memory is allocated for pixels.
 
 use crate::{Format, ImageError, Limits, orient::Orientation};
 
-/// What is known of an image before it is decoded.
+/// The properties of an image that are known before it is decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) format: Format,
-    /// Pixels across and down, as stored: before orientation.
+    /// Width and height in pixels as stored, before orientation.
     pub(crate) stored: (u32, u32),
     pub(crate) orientation: Orientation,
     pub(crate) frames: u32,
-    /// Bytes for each pixel that decoding the whole picture takes beyond its RGBA.
+    /// Bytes per pixel that decoding the whole picture needs in addition to the RGBA result.
     pub(crate) extra_bytes_per_pixel: u64,
-    /// The size that a frame claims for itself, which must be within the limits whatever the canvas says.
+    /// The largest size that a frame's own header claims. It must be within the limits whatever the canvas's size.
     pub(crate) largest_frame: (u32, u32),
 }
 
@@ -20,17 +20,17 @@ pub(crate) struct Header {
 const RGBA: u64 = 4;
 
 impl Header {
-    /// Pixels of the canvas.
+    /// The number of pixels of the canvas.
     pub(crate) fn area(&self) -> u64 {
         u64::from(self.stored.0) * u64::from(self.stored.1)
     }
 
-    /// Pixels of the largest frame.
+    /// The number of pixels of the largest frame.
     pub(crate) fn largest_frame_area(&self) -> u64 {
         u64::from(self.largest_frame.0) * u64::from(self.largest_frame.1)
     }
 
-    /// Holds frames and pixels against the limits.
+    /// Checks the limits on frames and pixels.
     pub(crate) fn check(&self, limits: &Limits) -> Result<(), ImageError> {
         let (width, height) = self.stored;
         if width == 0 || height == 0 {
@@ -41,8 +41,8 @@ impl Header {
         limits.check_pixels(self.largest_frame.0, self.largest_frame.1, 1)
     }
 
-    /// Holds what decoding the whole picture takes against the limit on memory: asked before that is done, and not
-    /// where less is enough.
+    /// Checks the limit on memory for decoding the whole picture. It is asked only when that is about to be done,
+    /// because a view may need much less.
     pub(crate) fn check_memory(&self, limits: &Limits) -> Result<(), ImageError> {
         let canvas = self.area();
         let decoding =

@@ -1,4 +1,4 @@
-//! The decoded image that everything after decoding works on.
+//! The decoded image that all steps after decoding work on.
 
 /// An upright image: RGBA, 8 bits a channel, straight (not premultiplied) alpha, sRGB, row by row from the top left.
 /// Neither side is zero.
@@ -11,8 +11,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image of `width` × `height` pixels from 4 × `width` × `height` bytes; `None` where a side is zero or the
-    /// length is another.
+    /// An image of `width` × `height` pixels from 4 × `width` × `height` bytes; `None` if a side is zero or the length
+    /// does not match.
     #[must_use]
     pub fn new(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
         let mut image = Self::opaque(width, height, rgba)?;
@@ -20,7 +20,7 @@ impl Image {
         Some(image)
     }
 
-    /// The same where every alpha is known to be 255, which is then not looked at.
+    /// The same for pixels whose alpha is known to be 255 throughout, so that it need not be looked at.
     pub(crate) fn opaque(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
         let length = (width as usize).checked_mul(height as usize)?.checked_mul(4)?;
         (length > 0 && rgba.len() == length).then_some(Self { width, height, rgba, has_alpha: false })
@@ -44,7 +44,7 @@ impl Image {
         &self.rgba
     }
 
-    /// The samples, given away.
+    /// Returns the samples and consumes the image.
     #[must_use]
     pub fn into_rgba(self) -> Vec<u8> {
         self.rgba
@@ -64,9 +64,9 @@ impl std::fmt::Debug for Image {
     }
 }
 
-/// Whether nothing of RGBA pixels can be seen through.
+/// Whether every pixel of RGBA samples is opaque.
 pub(crate) fn is_opaque(rgba: &[u8]) -> bool {
-    // Some at a time, so that the compiler makes vectors of it.
+    // Chunks without an early exit let the compiler vectorise the loop.
     let opaque = |pixels: &[[u8; 4]]| pixels.iter().fold(u8::MAX, |all, pixel| all & pixel[3]) == u8::MAX;
     rgba.as_chunks::<4>().0.chunks(256).all(opaque)
 }

@@ -1,6 +1,6 @@
-//! Chat services' emoji and stickers: a size in pixels and a size in bytes that a file must keep to.
+//! Chat services' emoji and stickers, each with the pixel size and the byte limit that its files must keep to.
 //!
-//! | service | says | where |
+//! | service | its rule | source |
 //! |---|---|---|
 //! | Slack | "square images under 128KB", at most 50 frames | Web API, `admin.emoji.add`; its upload form |
 //! | Discord | "under 256KB" | support.discord.com, Custom Emojis |
@@ -8,9 +8,9 @@
 //! | Mastodon | less than 256 KB; PNG, GIF or WebP | `app/models/custom_emoji.rb`; pull request 18788 |
 //! | Mattermost | GIF or PNG up to 512 KiB, 128×128 | docs.mattermost.com, React to messages; `app/emoji.go` |
 //! | Zulip | scaled to 64×64, at most 128 KiB then | `zerver/lib/thumbnail.py`: `DEFAULT_EMOJI_SIZE` |
-//! | WhatsApp | WebP, 512×512, 100 KB; animated 500 KB, 10 s, a frame 8 ms | WhatsApp/stickers: `StickerPackValidator.java` |
+//! | WhatsApp | WebP 512×512, 100 KB; animated 500 KB, 10 s, frames ≥8 ms | WhatsApp/stickers: `StickerPackValidator` |
 //!
-//! A kilobyte is 1000 bytes here, the stricter of its meanings.
+//! A kilobyte is 1000 bytes here, the stricter of its two meanings.
 
 use serde::Deserialize;
 
@@ -30,12 +30,12 @@ pub enum Preset {
     Mattermost,
     /// 64×64, 128 KB.
     Zulip,
-    /// A sticker: 512×512 in WebP, 100 KB, animated 500 KB and ten seconds.
+    /// Stickers: WebP of 512×512, 100 KB; animated 500 KB and ten seconds.
     Whatsapp,
 }
 
 impl Preset {
-    /// Every one.
+    /// All presets.
     pub const ALL: [Self; 7] = [
         Self::Slack,
         Self::Discord,
@@ -46,7 +46,7 @@ impl Preset {
         Self::Whatsapp,
     ];
 
-    /// Its name.
+    /// The preset's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Preset {
         }
     }
 
-    /// Pixels across and down.
+    /// Width and height in pixels.
     #[must_use]
     pub fn size(self) -> (u32, u32) {
         match self {
@@ -70,7 +70,7 @@ impl Preset {
         }
     }
 
-    /// The most bytes that a file of so many frames may have.
+    /// The most bytes that a file with so many frames may have.
     #[must_use]
     pub fn max_bytes(self, frames: u32) -> usize {
         match self {
@@ -83,7 +83,7 @@ impl Preset {
         }
     }
 
-    /// The most frames that a file may have; none where any number is taken.
+    /// The most frames that a file may have; `None` if there is no limit.
     #[must_use]
     pub fn max_frames(self) -> Option<usize> {
         match self {
@@ -92,7 +92,7 @@ impl Preset {
         }
     }
 
-    /// The longest that an animation may last, in milliseconds; none where any time is taken.
+    /// The longest that an animation may last, in milliseconds; `None` if there is no limit.
     #[must_use]
     pub fn max_duration(self) -> Option<u32> {
         match self {
@@ -101,7 +101,7 @@ impl Preset {
         }
     }
 
-    /// The shortest that a frame of an animation may be shown, in milliseconds.
+    /// The shortest time that a frame of an animation may be shown, in milliseconds.
     #[must_use]
     pub fn min_delay(self) -> u32 {
         match self {

@@ -1,3 +1,3 @@
-//! A picture at a smaller size, made row by row while it is decoded: what formats share that can be viewed so.
+//! Reduction of a picture row by row while it is decoded, shared by all formats that can be viewed this way.
 
 pub(crate) mod boxed;

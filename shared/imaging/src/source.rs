@@ -1,4 +1,4 @@
-//! An image as it came, opened: identified, measured and within its limits.
+//! An image file that has been opened: its format is identified, its headers are read, and it is within the limits.
 
 use std::sync::OnceLock;
 
@@ -8,12 +8,12 @@ use crate::{
     header::Header,
 };
 
-/// An image file that has been identified and measured, and that is within its limits. Its pixels are decoded when
-/// they are first asked for, once.
+/// An image file whose format has been identified, whose headers have been read, and that is within its limits. Its
+/// pixels are decoded once, when they are first asked for.
 #[derive(Debug)]
 pub struct Source {
     bytes: Vec<u8>,
-    /// Bytes before the image.
+    /// Offset of the image in the bytes.
     start: usize,
     pub(crate) codec: &'static Codec,
     pub(crate) header: Header,
@@ -23,8 +23,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Identifies the file by its content and reads its headers; no pixel is decoded and no memory taken for any. The
-    /// deadline holds for everything that is asked of the source later, too.
+    /// Identifies the file by its content and reads its headers, without decoding a pixel or allocating memory for any.
+    /// The deadline also holds for everything that is asked of the source later.
     ///
     /// # Errors
     /// In this order: [`ImageError::Empty`], [`ImageError::TooLarge`], [`ImageError::UnknownFormat`] or
@@ -39,54 +39,55 @@ impl Source {
         Ok(Self { bytes, start, codec, header, limits: limits.clone(), deadline, image: OnceLock::new() })
     }
 
-    /// What kind of file it is.
+    /// The file's format.
     #[must_use]
     pub fn format(&self) -> Format {
         self.codec.format
     }
 
-    /// Pixels across, upright.
+    /// Width in pixels, upright.
     #[must_use]
     pub fn width(&self) -> u32 {
         self.size().0
     }
 
-    /// Pixels down, upright.
+    /// Height in pixels, upright.
     #[must_use]
     pub fn height(&self) -> u32 {
         self.size().1
     }
 
-    /// Pixels across and down, upright.
+    /// Width and height in pixels, upright.
     pub(crate) fn size(&self) -> (u32, u32) {
         self.header.orientation.upright_size(self.header.stored.0, self.header.stored.1)
     }
 
-    /// Frames of an animation that can be shown; 1 for a still.
+    /// The number of frames that can be shown; 1 for a still.
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.header.frames
     }
 
-    /// Frames that the file has, be they shown or not: of an AVIF sequence, whose first frame alone is shown, all.
+    /// The number of frames in the file, including those that are not shown. Of an AVIF sequence, only the first frame
+    /// is shown.
     #[must_use]
     pub fn frames_in_file(&self) -> u32 {
         self.codec.frames_in_file.map_or(self.frames(), |count| count(self.file()))
     }
 
-    /// The file as it came.
+    /// The bytes of the file, unchanged.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Where the image begins, to its end.
+    /// The bytes from the beginning of the image to the end of the file.
     pub(crate) fn file(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    /// The picture, upright, in sRGB, at full size; of an animation, the first frame. Decoded on the first call and
-    /// kept.
+    /// The picture at full size, upright and in sRGB; the first frame of an animation. It is decoded on the first call
+    /// and kept.
     ///
     /// # Errors
     /// [`ImageError::Corrupt`], [`ImageError::UnsupportedFeature`], [`ImageError::DecoderMemory`] or

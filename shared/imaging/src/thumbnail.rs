@@ -1,11 +1,11 @@
-//! How thumbnails are made, step by step. [`Making::picture`] and [`Making::encode`] are the list of steps:
+//! Makes thumbnails, step by step. [`Making::picture`] and [`Making::encode`] list the steps:
 //!
 //! | step | module |
 //! |---|---|
-//! | which part of the picture is shown, how large, and where it lies on the thumbnail | `layout`, `interest` |
-//! | that part at that size, upright and in sRGB; of every frame where what moves is wanted | `formats` |
-//! | ground and padding | `canvas` |
-//! | a file, or the best one within a preset's limits | `encode`, `budget` |
+//! | choose the part of the picture that is shown, its size, and its place on the thumbnail | `layout`, `interest` |
+//! | decode that part at that size, upright and in sRGB; every frame, if an animation is wanted | `formats` |
+//! | add background and padding | `canvas` |
+//! | encode a file, or the best one within a preset's limits | `encode`, `budget` |
 
 use std::collections::BTreeMap;
 
@@ -27,36 +27,36 @@ use crate::{
 /// One thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// What it was made for.
+    /// The preset that it was made for.
     pub preset: Option<Preset>,
-    /// The file.
+    /// The encoded thumbnail.
     pub file: Encoded,
 }
 
-/// The thumbnails of one picture, and what stands in for them until they are loaded.
+/// The thumbnails of one picture, and a placeholder to show until they are loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thumbnails {
     /// The first, or only, thumbnail.
     pub first: Thumbnail,
-    /// Those of the other presets, in the order asked for.
+    /// The thumbnails of the other presets, in the requested order.
     pub others: Vec<Thumbnail>,
-    /// Of the first one's picture; of an animation, its first frame.
+    /// The placeholder of the first thumbnail's picture; of an animation, of its first frame.
     pub placeholder: Placeholder,
 }
 
 impl Thumbnails {
-    /// All of them, the first one first.
+    /// All thumbnails, the first one first.
     pub fn iter(&self) -> impl Iterator<Item = &Thumbnail> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The same, given away.
+    /// All thumbnails, owned.
     pub fn into_all(self) -> impl Iterator<Item = Thumbnail> {
         std::iter::once(self.first).chain(self.others)
     }
 
-    /// What a client is told of them: size, type and frames of the first, its placeholder, and the same facts under
-    /// `presets` for each preset.
+    /// What the client is told: size, type and frames of the first thumbnail, its placeholder, and under `presets` the
+    /// same facts for each preset.
     #[must_use]
     pub fn summary(&self) -> impl Serialize {
         let named = self.iter().filter_map(|thumbnail| Some((thumbnail.preset?.name(), &thumbnail.file)));
@@ -95,10 +95,12 @@ impl Facts {
 }
 
 impl Source {
-    /// The thumbnail, or one for each preset. The same bytes, options and points of interest give the same thumbnails,
-    /// to the byte. Where they need no more, only a reduced picture is decoded; it is not that of
-    /// [`image`](Self::image), so asking for both costs both. `interest` is asked for [`Gravity::Smart`] alone, and only
-    /// where something is cut off; that costs a reduced picture more.
+    /// Makes the thumbnail, or one for each preset. The same bytes, options and points of interest give the same
+    /// thumbnails, to the byte.
+    ///
+    /// Where a reduced picture is enough, only that is decoded. It is not derived from [`image`](Self::image), so
+    /// asking for both costs both. `interest` is called only for [`Gravity::Smart`], and only if something is cut off;
+    /// it costs another reduced picture.
     ///
     /// # Errors
     /// Those of [`image`](Self::image), [`ImageError::Option`] for an option outside its range, and
@@ -117,7 +119,7 @@ impl Source {
         let mut others = Vec::new();
         for preset in presets {
             let before = making.preset.replace(preset);
-            // Presets of one size share a picture.
+            // Presets of the same size share a picture.
             if before.map(Preset::size) != Some(preset.size()) {
                 picture = making.picture(interest)?;
             }
@@ -126,7 +128,7 @@ impl Source {
         Ok(Thumbnails { first, others, placeholder })
     }
 
-    /// The first of these alone, where nothing is of interest: [`Gravity::Smart`] is the centre then.
+    /// Makes only the first thumbnail, without points of interest: [`Gravity::Smart`] then keeps the centre.
     ///
     /// # Errors
     /// As [`thumbnails`](Self::thumbnails).
@@ -137,22 +139,22 @@ impl Source {
     }
 }
 
-/// What one thumbnail is made from.
+/// The inputs of one thumbnail.
 struct Making<'a> {
     source: &'a Source,
     options: &'a ThumbnailOptions,
     preset: Option<Preset>,
 }
 
-/// What a thumbnail shows.
+/// The picture of a thumbnail, before it is encoded.
 struct Picture {
     shown: Animation,
-    /// Whether that is what the file shows, pixel by pixel.
+    /// Whether it shows exactly the pixels of the file.
     untouched: bool,
 }
 
 impl Making<'_> {
-    /// The thumbnail's picture, on its ground: every frame where they are wanted, else the first.
+    /// Makes the thumbnail's picture on its background: every frame if an animation is wanted, otherwise the first.
     fn picture(&self, interest: Interest<'_>) -> Result<Picture, ImageError> {
         let layout = self.layout(interest)?;
         let mut shown = self.shown(&layout)?;
@@ -163,17 +165,17 @@ impl Making<'_> {
         Ok(Picture { shown, untouched: self.leaves_untouched(&layout) })
     }
 
-    /// Which part of the picture is shown, how large, and where.
+    /// Computes which part of the picture is shown, its size, and its place.
     fn layout(&self, interest: Interest<'_>) -> Result<Layout, ImageError> {
         let focus = self.focus(interest)?;
-        // `inside` alone may give another size than was asked for, and a preset's service takes its own size only.
+        // `inside` can give a smaller size than asked for, but a preset's service accepts only the preset's size.
         let padded = ThumbnailOptions { fit: Fit::Contain, ..*self.options };
         let is_padded = self.preset.is_some() && self.options.fit == Fit::Inside;
         let options = if is_padded { &padded } else { self.options };
         Ok(Layout::of(self.source.size(), self.target(), options, focus))
     }
 
-    /// Where the part that is shown lies in what there is.
+    /// Computes where in the picture the part lies that is shown.
     fn focus(&self, interest: Interest<'_>) -> Result<(f64, f64), ImageError> {
         let size = self.source.size();
         let share = Layout::share(size, self.target(), self.options);
@@ -190,7 +192,7 @@ impl Making<'_> {
         self.preset.map_or((self.options.width, self.options.height), Preset::size)
     }
 
-    /// What the layout shows, of every frame where they are wanted, else of the first.
+    /// Decodes what the layout shows: every frame if an animation is wanted, otherwise the first.
     fn shown(&self, layout: &Layout) -> Result<Animation, ImageError> {
         let Source { codec, header, limits, deadline, .. } = self.source;
         let still =
@@ -202,19 +204,19 @@ impl Making<'_> {
         codec.view_of_frames(self.source.file(), header, layout.view, limits, *deadline)
     }
 
-    /// What the view shows of the picture; of an animation, of its first frame.
+    /// Decodes the part of the picture, or of an animation's first frame, that the view shows.
     fn first_frame(&self, view: View) -> Result<Image, ImageError> {
         let Source { codec, header, limits, deadline, .. } = self.source;
         deadline.check()?;
-        // Whether the whole picture happens to be there already must not be told from the result.
+        // A picture that was already decoded is not used instead: the result must not depend on that.
         match codec.view_of_picture(self.source.file(), header, view, limits, *deadline)? {
             Some(shown) => Ok(shown),
             None => view.of(self.source.image()?, *deadline),
         }
     }
 
-    /// Holds the frames of an animated thumbnail against the limit on memory, and their pixels against the limit on those of
-    /// a source: each costs as much time to encode as to decode, and more.
+    /// Checks the frames of an animated thumbnail against the limit on memory and against the limit on a source's
+    /// pixels, because encoding a pixel takes at least as much time as decoding one.
     fn check_frames(&self, (width, height): (u32, u32)) -> Result<(), ImageError> {
         const RGBA: u64 = 4;
         let Source { limits, .. } = self.source;
@@ -227,21 +229,21 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// What the picture is put on.
+    /// The colour behind the picture.
     fn ground(&self) -> Colour {
         let ground = self.options.background.unwrap_or(Colour::TRANSPARENT);
         let is_opaque = self.options.format == OutputFormat::Jpeg && self.preset.is_none();
         if is_opaque { Colour::new(canvas::over(ground.rgba(), Colour::WHITE.rgba())) } else { ground }
     }
 
-    /// Whether the thumbnail shows what the file does, pixel by pixel.
+    /// Whether the thumbnail shows exactly the pixels of the file.
     fn leaves_untouched(&self, layout: &Layout) -> bool {
         layout.is_identity(self.source.size())
             && self.options.background.is_none()
             && self.source.header.orientation == Orientation::UPRIGHT
     }
 
-    /// The thumbnail as a file.
+    /// Encodes the thumbnail.
     fn encode(&self, picture: &Picture) -> Result<Encoded, ImageError> {
         self.source.deadline.check()?;
         match self.preset {
@@ -253,7 +255,7 @@ impl Making<'_> {
         }
     }
 
-    /// What writes the thumbnail, where there is no preset to say so.
+    /// Chooses the encoder where no preset does.
     fn writer(&self, shown: &Animation) -> Result<&'static Writer, ImageError> {
         Ok(match self.options.format {
             OutputFormat::Png => &png::WRITER,
@@ -261,7 +263,7 @@ impl Making<'_> {
             OutputFormat::Webp => &webp::WRITER,
             OutputFormat::Gif => &gif::WRITER,
             OutputFormat::Auto if shown.frames.len() > 1 => {
-                // In the format that it came in, where animations are written in that.
+                // An animation stays in its own format if animations can be written in that.
                 let own = self.source.codec.writer;
                 own.filter(|writer| writer.animated.is_some()).unwrap_or(&webp::WRITER)
             }
@@ -270,8 +272,8 @@ impl Making<'_> {
         })
     }
 
-    /// The file for a preset: the one that came, without its metadata, where it is of the preset's size, within its limits
-    /// and of the format that would be written anyway, so that it is made neither worse nor larger.
+    /// Makes the file for a preset. The uploaded file, without its metadata, is used if it has the preset's size and
+    /// format and is within its limits, because encoding it anew would only make it worse or larger.
     fn emoji(&self, picture: &Picture, preset: Preset) -> Result<Encoded, ImageError> {
         let made = || budget::within(&picture.shown, preset, self.source.deadline);
         match self.as_it_came(picture, preset)? {
@@ -284,7 +286,7 @@ impl Making<'_> {
         }
     }
 
-    /// The file that came, without its metadata, where that will do for a preset.
+    /// The uploaded file without its metadata, if it can be used for the preset.
     fn as_it_came(&self, picture: &Picture, preset: Preset) -> Result<Option<Encoded>, ImageError> {
         let Source { header, deadline, .. } = self.source;
         let frames = self.source.frames();

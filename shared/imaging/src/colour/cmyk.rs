@@ -1,12 +1,12 @@
-//! Ink on paper: CMYK becomes sRGB by the embedded profile where there is one that serves, and otherwise as browsers and
-//! Pillow have it, (1 − ink) × (1 − black).
+//! CMYK to sRGB: by the embedded profile where that can be used, otherwise by (1 − ink) × (1 − black), as browsers and
+//! Pillow do.
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use super::profile::{BAND, MAX_PROFILE};
 use crate::{Deadline, ImageError};
 
-/// Converts pixels of four bytes (cyan, magenta, yellow and black, where 255 is all the ink) to opaque RGBA in sRGB.
+/// Converts pixels of four bytes (cyan, magenta, yellow and black; 255 is full ink) to opaque RGBA in sRGB.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`].
@@ -18,7 +18,7 @@ pub(crate) fn cmyk_to_srgb(
     let inks = profile.filter(|profile| profile.len() <= MAX_PROFILE).and_then(|profile| {
         ColorProfile::new_from_slice(profile).ok().filter(|it| it.color_space == DataColorSpace::Cmyk)
     });
-    // What moxcms calls RGBA is four channels of whatever the profile is for.
+    // moxcms's layout RGBA stands for any four channels, those of the profile here.
     let transform = inks.and_then(|profile| {
         let (srgb, options) = (ColorProfile::new_srgb(), TransformOptions::default());
         profile.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgba, options).ok()
@@ -31,7 +31,7 @@ pub(crate) fn cmyk_to_srgb(
                 *pixel = plainly(*inks);
             }
         }
-        // Paper is opaque, whatever the fourth channel was.
+        // The transform carries the fourth channel, black, over as alpha; the result must be opaque.
         rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
     }
     Ok(rgba)

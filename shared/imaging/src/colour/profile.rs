@@ -1,17 +1,18 @@
-//! What every conversion of a profile's colours goes by.
+//! Limits and tests that every conversion by an ICC profile shares.
 
 use moxcms::TransformExecutor;
 
-/// Larger profiles than this are printers' tables that say nothing of an RGB picture.
+/// Profiles larger than this are printers' tables, which do not describe RGB pictures.
 pub(super) const MAX_PROFILE: usize = 4 << 20;
 
-/// Bytes converted between two looks at the clock.
+/// Bytes that are converted between two checks of the deadline.
 pub(super) const BAND: usize = 4 * 64 * 1024;
 
-/// A difference that no eye sees: a profile that changes nothing by more is taken for sRGB itself.
+/// The largest difference that cannot be seen. A profile that changes no colour by more counts as sRGB.
 pub(super) const INVISIBLE: u8 = 1;
 
-/// Most profiles in the wild are sRGB under one name or another. A grid of colours tells, whatever the name.
+/// Whether a transform leaves a grid of colours as they are. Most profiles in the wild are sRGB under one name or
+/// another, so the colours decide and not the name.
 pub(super) fn changes_nothing(transform: &(dyn TransformExecutor<u8> + Send + Sync)) -> bool {
     let steps = || (0..=255_u8).step_by(17);
     let grid: Vec<u8> =

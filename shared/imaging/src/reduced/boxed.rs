@@ -1,22 +1,13 @@
-//! Rows of the stored picture, averaged over boxes of whole pixels as they come, and the few samples that leaves resampled by
-//! Lanczos3: what a thumbnail needs of a picture that is never held.
+//! Reduces a picture while its rows arrive: they are averaged over boxes of whole pixels, and the few samples that
+//! remain are resampled by Lanczos3. The picture itself is never held in memory.
 //!
-//! Sums are exact and rounded once. Where there is alpha, colours weigh by it. Only what the view needs is averaged, and the
-//! boxes lie where the pixels lie: the crop is kept in fractions of a box, so nothing shifts. The last box of a row or
-//! column may be cut off by the picture's edge, and is the mean of what it has.
+//! Sums are exact and rounded once. Colours are weighted by alpha, if there is any. Only the pixels that the view needs
+//! are averaged. The boxes lie on whole pixels and the crop is kept in fractions of a box, so that nothing shifts. The
+//! last box of a row or column may be cut off by the picture's edge; it is the mean of the pixels that it has.
 //!
-//! The boxes leave at least four samples for each pixel of a small thumbnail and three of a large one, across and
-//! down, but two where that would mean no boxes at all. Peak signal to noise of a 12 MP PNG against the whole picture reduced
-//! by Lanczos3 in floating point, in decibels, as `make bench-imaging` has it (libvips 8.18 by `thumbnail`, Pillow 13 by
-//! `thumbnail` with a `reducing_gap` of 2):
-//!
-//! | wide | boxes | libvips | Pillow |
-//! |---|---|---|---|
-//! | 100 | 55.1 | 47.7 | 47.6 |
-//! | 200 | 56.5 | 49.0 | 49.1 |
-//! | 400 | 57.1 | 48.8 | 50.1 |
-//! | 800 | 53.9 | 52.0 | 53.9 |
-//! | 1600 | 57.7 | 57.2 | 57.7 |
+//! The boxes leave at least four samples for each pixel of a small thumbnail and three for each of a large one, across
+//! and down, or two where more would mean no boxes at all. So many samples keep the result closer to a full-size
+//! Lanczos3 reduction than libvips's and Pillow's `thumbnail` are (`infra/bench/RESULTS.md`).
 
 use std::ops::Range;
 
@@ -30,31 +21,31 @@ use crate::{
     resize::Stream,
 };
 
-/// Samples for each pixel of the thumbnail that boxes leave, across and down.
+/// Samples that the boxes leave for each pixel of a small thumbnail, across and down.
 const SMALL: f64 = 4.0;
-/// The same for a thumbnail of more than [`LARGE_PIXELS`], where resampling begins to count.
+/// The same for a thumbnail of more than [`LARGE_PIXELS`] pixels, where the cost of resampling begins to matter.
 const LARGE: f64 = 3.0;
 const LARGE_PIXELS: u64 = 1 << 17;
-/// What is better than no boxes.
+/// The fewest samples per pixel; boxes that leave these are still better than no boxes.
 const LEAST: f64 = 2.0;
 
-/// The largest box: 256 × 256 samples of 16 bits are what a sum of 32 holds.
+/// The largest box: a 32-bit sum holds 256 × 256 samples of 16 bits.
 const MOST: u32 = 256;
 
 /// How far Lanczos3 reaches beyond a crop, in pixels of the target.
 pub(crate) const REACH: f64 = 3.0;
 
-/// Pixels of one axis that go into one box, and where the boxes lie.
+/// The boxes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Axis {
-    /// Pixels of a box.
+    /// The size of a box in pixels.
     size: u32,
-    /// The first pixel, and the one after the last.
+    /// The first pixel of the first box, and the pixel after the last box.
     first: u32,
     end: u32,
-    /// Boxes.
+    /// The number of boxes.
     count: u32,
-    /// The crop in boxes.
+    /// The start and length of the crop, in boxes.
     start: f64,
     length: f64,
 }
@@ -73,26 +64,26 @@ impl Axis {
         Self { size, first, end, count, start, length }
     }
 
-    /// Pixels of that box.
+    /// The number of pixels in the box with this index.
     fn pixels(&self, index: u32) -> u32 {
         (self.end - self.first - index * self.size).min(self.size)
     }
 }
 
-/// What is averaged, and what becomes of it.
+/// What is averaged, and to which target it is resampled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
     across: Axis,
     down: Axis,
-    /// The target, before it is turned upright.
+    /// The size of the target, in stored orientation.
     target: (u32, u32),
-    /// The crop's height and top in pixels of the picture.
+    /// The top and height of the crop in pixels of the picture.
     top: f64,
     height: f64,
 }
 
 impl Plan {
-    /// For a crop of a picture of that size, and the target's size: all as stored.
+    /// Plans the reduction of a crop of a picture to a target size. All sizes are in stored orientation.
     pub(crate) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
         let small = u64::from(target.0) * u64::from(target.1) <= LARGE_PIXELS;
         let samples = if small { SMALL } else { LARGE };
@@ -115,38 +106,41 @@ impl Plan {
     }
 }
 
-/// Sums of samples (premultiplied, where there is alpha): of one row of boxes, column by column, or of the whole plane,
-/// box by box.
+/// Sums of samples (premultiplied, if there is alpha): column by column for one row of boxes, or box by box for the
+/// whole plane.
 enum Sums {
     /// 8-bit samples without alpha.
     Short(Vec<u16>),
     Long(Vec<u32>),
 }
 
-/// Takes a picture's rows and makes a view of them.
+/// Takes a picture's rows and resamples them to a view.
 pub(crate) struct Reducer {
     plan: Plan,
     layout: Layout,
-    /// Whether the rows come in any order, and sums are kept for every box.
+    /// Whether rows come in any order, so that sums are kept for every box.
     scattered: bool,
     sums: Sums,
-    /// Rows in the sums; boxes' rows that were passed on.
+    /// The rows in the current sums, and the rows of boxes that were passed on.
     rows: u32,
     passed: u32,
-    /// One row of boxes, in native order.
+    /// One row of boxes, in native byte order.
     line: Vec<u8>,
     stream: Stream,
     full: bool,
     conversion: Conversion,
-    /// What has been made of the view: straight RGBA in sRGB.
+    /// The part of the view that is done: straight-alpha RGBA in sRGB.
     rgba: Vec<u8>,
     /// Bytes that all this takes at most.
     bytes: u64,
 }
 
 impl Reducer {
-    /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom. The conversion
-    /// makes sRGB of them. The caller holds so many bytes beside.
+    /// Creates a reducer. With `scattered`, rows may come in any order, as long as each pixel comes once; otherwise
+    /// they must come from top to bottom. The conversion turns the result into sRGB. `held` bytes are already held by
+    /// the caller.
+    ///
+    /// The most bytes that all of this takes.
     ///
     /// # Errors
     /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
@@ -199,7 +193,7 @@ impl Reducer {
         pixels * layout.channels as u64
     }
 
-    /// Bytes of the sums that rows in any order take.
+    /// The bytes of the sums for rows in any order.
     pub(crate) fn scattered_bytes(plan: &Plan, layout: Layout) -> u64 {
         Self::sum_count(plan, layout, true) * 4
     }
@@ -214,12 +208,12 @@ impl Reducer {
         self.plan.down.first
     }
 
-    /// Bytes that it takes at most.
+    /// The most bytes that it takes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes rows of which an opaque picture has nothing to show: mid-grey.
+    /// Takes rows of an opaque picture that are missing in the file, as mid-grey.
     pub(crate) fn push_unseen(&mut self, rows: Range<u32>) -> Result<(), ImageError> {
         let unseen = vec![UNSEEN; self.plan.across.end as usize * self.layout.channels];
         rows.into_iter().try_for_each(|y| self.push(y, Samples::Narrow(&unseen)))
@@ -230,7 +224,7 @@ impl Reducer {
         self.full
     }
 
-    /// Takes a whole row; they come in order.
+    /// Takes a whole row. Rows come in order.
     pub(crate) fn push(&mut self, y: u32, samples: Samples<'_>) -> Result<(), ImageError> {
         if !self.wants(y) {
             return Ok(());
@@ -240,7 +234,7 @@ impl Reducer {
         if let (1, 1, Samples::Narrow(row), false) =
             (self.plan.across.size, self.plan.down.size, samples, self.layout.has_alpha())
         {
-            // A box of one pixel is that.
+            // A box of one pixel is that pixel.
             if let Some(row) = row.get(part) {
                 self.line.copy_from_slice(row);
             }
@@ -274,7 +268,7 @@ impl Reducer {
         Ok(())
     }
 
-    /// Takes pixels of a row that lie `step` apart, the first at `left`.
+    /// Takes pixels of a row that are `step` apart; the first is at `left`.
     pub(crate) fn scatter(&mut self, y: u32, (left, step): (u32, u32), samples: Samples<'_>) {
         let (across, down, channels) = (self.plan.across, self.plan.down, self.layout.channels);
         let Sums::Long(sums) = &mut self.sums else { return };
@@ -304,7 +298,7 @@ impl Reducer {
         }
     }
 
-    /// Rounds the sums of one row of boxes and hands it on.
+    /// Rounds the sums of one row of boxes and passes it on.
     fn pass_on(&mut self) -> Result<(), ImageError> {
         let (layout, across) = (self.layout, self.plan.across);
         match &mut self.sums {
@@ -320,7 +314,7 @@ impl Reducer {
         self.hand_on()
     }
 
-    /// Hands on a row of boxes.
+    /// Passes a row of boxes to the resampler.
     fn hand_on(&mut self) -> Result<(), ImageError> {
         self.resample(self.passed)?;
         self.passed += 1;
@@ -328,7 +322,7 @@ impl Reducer {
         Ok(())
     }
 
-    /// Gives the row of boxes of that number to the resampler, and keeps what that makes.
+    /// Passes the row of boxes with this index to the resampler, and keeps what comes out.
     fn resample(&mut self, index: u32) -> Result<(), ImageError> {
         self.full = self.stream.push(index, &self.line)?;
         let samples = self.stream.take();
@@ -339,7 +333,7 @@ impl Reducer {
         Ok(())
     }
 
-    /// Hands on what scattered rows were summed to.
+    /// Passes on the sums of scattered rows.
     fn gather(&mut self) -> Result<(), ImageError> {
         let (layout, plan) = (self.layout, self.plan);
         let Sums::Long(sums) = std::mem::replace(&mut self.sums, Sums::Long(Vec::new())) else {
@@ -361,7 +355,8 @@ impl Reducer {
         Ok(())
     }
 
-    /// The view, in sRGB, as stored: straight RGBA and whether all of it came. What did not come is transparent.
+    /// Returns the view in stored orientation, as straight-alpha RGBA in sRGB, and whether all of it came. Missing
+    /// parts are transparent.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, bool), ImageError> {
         let came = self.plan.down.first + self.passed * self.plan.down.size + self.rows;
         if self.scattered {
@@ -372,7 +367,7 @@ impl Reducer {
             self.pass_on()?;
         }
         while !self.full && self.passed < self.plan.down.count {
-            // The last row stands for what is missing, so that the edge stays as bright as it is.
+            // The last row is repeated for what is missing, so that the edge does not darken.
             self.hand_on()?;
         }
         let mut rgba = self.rgba;
@@ -393,7 +388,7 @@ impl Reducer {
     }
 }
 
-/// Colours by their alpha, and the alpha by its own most: all in units of 1/255 of a value.
+/// Weights colours by alpha, and alpha by 255, so that both are in units of 1/255.
 fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
@@ -405,7 +400,7 @@ fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
     out
 }
 
-/// Colours by their alpha, rounded to 16 bits, so that the sums hold.
+/// Weights colours by alpha, rounded to 16 bits so that the sums do not overflow.
 fn weighed_wide(pixel: &[u16], layout: Layout) -> [u32; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
@@ -418,7 +413,7 @@ fn weighed_wide(pixel: &[u16], layout: Layout) -> [u32; 4] {
     out
 }
 
-/// The product of two parts of 65535, as one; exact to the nearest.
+/// The product of two fractions of 65535, as one such fraction, exactly rounded.
 fn by_alpha(value: u32, alpha: u32) -> u32 {
     let product = value * alpha + 32_768;
     (product + (product >> 16)) >> 16
@@ -444,7 +439,7 @@ fn add_wide<const N: usize>(sums: &mut [u32], row: &[u16]) {
     }
 }
 
-/// Sums over the columns of each box, rounded to the mean; `rows` went into each sum.
+/// Sums the columns of each box and rounds to the mean. `rows` rows went into each sum.
 fn fold<T: Copy + Into<u32>>(sums: &[T], layout: Layout, across: Axis, rows: u32, out: &mut [u8]) {
     match layout.channels {
         1 => fold_channels::<T, 1>(sums, layout, across, rows, out),
@@ -497,14 +492,14 @@ fn fold_channels<T: Copy + Into<u32>, const N: usize>(
     }
 }
 
-/// The means of whole boxes of at most four columns, in numbers of 32 bits, many at once. Gives how many; none where there are too
-/// many rows for that.
+/// Computes the means of whole boxes of at most four columns in 32-bit arithmetic, which the compiler vectorises.
+/// Returns how many were computed; none if there are too many rows for that.
 fn fold_small<T: Copy + Into<u32>, const N: usize, const SIZE: usize>(
     sums: &[T],
     rows: u32,
     out: &mut [u8],
 ) -> usize {
-    /// With a factor of so many bits behind the point, means of up to 181 bytes are exact, and fit.
+    /// A factor with this many fractional bits gives exact means of up to 181 bytes without overflow.
     const BITS: u32 = 23;
     let count = SIZE as u32 * rows;
     if !(1..=181).contains(&count) {
@@ -524,7 +519,7 @@ fn fold_small<T: Copy + Into<u32>, const N: usize, const SIZE: usize>(
     boxes.len().min(out.len())
 }
 
-/// Division by a count, rounded, without dividing.
+/// Rounded division by a count, as a multiplication.
 #[derive(Clone, Copy)]
 struct Reciprocal {
     half: u64,
@@ -543,7 +538,7 @@ impl Reciprocal {
     }
 }
 
-/// What the resampler made, as straight RGBA in sRGB.
+/// Converts the resampler's output to straight-alpha RGBA in sRGB.
 fn to_rgba(samples: &[u8], layout: Layout, conversion: &Conversion, out: &mut [u8]) {
     let rgba = out.as_chunks_mut().0;
     if layout.wide {
