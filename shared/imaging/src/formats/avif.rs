@@ -1,8 +1,8 @@
-//! AVIF: the picture that the file calls its primary one, and of a sequence without one the first frame. [`boxes`] finds it,
-//! [`av1`] decodes it, [`rows`] makes RGBA of it.
+//! AVIF: the primary picture of the file, or the first frame of a sequence that has no primary picture. [`boxes`] finds
+//! it, [`av1`] decodes it, [`rows`] converts it to RGBA.
 //!
-//! The base picture is what is shown: gain maps and other auxiliary pictures but alpha are left alone, and so is EXIF's
-//! orientation, as the standard has it. `clap`, `irot` and `imir` are applied, in this order.
+//! Only the base picture is shown. Gain maps and other auxiliary pictures except alpha are ignored, and so is EXIF's
+//! orientation, as the standard demands. `clap`, `irot` and `imir` are applied, in this order.
 
 mod av1;
 mod boxes;
@@ -31,7 +31,7 @@ use crate::{
     orient::Orientation,
 };
 
-/// AVIF, still or a sequence; the picture that the file calls its primary one, or else the first frame.
+/// AVIF, as a still or a sequence. The primary picture is shown, or else the first frame.
 pub(crate) const FORMAT: Format = Format::new("AVIF", &["image/avif", "image/avif-sequence"]);
 
 pub(crate) static CODEC: Codec = Codec {
@@ -45,7 +45,8 @@ pub(crate) static CODEC: Codec = Codec {
     writer: None,
 };
 
-/// A file whose major brand is HEIC's is one, whatever else it claims to be compatible with.
+/// Whether a file is AVIF by its brands. If its major brand is HEIC's, it is HEIC, whatever else it claims to be
+/// compatible with.
 fn is_one(bytes: &[u8]) -> bool {
     brands(bytes).is_some_and(|brands| {
         let heic = brands.first().is_some_and(|major| HEIC.contains(&major));
@@ -53,10 +54,10 @@ fn is_one(bytes: &[u8]) -> bool {
     })
 }
 
-/// Rows between two looks at the clock.
+/// Rows between two checks of the deadline.
 const ROWS: usize = 64;
 
-/// Bytes of a pixel that has been decoded.
+/// Bytes of a decoded pixel.
 const RGBA: u64 = 4;
 
 /// Reads the headers.
@@ -70,18 +71,19 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
         stored: (picture.part.width as u32, picture.part.height as u32),
         orientation: picture.orientation,
         frames: 1,
-        // What the decoder takes is known when it comes to it, cell by cell.
+        // The decoder's memory is known only when a cell is about to be decoded, and is checked then.
         extra_bytes_per_pixel: 0,
         largest_frame: picture.size,
     })
 }
 
-/// How many frames the file has: those of its sequence, of which the first is shown, or one.
+/// The number of frames in the file: those of its sequence, of which only the first is shown, or one.
 pub(crate) fn frames(bytes: &[u8]) -> u32 {
     sequence::frames(bytes).unwrap_or(1).max(1)
 }
 
-/// Decodes the picture. Cells of a grid that cannot be decoded are transparent; where alpha cannot be, all is opaque.
+/// Decodes the picture. Cells of a grid that cannot be decoded are transparent. If the alpha cannot be decoded, the
+/// picture is opaque.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
@@ -110,32 +112,32 @@ pub(super) fn decode(
 /// The picture to show, as the file describes it.
 struct Primary<'a> {
     meta: Meta<'a>,
-    /// Pixels across and down, before anything is cut off.
+    /// Width and height before the clean aperture is applied.
     size: (u32, u32),
-    /// What is to be shown of it.
+    /// The part of the picture to show.
     part: Part,
     orientation: Orientation,
     meaning: Option<Meaning>,
     profile: Option<&'a [u8]>,
-    /// In cd/m².
+    /// The peak luminance in cd/m².
     brightest: Option<f64>,
     colour: Table,
-    /// The alpha, and whether colours were multiplied by it.
+    /// The alpha, and whether the colours are premultiplied by it.
     alpha: Option<(Table, bool)>,
 }
 
-/// Pictures side by side that make up one; mostly there is but one.
+/// A grid of pictures that make up one; mostly it is a single picture.
 struct Table {
     items: Vec<u32>,
     columns: usize,
-    /// Pixels across and down of each.
+    /// Width and height of each cell.
     cell: (u32, u32),
 }
 
-/// Where decoded pixels go.
+/// The destination of decoded pixels.
 struct Canvas<'a> {
     pixels: &'a mut [[u8; 4]],
-    /// The part of the picture that they are.
+    /// The part of the picture that the pixels represent.
     part: Part,
     limits: &'a Limits,
     deadline: Deadline,
@@ -173,8 +175,8 @@ impl<'a> Primary<'a> {
         Ok(Self { meta, size, part, orientation, meaning, profile, brightest, colour, alpha })
     }
 
-    /// Draws colours, which may have been multiplied by the alpha that is there, or the alpha. Gives how many of the
-    /// table's pictures could be shown.
+    /// Draws either the colours, which may be premultiplied by the alpha that is already in the canvas, or the alpha.
+    /// Returns how many of the grid's pictures could be shown.
     fn draw(
         &self,
         table: &Table,
@@ -214,7 +216,7 @@ impl<'a> Primary<'a> {
         for property in self.meta.properties(item) {
             match property {
                 Property::OperatingPoint(point) => wanted.operating_point = point,
-                // The highest number is no layer's.
+                // The highest number means no particular layer.
                 Property::Layer(layer) => wanted.layer = Some(layer).filter(|&layer| layer != u16::MAX),
                 _ => {}
             }
@@ -222,7 +224,7 @@ impl<'a> Primary<'a> {
         wanted
     }
 
-    /// Converts a decoded picture to its place.
+    /// Converts a decoded picture and writes it to its place.
     fn convert(
         &self,
         item: u32,
@@ -249,7 +251,8 @@ impl<'a> Primary<'a> {
         Ok(())
     }
 
-    /// What the samples of an item mean: what the file says of the whole picture, of the item, or the stream itself.
+    /// The colour description of an item's samples: from the whole picture's properties, the item's own, or the AV1
+    /// stream.
     fn meaning(&self, item: u32, planes: &Planes, colours: bool) -> Meaning {
         let own = self.meta.properties(item).find_map(|property| match property {
             Property::Meaning(meaning) => Some(meaning),
@@ -259,8 +262,9 @@ impl<'a> Primary<'a> {
         stated.unwrap_or(planes.meaning)
     }
 
-    /// By the profile, or else by the code points. What is not said is sRGB's. Curves of cameras (BT.709, 601 and 2020) are taken for sRGB's,
-    /// as browsers take them: they are what pictures are labelled with that were never anything else.
+    /// Chooses the conversion to sRGB: by the ICC profile, or else by the code points; what is unspecified is taken for
+    /// sRGB's. The camera curves of BT.709, BT.601 and BT.2020 are taken for sRGB's as well, as browsers do, because
+    /// pictures that never had another curve are labelled with them.
     fn to_srgb(&self, planes: &Planes, meaning: &Meaning) -> Conversion {
         const UNSAID: u16 = 2;
         let layout = rows::layout(planes);
@@ -276,7 +280,8 @@ impl<'a> Primary<'a> {
     }
 }
 
-/// The alpha of an item, and whether colours were multiplied by it. Instead of the whole of a grid, its cells may have some.
+/// The alpha of an item, and whether the colours are premultiplied by it. In a grid, the cells may have alpha instead
+/// of the whole.
 fn alpha(
     meta: &Meta<'_>,
     item: u32,
@@ -312,7 +317,7 @@ impl Table {
                 };
                 limits.check_pixels(cell.0, cell.1, 1)?;
                 items.truncate(rows * columns);
-                // The last cell of a row may reach beyond the picture, but none may lie there.
+                // The last cell of a row may reach beyond the picture, but no cell may lie outside.
                 let fits = |count: usize, cell: u32, whole: u32| {
                     let (count, cell, whole) = (count as u64, u64::from(cell), u64::from(whole));
                     (count - 1) * cell < whole && whole <= count * cell
@@ -328,7 +333,7 @@ impl Table {
 }
 
 impl Canvas<'_> {
-    /// Where a row of the picture at that place goes, and how many of its pixels are to be left out before that.
+    /// The destination of a row of the picture at `place`, and how many pixels of the row must be skipped.
     fn line(&mut self, place: (usize, usize), row: usize) -> (&mut [[u8; 4]], usize) {
         let Part { left, top, width, height } = self.part;
         let Some(y) = (place.1 + row).checked_sub(top).filter(|&y| y < height) else { return (&mut [], 0) };

@@ -1,24 +1,23 @@
-//! One AV1 picture, by `rusty_av1d` 1.2.1: rav1d, which is dav1d in Rust, without its assembler.
+//! Decodes one AV1 picture with `rusty_av1d` 1.2.1: rav1d, the Rust port of dav1d, without its assembly.
 //!
-//! It is little known, and it is the only one that serves (2026-11). rav1d 1.1.0 has an interface in C alone, and `re_rav1d` 0.1.3, which is
-//! well used, has one in Rust on top of that: damaged data makes either panic in a function of C's kind, which ends the
-//! process. `rav1d-safe` and `zenavif` are under the AGPL; dav1d and libaom need a compiler of C, nasm and more build
-//! systems than one. Here a panic unwinds, and neither nasm nor a compiler of C is needed. Compared
-//! with rav1d 1.1.0, how it decodes and what is `unsafe` in it are the same but for names.
+//! That crate is little known, but it is the only one that meets the needs (2026-11). rav1d 1.1.0 has only a C
+//! interface, and `re_rav1d` 0.1.3, which is widely used, puts a Rust interface on top of that: in both, damaged data
+//! makes an `extern "C"` function panic, which aborts the process. `rav1d-safe` and `zenavif` are under the AGPL. dav1d
+//! and libaom need a C compiler, nasm and further build systems. Here a panic unwinds, and neither nasm nor a C
+//! compiler is needed. A comparison with rav1d 1.1.0 found that the decoding and the `unsafe` code differ in names
+//! only.
 //!
-//! Measured on one core of a busy machine, CPU from bytes to a thumbnail of 100×100: 0.19 s for 2 megapixels at 4:2:0, 0.32 s at
-//! 4:4:4, 0.27 s with 10 bits, 1.1 s for 12 megapixels; with the filters that so small a thumbnail does not need, 0.29, 0.36, 0.32 and
-//! 1.5 s. Pillow decodes the first and the last in 0.09 and 0.38 s, by dav1d with its assembler. At the peak the last takes 43 MB, 18
-//! of them for its planes. The decoder adds 1.2 MB to a binary.
+//! Without assembly it takes about twice to three times as long as dav1d. Without the loop filters, which a small
+//! thumbnail does not need, it takes between a tenth and a third less (`infra/bench/RESULTS.md`).
 //!
-//! A stream of units is handed over one by one, and the clock is looked at between them; a picture that has begun cannot
-//! be stopped, so what one can cost is bounded by the limit on pixels. The decoder runs on this thread alone. It has a limit
-//! on pixels, and what it will take is reckoned from the stream's own headers and held against the limit on memory
-//! before each picture.
+//! The stream is handed over unit by unit, with a check of the deadline in between. A picture that has begun cannot be
+//! stopped, so the limit on pixels bounds what one can cost. The decoder runs on the calling thread only. It has a
+//! limit on pixels, and before each picture its memory is computed from the stream's own headers and checked against
+//! the limit.
 //!
-//! On damaged data it panics rather than fail (rav1d's issues 1476 and 1497, in every release and fork of it): that is
-//! caught here, and the picture is one that cannot be shown. Nothing of a decoder that panicked is used again. What it has to
-//! say of such data it prints to standard error.
+//! On damaged data it panics instead of failing (rav1d's issues 1476 and 1497, in every release and fork). The panic is
+//! caught here, the picture counts as undecodable, and nothing of that decoder is used again. The decoder prints its
+//! messages about such data to standard error.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -32,45 +31,46 @@ use super::{
 };
 use crate::{Deadline, ImageError, Limits};
 
-/// Pictures that a stream may have up to the one that is shown: layers, and what others are predicted from.
+/// The most pictures that a stream may have up to the one that is shown: layers, and reference pictures.
 const MOST_PICTURES: u32 = 8;
 
-/// Bytes that the decoder keeps for each pixel beside the picture: filter levels, motion, segments.
+/// Bytes per pixel that the decoder keeps in addition to the picture: filter levels, motion vectors, segments.
 const BESIDE: u64 = 1;
-/// Bytes of a tile's probabilities, pixels that a tile has at the least, and the tiles that a picture has at the most.
+/// Bytes of a tile's probabilities, the least pixels of a tile, and the most tiles of a picture.
 const TILE: u64 = 20 << 10;
 const TILE_PIXELS: u64 = 64 * 64;
 const MOST_TILES: u64 = 4096;
 /// Bytes of an idle decoder.
 const IDLE: u64 = 2 << 20;
 
-/// Which picture of a stream is wanted.
+/// Selects a picture of the stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// Its pixels across and down.
+    /// Width and height of the picture.
     pub(super) size: (u32, u32),
     pub(super) operating_point: u8,
-    /// The layer; the last one if none is named.
+    /// The layer; `None` is the last one.
     pub(super) layer: Option<u16>,
-    /// Whether the edges of blocks are smoothed.
+    /// Whether the loop filters, which smooth the edges of blocks, are applied.
     pub(super) filtered: bool,
 }
 
-/// A decoded picture: three planes, or one.
+/// A decoded picture of one or three planes.
 pub(super) struct Planes {
     picture: Picture,
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Bits of a sample: 8, 10 or 12.
+    /// Bits per sample: 8, 10 or 12.
     pub(super) bits: u8,
     pub(super) chroma: Chroma,
-    /// What the stream says of its colours.
+    /// The colour description in the stream.
     pub(super) meaning: Meaning,
-    /// Bytes that are held.
+    /// The bytes that the decoder and the picture hold.
     pub(super) bytes: u64,
 }
 
-/// Decodes the picture that is wanted; `None` where it cannot be, or has another size. `held` are the bytes that are taken already.
+/// Decodes the wanted picture; `None` if that is impossible or its size is another. `held` is the number of bytes that
+/// the caller already holds.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`] or [`ImageError::DecoderMemory`].
@@ -93,7 +93,7 @@ pub(super) fn decode(
     let decoder = guarded(|| Decoder::with_settings(&settings));
     let Some(Ok(mut decoder)) = decoder else { return Ok(None) };
     let shown = feed(&mut decoder, data, wanted, held, limits, deadline);
-    // What is left of one that panicked is taken down with the same care.
+    // Dropping a decoder that panicked may panic again.
     guarded(move || drop(decoder));
     let planes = shown?.and_then(|(picture, sequence)| guarded(|| Planes::of(picture, &sequence)));
     Ok(planes.filter(|planes| (planes.width as u64, planes.height as u64) == pair(wanted.size)))
@@ -103,7 +103,7 @@ fn pair((width, height): (u32, u32)) -> (u64, u64) {
     (width.into(), height.into())
 }
 
-/// Hands the stream over until it has shown the picture.
+/// Hands the stream over until the picture has been shown.
 fn feed(
     decoder: &mut Decoder,
     data: &[u8],
@@ -139,14 +139,14 @@ fn feed(
     Ok(last)
 }
 
-/// Bytes that the decoder takes for so many pictures of one size.
+/// The bytes that the decoder takes for so many pictures of one size.
 fn memory(sequence: &Sequence, size: (u32, u32), pictures: u32) -> u64 {
     let area = u64::from(size.0) * u64::from(size.1);
     let tiles = area.div_ceil(TILE_PIXELS).min(MOST_TILES) * TILE;
     IDLE + area * BESIDE + tiles + sequence.picture(size).saturating_mul(pictures.into())
 }
 
-/// Hands over one unit, and takes the picture that is ready after it.
+/// Hands over one unit, and returns the picture that is ready after it.
 fn next(decoder: &mut Decoder, unit: &[u8]) -> Result<Option<Picture>, Rav1dError> {
     match decoder.send_data(unit.into(), None, None, None) {
         Ok(()) | Err(Rav1dError::TryAgain) => {}
@@ -159,7 +159,7 @@ fn next(decoder: &mut Decoder, unit: &[u8]) -> Result<Option<Picture>, Rav1dErro
     }
 }
 
-/// What the decoder makes of it; `None` where it panicked.
+/// Runs the decoder; `None` if it panicked.
 fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
@@ -178,7 +178,7 @@ impl Planes {
         Self { width, height, bits, chroma, meaning: sequence.meaning, bytes, picture }
     }
 
-    /// One row of a plane, 0 to 2, as far as `out` is long.
+    /// Copies one row of plane 0, 1 or 2, as far as `out` is long.
     pub(super) fn row(&self, plane: usize, row: usize, out: &mut [u16]) {
         let component = match plane {
             0 => PlanarImageComponent::Y,

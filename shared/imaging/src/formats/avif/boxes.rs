@@ -1,18 +1,18 @@
 //! The boxes of an AVIF file that are needed to find its picture: ISO/IEC 14496-12 (boxes, items) and 23008-12 (HEIF:
-//! properties, references). What lies outside the file is not there.
+//! properties, references). Data beyond the end of the file counts as missing.
 //!
-//! A reader of our own, because those that there are (`mp4parse`, `avif-parse`, `zenavif-parse`) are under the MPL-2.0, which is not
-//! among the licences that are taken here, and none of them gives `clap`, sequences and what is left of a file that is cut off.
+//! This reader is Darkroom's own. The existing ones (`mp4parse`, `avif-parse`, `zenavif-parse`) are under the MPL-2.0,
+//! which is not among the accepted licences, and none of them reads `clap`, sequences and files that are cut off.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::properties::Property;
 use crate::scan::be32;
 
-/// No picture has more items, properties, references or pieces than this; the rest is not looked at.
+/// The most items, properties, references or extents that are read. No picture has more.
 const MOST: usize = 1 << 16;
 
-/// Splits bytes into boxes: their kinds and what is in them.
+/// Splits bytes into boxes, each with its type and content.
 pub(super) fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let kind = *bytes.get(4..)?.first_chunk()?;
@@ -27,18 +27,18 @@ pub(super) fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> 
     })
 }
 
-/// What is in the first box of that kind.
+/// The content of the first box of that type.
 pub(super) fn find<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     boxes(bytes).find(|(kind, _)| kind == wanted).map(|(_, content)| content)
 }
 
-/// An unsigned number of so many bytes, at most 8, the highest first.
+/// Reads a big-endian unsigned number of `count` bytes, at most 8.
 fn be(bytes: &[u8], at: usize, count: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(count)?)?;
     Some(bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)))
 }
 
-/// Numbers one after the other.
+/// A reader of consecutive numbers.
 pub(super) struct Numbers<'a>(pub(super) &'a [u8]);
 
 impl Numbers<'_> {
@@ -49,13 +49,13 @@ impl Numbers<'_> {
     }
 }
 
-/// Pieces of the file, or of the `idat` box: where they begin and how long they are; 0 is to the end.
+/// The extents of an item, in the file or in the `idat` box: offset and length, where 0 means up to the end.
 struct Place {
     inside: bool,
     pieces: Vec<(usize, usize)>,
 }
 
-/// What a file says of its items.
+/// The metadata of a file's items.
 #[derive(Default)]
 pub(super) struct Meta<'a> {
     file: &'a [u8],
@@ -65,14 +65,14 @@ pub(super) struct Meta<'a> {
     kinds: BTreeMap<u32, [u8; 4]>,
     places: BTreeMap<u32, Place>,
     properties: Vec<Property<'a>>,
-    /// Which properties an item has, and whether it must not be shown without them.
+    /// The properties of each item, and whether the item must not be shown without understanding them.
     links: BTreeMap<u32, Vec<(usize, bool)>>,
-    /// Kind, from which item, to which.
+    /// Each reference's type, the item that refers and the item that it refers to.
     references: Vec<([u8; 4], u32, u32)>,
 }
 
 impl<'a> Meta<'a> {
-    /// Reads the `meta` box of a file; `None` where it has none, or where that names no picture.
+    /// Reads the `meta` box of a file; `None` if there is none or if it names no primary item.
     pub(super) fn read(file: &'a [u8]) -> Option<Self> {
         let meta = find(file, b"meta")?;
         let mut out = Self { file, ..Self::default() };
@@ -94,12 +94,12 @@ impl<'a> Meta<'a> {
         Some(out)
     }
 
-    /// A file with no items as yet.
+    /// Metadata without any items.
     pub(super) fn empty(file: &'a [u8]) -> Self {
         Self { file, ..Self::default() }
     }
 
-    /// Adds a picture whose data is one piece of the file.
+    /// Adds a picture whose data is one extent of the file.
     pub(super) fn add(&mut self, item: u32, place: (usize, usize), properties: Vec<Property<'a>>) {
         self.kinds.insert(item, *b"av01");
         self.places.insert(item, Place { inside: false, pieces: vec![place] });
@@ -108,7 +108,7 @@ impl<'a> Meta<'a> {
         self.properties.extend(properties);
     }
 
-    /// Adds a reference of that kind.
+    /// Adds a reference of that type.
     pub(super) fn refer(&mut self, kind: [u8; 4], from: u32, to: u32) {
         self.references.push((kind, from, to));
     }
@@ -116,7 +116,7 @@ impl<'a> Meta<'a> {
     fn read_kinds(&mut self, content: &[u8]) {
         let count = if content.first() == Some(&0) { 2 } else { 4 };
         for (kind, entry) in boxes(content.get(4 + count..).unwrap_or_default()).take(MOST) {
-            // Version 2 has identifiers of 16 bits, version 3 of 32.
+            // Item identifiers have 16 bits in version 2 and 32 bits in version 3.
             let width = if entry.first() == Some(&2) { 2 } else { 4 };
             let item = be(entry, 4, width).and_then(|item| u32::try_from(item).ok());
             let of = entry.get(6 + width..).and_then(<[u8]>::first_chunk).copied();
@@ -152,7 +152,7 @@ impl<'a> Meta<'a> {
                 let bytes = numbers.take(length)?;
                 pieces.push((usize::try_from(at).ok()?, usize::try_from(bytes).ok()?));
             }
-            // Method 2, within another item, is not for pictures.
+            // Construction method 2, within another item, is not used for pictures.
             if method < 2 {
                 self.places.entry(item).or_insert(Place { inside: method == 1, pieces });
             }
@@ -184,7 +184,7 @@ impl<'a> Meta<'a> {
             let mut links = Vec::new();
             for _ in 0..numbers.take(1)? {
                 let link = numbers.take(bytes)?;
-                // 0 is none.
+                // Index 0 stands for no property.
                 let index = usize::try_from(link & !essential).ok()?.checked_sub(1);
                 links.extend(index.map(|index| (index, link & essential != 0)));
             }
@@ -205,17 +205,17 @@ impl<'a> Meta<'a> {
         }
     }
 
-    /// What an item is: `av01` for a picture, `grid` for a table of pictures.
+    /// The type of an item: `av01` for a picture, `grid` for a grid of pictures.
     pub(super) fn kind(&self, item: u32) -> Option<[u8; 4]> {
         self.kinds.get(&item).copied()
     }
 
-    /// What is said of an item.
+    /// The properties of an item.
     pub(super) fn properties(&self, item: u32) -> impl Iterator<Item = Property<'a>> {
         self.linked(item).map(|(property, _)| property)
     }
 
-    /// Whether something is said of an item that must be heeded and is not known here.
+    /// Whether an item has an essential property that is not understood here.
     pub(super) fn asks_too_much(&self, item: u32) -> bool {
         self.linked(item).any(|(property, essential)| essential && matches!(property, Property::Other))
     }
@@ -225,7 +225,7 @@ impl<'a> Meta<'a> {
         links.iter().filter_map(|&(index, essential)| Some((*self.properties.get(index)?, essential)))
     }
 
-    /// The size that an item says it has.
+    /// The size that an item states.
     pub(super) fn size(&self, item: u32) -> Option<(u32, u32)> {
         self.properties(item).find_map(|property| match property {
             Property::Size(width, height) => Some((width, height)),
@@ -233,13 +233,13 @@ impl<'a> Meta<'a> {
         })
     }
 
-    /// The items that one is made of.
+    /// The items that a derived item is made of.
     pub(super) fn parts(&self, item: u32) -> Vec<u32> {
         let of = |(kind, from, _): &&([u8; 4], u32, u32)| kind == b"dimg" && *from == item;
         self.references.iter().filter(of).map(|(_, _, to)| *to).collect()
     }
 
-    /// The item that holds another's alpha, and whether the other was multiplied by it.
+    /// The item that holds another item's alpha, and whether the other's colours are premultiplied by it.
     pub(super) fn alpha(&self, item: u32) -> Option<(u32, bool)> {
         let is_alpha = |item: u32| self.properties(item).any(|property| property == Property::Alpha);
         let mut beside = self.references.iter().filter(|(kind, _, to)| kind == b"auxl" && *to == item);
@@ -248,7 +248,7 @@ impl<'a> Meta<'a> {
         Some((alpha, premultiplied))
     }
 
-    /// An item's data, as far as it is in the file.
+    /// The data of an item, as far as the file has it.
     pub(super) fn data(&self, item: u32) -> Option<Cow<'a, [u8]>> {
         let place = self.places.get(&item)?;
         let from = if place.inside { self.data } else { self.file };
@@ -258,7 +258,7 @@ impl<'a> Meta<'a> {
         };
         match place.pieces.as_slice() {
             [one] => Some(Cow::Borrowed(piece(one))),
-            // Pieces are pieces of the file: together they are no longer than it.
+            // Extents may overlap, but their total must not exceed the file's length.
             several => {
                 let total = several.iter().map(|one| piece(one).len()).fold(0, usize::saturating_add);
                 (total <= self.file.len())
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_item_is_put_together_from_its_pieces_and_never_longer_than_the_file() {
-        // Item 7: two pieces, offsets and lengths of 4 bytes, no base.
+        // Item 7 has two extents with offsets and lengths of 4 bytes and no base offset.
         let places = |pieces: &[(u32, u32)]| {
             let mut out = b"\0\0\0\0\x44\0\0\x01\0\x07\0\0".to_vec();
             out.extend((pieces.len() as u16).to_be_bytes());
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn places_without_a_length_are_counted_all_the_same() {
-        // Sizes of nothing: an item has 65,535 pieces that take no byte each.
+        // All fields have size 0, so that each item has 65,535 extents that occupy no byte.
         let many = b"\0\0\0\x03".iter().chain(b"\0\x01\0\0\xff\xff").chain(b"\0\x02\0\0\xff\xff").copied();
         let content: Vec<u8> = b"\0\0\0\0\0\0\0\x02".iter().copied().chain(many.skip(4)).collect();
         let mut meta = Meta::empty(b"");

@@ -1,4 +1,4 @@
-//! A picture's rows, one by one, from planes that are held.
+//! Reads a picture row by row from decoded planes.
 
 use super::{
     Primary, Table,
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{Deadline, ImageError, Limits, colour::Conversion, header::Header};
 
-/// A picture that is no grid, row by row.
+/// A picture that is not a grid, for reading row by row.
 pub(crate) struct Picture<'a>(Primary<'a>);
 
 impl<'a> Picture<'a> {
-    /// `None` where it is a grid, or not what the header says.
+    /// Opens the picture; `None` if it is a grid, or does not match the header.
     pub(crate) fn open(bytes: &'a [u8], header: &Header, limits: &Limits) -> Option<Self> {
         let picture = Primary::find(bytes, limits).ok()?;
         let alone = |table: &Table| table.items.len() == 1;
@@ -22,13 +22,13 @@ impl<'a> Picture<'a> {
         (alone && size == header.stored).then_some(Self(picture))
     }
 
-    /// Of a pixel: 3, or 4 with alpha.
+    /// Channels per pixel: 3, or 4 with alpha.
     pub(crate) fn channels(&self) -> usize {
         if self.0.alpha.is_some() { 4 } else { 3 }
     }
 
-    /// Decodes it, without the filters that smooth the edges of blocks if need be: colours, and alpha if there is any. `None` where
-    /// either cannot be shown.
+    /// Decodes the colours, and the alpha if there is any, with or without the loop filters. `None` if either cannot be
+    /// shown.
     ///
     /// # Errors
     /// [`ImageError::TimeLimit`] or [`ImageError::DecoderMemory`].
@@ -56,7 +56,7 @@ impl<'a> Picture<'a> {
         Ok(decode(&self.0.colour, held)?.map(|colour| Decoding { colour, alpha }))
     }
 
-    /// The rows of what was decoded.
+    /// Returns a reader of the decoded picture's rows.
     pub(crate) fn lines<'p>(&self, planes: &'p Decoding) -> Lines<'p> {
         let of = |item, planes: &'p Planes, colours| {
             let meaning = self.0.meaning(item, planes, colours);
@@ -76,13 +76,14 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// Decoded planes and their items: of colours, and of alpha, with whether colours were multiplied by it.
+/// Decoded planes with their items: those of the colours, and those of the alpha, with whether the colours are
+/// premultiplied by it.
 pub(crate) struct Decoding {
     colour: (u32, Planes),
     alpha: Option<(u32, Planes, bool)>,
 }
 
-/// The rows of the part that is shown, in sRGB.
+/// Reads the rows of the part that is shown, in sRGB.
 pub(crate) struct Lines<'a> {
     colour: Rows<'a>,
     alpha: Option<Rows<'a>>,
@@ -94,7 +95,7 @@ pub(crate) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// A row, of as many channels as there are.
+    /// Reads a row, with as many channels as the picture has.
     pub(crate) fn line(&mut self, y: u32) -> &[u8] {
         let (row, skip) = (self.part.top + y as usize, self.part.left);
         let channel = Channel::Colour { to_srgb: &self.to_srgb, premultiplied: self.premultiplied };

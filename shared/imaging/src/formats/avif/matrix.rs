@@ -1,12 +1,12 @@
-//! Luma and chroma to red, green and blue, by ITU-T H.273's matrix coefficients.
+//! YUV to RGB by ITU-T H.273's matrix coefficients.
 
 use super::properties::Meaning;
 
-/// From luma and chroma, as they are stored, to R'G'B' of 0–1.
+/// Converts stored luma and chroma to R'G'B' of 0–1.
 pub(super) struct Matrix {
-    /// What black is, and how far white is from it.
+    /// The value of black, and the distance from black to white.
     luma: (f32, f32),
-    /// What no colour is, and how far the strongest two are from each other.
+    /// The value of no colour, and the distance between the two extremes.
     chroma: (f32, f32),
     kind: Kind,
 }
@@ -15,9 +15,9 @@ enum Kind {
     /// The planes are green, blue and red.
     Identity,
     YCgCo,
-    /// The same in whole numbers, undone without loss.
+    /// The reversible variant of YCgCo, in integers.
     YCgCoR,
-    /// The parts of luma that are red and blue.
+    /// The red and blue coefficients of luma.
     Parts(f32, f32),
 }
 
@@ -43,11 +43,11 @@ impl Matrix {
                 _ => Kind::Parts(0.2126, 0.0722),
             },
             16 | 17 => Kind::YCgCoR,
-            // BT.601, as libavif takes it where nothing is said.
+            // BT.601, which libavif also uses where nothing is specified.
             _ => Kind::Parts(0.299, 0.114),
         };
         let (luma, chroma) = match (&kind, meaning.full_range) {
-            // Samples have two bits, or one, more than the colours that they stand for.
+            // Samples have one or two bits more than the colours that they encode.
             (Kind::YCgCoR, _) => {
                 let white = most(bits - if meaning.matrix == 16 { 2 } else { 1 });
                 ((0.0, white), (middle, white))
@@ -59,13 +59,13 @@ impl Matrix {
         Self { luma, chroma, kind }
     }
 
-    /// Luma alone, of 0–1: grey, or alpha.
+    /// Luma as 0–1: grey, or alpha.
     #[inline]
     pub(super) fn luma(&self, luma: u16) -> f32 {
         (f32::from(luma) - self.luma.0) / self.luma.1
     }
 
-    /// A pixel.
+    /// Converts a pixel.
     #[inline]
     pub(super) fn rgb(&self, luma: u16, blue: f32, red: f32) -> [f32; 3] {
         let luma = self.luma(luma);
@@ -103,7 +103,7 @@ mod tests {
         let identity = Meaning { matrix: 0, ..BT601 };
         assert!(near(Matrix::of(&identity, 8).rgb(51, 102.0, 153.0), [0.6, 0.2, 0.4]), "green, blue, red");
         let whole = Meaning { matrix: 16, ..BT601 };
-        // Red of 255: Co 255, t 127, Cg -127, Y 63, in samples of 10 bits.
+        // Red of 255: Co 255, t 127, Cg -127, Y 63, in 10-bit samples.
         assert!(near(Matrix::of(&whole, 10).rgb(63, 385.0, 767.0), [1.0, 0.0, 0.0]), "YCgCo-Re");
         let plain = Meaning { matrix: 8, ..BT601 };
         assert!(near(Matrix::of(&plain, 8).rgb(64, 64.0, 255.0), [1.0, 0.0, 0.0]), "YCgCo");

@@ -1,30 +1,30 @@
-//! What a file says of an item: ISO/IEC 23008-12 (HEIF), 23000-22 (MIAF) and the AV1 Image File Format.
+//! The properties of items: ISO/IEC 23008-12 (HEIF), 23000-22 (MIAF) and the AV1 Image File Format.
 
 use crate::{orient::Orientation, scan::be32};
 
-/// What a file says of an item.
+/// A property of an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Property<'a> {
-    /// Pixels across and down.
+    /// Width and height in pixels.
     Size(u32, u32),
-    /// How the samples are to be understood.
+    /// The colour description of the samples.
     Meaning(Meaning),
     Profile(&'a [u8]),
-    /// The brightest light of the picture, in cd/m².
+    /// The peak luminance of the picture, in cd/m².
     Brightest(u16),
-    /// Quarter turns against the clock.
+    /// Counterclockwise quarter turns.
     Turn(u8),
-    /// 0 where top and bottom are exchanged, 1 where left and right are.
+    /// 0 mirrors top to bottom, 1 left to right.
     Mirror(u8),
-    /// The part to show.
+    /// The clean aperture: the part to show.
     Part(Aperture),
-    /// That it is the alpha of another.
+    /// Marks the item as the alpha of another.
     Alpha,
-    /// Which of the AV1 stream's operating points is meant.
+    /// The operating point of the AV1 stream to decode.
     OperatingPoint(u8),
-    /// Which of its layers.
+    /// The layer of the AV1 stream to decode.
     Layer(u16),
-    /// What is known and changes nothing here.
+    /// A known property that changes nothing here.
     Idle,
     Other,
 }
@@ -38,7 +38,7 @@ pub(super) struct Meaning {
     pub(super) full_range: bool,
 }
 
-/// The clean aperture's width, height, and the offsets of its middle from that of the picture, as fractions.
+/// The clean aperture's width and height, and the offset of its centre from the picture's, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Aperture([u32; 8]);
 
@@ -88,7 +88,7 @@ impl<'a> Property<'a> {
 }
 
 impl Aperture {
-    /// The part of a picture of this size, where it is one of whole pixels within it.
+    /// The aperture's part of a picture of this size, if it consists of whole pixels within the picture.
     pub(super) fn within(self, size: (u32, u32)) -> Option<Part> {
         let [width, under_width, height, under_height, right, under_right, down, under_down] = self.0;
         let (left, width) = span(size.0, (width, under_width), (right.cast_signed(), under_right))?;
@@ -97,13 +97,13 @@ impl Aperture {
     }
 }
 
-/// Where the part begins on one axis, and how long it is: its middle lies `offset` from that of the whole.
+/// The start and length of the aperture along one axis, where its centre is `offset` from the centre of the whole.
 fn span(whole: u32, length: (u32, u32), offset: (i32, u32)) -> Option<(usize, usize)> {
     let length = length.0.checked_div(length.1).filter(|&whole| whole > 0 && whole * length.1 == length.0)?;
     if offset.1 == 0 {
         return None;
     }
-    // (whole - length) / 2 + offset, over one denominator.
+    // Computes (whole - length) / 2 + offset over one denominator.
     let (whole, long) = (i128::from(whole), i128::from(length));
     let under = 2 * i128::from(offset.1);
     let over = (whole - long) * i128::from(offset.1) + 2 * i128::from(offset.0);
@@ -112,7 +112,7 @@ fn span(whole: u32, length: (u32, u32), offset: (i32, u32)) -> Option<(usize, us
     inside.then_some((usize::try_from(start).ok()?, length as usize))
 }
 
-/// Quarter turns against the clock, and then perhaps a mirror, as EXIF's number.
+/// EXIF's number for counterclockwise quarter turns followed by an optional mirroring.
 pub(super) fn orientation(turn: u8, mirror: Option<u8>) -> Orientation {
     let number = match (turn, mirror) {
         (0, None) => 1,

@@ -1,12 +1,13 @@
-//! Rows of decoded planes, on their way to RGBA in sRGB.
+//! Converts rows of decoded planes to RGBA in sRGB.
 
 use super::{av1::Planes, matrix::Matrix};
 use crate::{colour::Conversion, decode::samples::Layout};
 
-/// What the planes of a picture are for.
+/// What the planes of a picture hold.
 #[derive(Clone, Copy)]
 pub(super) enum Channel<'a> {
-    /// Red, green and blue, or grey. Each pixel of the row has its alpha already, by which colours may be multiplied.
+    /// Red, green and blue, or grey. The alpha of each pixel is already in the row, and colours may be premultiplied by
+    /// it.
     Colour {
         to_srgb: &'a Conversion,
         premultiplied: bool,
@@ -14,7 +15,7 @@ pub(super) enum Channel<'a> {
     Alpha,
 }
 
-/// How the rows of these planes are given to a [`Conversion`].
+/// The sample layout in which the rows of these planes are given to a [`Conversion`].
 pub(super) fn layout(planes: &Planes) -> Layout {
     Layout { channels: if planes.chroma.is_some() { 3 } else { 1 }, wide: planes.bits > 8 }
 }
@@ -26,7 +27,7 @@ pub(super) struct Rows<'a> {
     near: Vec<u16>,
     far: Vec<u16>,
     mixed: Vec<f32>,
-    /// Blue and red, one for each pixel.
+    /// Blue and red differences, one of each per pixel.
     chroma: [Vec<f32>; 2],
     wide: Vec<[u16; 4]>,
 }
@@ -48,7 +49,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Converts one row, less its first `skip` pixels, as far as `out` is long.
+    /// Converts one row without its first `skip` pixels, as far as `out` is long.
     pub(super) fn convert(&mut self, row: usize, channel: Channel<'_>, skip: usize, out: &mut [[u8; 4]]) {
         self.planes.row(0, row, &mut self.luma);
         let length = out.len().min(self.luma.len().saturating_sub(skip));
@@ -109,8 +110,8 @@ impl<'a> Rows<'a> {
         rgb.map(|value| value * 255.0 / f32::from(alpha))
     }
 
-    /// Chroma for each pixel of a row: where it is shared, each pixel takes three parts of the nearest sample and one of
-    /// the next, across and down, as if the samples lay in the middle of their pixels.
+    /// Upsamples one chroma plane for a row. Subsampled chroma is interpolated linearly, three quarters of the nearest
+    /// sample and one quarter of the next, across and down, as if samples lay at the centres of their pixels.
     fn spread(&mut self, which: usize, row: usize) {
         let Some((across, down)) = self.planes.chroma else { return };
         let count = |side: usize, shared: bool| if shared { side.div_ceil(2) } else { side };

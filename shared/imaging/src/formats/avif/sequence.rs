@@ -1,5 +1,5 @@
-//! An AVIF sequence that has no still picture beside it: the first frame of its first track of pictures, and the alpha of
-//! that. Told as the items of a still would be.
+//! An AVIF sequence without a still picture: the first frame of its first picture track, and that frame's alpha. They
+//! are described in the form of a still's items.
 
 use super::{
     boxes::{Meta, Numbers, boxes, find},
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::scan::be32;
 
-/// Where the boxes begin in a sample entry for pictures.
+/// Offset of the boxes in a visual sample entry.
 const ENTRY: usize = 78;
 
 /// The first frame, as the primary item.
@@ -30,15 +30,15 @@ pub(super) fn first_frame(file: &[u8]) -> Option<Meta<'_>> {
     Some(meta)
 }
 
-/// How many frames the longest track of pictures has; `None` where there is no such track. No more are counted than the
-/// file has room for.
+/// The number of frames in the longest picture track; `None` if there is no such track. Frames for which the file has
+/// no room are not counted.
 pub(super) fn frames(file: &[u8]) -> Option<u32> {
     let movie = find(file, b"moov")?;
     let tracks = boxes(movie).filter(|(kind, _)| kind == b"trak").map(|(_, content)| content);
     tracks.filter_map(|track| samples(track, file.len())).max()
 }
 
-/// The samples of a track of pictures.
+/// The number of samples in a picture track.
 fn samples(track: &[u8], file: usize) -> Option<u32> {
     let media = find(track, b"mdia")?;
     let handler: &[u8; 4] = find(media, b"hdlr")?.get(8..)?.first_chunk()?;
@@ -55,10 +55,10 @@ fn samples(track: &[u8], file: usize) -> Option<u32> {
 
 struct Track<'a> {
     number: u32,
-    /// The track whose auxiliary it is.
+    /// The track for which this one is auxiliary.
     beside: Option<u32>,
     multiplied_by: Option<u32>,
-    /// Where its first frame lies, and how long it is.
+    /// Offset and length of the first frame in the file.
     place: (usize, usize),
     properties: Vec<Property<'a>>,
 }

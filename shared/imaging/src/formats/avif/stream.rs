@@ -1,18 +1,18 @@
-//! The units of an AV1 stream (AV1 specification, 5.3), and what its sequence header (5.5) says: enough to know what
-//! decoding a picture will take before it does.
+//! The open bitstream units of an AV1 stream (AV1 specification, 5.3) and its sequence header (5.5): enough to compute
+//! what decoding a picture will take before it is decoded.
 
 use super::properties::Meaning;
 
-/// The code point that says nothing.
+/// The code point for "unspecified".
 const UNSAID: u16 = 2;
 
-/// A unit that is a sequence header.
+/// The type of a unit with a sequence header.
 pub(super) const SEQUENCE_HEADER: u8 = 1;
-/// Units that begin a picture: its header alone, or with its data.
+/// The types of units that begin a picture: a frame header, with or without its data.
 pub(super) const PICTURES: [u8; 2] = [3, 6];
 
-/// The open bitstream units of the data, each with its kind, its head and what is in it. One that does not say how long it
-/// is goes to the end.
+/// Splits data into open bitstream units, each with its type, its header and its content. A unit without a length
+/// extends to the end.
 pub(super) fn units(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8], &[u8])> {
     std::iter::from_fn(move || {
         let &head = data.first()?;
@@ -40,24 +40,24 @@ pub(super) fn units(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8], &[u8])>
     })
 }
 
-/// Whether chroma is there, and shared by two pixels across and down.
+/// Whether there is chroma, and if so whether it is subsampled across and down.
 pub(super) type Chroma = Option<(bool, bool)>;
 
-/// What a sequence header says of the pictures that follow.
+/// The properties of the pictures that follow a sequence header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sequence {
-    /// Whether the operating point has several layers, each of which refines the one before.
+    /// Whether the operating point has several layers, each of which refines the previous one.
     pub(super) layered: bool,
-    /// Bits of a sample: 8, 10 or 12.
+    /// Bits per sample: 8, 10 or 12.
     pub(super) bits: u8,
     pub(super) chroma: Chroma,
     pub(super) meaning: Meaning,
-    /// Whether noise may be added, which is done in a copy.
+    /// Whether film grain may be added, which the decoder does in a copy.
     pub(super) grain: bool,
 }
 
 impl Sequence {
-    /// Reads what is in a sequence header; `None` where it is cut off.
+    /// Reads the content of a sequence header; `None` if it is cut off.
     pub(super) fn read(content: &[u8], operating_point: u8) -> Option<Self> {
         let mut bits = Bits { bytes: content, at: 0 };
         let profile = bits.take(3)?;
@@ -92,12 +92,12 @@ impl Sequence {
         };
         let bytes = if self.bits > 8 { 2 } else { 1 };
         let copies = if self.grain { 2 } else { 1 };
-        // Each row is longer by the alignment at the most.
+        // Alignment makes each row longer by at most 64 samples.
         (side(width) + 64) * side(height) * halves / 2 * bytes * copies
     }
 }
 
-/// The layers of the one that is meant.
+/// The layers of the operating point.
 fn operating_points(bits: &mut Bits<'_>, wanted: u8) -> Option<u32> {
     let mut delay = None;
     if bits.flag()? {
@@ -142,7 +142,7 @@ fn tools(bits: &mut Bits<'_>) -> Option<()> {
     if order {
         bits.take(2)?;
     }
-    // Chosen by each picture, or for all of them.
+    // The flag is set either by each picture or for all of them.
     let content_tools = bits.flag()? || bits.flag()?;
     if content_tools && !bits.flag()? {
         bits.take(1)?;
@@ -193,14 +193,14 @@ fn colour(bits: &mut Bits<'_>, profile: u32) -> Option<(u8, Chroma, Meaning)> {
     Some((depth, Some(chroma), meaning(full_range)))
 }
 
-/// Bits, the highest of a byte first.
+/// Reads bits, the highest of a byte first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// A number of up to 32 bits.
+    /// Reads a number of up to 32 bits.
     fn take(&mut self, count: u32) -> Option<u32> {
         let mut value = 0;
         for _ in 0..count {
@@ -215,7 +215,7 @@ impl Bits<'_> {
         self.take(1).map(|bit| bit == 1)
     }
 
-    /// As many zeros as bits follow the one.
+    /// Skips a number in variable-length code: the zeros before the first one tell how many bits follow it.
     fn skip_uvlc(&mut self) -> Option<()> {
         let mut zeros = 0;
         while !self.flag()? {
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_picture_is_reckoned_as_the_decoder_lays_it_out() {
         let of = |file| Sequence::read(header(file), 0).expect("a header").picture((1000, 300));
-        // Sides are multiples of 128, and rows a little longer.
+        // Sides are rounded up to multiples of 128, and rows are a little longer.
         let luma = (1024 + 64) * 384;
         assert_eq!(of(sample!("grey.avif")), luma);
         assert_eq!(of(sample!("420.avif")), luma * 3 / 2);

@@ -1,5 +1,5 @@
-//! Of an AVIF that is no grid, the decoded planes are there: their rows go into boxes ([`boxed`](crate::reduced::boxed)) one by one, and the
-//! picture is never held as RGBA. Where the thumbnail is small enough, the filters that smooth the edges of blocks are left out.
+//! Views of an AVIF that is not a grid. The rows of the decoded planes go into boxes ([`boxed`](crate::reduced::boxed))
+//! one by one, so the picture is never held as RGBA. For small thumbnails, the loop filters are left out.
 
 use super::Picture;
 use crate::{
@@ -11,16 +11,18 @@ use crate::{
     resize::View,
 };
 
-/// Pixels for each of the thumbnail, across and down, from which on the filters are not missed.
+/// The reduction, in pixels per pixel of the thumbnail, from which the loop filters make no visible difference.
 const UNFILTERED: f64 = 8.0;
 
-/// Rows between two looks at the clock.
+/// Rows between two checks of the deadline.
 const ROWS: u32 = 64;
 
-/// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
+/// Decodes the part of the picture that the view shows, upright and in sRGB; `None` where only decoding the whole
+/// picture gives it.
 ///
 /// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to say.
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]. A damaged file is not an error here: decoding the whole
+/// picture reports it.
 pub(super) fn view(
     bytes: &[u8],
     header: &Header,
