@@ -1,8 +1,8 @@
-//! Windows and OS/2 bitmaps: the headers. `pixels` has what follows them. An icon holds the same without the first
+//! The headers of Windows and OS/2 bitmaps; `pixels` reads the pixels. An icon holds the same data without the first
 //! fourteen bytes.
 //!
-//! By Microsoft's documentation of `BITMAPFILEHEADER`, `BITMAPINFOHEADER` and `BITMAPV5HEADER`, and IBM's of the OS/2
-//! headers, which share the first words and the number of their lengths only.
+//! The sources are Microsoft's documentation of `BITMAPFILEHEADER`, `BITMAPINFOHEADER` and `BITMAPV5HEADER`, and IBM's
+//! of the OS/2 headers. The latter share only the first fields with the former, and are told apart by their lengths.
 
 mod pixels;
 
@@ -31,15 +31,15 @@ pub(crate) static CODEC: Codec = Codec {
 
 /// Bytes before the bitmap's own header.
 const FILE_HEADER: usize = 14;
-/// The header of OS/2 1.x, with sides of 16 bits and colours of three bytes.
+/// The length of the header of OS/2 1.x, which has sides of 16 bits and colours of three bytes.
 const CORE: u32 = 12;
 
 /// How the pixels are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Packing {
-    /// Rows of whole pixels.
+    /// Uncompressed rows.
     Plain,
-    /// Runs of 4, 8 or 24 bits.
+    /// Run-length encoding for 4, 8 or 24 bits.
     Runs,
 }
 
@@ -48,23 +48,23 @@ enum Packing {
 pub(super) struct Bitmap {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Whether the first row is the topmost.
+    /// Whether rows are stored from top to bottom.
     from_top: bool,
     pub(super) bits: u16,
     packing: Packing,
-    /// Which bits of a pixel of 16 or 32 are red, green, blue and alpha.
+    /// The bits of red, green, blue and alpha in a pixel of 16 or 32 bits.
     masks: [u32; 4],
-    /// Colours that the header says there are in the table, each of three or four bytes.
+    /// The number of colours in the table according to the header, and the bytes of each: three or four.
     colours: usize,
     colour_bytes: usize,
-    /// Where the colour table begins, from the start of this header.
+    /// Offset of the colour table from the start of this header.
     table: usize,
-    /// The embedded ICC profile, from the start of this header.
+    /// Offset and length of the embedded ICC profile, from the start of this header.
     profile: Option<(usize, usize)>,
 }
 
-/// Whether this is the beginning of a BMP file. Two letters alone would claim too much text: the header that follows
-/// must have a known length.
+/// Whether this is the beginning of a BMP file. The two letters alone would match too much text, so the header after
+/// them must have a known length.
 pub(crate) fn is_one(bytes: &[u8]) -> bool {
     let length = || bytes.strip_prefix(b"BM").and_then(|rest| le32(rest, FILE_HEADER - 2));
     matches!(length(), Some(CORE | 16..=64 | 108 | 124))
@@ -73,8 +73,8 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
 /// Reads the headers.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where they are cut off or say what cannot be, [`ImageError::UnsupportedFeature`] for what no
-/// screen ever showed (a JPEG inside, fax).
+/// [`ImageError::Corrupt`] where they are cut off or contradict themselves, [`ImageError::UnsupportedFeature`] for
+/// compression that is meant for printers only (a JPEG inside, fax).
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let bitmap = Bitmap::read(bytes.get(FILE_HEADER..).unwrap_or_default(), FORMAT)?;
     Ok(Header {
@@ -87,11 +87,11 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     })
 }
 
-/// Decodes the picture as far as it goes.
+/// Decodes the picture as far as the file goes.
 pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
     let dib = bytes.get(FILE_HEADER..).unwrap_or_default();
     let bitmap = Bitmap::read(dib, FORMAT)?;
-    // Where the file says that the pixels begin, unless that is where the colours do, or beyond the end.
+    // The offset that the file states is used unless it points into the colour table or beyond the end.
     let first = bitmap.table + usize::from(bitmap.colours > 0);
     let said = le32(bytes, 10).and_then(|at| (at as usize).checked_sub(FILE_HEADER));
     let start = said.filter(|at| (first..dib.len()).contains(at)).unwrap_or(bitmap.after_table());
@@ -116,7 +116,7 @@ impl Bitmap {
         if width > i32::MAX as u32 {
             return Err(unreadable());
         }
-        // A short OS/2 2.x header ends before some of the fields, which are then zero.
+        // A short OS/2 2.x header ends before some of the fields, which then count as zero.
         let field = |at: usize| if length as usize >= at + 4 { le32(dib, at).unwrap_or(0) } else { 0 };
         let (compression, bits) = (field(16), bits as u16);
         let windows = matches!(length, 40 | 52 | 56 | 108 | 124);
@@ -134,7 +134,7 @@ impl Bitmap {
         let mut table = length as usize;
         let mut masks = default_masks(bits);
         if matches!(compression, 3 | 6) {
-            // Behind the header where it has no room for them.
+            // The masks follow the header if it has no room for them.
             let count = if length >= 56 || compression == 6 { 4 } else { 3 };
             let stored: [u32; 4] =
                 std::array::from_fn(|at| if at < count { le32(dib, 40 + at * 4).unwrap_or(0) } else { 0 });
@@ -160,7 +160,7 @@ impl Bitmap {
         })
     }
 
-    /// The same, where the last byte of 32 bits is alpha whatever the header says, as in icons.
+    /// The same bitmap, in which the last byte of 32 bits is alpha whatever the header says, as in icons.
     pub(super) fn with_alpha(mut self) -> Self {
         if self.bits == 32 && self.masks[3] == 0 {
             self.masks[3] = 0xff00_0000;
@@ -168,13 +168,13 @@ impl Bitmap {
         self
     }
 
-    /// Rows from the bottom are what EXIF calls an orientation.
+    /// Rows that are stored from the bottom up are treated as an EXIF orientation.
     pub(super) fn orientation(&self) -> Orientation {
         let number = if self.from_top { 1 } else { 4 };
         Orientation::from_exif(number).unwrap_or(Orientation::UPRIGHT)
     }
 
-    /// Where the pixels begin if nobody says otherwise, from the start of this header.
+    /// Where the pixels begin if the file does not tell, from the start of this header.
     pub(super) fn after_table(&self) -> usize {
         self.table + self.colours * self.colour_bytes
     }
@@ -184,18 +184,18 @@ impl Bitmap {
         self.profile.map(|(at, _)| at)
     }
 
-    /// Where the colour table begins, from the start of this header.
+    /// Offset of the colour table from the start of this header.
     pub(super) fn table(&self) -> usize {
         self.table
     }
 
-    /// Bytes of a stored row, of this many bits a pixel: rows begin at multiples of four bytes.
+    /// Bytes of a stored row with this many bits per pixel. Rows are padded to multiples of four bytes.
     pub(super) fn row_bytes(&self, bits: u16) -> usize {
         (self.width as usize * usize::from(bits)).div_ceil(32) * 4
     }
 }
 
-/// Which bits are red, green, blue and alpha where nobody says.
+/// The masks of red, green, blue and alpha that apply if the header has none.
 fn default_masks(bits: u16) -> [u32; 4] {
     if bits == 16 { [0x7c00, 0x03e0, 0x001f, 0] } else { [0xff_0000, 0xff00, 0xff, 0] }
 }

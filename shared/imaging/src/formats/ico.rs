@@ -1,5 +1,5 @@
-//! Windows icons and cursors: the largest picture in the file, and of several of that size the deepest. Each is a PNG
-//! file, or a bitmap with a mask of transparent pixels below it.
+//! Windows icons and cursors. The largest picture in the file is shown, of several that large the one with the most
+//! bits per pixel. Each picture is a PNG file, or a bitmap followed by a mask of transparent pixels.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::{
     scan::{le16, le32},
 };
 
-/// Windows icon or cursor; the largest picture in it.
+/// Windows icon or cursor, of which the largest picture is shown.
 pub(crate) const FORMAT: Format =
     Format::new("ICO", &["image/vnd.microsoft.icon", "image/x-icon", "image/ico", "image/x-win-bitmap"]);
 
@@ -31,11 +31,11 @@ pub(crate) static CODEC: Codec = Codec {
 const DIRECTORY: usize = 6;
 const ENTRY: usize = 16;
 
-/// More pictures than this are no icon: the rest is not looked at.
+/// The most directory entries that are read. No icon has more pictures.
 const MAX_ENTRIES: u32 = 256;
 
-/// Whether this is the beginning of an ICO or CUR file: so few bytes tell that the first entry of its directory is
-/// looked at as well.
+/// Whether this is the beginning of an ICO or CUR file. The signature is so short that the first directory entry is
+/// checked as well.
 pub(crate) fn is_one(bytes: &[u8]) -> bool {
     let [0, 0, 1 | 2, 0, ..] = bytes else { return false };
     let count = le16(bytes, 4).unwrap_or(0) as usize;
@@ -69,7 +69,7 @@ pub(super) fn decode(
     let table = picture.get(bitmap.table()..start).unwrap_or_default();
     let data = picture.get(start..).unwrap_or_default();
     let mut decoded = bitmap.decode(table, data, header, deadline)?;
-    // A bitmap of 32 bits has its own alpha, unless it says nothing but "opaque"; else the mask tells.
+    // A bitmap of 32 bits has its own alpha, unless all of it is opaque; then, and for fewer bits, the mask applies.
     if bitmap.bits < 32 || is_opaque(&decoded.rgba) {
         let pixels = decoded.rgba.as_chunks_mut::<4>().0;
         let colours = bitmap.row_bytes(bitmap.bits) * header.stored.1 as usize;
@@ -87,7 +87,7 @@ pub(super) fn decode(
     Ok(Decoded { may_have_alpha: true, ..decoded })
 }
 
-/// The bytes of the picture to show, and its header: the largest that can be read, by what it says of itself.
+/// The bytes and the header of the picture to show: the largest one that can be read, going by its own header.
 fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), ImageError> {
     let count = le16(bytes, 4).unwrap_or(0).min(MAX_ENTRIES) as usize;
     let mut best: Option<((u64, u16), &[u8], Header)> = None;
@@ -97,7 +97,7 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), Imag
         let entry = bytes.get(DIRECTORY + index * ENTRY..).unwrap_or_default();
         let at = le32(entry, 12).map_or(usize::MAX, |at| at as usize);
         let length = le32(entry, 8).unwrap_or(0) as usize;
-        // Lengths that lie are common enough, and the pictures know their own.
+        // Wrong lengths in the directory are common, and the pictures know their own.
         let Some(picture) = bytes.get(at..).filter(|rest| !rest.is_empty() && length > 0) else { continue };
         if !seen.insert(at) {
             continue;
@@ -115,7 +115,7 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), Imag
     best.map(|(_, picture, header)| (picture, header)).ok_or(refusal)
 }
 
-/// The header of one picture, and its bits a pixel.
+/// The header of one picture, and its bits per pixel.
 fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageError> {
     if is_png(picture) {
         let header = png::header(picture, limits).map_err(of_icon)?;
@@ -124,7 +124,7 @@ fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageE
     let bitmap = Bitmap::read(picture, FORMAT)?;
     let header = Header {
         format: FORMAT,
-        // The mask counts as height.
+        // The stored height includes the mask.
         stored: (bitmap.width, bitmap.height / 2),
         orientation: bitmap.orientation(),
         frames: 1,
@@ -138,7 +138,7 @@ fn is_png(picture: &[u8]) -> bool {
     picture.starts_with(b"\x89PNG")
 }
 
-/// What is wrong with the PNG inside is wrong with the icon.
+/// Reports an error in the PNG inside as one of the icon.
 fn of_icon(error: ImageError) -> ImageError {
     match error {
         ImageError::Corrupt { source, .. } => ImageError::Corrupt { format: FORMAT, source },

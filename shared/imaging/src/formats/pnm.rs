@@ -1,5 +1,5 @@
-//! Netpbm's formats: PBM, PGM and PPM, as text and as bytes, and PAM; the first picture of the file. By their
-//! specifications (<https://netpbm.sourceforge.net/doc/pnm.html> and the pages beside it).
+//! Netpbm's formats PBM, PGM and PPM, as text and binary, and PAM, by their specifications
+//! (<https://netpbm.sourceforge.net/doc/pnm.html> and its sister pages). The first picture of a file is shown.
 
 use crate::{
     Deadline, Format, ImageError, colour,
@@ -9,7 +9,7 @@ use crate::{
     orient::Orientation,
 };
 
-/// Netpbm's PBM, PGM, PPM and PAM; the first picture.
+/// Netpbm's PBM, PGM, PPM and PAM; the first picture of a file is shown.
 pub(crate) const FORMAT: Format = Format::new(
     "PNM",
     &[
@@ -33,16 +33,16 @@ pub(crate) static CODEC: Codec = Codec {
     writer: None,
 };
 
-/// What the header says.
+/// The contents of the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Layout {
     width: u32,
     height: u32,
-    /// The value of white, or of all of an ink; 1–65535.
+    /// The value of white, or of full ink; 1–65535.
     max: u32,
     channels: Channels,
     raster: Raster,
-    /// Where the pixels begin.
+    /// Offset of the pixels.
     start: usize,
 }
 
@@ -57,17 +57,18 @@ enum Channels {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Raster {
-    /// `0` and `1`, 1 is black; no space is needed between them.
+    /// The digits `0` and `1`, where 1 is black; no space is needed between them.
     TextBits,
-    /// Numbers with spaces between them.
+    /// Decimal numbers, separated by white space.
     Text,
-    /// Eight pixels a byte, the highest bit first, 1 is black; each row begins a byte.
+    /// Eight pixels per byte, the highest bit first, where 1 is black; each row begins a new byte.
     Bits,
-    /// One byte a sample, or two, the higher first, where the largest value needs them.
+    /// One byte per sample, or two, the higher first, if the largest value needs them.
     Bytes,
 }
 
-/// Whether this is the beginning of a PNM file: the two letters that many a text begins with are followed by a header.
+/// Whether this is the beginning of a PNM file. Many texts begin with the same two letters, so the header is checked as
+/// well.
 pub(crate) fn is_one(bytes: &[u8]) -> bool {
     let Some((kind, rest)) = bytes.split_at_checked(2) else { return false };
     match kind {
@@ -88,8 +89,8 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
 /// Reads the header.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where it is cut off or says what cannot be, [`ImageError::UnsupportedFeature`] for a PAM with
-/// channels that have no known meaning.
+/// [`ImageError::Corrupt`] where it is cut off or contradicts itself, [`ImageError::UnsupportedFeature`] for a PAM
+/// whose channels have no known meaning.
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let layout = layout(bytes)?;
     Ok(Header {
@@ -111,7 +112,8 @@ fn layout(bytes: &[u8]) -> Result<Layout, ImageError> {
     layout.filter(|it| (1..=65_535).contains(&it.max)).ok_or_else(|| pixelwise::unreadable(FORMAT))
 }
 
-/// P1–P6: width, height and, but for bits, the largest value, as words; then one white space and the pixels.
+/// P1–P6: width, height and (except for bitmaps) the largest value as text; then one white-space character and the
+/// pixels.
 fn classic(bytes: &[u8]) -> Option<Layout> {
     let (channels, raster) = match bytes.get(1)? {
         b'1' => (Channels::Grey, Raster::TextBits),
@@ -174,7 +176,7 @@ fn pam(bytes: &[u8]) -> Result<Option<Layout>, ImageError> {
     Ok(None)
 }
 
-/// Decodes the picture as far as it goes.
+/// Decodes the picture as far as the file goes.
 pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
     let layout = layout(bytes)?;
     let data = bytes.get(layout.start..).unwrap_or_default();
@@ -210,7 +212,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
     }
 }
 
-/// The picture from samples of 8 bits.
+/// Fills the picture from 8-bit samples.
 fn filled(
     layout: &Layout,
     header: &Header,
@@ -246,11 +248,11 @@ fn grey(value: u8) -> [u8; 4] {
     [value, value, value, 255]
 }
 
-/// The words of a text, without its comments: from `#` to the end of the line.
+/// The words of a text. Comments, from `#` to the end of the line, are skipped.
 struct Words<'a>(&'a [u8]);
 
 impl Words<'_> {
-    /// Goes to the next byte that is neither space nor comment.
+    /// Skips white space and comments.
     fn skip(&mut self) {
         loop {
             self.0 = self.0.trim_ascii_start();
@@ -260,7 +262,7 @@ impl Words<'_> {
         }
     }
 
-    /// The next word, where it is a number.
+    /// The next word, if it is a number.
     fn number(&mut self) -> Option<u32> {
         self.skip();
         let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -269,7 +271,7 @@ impl Words<'_> {
         word.iter().try_fold(0_u32, |value, digit| value.checked_mul(10)?.checked_add((digit - b'0').into()))
     }
 
-    /// The next digit, where it is a bit.
+    /// The next character, if it is a bit.
     fn bit(&mut self) -> Option<u8> {
         self.skip();
         let (&bit, rest) = self.0.split_first().filter(|(bit, _)| matches!(bit, b'0' | b'1'))?;

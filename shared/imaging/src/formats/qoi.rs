@@ -1,4 +1,5 @@
-//! QOI, by its specification (<https://qoiformat.org/qoi-specification.pdf>): one page, so there is no library for it.
+//! QOI, by its specification (<https://qoiformat.org/qoi-specification.pdf>), which has one page. The crate `qoi` is
+//! not used, because it shows nothing of a file that is cut off.
 
 use crate::{
     Deadline, Format, ImageError,
@@ -34,7 +35,7 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
 /// Reads the header.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where it is cut off or says what cannot be.
+/// [`ImageError::Corrupt`] where it is cut off or has invalid values.
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let size = || Some((be32(bytes, 4)?, be32(bytes, 8)?));
     match (size(), bytes.get(12..HEADER)) {
@@ -50,7 +51,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     }
 }
 
-/// Decodes the picture as far as it goes.
+/// Decodes the picture as far as the file goes.
 pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
     let may_have_alpha = bytes.get(12) == Some(&4);
     let data = bytes.get(HEADER..).unwrap_or_default();
@@ -66,10 +67,10 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
 /// The decoder's state.
 struct Pixels<'a> {
     data: &'a [u8],
-    /// Colours seen before, each where its hash says.
+    /// The colours seen before, indexed by their hashes.
     seen: [[u8; 4]; 64],
     pixel: [u8; 4],
-    /// How many more times the pixel comes.
+    /// How many more times the pixel is repeated.
     repeats: u8,
 }
 

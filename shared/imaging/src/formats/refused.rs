@@ -1,4 +1,4 @@
-//! Kinds of files that people do send and that are not decoded: each is refused by its name, with what to do instead.
+//! Formats that people do send and that are not decoded. Each is refused by name, with advice on what to do instead.
 
 const PHOTO: &str = "export it as JPEG and send that";
 const PICTURE: &str = "convert it to PNG or JPEG and send that";
@@ -6,10 +6,10 @@ const DRAWING: &str = "draw it at the size you need, as PNG, and send that";
 const PAGE: &str = "save the page as PNG or JPEG and send that";
 const MOVIE: &str = "send a single frame as PNG or JPEG";
 
-/// How much of a text is looked at: comments come before what it is.
+/// How many bytes of a text are searched; comments may come before the first element.
 pub(super) const TEXT: usize = 8192;
 
-/// The name of a kind that is not decoded, and what to do instead.
+/// The name of a format that is not decoded, and the advice.
 pub(super) fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if let Some(refused) = iso_media_kind(bytes) {
         return Some(refused);
@@ -44,11 +44,12 @@ pub(super) fn refused_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)>
     text_kind(&bytes[..bytes.len().min(TEXT)])
 }
 
-/// HEIF with HEVC inside.
+/// The brands of HEIF files with HEVC.
 pub(super) const HEIC: [&[u8; 4]; 8] =
     [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"];
 
-/// The brands of a file in ISO base media boxes: the major one, a version that says nothing, and the compatible ones.
+/// The brands of an ISO base media file: the major brand, the minor version, which does not matter, and the compatible
+/// brands.
 pub(super) fn brands(bytes: &[u8]) -> Option<&[[u8; 4]]> {
     let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
     if bytes.get(4..8)? != b"ftyp" {
@@ -57,8 +58,8 @@ pub(super) fn brands(bytes: &[u8]) -> Option<&[[u8; 4]]> {
     Some(bytes.get(8..length.clamp(12, 256).min(bytes.len()))?.as_chunks().0)
 }
 
-/// The kinds in ISO base media boxes: HEIF's family and films. The major brand names most of them; `mif1` and `msf1`
-/// say only "some HEIF", and then the compatible brands tell.
+/// Formats in ISO base media files: the HEIF family and videos. The major brand names most of them; `mif1` and `msf1`
+/// mean only "some HEIF", and then the compatible brands decide.
 fn iso_media_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let brands = brands(bytes)?;
     let has = |wanted: &[&[u8; 4]]| brands.iter().any(|brand| wanted.contains(&brand));
@@ -73,7 +74,7 @@ fn iso_media_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// The kinds that are text, after a byte order mark and white space.
+/// Text formats, after an optional byte order mark and white space.
 fn text_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let contains = |needle: &[u8]| head.windows(needle.len()).any(|at| at.eq_ignore_ascii_case(needle));
     if contains(b"%PDF-") {

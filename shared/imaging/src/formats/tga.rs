@@ -1,8 +1,8 @@
 //! Truevision TGA, by its specification (version 2.0, 1991), and as Pillow shows it where that leaves a choice.
 //!
-//! The format has no mark at its beginning, and writers leave anything in the fields that are not used. A file is one
-//! where its footer says so; where every field of its header is as a careful writer leaves it; and where those that
-//! count are and all of the picture is there.
+//! The format has no signature at its beginning, and writers leave anything in the fields that are not used. A file
+//! counts as TGA in one of three cases: its footer says so; every field of its header is as a careful writer leaves it;
+//! or the fields that are used are valid and the picture is complete.
 
 use crate::{
     Deadline, Format, ImageError,
@@ -29,29 +29,29 @@ pub(crate) static CODEC: Codec = Codec {
 };
 
 const HEADER: usize = 18;
-/// What version 2 files end with.
+/// The signature at the end of version 2 files.
 const MARK: &[u8] = b"TRUEVISION-XFILE.\0";
-/// The mark and the two offsets before it.
+/// The length of the signature and the two offsets before it.
 const FOOTER: usize = 26;
 
-/// What the header says.
+/// The contents of the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Layout {
     width: u32,
     height: u32,
     kind: Kind,
     run_lengths: bool,
-    /// Bits of a stored pixel, which is an index where there is a map: 1, 8, 15, 16, 24 or 32.
+    /// Bits of a stored pixel, which is an index if there is a colour map: 1, 8, 15, 16, 24 or 32.
     bits: u8,
-    /// Bits of a pixel, of the map where there is one, that are said to be alpha.
+    /// Bits of a pixel, or of a map's colour if there is a map, that the header declares as alpha.
     alpha_bits: u8,
-    /// Whether the first row is the topmost.
+    /// Whether rows are stored from top to bottom.
     from_top: bool,
-    /// Whether a row's first pixel is its rightmost.
+    /// Whether rows are stored from right to left.
     from_right: bool,
-    /// The colour map: the index of its first colour, how many there are, and the bits of each.
+    /// The colour map: the index of its first colour, the number of colours, and the bits of each.
     map: (u32, u32, u8),
-    /// Where the colour map begins.
+    /// Offset of the colour map.
     start: usize,
 }
 
@@ -71,8 +71,8 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
     !is_wide_text(bytes) && layout.is_whole(bytes)
 }
 
-/// Whether a header is characters of 16 bits, each below 256, the lower byte first. Some of them make a header of TGA
-/// with something in every field that is not used.
+/// Whether a header looks like UTF-16 text: characters below 256, the lower byte first. Some such texts are valid TGA
+/// headers with something in every unused field.
 fn is_wide_text(bytes: &[u8]) -> bool {
     let characters = bytes[..HEADER.min(bytes.len())].as_chunks::<2>().0;
     characters.iter().all(|&[low, high]| high == 0 && matches!(low, b'\t' | b'\n' | b'\r' | b' '..))
@@ -81,10 +81,10 @@ fn is_wide_text(bytes: &[u8]) -> bool {
 /// Reads the header.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where it is cut off or says what cannot be.
+/// [`ImageError::Corrupt`] where it is cut off or contradicts itself.
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let layout = layout(bytes).ok_or_else(|| pixelwise::unreadable(FORMAT))?;
-    // Rows from the bottom and pixels from the right are what EXIF calls orientations.
+    // Rows stored from the bottom up and pixels stored from the right are treated as EXIF orientations.
     let orientation = match (layout.from_top, layout.from_right) {
         (true, false) => 1,
         (true, true) => 2,
@@ -107,7 +107,7 @@ fn layout(bytes: &[u8]) -> Option<Layout> {
     let map = (le16(bytes, 3)?, le16(bytes, 5)?, bytes[7]);
     let kind = match (kind, has_map, bits) {
         (1 | 9, 1, 8 | 16) if map.1 > 0 && matches!(map.2, 15 | 16 | 24 | 32) => Kind::Mapped,
-        // A map beside full colours is allowed, and of no use.
+        // A colour map is allowed beside direct colours, but has no use.
         (2 | 10, 0 | 1, 15 | 16 | 24 | 32) => Kind::Colour,
         (3 | 11, 0 | 1, 8 | 16) | (3, 0 | 1, 1) => Kind::Grey,
         _ => return None,
@@ -131,17 +131,17 @@ impl Layout {
         self.map.1 as usize * usize::from(self.map.2).div_ceil(8)
     }
 
-    /// Bytes of a stored pixel of 8 bits and more.
+    /// Bytes of a stored pixel of at least 8 bits.
     fn pixel_bytes(&self) -> usize {
         usize::from(self.bits).div_ceil(8)
     }
 
-    /// Bytes of a row of pixels of one bit.
+    /// Bytes of a row of one-bit pixels.
     fn row_of_bits(&self) -> usize {
         self.width.div_ceil(8) as usize
     }
 
-    /// Whether what is not used is zero, what is used fits together, and something of the picture is there.
+    /// Whether unused fields are zero, used ones are consistent, and the file has at least some of the picture.
     fn is_tidy(&self, bytes: &[u8]) -> bool {
         let map_is_sane = match bytes[1] {
             0 => bytes[3..8].iter().all(|&byte| byte == 0),
@@ -156,7 +156,7 @@ impl Layout {
             && bytes.len() > self.start + self.map_bytes()
     }
 
-    /// Whether all pixels are there, and no packet goes on behind the last of them.
+    /// Whether all pixels are there, and no packet extends beyond the last of them.
     fn is_whole(&self, bytes: &[u8]) -> bool {
         let Some(mut data) = bytes.get(self.start + self.map_bytes()..) else { return false };
         let mut left = self.width as usize * self.height as usize;
@@ -182,7 +182,7 @@ impl Layout {
     }
 }
 
-/// Decodes the picture as far as it goes.
+/// Decodes the picture as far as the file goes.
 pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
     let layout = layout(bytes).ok_or_else(|| pixelwise::unreadable(FORMAT))?;
     let rest = bytes.get(layout.start..).unwrap_or_default();
@@ -219,21 +219,21 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
     Ok(decoded)
 }
 
-/// What the stored alpha is good for.
+/// How the stored alpha is to be used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Alpha {
     None,
     Straight,
     Premultiplied,
-    /// Alpha that the header does not own up to, or a single bit of it, of which many writers think the opposite of
-    /// what others do: used where it leaves anything to be seen.
+    /// Alpha that the header does not declare, or a single bit of alpha, which some writers use with the opposite
+    /// meaning. It is used if it leaves anything visible.
     Perhaps,
 }
 
 impl Alpha {
-    /// By the extension area, which a version 2 file may have, or else by the header.
+    /// Reads it from the extension area, which a version 2 file may have, or otherwise from the header.
     fn of(bytes: &[u8], layout: &Layout) -> Self {
-        /// Where the extension area says what its alpha is.
+        /// The offset of the extension area's field for the type of alpha.
         const ATTRIBUTES: usize = 494;
         let stored = match layout.kind {
             Kind::Mapped => layout.map.2,
@@ -253,7 +253,7 @@ impl Alpha {
         }
     }
 
-    /// Makes the alpha of decoded pixels what it should be.
+    /// Corrects the alpha of decoded pixels.
     fn settle(self, rgba: &mut [u8]) {
         let pixels = rgba.as_chunks_mut::<4>().0;
         match self {
@@ -266,8 +266,8 @@ impl Alpha {
     }
 }
 
-/// A colour of that many bits: blue, green, red and alpha, the lowest bits or bytes first. A single bit of alpha is
-/// set where there is nothing to be seen, as Pillow and ImageMagick have it.
+/// A colour of that many bits: blue, green, red and alpha, the lowest bits or bytes first. A single alpha bit is set
+/// where the pixel is transparent, as in Pillow and ImageMagick.
 fn colour([b, g, r, a]: [u8; 4], bits: u8, alpha: Alpha) -> [u8; 4] {
     let opaque = alpha == Alpha::None;
     match bits {
@@ -282,7 +282,7 @@ fn colour([b, g, r, a]: [u8; 4], bits: u8, alpha: Alpha) -> [u8; 4] {
     }
 }
 
-/// Pixels of one bit, the highest first, each row of whole bytes.
+/// Pixels of one bit, the highest first; each row begins with a new byte.
 fn bits(data: &[u8], layout: &Layout) -> impl Iterator<Item = u8> {
     let width = layout.width as usize;
     let rows = data.chunks(layout.row_of_bits().max(1));
@@ -297,19 +297,19 @@ fn colours(map: &[u8], bits: u8, alpha: Alpha) -> Vec<[u8; 4]> {
     map.chunks_exact(bytes).map(|raw| colour(padded(raw), bits, alpha)).collect()
 }
 
-/// Up to four bytes, the rest zero.
+/// Up to four bytes, padded with zeros.
 fn padded(raw: &[u8]) -> [u8; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(raw).for_each(|(out, &raw)| *out = raw);
     out
 }
 
-/// Stored pixels as bytes, packed or not.
+/// Reads stored pixels, run-length encoded or not.
 struct Reader<'a> {
     data: &'a [u8],
     /// Bytes of a stored pixel.
     bytes: usize,
-    /// How many more pixels of the packet there are, and their value where they are all the same.
+    /// The number of pixels left in the packet, and their value if it is a run.
     packet: Option<(u8, Option<[u8; 4]>)>,
 }
 
@@ -321,7 +321,7 @@ impl Reader<'_> {
         Some(padded(raw))
     }
 
-    /// The next pixel of a packet; packets may go on from one row to the next.
+    /// The next pixel of a packet. Packets may continue from one row to the next.
     #[inline]
     fn unpacked(&mut self) -> Option<[u8; 4]> {
         let (left, same) = match self.packet.take() {
@@ -428,7 +428,7 @@ mod tests {
         }
         let mapped = [&head(1, [0, 0, 4, 0, 16], 8, 0x20)[..], &clear[..], &[0, 1, 2, 3]].concat();
         assert_eq!(decoded(&mapped).0, colours([0, 0, 255, 255]));
-        // Some writers set it where all is seen.
+        // Some writers set the bit where the pixel is visible.
         let all = packed([0x8000, 0x801f, 0x83e0, 0xfc00]);
         assert_eq!(decoded(&[&head(2, [0; 5], 16, 0x21)[..], &all[..]].concat()).0, colours([255; 4]));
     }
@@ -440,8 +440,8 @@ mod tests {
         let packed = [head(10, [0; 5], 24, 0x20), vec![0x81, 3, 2, 1, 1, 3, 2, 1, 3, 2, 1]].concat();
         let expected = [[1, 2, 3, 255]; 4];
         for file in [plain, packed] {
-            // The colour map's first index, length and depth; where the picture lies on a screen; bits of alpha; the
-            // way in which rows are interleaved.
+            // The colour map's first index, length and depth; the position of the picture on a screen; bits of alpha;
+            // the interleaving of rows.
             for (at, value) in [
                 (3, 9),
                 (4, 1),
@@ -531,7 +531,7 @@ mod tests {
             bytes[16] = if kind % 8 == 2 { 24 } else { 8 };
             taken[1] += u32::from(is_one(&bytes));
         }
-        // Of those that begin as one, some are of a handful of pixels, which are there.
+        // Some of those with a TGA signature in front describe pictures of a few pixels, which are complete.
         assert!(taken[0] == 0 && taken[1] < 20, "{taken:?}");
     }
 }

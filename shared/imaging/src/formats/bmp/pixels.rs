@@ -1,4 +1,4 @@
-//! A bitmap's pixels: rows of indices or colours, and run-length codes.
+//! Decodes a bitmap's pixels: rows of indices or colours, and run-length encoding.
 
 use super::{Bitmap, Packing};
 use crate::{
@@ -7,14 +7,14 @@ use crate::{
     header::Header,
 };
 
-/// What an index beyond the table shows.
+/// The colour of an index beyond the table.
 const BLACK: [u8; 4] = [0, 0, 0, 255];
 
-/// Rows between two looks at the clock.
+/// Rows between two checks of the deadline.
 const ROWS: usize = 64;
 
 impl Bitmap {
-    /// Decodes rows in the order in which they are stored, as far as they go.
+    /// Decodes rows in the order in which they are stored, as far as the data goes.
     pub(in crate::formats) fn decode(
         &self,
         table: &[u8],
@@ -29,7 +29,7 @@ impl Bitmap {
         if self.packing == Packing::Runs {
             let runs = Runs { data, bits: self.bits, colours: &colours };
             let (shown, skipped) = runs.decode(out, width, deadline)?;
-            // What runs leave out is transparent; that they leave something out is no damage.
+            // Pixels that the runs skip are transparent; skipping them is legal and not damage.
             return pixelwise::shown(header, rgba, skipped, shown, shown);
         }
         let row_bytes = self.row_bytes(self.bits);
@@ -41,23 +41,23 @@ impl Bitmap {
             self.row(row, out, &colours);
             rows += usize::from(row.len() == row_bytes);
         }
-        // The last row may be cut off; what is there of it is shown.
+        // The last row may be cut off; the part that is there is shown.
         let rows = rows.max(usize::from(!data.is_empty() && rows == 0));
         let alpha = self.masks[3] != 0;
         if alpha && rgba.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 0) {
-            // A mask for alpha that nobody has put any in.
+            // The file has a mask for alpha, but never filled the alpha in.
             rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
         }
         pixelwise::shown(header, rgba, alpha, rows, height)
     }
 
-    /// The colour table: blue, green, red and perhaps a byte of no use.
+    /// The colour table: blue, green, red, and in most versions an unused byte.
     fn colours(&self, table: &[u8]) -> Vec<[u8; 4]> {
         let colours = table.chunks_exact(self.colour_bytes).take(self.colours);
         colours.map(|colour| [colour[2], colour[1], colour[0], 255]).collect()
     }
 
-    /// One row, or what there is of it.
+    /// Decodes one row, or the part of it that is there.
     fn row(&self, row: &[u8], out: &mut [[u8; 4]], colours: &[[u8; 4]]) {
         let colour = |index: u8| colours.get(usize::from(index)).copied().unwrap_or(BLACK);
         match self.bits {
@@ -117,7 +117,7 @@ impl Channel {
     }
 }
 
-/// Run-length codes of 4, 8 or (OS/2) 24 bits.
+/// A decoder for run-length encoding with 4, 8 or (OS/2) 24 bits.
 struct Runs<'a> {
     data: &'a [u8],
     bits: u16,
@@ -125,7 +125,7 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    /// Decodes onto a transparent picture. Gives how many pixels were written, and whether any was not.
+    /// Decodes onto a transparent picture. Returns how many pixels were written, and whether any were skipped.
     fn decode(
         mut self,
         out: &mut [[u8; 4]],
@@ -163,15 +163,15 @@ impl Runs<'_> {
         Some(two)
     }
 
-    /// A run of one colour, or of colours as they are; what goes beyond the row is cut off. Gives the pixels that it
-    /// stands for, and those that were written.
+    /// Decodes a run of one colour or a sequence of literal colours; what exceeds the row is cut off. Returns the
+    /// number of pixels that it covers and the number that were written.
     fn run(&mut self, first: u8, second: u8, row: &mut [[u8; 4]]) -> (usize, usize) {
         let count = usize::from(if first == 0 { second } else { first });
         let bytes = (count * usize::from(self.bits)).div_ceil(8);
         let long = match (first, self.bits) {
-            // As they are, padded to an even number of bytes.
+            // Literal colours, padded to an even number of bytes.
             (0, _) => bytes.next_multiple_of(2),
-            // A run of a colour of 24 bits: its first byte is taken already.
+            // A run of a 24-bit colour; its first byte has been taken already.
             (_, 24) => 2,
             _ => 0,
         };
