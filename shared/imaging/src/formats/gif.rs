@@ -1,8 +1,9 @@
 //! GIF, still and animated.
 //!
-//! The blocks are read and the codes decoded here rather than by the `gif` crate, which `image` uses: that gives up on
-//! much of what browsers show (a missing palette, an odd control extension, an unknown extension, a picture that is
-//! cut short), and its LZW takes twice the time. Where files disagree with the standard, this follows Chromium.
+//! The blocks and the LZW codes are decoded here and not by the `gif` crate, which `image` uses. That crate rejects
+//! much of what browsers show: a missing palette, an odd control extension, an unknown extension, a picture that is cut
+//! short. Its LZW decoder, `weezl`, is slower as well. Where files deviate from the standard, this decoder does what
+//! Chromium does.
 
 mod blocks;
 mod lzw;
@@ -45,15 +46,15 @@ pub(crate) static WRITER: Writer = Writer {
     animated: Some(|animation, _, deadline| write::animated(animation, deadline)),
     frames: |bytes| header(bytes).map_or(1, |header| header.frames),
     kept: Some(|bytes, header, most, deadline| {
-        // A picture that does not move is better as PNG.
+        // A still is better written as PNG.
         if header.frames == 1 { Ok(None) } else { Ok(whole::without_metadata(bytes, most, deadline)?) }
     }),
 };
 
-/// The largest profile that is looked at.
+/// The largest ICC profile that is read.
 const MAX_PROFILE: usize = 4 << 20;
 
-/// Rows painted between two looks at the clock.
+/// Rows that are drawn between two checks of the deadline.
 const ROWS_PER_CHECK: usize = 256;
 
 /// Reads the headers.
@@ -66,7 +67,8 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     for block in blocks {
         let Block::Picture(picture) = block else { continue };
         if frames == 0 {
-            // A first picture beyond the screen enlarges it; so a screen of no size is as large as that picture.
+            // A first picture that exceeds the screen enlarges it. A screen of size zero thus gets the size of that
+            // picture.
             stored.0 = stored.0.max(picture.area.left + picture.area.width);
             stored.1 = stored.1.max(picture.area.top + picture.area.height);
         }
@@ -81,7 +83,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         stored,
         orientation: Orientation::UPRIGHT,
         frames: frames.max(1),
-        // A picture's indices.
+        // The indices of one picture.
         extra_bytes_per_pixel: 1,
         largest_frame: largest,
     })
@@ -108,7 +110,7 @@ fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(profile)
 }
 
-/// Decodes the first frame, on its canvas.
+/// Decodes the first frame on its canvas.
 pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
     let (screen, mut blocks) = blocks::open(bytes).ok_or_else(corrupt)?;
     let picture = blocks.find_map(|block| match block {
@@ -123,7 +125,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
     Ok(Decoded { rgba: canvas.rgba, may_have_alpha: true, profile: profile(bytes) })
 }
 
-/// The bytes that decoding the frames holds: the canvas, and what was under a frame; the frame itself is beside.
+/// The bytes that the decoder holds: the canvas, and what was under a frame. The frames that come out are not counted.
 fn memory(header: &Header) -> u64 {
     const RGBA: u64 = 4;
     let canvas = header.area();
@@ -142,8 +144,9 @@ fn animation(
     frames.in_srgb(profile(bytes).as_deref(), deadline)
 }
 
-/// Calls `each` with the whole canvas and the milliseconds of every frame, and gives how often they are shown (0 is
-/// for ever). A frame that the end of the file cuts off is left out, unless it is the first.
+/// Calls `each` for every frame, with the whole canvas and the frame's time in milliseconds, and returns how often the
+/// animation is played (0 is for ever). A frame that is cut off by the end of the file is left out, unless it is the
+/// first.
 ///
 /// # Errors
 /// [`ImageError::Corrupt`] where there is no frame, [`ImageError::TimeLimit`], and those of `each`.
@@ -179,7 +182,7 @@ pub(crate) fn frames(
 }
 
 impl Picture<'_> {
-    /// Where the rows lie in the picture, in the order in which they are stored.
+    /// The position in the picture of each stored row, in the order in which rows are stored.
     fn rows(&self) -> impl Iterator<Item = usize> {
         let passes: &[(usize, usize)] =
             if self.interlaced { &[(0, 8), (4, 8), (2, 4), (1, 2)] } else { &[(0, 1)] };
@@ -187,7 +190,8 @@ impl Picture<'_> {
         passes.iter().flat_map(move |&(first, step)| (first..height).step_by(step))
     }
 
-    /// Its colours; what is transparent or in no palette has no opacity. A file without any palette is grey.
+    /// The colour of each index. Transparent indices and those beyond the palette have alpha 0. A file without any
+    /// palette is grey.
     fn colours(&self, screen: &Screen<'_>) -> [[u8; 4]; 256] {
         let mut colours = [[0; 4]; 256];
         if let Some(palette) = self.palette.or(screen.palette) {
@@ -206,7 +210,7 @@ impl Picture<'_> {
     }
 }
 
-/// Draws a picture over what there is; false where not one pixel of it could be decoded.
+/// Draws a picture on the canvas. Returns false if not one of its pixels could be decoded.
 fn draw(
     canvas: &mut Canvas,
     picture: &Picture<'_>,
@@ -229,13 +233,14 @@ fn draw(
         if y.is_multiple_of(ROWS_PER_CHECK) {
             deadline.check()?;
         }
-        // Of an interlaced picture that is cut short, a row that is missing is shown as one above of an earlier pass.
+        // If an interlaced picture is cut short, a missing row shows the nearest row above it from an earlier pass.
         let places = if picture.interlaced { [y, y & !1, y & !3, y & !7] } else { [y; 4] };
         let Some(stored) = places.into_iter().find_map(|y| rows[y]) else { continue };
         let shown = canvas.row(area, y).iter_mut().zip(stored);
         if see_through {
             for (pixel, &index) in shown {
-                // Without a branch, which noise would make unforeseeable: opacity, all or nothing, fills the mask.
+                // Branch-free, because noise makes a branch unpredictable: alpha, which is 0 or 255, is extended to a
+                // mask.
                 let colour = colours[usize::from(index)];
                 let kept = !(colour.cast_signed() >> 31).cast_unsigned();
                 *pixel = (u32::from_le_bytes(*pixel) & kept | colour).to_le_bytes();

@@ -1,20 +1,20 @@
-//! A GIF file's blocks, read leniently as browsers do: what is cut off or odd ends the walk, and what came before it
-//! counts. Nothing is decoded or allocated here.
+//! The blocks of a GIF file, read as leniently as browsers do: the walk ends where the file is cut off or odd, and what
+//! came before counts. Nothing is decoded or allocated here.
 
 use crate::{
     decode::canvas::{Area, Disposal},
     scan::le16,
 };
 
-/// The screen that the file announces, which its first picture may exceed.
+/// The logical screen that the file announces. Its first picture may exceed it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Screen<'a> {
     pub(super) size: (u32, u32),
-    /// The palette of pictures that bring none: RGB.
+    /// The global palette, RGB, for pictures without their own.
     pub(super) palette: Option<&'a [u8]>,
 }
 
-/// What a graphic control extension says of the picture after it.
+/// A graphic control extension, which applies to the next picture.
 #[derive(Clone, Copy, Debug, Default)]
 struct Control {
     disposal: Disposal,
@@ -23,7 +23,7 @@ struct Control {
     transparent: Option<u8>,
 }
 
-/// A picture of the animation: its place on the screen, and where its pixels lie in the file.
+/// A picture of the animation: its area on the screen, and where its codes lie in the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Picture<'a> {
     pub(super) area: Area,
@@ -33,31 +33,31 @@ pub(super) struct Picture<'a> {
     pub(super) disposal: Disposal,
     /// Hundredths of a second.
     pub(super) delay: u32,
-    /// Bits of a literal code.
+    /// The initial code size in bits.
     pub(super) code_size: u8,
     pub(super) codes: SubBlocks<'a>,
-    /// Whether the file goes on to the end of the codes.
+    /// Whether the codes are complete in the file.
     pub(super) whole: bool,
 }
 
-/// What matters here of a file's blocks.
+/// The blocks that matter here.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Block<'a> {
     Picture(Picture<'a>),
-    /// How often the animation is repeated after it was shown once; 0 is for ever.
+    /// How often the animation is repeated after its first showing; 0 is for ever.
     Repeats(u32),
     /// An ICC profile.
     Profile(SubBlocks<'a>),
 }
 
-/// The pieces of a chain of sub-blocks, of at most 255 bytes each.
+/// Iterates over a chain of sub-blocks of at most 255 bytes each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SubBlocks<'a>(&'a [u8]);
 
 impl<'a> Iterator for SubBlocks<'a> {
     type Item = &'a [u8];
 
-    /// The last piece may be cut short by the end of the file.
+    /// Returns the next sub-block. The last one may be cut short by the end of the file.
     fn next(&mut self) -> Option<&'a [u8]> {
         let (&length, rest) = self.0.split_first()?;
         if length == 0 {
@@ -74,21 +74,21 @@ impl<'a> SubBlocks<'a> {
         Self(chain)
     }
 
-    /// The rest of the file after the chain; `None` where the file ends first.
+    /// The rest of the file after the chain; `None` if the file ends before the chain does.
     fn after(mut self) -> Option<&'a [u8]> {
         while self.next().is_some() {}
         self.0.split_first().map(|(_, rest)| rest)
     }
 }
 
-/// The blocks after the screen, in order.
+/// Iterates over the blocks after the screen descriptor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks<'a> {
     rest: Option<&'a [u8]>,
     control: Control,
 }
 
-/// Reads the file's first bytes.
+/// Reads the header and the logical screen.
 pub(super) fn open(file: &[u8]) -> Option<(Screen<'_>, Blocks<'_>)> {
     let flags = *file.get(10)?;
     let (palette, rest) = palette(flags, file.get(13..)?);
@@ -96,7 +96,7 @@ pub(super) fn open(file: &[u8]) -> Option<(Screen<'_>, Blocks<'_>)> {
     Some((screen, Blocks { rest: Some(rest), control: Control::default() }))
 }
 
-/// The palette that the flags announce, as far as it goes, and what follows.
+/// The palette that the flags announce, as far as the file has it, and the bytes after it.
 fn palette(flags: u8, bytes: &[u8]) -> (Option<&[u8]>, &[u8]) {
     if flags & 0x80 == 0 {
         return (None, bytes);
@@ -112,7 +112,7 @@ impl<'a> Iterator for Blocks<'a> {
         loop {
             let (&kind, rest) = self.rest.take()?.split_first()?;
             match kind {
-                // Some encoders end a chain twice.
+                // Some encoders terminate a chain twice.
                 0 => self.rest = Some(rest),
                 0x21 => {
                     let (&label, rest) = rest.split_first()?;
@@ -123,7 +123,7 @@ impl<'a> Iterator for Blocks<'a> {
                     }
                 }
                 0x2c => return self.picture(rest).map(Block::Picture),
-                // The end, or what is no GIF any more.
+                // The trailer, or bytes that are not GIF any more.
                 _ => return None,
             }
         }
@@ -177,9 +177,9 @@ fn control(bytes: &[u8]) -> Option<Control> {
     let [flags, low, high, transparent, ..] = *bytes else { return None };
     Some(Control {
         disposal: match flags >> 2 & 7 {
-            // What the standard calls the background colour, and no browser fills in.
+            // The standard says "restore to background colour", but no browser uses that colour.
             2 => Disposal::Clear,
-            // The third bit alone is an early draft's word for the same.
+            // An early draft of the standard had 4 for the same.
             3 | 4 => Disposal::Restore,
             _ => Disposal::Keep,
         },

@@ -1,36 +1,36 @@
-//! LZW as GIF has it: codes of growing width, the lowest bit first (CompuServe, Graphics Interchange Format 89a,
+//! The LZW decoder for GIF: codes of growing width, the lowest bit first (CompuServe, Graphics Interchange Format 89a,
 //! appendix F; T. Welch, A Technique for High-Performance Data Compression, 1984).
 //!
-//! The dictionary has the first eight bytes of every string at hand, literals among them, so that nearly every code is one
-//! store, without a branch that cannot be foreseen; of a longer string the rest is copied from where the output has it
-//! already. The tests hold it against `weezl`, which walks chains of single bytes backwards and takes some five times as long.
+//! The dictionary holds the first eight bytes of every string, so that nearly every code takes one store and no branch
+//! that is hard to predict; the rest of a longer string is copied from where it already is in the output. The tests
+//! compare the result with that of `weezl`.
 
 use super::blocks::SubBlocks;
 use crate::{Deadline, TimedOut};
 
-/// Codes have at most twelve bits.
+/// The most codes, and the most bits of a code.
 const CODES: usize = 4096;
 const MAX_WIDTH: u32 = 12;
 
-/// Bytes written at once. The output has as many to spare, so that a string may run over.
+/// Bytes that are written at once. The output has that many spare bytes, so that a string may exceed it.
 const STEP: usize = 8;
 
-/// Pixels between two looks at the clock.
+/// Pixels between two checks of the deadline.
 const PIXELS_PER_CHECK: usize = 1 << 18;
 
-/// A decoder, whose tables are used again for the next picture.
+/// A decoder, whose tables are reused for the next picture.
 pub(super) struct Lzw {
     strings: Strings,
     out: Vec<u8>,
 }
 
-/// What each code stands for. What is looked at for every code lies close together.
+/// The dictionary, as separate arrays, so that the parts that every code needs lie close together.
 struct Strings {
-    /// The first bytes, the first of all lowest.
+    /// The first eight bytes of each string; the first byte is the lowest.
     heads: Box<[u64; CODES]>,
-    /// Bytes in all; none of what stands for no string.
+    /// The length of each string in bytes; 0 for codes without a string.
     lengths: Box<[u16; CODES]>,
-    /// Where in the output there is such a string; of a literal nowhere.
+    /// The offset of each string in the output; unused for literals.
     places: Box<[u32; CODES]>,
 }
 
@@ -39,7 +39,7 @@ impl Strings {
         Self { heads: Box::new([0; CODES]), lengths: Box::new([0; CODES]), places: Box::new([0; CODES]) }
     }
 
-    /// Makes so many codes literals, as far as a byte goes, and the others nothing.
+    /// Resets the dictionary: the first `literals` codes become literals, up to 256, and the others get no string.
     fn start(&mut self, literals: usize) {
         for (code, (head, length)) in self.heads.iter_mut().zip(self.lengths.iter_mut()).enumerate() {
             let known = code < literals && code <= u8::MAX.into();
@@ -48,7 +48,7 @@ impl Strings {
     }
 }
 
-/// A string in the output.
+/// A string that lies in the output.
 #[derive(Clone, Copy)]
 struct Text {
     head: u64,
@@ -57,7 +57,7 @@ struct Text {
 }
 
 impl Text {
-    /// With one more byte behind it.
+    /// The string extended by one byte.
     #[inline(always)]
     fn and(self, byte: u64) -> Self {
         let head = if self.length < STEP { self.head | byte << (8 * self.length) } else { self.head };
@@ -70,7 +70,7 @@ impl Text {
     }
 }
 
-/// The codes' bits.
+/// Reads codes from the sub-blocks.
 struct Bits<'a> {
     pieces: SubBlocks<'a>,
     piece: &'a [u8],
@@ -79,7 +79,7 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    /// The next code; `None` at the end.
+    /// Returns the next code; `None` at the end.
     #[inline]
     fn code(&mut self, width: u32) -> Option<usize> {
         if self.count < width {
@@ -121,7 +121,7 @@ impl Lzw {
         Self { strings: Strings::new(), out: Vec::new() }
     }
 
-    /// Decodes at most so many pixels: fewer where the codes end or make no sense any more.
+    /// Decodes at most `pixels` pixels; fewer if the codes end or become invalid.
     ///
     /// # Errors
     /// [`TimedOut`].
@@ -155,7 +155,7 @@ fn decode(
     let end = clear + 1;
     strings.start(clear);
     let (mut width, mut next) = (u32::from(code_size) + 1, end + 1);
-    // None after a clear code.
+    // There is no last string after a clear code.
     let mut last: Option<Text> = None;
     let (mut at, mut check) = (0, 0);
     while at < pixels {
@@ -171,7 +171,7 @@ fn decode(
             && code == next
             && next < CODES
         {
-            // The string that this very code completes: it ends with its own first byte.
+            // The code for the string that it completes itself: the last string and its first byte.
             last.and(last.first())
         } else {
             break;
@@ -183,7 +183,7 @@ fn decode(
             (width, next, last) = (u32::from(code_size) + 1, end + 1, None);
             continue;
         }
-        // This code completes a string: the last one and the first byte of this one, which follows it in the output.
+        // Each code adds a string: the last string and the first byte of this one, which follows it in the output.
         if let Some(last) = last
             && next < CODES
         {

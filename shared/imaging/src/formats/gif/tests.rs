@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Limits;
 
-/// A screen of this size, with a palette of red, green, blue and white unless told otherwise.
+/// A screen of this size, with a palette of red, green, blue and white if `palette` is set.
 fn screen(width: u8, height: u8, palette: bool) -> Vec<u8> {
     let mut file = b"GIF89a".to_vec();
     file.extend([width, 0, height, 0, if palette { 0x81 } else { 0 }, 0, 0]);
@@ -26,7 +26,7 @@ fn control(disposal: u8, delay: u8, transparent: Option<u8>) -> Vec<u8> {
     ]
 }
 
-/// A picture at this place and size, as codes of three bits: each pixel after a clear code, so none ever grows.
+/// A picture at this place and size. Each pixel is preceded by a clear code, so the codes keep three bits.
 fn picture([left, top, width, height]: [u8; 4], flags: u8, pixels: &[u8]) -> Vec<u8> {
     let codes = pixels.iter().flat_map(|&pixel| [4, pixel]).chain([5]);
     let (mut bytes, mut held, mut count) = (Vec::new(), 0_u32, 0);
@@ -46,7 +46,7 @@ fn picture([left, top, width, height]: [u8; 4], flags: u8, pixels: &[u8]) -> Vec
     block
 }
 
-/// Every frame's pixels in letters, with its milliseconds, and how often they are shown.
+/// The pixels of every frame as letters, with its milliseconds, and how often the animation is played.
 fn shown(file: &[u8]) -> Result<(Vec<(String, u32)>, u32), ImageError> {
     let header = header(file)?;
     header.check(&Limits::default())?;
@@ -207,8 +207,8 @@ fn a_profile_is_found_whole() {
     assert_eq!(profile(&screen(1, 1, true)), None);
 }
 
-/// Codes that are mostly such as there are by then, and what they stand for (Graphics Interchange Format 89a, appendix F), with a
-/// dictionary that holds every string.
+/// Codes, most of which are in the dictionary when they are used, and the pixels that they stand for (Graphics
+/// Interchange Format 89a, appendix F), by a dictionary that holds every string in full.
 fn codes(size: u8, choices: &[(u8, u16)], pixels: usize) -> (Vec<u8>, Vec<u8>) {
     let (clear, end) = (1_usize << size, (1_usize << size) + 1);
     let start = || -> Vec<Option<Vec<u8>>> {
@@ -294,7 +294,7 @@ proptest! {
             (1..12_u8, prop::collection::vec((0..10_u8, any::<u16>()), 1..700), 1..9_usize, 1..20_000_usize), 1..4,
         ),
     ) {
-        // One decoder for all, so that what one picture leaves must not show in the next.
+        // One decoder for all pictures, so that state left over from one would show in the next.
         let mut lzw = Lzw::new();
         for (size, choices, repeat, pixels) in pictures {
             let (chain, expected) = codes(size, &choices.repeat(repeat), pixels);
@@ -307,7 +307,7 @@ proptest! {
     fn any_bytes_are_answered(
         bytes in prop::collection::vec(any::<u8>(), 0..300), frames in 0..4_usize, size in 0..13_u8,
     ) {
-        // A screen of 16 pixels, so that what is random is mostly the pictures.
+        // A screen of 16 pixels, so that most of the random bytes are pictures.
         let mut file = screen(4, 4, true);
         for part in bytes.chunks(bytes.len() / (frames + 1) + 1) {
             file.extend([0x21, 0xf9, 4]);

@@ -1,14 +1,14 @@
-//! Whether a file is sound from end to end, and its bytes without what tells of anything but the pictures.
+//! Checks that a file is sound from end to end, and strips it of everything but the pictures.
 
 use super::{blocks::SubBlocks, lzw::Lzw};
 use crate::{Deadline, TimedOut, scan::le16};
 
-/// The application extensions that say how often an animation is repeated.
+/// The application extensions that state how often an animation is repeated.
 const REPEATS: [&[u8]; 2] = [b"NETSCAPE2.0", b"ANIMEXTS1.0"];
 
-/// The file without comments, application data but how often it repeats, and whatever follows its end: the same bytes
-/// where there is none of it. `None` where that is more than so many bytes, and where anything is odd: a picture that is
-/// not all there, beyond the screen or without a palette, a block that is unknown or an ICC profile.
+/// The file without comments, application data (except for the repeat count) and trailing bytes; a file without these
+/// stays the same. `None` if the result has more than `most` bytes, or if anything is odd: a picture that is
+/// incomplete, exceeds the screen or has no palette, an unknown block, or an ICC profile.
 ///
 /// # Errors
 /// [`TimedOut`].
@@ -25,7 +25,7 @@ struct Walk<'a> {
     file: &'a [u8],
     at: usize,
     kept: Vec<u8>,
-    /// How many bytes may be kept.
+    /// The most bytes that may be kept.
     most: usize,
     pictures: u32,
 }
@@ -37,7 +37,7 @@ impl<'a> Walk<'a> {
         loop {
             deadline.check()?;
             let going = match self.file.get(self.at) {
-                // Some encoders end a chain twice.
+                // Some encoders terminate a chain twice.
                 Some(0) => {
                     self.at += 1;
                     Some(())
@@ -55,7 +55,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// So many bytes more, which are kept; `None` where there are no such, or they are too many.
+    /// Keeps the next `count` bytes; `None` if there are not so many, or the result would be too large.
     fn keep(&mut self, count: usize) -> Option<&'a [u8]> {
         let bytes = self.file.get(self.at..self.at.checked_add(count)?)?;
         if count > self.most - self.kept.len() {
@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
         Some(bytes)
     }
 
-    /// A palette where the flags announce one; whether they do.
+    /// Keeps a palette if the flags announce one, and returns whether they do.
     fn palette(&mut self, flags: u8) -> Option<bool> {
         let there = flags & 0x80 != 0;
         if there {
@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         Some(there)
     }
 
-    /// The screen's size, and whether it has a palette.
+    /// Keeps the header and the screen. Returns the screen's size and whether it has a palette.
     fn screen(&mut self) -> Option<(u32, u32, bool)> {
         let head = self.keep(13)?;
         let palette = self.palette(head[10])?;
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         Some((le16(head, 6)?, le16(head, 8)?, palette))
     }
 
-    /// Where a chain of sub-blocks ends that begins here.
+    /// The end of the chain of sub-blocks that begins at `at`.
     fn chain_end(&self, mut at: usize) -> Option<usize> {
         loop {
             let length = usize::from(*self.file.get(at)?);
@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
             }
             (0xff, [11, name @ ..])
                 if !name.starts_with(b"ICCRGBG1012") && !name.starts_with(b"NETSCAPE2.0") => {}
-            // A comment.
+            // A comment, which is dropped.
             (0xfe, _) => {}
             _ => return None,
         }
@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         Ok(self.keep(end - self.at).map(|_| ()))
     }
 
-    /// A picture's pixels and the bits of a literal code.
+    /// Keeps a picture's descriptor. Returns its number of pixels and its initial code size.
     fn descriptor(&mut self, width: u32, height: u32, shared: bool) -> Option<(usize, u8)> {
         let head = self.keep(10)?;
         let (left, top) = (le16(head, 1)?, le16(head, 3)?);
@@ -153,7 +153,7 @@ mod tests {
         without_metadata(file, usize::MAX, Deadline::none()).expect("time enough")
     }
 
-    /// The sample with these bytes before its first picture.
+    /// The sample with these bytes inserted before its first picture.
     fn with(extension: &[u8]) -> Vec<u8> {
         let plain = kept(SAMPLE).expect("a sound file");
         let at = plain.windows(3).position(|bytes| bytes == [0x21, 0xf9, 4]).expect("a control extension");

@@ -1,13 +1,13 @@
-//! GIF, still and animated.
+//! Writes GIF, still and animated.
 //!
-//! There are two ways to one. [`animated`] and [`still`] are quick, as good as GIF gets, and dithered: for thumbnails of
-//! any size. [`within`] makes the best of a number of bytes: for emoji. In both a frame has a palette of its own where
-//! that of all frames will not do, and of each frame only the part is written that differs from what is on the screen,
-//! in which pixels that are as good as the same are left transparent, so that what stands still does not shimmer.
-//! Palettes and codes are our own: they take a few milliseconds, need no dependency, and are what [`within`] chooses by.
+//! There are two encoders. [`animated`] and [`still`] are fast, dithered, and of the best quality that GIF allows; they
+//! are for thumbnails of any size. [`within`] makes the best file of at most a given number of bytes; it is for emoji.
+//! Both give a frame its own palette where the shared one is not good enough. Both write only the part of a frame that
+//! differs from the screen, and leave nearly unchanged pixels in it transparent, so that still areas do not flicker.
+//! Palettes and LZW codes are Darkroom's own, because [`within`] bases its choices on them.
 //!
-//! GIF's alpha is one bit. A pixel is shown where its alpha is a half or more, in its own colour, unmixed with whatever
-//! is behind: edges are clean on any ground, without a fringe and without dithered holes.
+//! GIF's alpha has one bit. A pixel is opaque if its alpha is at least a half. It keeps its own colour and is not mixed
+//! with a background, so edges are clean on any background, without fringes and without dithered holes.
 
 mod budget;
 mod choice;
@@ -27,30 +27,30 @@ use palette::{Histogram, MOST, Palette};
 pub(crate) use self::budget::within;
 use crate::{Deadline, Image, ImageError, TimedOut, animation::Animation};
 
-/// Pixels between two looks at the clock.
+/// Pixels between two checks of the deadline.
 const PIXELS_PER_CHECK: usize = 1 << 14;
 
-/// How much of the error is carried on to the neighbours, in sixteenths.
+/// The part of the error that is diffused to the neighbours, in sixteenths.
 const DITHER: u8 = 14;
 
-/// How far each channel of a pixel may go before it is drawn anew.
+/// How far each channel of a pixel may deviate before the pixel is drawn again.
 const HOLD: u8 = 2;
 
-/// By how much the error of the shared colours must exceed that of a frame's own for these to be worth their bytes.
+/// The ratio of errors, shared palette to own palette, from which the own palette is worth its bytes.
 const WORSE: f64 = 1.25;
 
-/// A picture that does not move.
+/// Encodes a still.
 ///
 /// # Errors
-/// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid pixels do not bring about.
+/// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
 pub(crate) fn still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     animated(&Animation::still(image.clone()), deadline)
 }
 
-/// Every frame.
+/// Encodes every frame of an animation.
 ///
 /// # Errors
-/// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid frames do not bring about.
+/// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid frames.
 pub(crate) fn animated(animation: &Animation, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     let failed = |error| ImageError::internal("encode", error);
     let first = animation.first()?;
@@ -92,7 +92,7 @@ pub(crate) fn animated(animation: &Animation, deadline: Deadline) -> Result<Vec<
     Ok(file.finish())
 }
 
-/// The palette of a frame's own, where the one that all share will not do.
+/// A palette for this frame alone, if the shared one is not good enough.
 fn own(
     shared: &Palette,
     frame: &Solid,
@@ -117,7 +117,7 @@ fn count(histogram: &mut Histogram, frame: &Solid, deadline: Deadline) -> Result
     Ok(())
 }
 
-/// How often to show the animation after the first time.
+/// The repeat count to write: how often the animation is played after the first time.
 fn repeats(plays: u32) -> Option<u16> {
     match plays {
         0 => Some(0),
@@ -126,12 +126,12 @@ fn repeats(plays: u32) -> Option<u16> {
     }
 }
 
-/// A part of the screen, until it is known for how long it is shown.
+/// A changed part of the screen, kept until its delay is known.
 struct Part {
     delta: delta::Delta,
     delay: u16,
     transparent: u8,
-    /// Its own colours; `None` for the shared ones.
+    /// The part's own palette; `None` for the shared one.
     own: Option<Vec<[u8; 3]>>,
 }
 

@@ -1,13 +1,13 @@
-//! An animation in as many bytes as it may have, as close to its frames as these allow.
+//! Encodes an animation within a number of bytes, as close to its frames as these allow.
 //!
-//! Every choice (how many colours a frame's own palette has or whether it shares the file's, whether a pixel is drawn
-//! or left as it is, which of several close colours is written) weighs what it is off by against what it costs in
-//! bytes, at one price for a bit throughout (H. Everett, Generalized Lagrange Multiplier Method, 1963): so bytes go
-//! where they gain most. The price is then sought at which the file just fits. What it is off by is the squared error
-//! of red, green, blue and alpha, premultiplied, times how long it is seen.
+//! Every choice weighs its error against its cost in bytes, at one price per bit for the whole file (H. Everett,
+//! Generalized Lagrange Multiplier Method, 1963), so that bytes are spent where they gain most. The choices are: how
+//! many colours a frame's own palette has, or whether it shares the file's; whether a pixel is drawn or left as it is;
+//! which of several close colours is written. The price at which the file just fits is then searched. The error is the
+//! squared difference of premultiplied red, green, blue and alpha, times how long it is seen.
 //!
-//! Nothing is dithered: that looks better than bands only where colours are few for the picture, which those of a
-//! frame's own palette hardly are; and its noise takes the bytes that better colours need.
+//! Nothing is dithered. Dithering looks better than banding only where there are few colours for the picture, which is
+//! rare with a palette for each frame; and its noise takes the bytes that better colours need.
 
 use std::ops::Range;
 
@@ -20,55 +20,55 @@ use super::{
 };
 use crate::{Deadline, Image, ImageError, TimedOut, animation::Animation};
 
-/// Files that are tried at most.
+/// The most files that are tried.
 const TRIES: usize = 8;
 
-/// Pixels that are coded before a search ends with what it has found.
+/// Coded pixels after which a search ends with the best file so far.
 const WORK: usize = 6_000_000;
 
-/// How much higher the price gets where nothing has been found by then.
+/// The factor on the price if no file has fitted by then.
 const HURRY: f64 = 4.0;
 
-/// How much of its budget a file must have for no other to be tried; less with each one that was.
+/// The part of its budget that a file must use for the search to end, which [`LESS`] lowers with each attempt.
 const ENOUGH: f64 = 0.985;
 const LESS: f64 = 0.01;
 
-/// The price at which nothing visible is given up, and the one at which anything is.
+/// The price at which nothing visible is lost, and the one at which anything may be.
 const LEAST: f64 = 0.02;
 const HIGHEST: f64 = 1e6;
 
-/// The price that is tried after the least, for a file that was just too large.
+/// The second price to try, if the file at the least one was only just too large.
 const GUESS: f64 = 40.0;
 
-/// Prices between which none is sought any more.
+/// The ratio of two prices between which no other is tried.
 const CLOSE: f64 = 1.2;
 
-/// The place of a frame's largest palette in its reductions: 1, 3, 7 … 255 colours.
+/// The index of a frame's largest palette in its reductions, which have 1, 3, 7 … 255 colours.
 const LARGEST_STEP: usize = 7;
 
-/// Colours that a pixel can have in the frame, at most.
+/// The most colours that are considered for a pixel, from the frame's palette.
 const CANDIDATES: usize = 6;
 
-/// A pixel that is off by less counts for less where a frame's own colours are chosen: so what frame after frame leaves
-/// as it is gets, where there are bytes, those colours that it still lacks.
+/// A pixel with an error below this has less weight when a frame's own palette is chosen. Colours that are still
+/// missing after several frames thus get into a palette, if there are bytes for it.
 const CAP: f32 = 64.0;
 
-/// How many palettes of its own the shared colours may save a frame to be tried.
+/// The shared palette is tried if its extra error costs no more bytes than this many palettes.
 const TABLES: f64 = 3.0;
 
-/// What a pixel that is left as it is may be off by, in bits, for nothing else to be tried.
+/// The error, in bits, up to which leaving a pixel as it is needs no alternative.
 const FREE: f32 = 0.02;
 
-/// By how much the error of the shared colours may exceed that of a frame's own for them to be tried.
+/// The ratio of the shared palette's error to that of the frame's own up to which the shared one is tried.
 const ALIKE: f64 = 1.1;
 
-/// How many bits a pixel can save at most by having another colour.
+/// The most bits that a pixel can save by taking another colour.
 const WORTH: f32 = 3.0;
 
-/// Squared distance of what counts as the same colour a frame later.
+/// The squared distance up to which two colours count as the same in the next frame.
 const SAME: u32 = 27;
 
-/// A colour, or nothing: all zero.
+/// A colour, or all zero for a transparent pixel.
 type Pixel = [u8; 4];
 
 const NOTHING: Pixel = [0; 4];
@@ -77,28 +77,28 @@ fn distance(a: Pixel, b: Pixel) -> u32 {
     a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum()
 }
 
-/// A pixel with the alpha that GIF has.
+/// Reduces a pixel's alpha to the one bit that GIF has.
 fn solid([r, g, b, a]: Pixel) -> Pixel {
     if a >= 128 { [r, g, b, 255] } else { NOTHING }
 }
 
-/// What shall be seen.
+/// The frames to encode.
 struct Film {
     width: usize,
     height: usize,
     frames: Vec<Frame>,
     plays: u32,
-    /// The colours that fit all frames best.
+    /// The palette that fits all frames best.
     shared: Vec<[u8; 3]>,
 }
 
 struct Frame {
     pixels: Vec<Pixel>,
-    /// For how long each pixel stays as it is from this frame on, in frames of mean length.
+    /// How long each pixel stays unchanged from this frame on, in units of the mean frame time.
     weights: Vec<f32>,
     /// Hundredths of a second.
     delay: u16,
-    /// In frames of mean length.
+    /// In units of the mean frame time.
     length: f32,
 }
 
@@ -141,24 +141,24 @@ impl Film {
     }
 }
 
-/// What came of a price.
+/// The result of encoding at some price.
 struct Attempt {
     /// The file, if it fits.
     tried: Option<Tried>,
-    /// How large it is, or would be about.
+    /// The size of the file, or an estimate of it.
     size: usize,
-    /// Pixels that were coded.
+    /// The number of pixels that were coded.
     work: usize,
 }
 
-/// A file that was made at some price.
+/// A file that was encoded at some price.
 struct Tried {
     bytes: Vec<u8>,
-    /// What it is off by.
+    /// The file's error.
     error: f64,
 }
 
-/// The best file of at most so many bytes; `None` where there is none.
+/// Encodes the best file of at most `budget` bytes; `None` if there is none.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`], and [`ImageError::Internal`] where there is no frame.
@@ -175,7 +175,7 @@ pub(crate) fn within(
     for nth in 0..TRIES {
         let Attempt { tried, size, work: more } = attempt(&film, &search.prices, budget, &steps, deadline)?;
         if nth == 0 {
-            // Bytes grow about as the root of how many colours there are.
+            // The size grows roughly with the square root of the number of colours.
             let fewer = (size / budget.max(1)).checked_ilog2().unwrap_or(0) as usize;
             let middle = LARGEST_STEP.saturating_sub(fewer);
             steps = middle.saturating_sub(3)..(middle + 1).min(LARGEST_STEP);
@@ -187,7 +187,8 @@ pub(crate) fn within(
             best = Some(tried);
         }
         work += more;
-        // A file that fits ends a search that has taken long enough; without one, the next one shall fit.
+        // Once the search has taken long enough, a file that fits ends it; without one, the price is raised so that the
+        // next fits.
         if best.is_some() && work > WORK {
             break;
         }
@@ -202,12 +203,12 @@ pub(crate) fn within(
     Ok(best.map(|best| best.bytes))
 }
 
-/// The price for a bit: of some frames one, of the rest another.
+/// The price of a bit: one for some of the frames, another for the rest.
 #[derive(Clone, Copy, Debug)]
 struct Prices {
     low: f64,
     high: f64,
-    /// How many of the frames have the low one.
+    /// The part of the frames that have the low price.
     share: f64,
 }
 
@@ -218,21 +219,22 @@ impl Prices {
     }
 }
 
-/// A price and the logarithms of it and of the size that it led to.
+/// A price, with its logarithm and that of the resulting size.
 #[derive(Clone, Copy)]
 struct Point {
     price: f64,
     size: f64,
 }
 
-/// The search for the price at which a file just fits. Sizes fall about as a power of the price does. Where they leap,
-/// as where most frames of a slow change come to be left out at once, two prices are mixed.
+/// Searches the price at which a file just fits. The size falls roughly as a power of the price. Where it jumps, as
+/// when most frames of a slow change become empty at once, two prices are mixed.
 struct Search {
     budget: f64,
     prices: Prices,
     low: Option<Point>,
     high: Option<Point>,
-    /// Once two are mixed: shares of the low price and the sizes that they led to, one that fits and one that does not.
+    /// Once two prices are mixed: the share of the low price and the resulting size, for one attempt that fits and one
+    /// that does not.
     mixing: Option<((f64, f64), (f64, f64))>,
 }
 
@@ -247,7 +249,7 @@ impl Search {
         self.prices.low *= HURRY;
     }
 
-    /// Sets the next prices; false where there are none.
+    /// Chooses the next prices; false if the search is over.
     fn go_on(&mut self, size: usize, fits: bool) -> bool {
         if self.mixing.is_some() {
             return self.mix(size as f64, fits);
@@ -280,7 +282,7 @@ impl Search {
         true
     }
 
-    /// Sets the next share: sizes grow about as it does.
+    /// Chooses the next share. The size grows roughly in proportion to it.
     fn mix(&mut self, size: f64, fits: bool) -> bool {
         let Some((mut fitting, mut not)) = self.mixing else { return false };
         *if fits { &mut fitting } else { &mut not } = (self.prices.share, size);
@@ -292,7 +294,7 @@ impl Search {
     }
 }
 
-/// The file at these prices if it fits, and how large it is, or would be about.
+/// Encodes at these prices. Returns the file if it fits, and its size or an estimate of it.
 fn attempt(
     film: &Film,
     prices: &Prices,
@@ -319,12 +321,12 @@ fn attempt(
     Ok(Attempt { tried: (size <= budget).then_some(Tried { bytes, error }), size, work })
 }
 
-/// A picture of the file, until it is known for how long it is shown.
+/// A picture of the file, kept until its delay is known.
 struct Part {
     area: Area,
     delay: u16,
     clear: bool,
-    /// Its own colours; `None` for the shared ones.
+    /// The picture's own palette; `None` for the shared one.
     own: Option<Vec<[u8; 3]>>,
     transparent: u8,
     code_size: u32,
@@ -338,7 +340,7 @@ struct Coded {
     cost: f64,
 }
 
-/// Codes one frame after the other.
+/// Encodes one frame after the other.
 struct Coder<'a> {
     film: &'a Film,
     price: f32,
@@ -346,13 +348,13 @@ struct Coder<'a> {
     cleared: bool,
     parts: Vec<Part>,
     error: f64,
-    /// How many colours the last frame has, as a place in its reductions.
+    /// The size of the last frame's palette, as an index into its reductions.
     step: usize,
-    /// The fewest and the most that it may have.
+    /// The smallest and the largest palette that a frame may have, as indices.
     steps: Range<usize>,
-    /// Whether the last frame has the shared colours.
+    /// Whether the last frame used the shared palette.
     sharing: bool,
-    /// Pixels that were coded.
+    /// The number of pixels that were coded.
     work: usize,
     histogram: Histogram,
     candidates: Candidates,
@@ -422,8 +424,8 @@ impl<'a> Coder<'a> {
         Ok(())
     }
 
-    /// The frame in the colours that cost least, of those that are tried: the shared ones if they may do; of its own,
-    /// as many as the frame before has, and now and then half or twice as many.
+    /// Codes the frame with the palette that costs least of those that are tried: the shared one if it may do, and of
+    /// its own as many colours as the previous frame had, now and then half or twice as many.
     fn best(
         &mut self,
         nth: usize,
@@ -473,7 +475,7 @@ impl<'a> Coder<'a> {
         }
     }
 
-    /// The frame in these colours, or in the shared ones.
+    /// Codes the frame with these colours, or with the shared ones.
     fn coded(
         &mut self,
         frame: &Frame,
@@ -523,14 +525,14 @@ impl<'a> Coder<'a> {
         self.histogram.reductions()
     }
 
-    /// Whether drawing a pixel is worth more than it costs at the least.
+    /// Whether drawing a pixel gains more than it costs at least.
     fn wants(&self, frame: &Frame, at: usize) -> bool {
         let (pixel, shown) = (frame.pixels[at], self.shown[at]);
         pixel != NOTHING
             && (shown == NOTHING || frame.weights[at] * distance(pixel, shown) as f32 > self.price)
     }
 
-    /// The colours that will do for a pixel.
+    /// Collects the colours that are worth considering for a pixel.
     fn choose(&self, frame: &Frame, at: usize, nearest: &mut Nearest, candidates: &mut Candidates) {
         let (pixel, shown, weight) = (frame.pixels[at], self.shown[at], frame.weights[at]);
         let transparent = nearest.colours;
@@ -563,13 +565,13 @@ impl<'a> Coder<'a> {
         candidates.push(&nearest.near);
     }
 
-    /// Adds what the screen is off by while the frame is shown.
+    /// Adds the screen's error while the frame is shown.
     fn count(&mut self, frame: &Frame) {
         let off = frame.pixels.iter().zip(&self.shown).map(|(&a, &b)| u64::from(distance(a, b)));
         self.error += off.sum::<u64>() as f64 * f64::from(frame.length);
     }
 
-    /// Bytes so far, about.
+    /// An estimate of the bytes so far.
     fn bytes(&self) -> usize {
         let size = |part: &Part| {
             let own = part.own.as_ref().map_or(0, |own| 3 * (own.len() + 1).next_power_of_two());
@@ -599,12 +601,12 @@ impl<'a> Coder<'a> {
     }
 }
 
-/// Distances to a palette's colours.
+/// The distances from a pixel to a palette's colours.
 struct Nearest {
     colours: u8,
     axes: [Vec<f32>; 3],
     distances: Vec<f32>,
-    /// Whose distances they are.
+    /// The pixel that the distances are for.
     of: Pixel,
     least: f32,
     near: Vec<Candidate>,
@@ -623,7 +625,7 @@ impl Nearest {
         }
     }
 
-    /// Takes the distances to a colour; gives the least.
+    /// Computes the distances to a pixel and returns the least.
     fn to(&mut self, pixel: Pixel) -> f32 {
         if self.of != pixel {
             let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(f32::from);

@@ -1,32 +1,32 @@
-//! LZW as GIF has it, of pixels for each of which several colours will do: those are written that make the file small
-//! for what they are off by.
+//! LZW encoding of pixels for each of which several colours are acceptable. It writes those that give a small file for
+//! a small error.
 //!
-//! Of all strings of the dictionary that the next pixels can be written as, the one is taken whose cost for each pixel
-//! is least: its code's bits, at their price, and what its colours are off by. What is on the screen already is one of
-//! a pixel's colours, so leaving a pixel as it is, writing a close colour for it and drawing it exactly are one
-//! decision.
+//! Among the dictionary's strings that the next pixels can be written as, it takes the one with the least cost per
+//! pixel: the bits of its code, at the price of a bit, and the error of its colours. The colour that is already on the
+//! screen is one of a pixel's candidates. Leaving a pixel as it is, writing a close colour and drawing it exactly are
+//! thus one decision.
 
 use super::lzw::{Bits, CODES, MAX_WIDTH};
 use crate::{Deadline, TimedOut};
 
-/// Strings that are followed at once. More make files hardly smaller: 1 % from here to four times as many.
+/// Strings that are followed at the same time. More of them hardly make files smaller (`infra/bench/RESULTS.md`).
 const STRINGS: usize = 4;
 
-/// Pixels between two looks at the clock.
+/// Pixels between two checks of the deadline.
 const PIXELS_PER_CHECK: usize = 1 << 10;
 
-/// A colour that will do for a pixel: its index, and by how much worse it is than the best one.
+/// A colour that is acceptable for a pixel: its index, and its error beyond that of the best one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Candidate {
     pub(super) index: u8,
     pub(super) cost: f32,
 }
 
-/// The colours that will do for each pixel, one after the other; each pixel has one at least.
+/// The candidates of each pixel, one pixel after the other. Each pixel has at least one.
 #[derive(Default)]
 pub(super) struct Candidates {
     all: Vec<Candidate>,
-    /// Where each pixel's end.
+    /// The end of each pixel's candidates.
     ends: Vec<u32>,
 }
 
@@ -36,7 +36,7 @@ impl Candidates {
         self.ends.clear();
     }
 
-    /// Appends a pixel.
+    /// Appends the candidates of a pixel.
     pub(super) fn push(&mut self, candidates: &[Candidate]) {
         self.all.extend_from_slice(candidates);
         self.ends.push(self.all.len() as u32);
@@ -52,18 +52,18 @@ impl Candidates {
     }
 }
 
-/// The strings of the dictionary: from a string and a pixel to the longer one, in a hash table with open addressing.
+/// The dictionary's strings, as a hash table with open addressing: it maps a string and a pixel to the longer string.
 struct Dictionary(Box<[u32]>);
 
 impl Dictionary {
-    /// A quarter is filled at most.
+    /// At most a quarter of the slots is used.
     const SLOTS: usize = 4 * CODES;
 
     fn new() -> Self {
         Self(vec![0; Self::SLOTS].into())
     }
 
-    /// The slot of a string and a pixel: where they are, or where they would be.
+    /// The slot of a string and a pixel, or the free one where they would go.
     fn slot(&self, string: u16, pixel: u8) -> (usize, u32) {
         let key = u32::from(string) << 8 | u32::from(pixel);
         let mut slot = (key.wrapping_mul(0x9e37_79b1) >> 18) as usize;
@@ -78,7 +78,7 @@ impl Dictionary {
         (entry != 0).then_some((entry & 0xfff) as u16)
     }
 
-    /// Adds a string; gives its slot, unless it is there already.
+    /// Adds a string. Returns its slot, unless it was there already.
     fn add(&mut self, string: u16, pixel: u8, longer: u16) -> Option<usize> {
         let (slot, key) = self.slot(string, pixel);
         if self.0[slot] != 0 {
@@ -88,22 +88,22 @@ impl Dictionary {
         Some(slot)
     }
 
-    /// Removes what was added last.
+    /// Removes the string that was added last.
     fn remove(&mut self, slot: usize) {
         self.0[slot] = 0;
     }
 }
 
-/// A string that the next pixels may be written as.
+/// A string as which the next pixels may be written.
 #[derive(Clone, Copy)]
 struct Reached {
     string: u16,
     cost: f32,
-    /// How it was reached: a place in the steps.
+    /// The last step on the way to it.
     step: u32,
 }
 
-/// A pixel of a string: its index, and the step before.
+/// A pixel of a string: its index, and the step before it.
 #[derive(Clone, Copy)]
 struct Step {
     index: u8,
@@ -112,7 +112,8 @@ struct Step {
 
 const START: u32 = u32::MAX;
 
-/// The codes, and the index that each pixel has by them. `price` is what a bit may cost in the candidates' measure.
+/// Returns the codes, and the index that they give each pixel. `price` is what a bit costs, in the unit of the
+/// candidates' errors.
 pub(super) fn encode(
     pixels: &Candidates,
     code_size: u32,
@@ -126,7 +127,8 @@ pub(super) fn encode(
     let mut indices = Vec::with_capacity(pixels.len());
     let (mut width, mut next) = (code_size + 1, clear + 2);
     bits.put(clear, width);
-    // The last string that was written and its first pixel: with the next one's first pixel it becomes a new one.
+    // The last string that was written and its first pixel. Together with the next string's first pixel they become a
+    // new string.
     let mut last: Option<(u16, u8)> = None;
     let mut checked = 0;
     while indices.len() < pixels.len() {
@@ -139,7 +141,7 @@ pub(super) fn encode(
             dictionary.0.fill(0);
             (width, next, last) = (code_size + 1, clear + 2, None);
         }
-        // If the next string begins as the last one did, the new one may be a part of it already.
+        // The new string may already be used by the next code, if that begins with the same pixel.
         let tried = last.and_then(|(string, begun)| dictionary.add(string, begun, next));
         let found = search.best(pixels, indices.len(), &dictionary, price * width as f32);
         let first = search.write(found, &mut indices);
@@ -157,7 +159,7 @@ pub(super) fn encode(
         last = Some((found.string, first));
     }
     if last.is_some() && usize::from(next) < CODES && u32::from(next) == 1 << width && width < MAX_WIDTH {
-        // The decoder has one more string by now, which may make the last code wider.
+        // The decoder has one more string by now, so the last code may be wider.
         width += 1;
     }
     bits.put(clear + 1, width);
@@ -172,7 +174,7 @@ struct Search {
 }
 
 impl Search {
-    /// The string that costs least for each of its pixels, from this one on.
+    /// The string with the least cost per pixel, from this pixel on.
     fn best(&mut self, pixels: &Candidates, at: usize, dictionary: &Dictionary, code: f32) -> Reached {
         self.steps.clear();
         self.reached.clear();
@@ -213,7 +215,7 @@ impl Search {
         best
     }
 
-    /// Appends a string's pixels; gives the first.
+    /// Appends a string's pixels and returns the first.
     fn write(&self, found: Reached, indices: &mut Vec<u8>) -> u8 {
         let from = indices.len();
         let mut at = found.step;

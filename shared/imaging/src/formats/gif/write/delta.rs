@@ -1,10 +1,10 @@
-//! What of a frame must be written, given what is on the screen before it: pixels that are as good as the same are
-//! left, the rest is mapped to the palette, and what becomes transparent is cleared by the frame before.
+//! Finds the part of a frame that must be written, given what is on the screen. Nearly unchanged pixels are left, the
+//! others are mapped to the palette, and what becomes transparent is cleared by disposing of the previous frame.
 
 use super::{DITHER, HOLD, dither::Diffusion, palette::Palette};
 use crate::{Deadline, TimedOut};
 
-/// A frame's pixels: a colour, or nothing.
+/// The pixels of a frame, each a colour or transparent.
 pub(super) type Solid = [Option<[u8; 3]>];
 
 /// A part of the screen, in pixels.
@@ -23,7 +23,7 @@ impl Area {
         Self { left: 0, top: 0, right: width, bottom: height }
     }
 
-    /// The least that holds every pixel for which this is so.
+    /// The smallest area that contains every pixel for which `holds` is true.
     pub(super) fn of(width: usize, height: usize, holds: impl Fn(usize) -> bool) -> Self {
         let mut area = Self::NOTHING;
         for y in 0..height {
@@ -40,7 +40,7 @@ impl Area {
         area
     }
 
-    /// The least that holds both.
+    /// The smallest area that contains both.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
@@ -55,28 +55,28 @@ impl Area {
     }
 }
 
-/// What is on the screen.
+/// The contents of the screen.
 pub(super) struct Screen {
     width: usize,
     height: usize,
-    /// The palette's colours, or nothing.
+    /// The palette colour that each pixel shows; `None` if it is transparent.
     shown: Vec<Option<[u8; 3]>>,
-    /// The colours that they stand for.
+    /// The original colour that each palette colour stands for.
     meant: Vec<[u8; 3]>,
-    /// Whether something was cleared since the last frame, so that one must be written even if it draws nothing.
+    /// Whether something was cleared since the last frame, so that a frame must be written even if it draws nothing.
     cleared: bool,
 }
 
-/// What to write of a frame.
+/// The part of a frame to write.
 pub(super) struct Delta {
     pub(super) area: Area,
-    /// Into the palette, row by row; one past its end is transparent.
+    /// Palette indices, row by row; the index after the last colour is transparent.
     pub(super) indices: Vec<u8>,
-    /// Whether the area is to be cleared before the next frame.
+    /// Whether the area is cleared before the next frame.
     pub(super) clear: bool,
 }
 
-/// A frame's pixels: a colour, or nothing where the alpha is less than a half.
+/// The pixels of a frame; those with an alpha below a half are transparent.
 pub(super) fn solid(rgba: &[u8]) -> Box<Solid> {
     rgba.as_chunks::<4>().0.iter().map(|&[r, g, b, a]| (a >= 128).then_some([r, g, b])).collect()
 }
@@ -92,7 +92,7 @@ impl Screen {
         }
     }
 
-    /// Draws a frame, and says what of it to write; `next` is the frame after it.
+    /// Draws a frame on the screen and returns the part of it to write. `next` is the frame after it.
     pub(super) fn draw(
         &mut self,
         frame: &Solid,

@@ -1,12 +1,12 @@
-//! Error diffusion (R. Floyd and L. Steinberg, An Adaptive Algorithm for Spatial Greyscale, 1976), every other row
-//! backwards.
+//! Error diffusion (R. Floyd and L. Steinberg, An Adaptive Algorithm for Spatial Greyscale, 1976), with every other row
+//! processed backwards.
 
-/// Sixteenths of a level, of each channel.
+/// The error of each channel, in sixteenths of a level.
 type Error = [i32; 3];
 
-/// Carries what a palette could not show to the pixels around.
+/// Diffuses the error that a palette leaves to the neighbouring pixels.
 pub(super) struct Diffusion {
-    /// How much of the error is carried, in sixteenths.
+    /// The part of the error that is diffused, in sixteenths.
     strength: i32,
     here: Vec<Error>,
     below: Vec<Error>,
@@ -15,13 +15,13 @@ pub(super) struct Diffusion {
 
 impl Diffusion {
     pub(super) fn new(width: usize, strength: u8) -> Self {
-        // One more on either side, into which the edge's errors go.
+        // One more element on either side receives the error of the edge pixels.
         let row = vec![[0; 3]; width + 2];
         Self { strength: strength.into(), here: row.clone(), below: row, backwards: false }
     }
 
-    /// Goes through the next row. `draw` gets a column and what is to be added to its colour, in levels, and gives
-    /// what it was off by.
+    /// Processes the next row. `draw` receives a column and the error to add to its colour, in levels, and returns its
+    /// remaining error.
     pub(super) fn row(&mut self, mut draw: impl FnMut(usize, [i32; 3]) -> [i32; 3]) {
         let width = self.here.len() - 2;
         std::mem::swap(&mut self.here, &mut self.below);

@@ -1,18 +1,18 @@
-//! A GIF file's bytes (CompuServe, Graphics Interchange Format 89a).
+//! Writes the bytes of a GIF file (CompuServe, Graphics Interchange Format 89a).
 
 use super::delta::Area;
 
 /// A file that is being written.
 pub(super) struct File(Vec<u8>);
 
-/// One picture of it.
+/// A picture to write.
 pub(super) struct Picture<'a> {
     pub(super) area: Area,
     /// Hundredths of a second.
     pub(super) delay: u16,
-    /// Whether its area is cleared before the next.
+    /// Whether its area is cleared before the next picture.
     pub(super) clear: bool,
-    /// Its own colours; `None` for the file's.
+    /// Its own palette; `None` for the file's.
     pub(super) own: Option<&'a [[u8; 3]]>,
     pub(super) transparent: u8,
     pub(super) code_size: u32,
@@ -20,7 +20,7 @@ pub(super) struct Picture<'a> {
 }
 
 impl File {
-    /// Begins a file; `repeats` is how often it is shown after the first time, 0 is for ever.
+    /// Begins a file. `repeats` is how often the animation is played after the first time; 0 is for ever.
     pub(super) fn new(width: u16, height: u16, colours: &[[u8; 3]], repeats: Option<u16>) -> Self {
         let mut file = Self(b"GIF89a".to_vec());
         file.short(width);
@@ -68,7 +68,7 @@ impl File {
         self.0.extend(value.to_le_bytes());
     }
 
-    /// The colours, and black up to the next power of two.
+    /// Writes a palette, padded with black to the next power of two.
     fn table(&mut self, colours: &[[u8; 3]]) {
         self.0.extend_from_slice(colours.as_flattened());
         let padding = (2 << table_size(colours)) - colours.len();
@@ -76,7 +76,7 @@ impl File {
     }
 }
 
-/// The table's size in the format's words: so many bits less one, the transparent colour counted.
+/// The table size as the format encodes it: the number of bits minus one, with room for the transparent index.
 fn table_size(colours: &[[u8; 3]]) -> u8 {
     (colours.len() + 1).clamp(2, 256).next_power_of_two().trailing_zeros() as u8 - 1
 }

@@ -1,16 +1,16 @@
-//! LZW as GIF has it.
+//! The LZW encoder for GIF.
 
 use super::PIXELS_PER_CHECK;
 use crate::{Deadline, TimedOut};
 
-/// The most codes that a dictionary has, and the most bits of one.
+/// The most codes of a dictionary, and the most bits of a code.
 pub(super) const CODES: usize = 4096;
 pub(super) const MAX_WIDTH: u32 = 12;
 
-/// No node.
+/// The value for "no node".
 const NONE: u16 = 0;
 
-/// The dictionary as a tree: each string's longer ones by one pixel, as a list.
+/// The dictionary as a tree: the children of each string extend it by one pixel, and are linked as a list.
 struct Tree {
     child: Box<[u16; CODES]>,
     sibling: Box<[u16; CODES]>,
@@ -22,7 +22,7 @@ impl Tree {
         Self { child: Box::new([NONE; CODES]), sibling: Box::new([NONE; CODES]), pixel: Box::new([0; CODES]) }
     }
 
-    /// The string that is this one and the pixel.
+    /// The string that consists of this one and the pixel.
     fn longer(&self, string: u16, pixel: u8) -> Option<u16> {
         let mut at = self.child[usize::from(string)];
         while at != NONE {
@@ -42,7 +42,7 @@ impl Tree {
     }
 }
 
-/// Codes as bytes.
+/// Packs codes into bytes.
 #[derive(Default)]
 pub(super) struct Bits {
     out: Vec<u8>,
@@ -62,7 +62,7 @@ impl Bits {
     }
 }
 
-/// The codes of these pixels, none of which has more than so many bits.
+/// Encodes pixels, each of which has at most `code_size` bits.
 pub(super) fn encode(pixels: &[u8], code_size: u32, deadline: Deadline) -> Result<Vec<u8>, TimedOut> {
     let clear = 1_u16 << code_size;
     let mut tree = Tree::new();
@@ -98,7 +98,7 @@ pub(super) fn encode(pixels: &[u8], code_size: u32, deadline: Deadline) -> Resul
         string = u16::from(pixel);
     }
     bits.put(string, width);
-    // The decoder has one more string by now, which may make the last code wider.
+    // The decoder has one more string by now, so the last code may be wider.
     if u32::from(next) == 1 << width && width < MAX_WIDTH {
         width += 1;
     }

@@ -1,32 +1,33 @@
-//! Few colours for many: a palette from a histogram, and each colour's nearest in it.
+//! Colour quantisation: builds a palette from a histogram, and finds the nearest palette colour of a colour.
 //!
 //! The histogram is split where that lowers the squared error most (X. Wu, Efficient Statistical Computations for
-//! Optimal Color Quantization, Graphics Gems II, 1991, with the best cut of each box along its longest axis), and the
-//! result is moved to the middle of what it stands for a few times (S. Lloyd, Least Squares Quantization in PCM, 1982).
+//! Optimal Color Quantization, Graphics Gems II, 1991, with the best cut of each box along its longest axis). A few
+//! iterations of Lloyd's algorithm then move each palette colour to the mean of the colours that it stands for (S.
+//! Lloyd, Least Squares Quantization in PCM, 1982).
 
-/// Bits of each channel by which colours share an entry of the histogram.
+/// Bits per channel of a histogram bin.
 const BITS: u32 = 5;
 const BINS: usize = 1 << (3 * BITS);
 
-/// Colours that are told apart before they share entries.
+/// Distinct colours that are kept exactly before bins are used instead.
 const EXACT: usize = 1024;
 
-/// Entries that are worked on; where more are filled, they are joined.
+/// The most samples that are worked on at full cost; if there are more, they are merged.
 const MANY: usize = 4096;
 
-/// The most colours of a palette, with room for the transparent one.
+/// The most colours of a palette; one more index is left for transparency.
 pub(super) const MOST: usize = 255;
 
-/// Rounds of moving the palette to the middles, and of those where there are many more colours.
+/// Iterations of Lloyd's algorithm, and those on the full samples if they were merged.
 const ROUNDS: usize = 4;
 const FINE_ROUNDS: usize = 2;
 
-/// Bits of each channel by which colours share what was found nearest.
+/// Bits per channel of the cache of nearest colours.
 const FINE_BITS: u32 = 6;
 
 use std::ops::Range;
 
-/// A colour's place in the space in which distances are taken.
+/// A colour as a point of the space in which distances are measured.
 type Point = [f32; 3];
 
 fn point([r, g, b]: [u8; 3]) -> Point {
@@ -37,15 +38,15 @@ fn colour(point: Point) -> [u8; 3] {
     point.map(|value| value.round() as u8)
 }
 
-/// What of a channel is looked at where colours share an entry.
+/// The index of a colour, made of the highest bits of each channel.
 fn shared(rgb: [u8; 3], bits: u32) -> usize {
     rgb.iter().fold(0, |index, &value| index << bits | usize::from(value) >> (8 - bits))
 }
 
-/// How much of which colours is there.
+/// A histogram of colours.
 pub(super) struct Histogram {
     bins: Vec<Bin>,
-    /// The colours themselves and the weight of each, in order, as long as they are few.
+    /// The exact colours with their weights, in order, as long as they are few.
     exact: Option<Vec<([u8; 3], f64)>>,
 }
 
@@ -84,7 +85,7 @@ impl Histogram {
         }
     }
 
-    /// At most so many colours: the very ones where they are no more than that.
+    /// A palette of at most `colours` colours, which is exact if there are no more distinct ones.
     pub(super) fn palette(&self, colours: usize) -> Palette {
         match &self.exact {
             Some(exact) if exact.len() <= colours => {
@@ -99,8 +100,8 @@ impl Histogram {
         }
     }
 
-    /// Palettes of one colour, three, seven and so on, which with the transparent one fill a table, as far as there are
-    /// that many colours.
+    /// Palettes of 1, 3, 7 … colours, which fill a table together with the transparent index, as far as there are that
+    /// many colours.
     pub(super) fn reductions(&self) -> Reductions {
         let mut samples = self.samples();
         let mut steps = Vec::new();
@@ -113,12 +114,12 @@ impl Histogram {
         Reductions { samples, steps }
     }
 
-    /// The squared error that these colours leave.
+    /// The squared error of a palette.
     pub(super) fn error(&self, colours: &[[u8; 3]]) -> f64 {
         self.samples().error(colours)
     }
 
-    /// The colours, or where they are many, the means of those that are close; and the same in fewer.
+    /// The distinct colours, or the means of the bins if there are many.
     fn samples(&self) -> Samples {
         if let Some(exact) = &self.exact {
             let fine = exact.iter().map(|&(colour, weight)| Sample { at: point(colour), weight });
@@ -138,10 +139,10 @@ impl Histogram {
     }
 }
 
-/// What palettes are made for.
+/// The samples that palettes are computed from.
 struct Samples {
     fine: Vec<Sample>,
-    /// The same in fewer, where there are many.
+    /// The same, merged into fewer samples, if there are many.
     coarse: Option<Vec<Sample>>,
 }
 
@@ -150,10 +151,10 @@ impl Samples {
         self.coarse.as_mut().unwrap_or(&mut self.fine)
     }
 
-    /// Colours at the middles of what they stand for, in order.
+    /// Moves the colours to the means of what they stand for, and returns them in order.
     fn settled(&self, means: Vec<Point>) -> Vec<[u8; 3]> {
         let coarse = self.coarse.as_ref().unwrap_or(&self.fine);
-        // Where there is a colour for each, they are there.
+        // With a colour for each sample, they are at the means already.
         let rounds = if means.len() < coarse.len() { ROUNDS } else { 0 };
         let mut middles = (0..rounds).fold(means, |middles, _| moved(coarse, middles));
         if self.coarse.is_some() {
@@ -165,7 +166,7 @@ impl Samples {
         colours
     }
 
-    /// The squared error that these colours leave.
+    /// The squared error of a palette.
     fn error(&self, colours: &[[u8; 3]]) -> f64 {
         let points: Vec<Point> = colours.iter().copied().map(point).collect();
         let search = Search::new(&points);
@@ -174,7 +175,7 @@ impl Samples {
     }
 }
 
-/// A palette's colours before they have settled, and the squared error that they leave.
+/// A palette before Lloyd's iterations, and its squared error.
 pub(super) struct Reduction {
     means: Vec<Point>,
     pub(super) error: f64,
@@ -193,7 +194,7 @@ pub(super) struct Reductions {
 }
 
 impl Reductions {
-    /// The squared error that these colours leave.
+    /// The squared error of a palette.
     pub(super) fn error(&self, colours: &[[u8; 3]]) -> f64 {
         self.samples.error(colours)
     }
@@ -204,7 +205,7 @@ impl Reductions {
     }
 }
 
-/// An entry of the histogram: its mean, and how many pixels that stands for.
+/// A bin's mean, and its weight.
 #[derive(Clone, Copy)]
 struct Sample {
     at: Point,
@@ -243,13 +244,14 @@ impl Moments {
         }
     }
 
-    /// The squared length of the sum over the weight: the more of it two halves have together, the less error is left.
+    /// The squared length of the sum divided by the weight. The greater its total over two halves, the less error is
+    /// left.
     fn drawn(&self) -> f64 {
         let length: f64 = self.sum.iter().map(|sum| sum * sum).sum();
         if self.weight > 0.0 { length / self.weight } else { 0.0 }
     }
 
-    /// The squared error of taking the mean for all.
+    /// The squared error if the mean stands for all samples.
     fn error(&self) -> f64 {
         self.squares - self.drawn()
     }
@@ -273,15 +275,15 @@ fn means_of(boxes: &[Cut]) -> Vec<Point> {
 struct Cut {
     range: Range<usize>,
     whole: Moments,
-    /// How many samples lie below the cut, what they come to, and by how much it lowers the error; samples are in order
-    /// along its axis.
+    /// The number of samples below the cut, their moments, and by how much the cut lowers the error. The samples are
+    /// sorted along the box's axis.
     at: usize,
     lower: Moments,
     gain: f64,
 }
 
 impl Cut {
-    /// Sorts the samples of a box along its widest axis, and finds where to cut so that the least error is left.
+    /// Sorts the samples of a box along its widest axis and finds the cut that leaves the least error.
     fn of(samples: &mut [Sample], range: Range<usize>, whole: Moments) -> Self {
         let samples = &mut samples[range.clone()];
         let mean = whole.mean();
@@ -306,8 +308,8 @@ impl Cut {
     }
 }
 
-/// Cuts the samples into at most so many boxes, always where it lowers the error most; `each` sees the boxes that there
-/// are and the error that is left, from one box on.
+/// Cuts the samples into at most `colours` boxes, always where that lowers the error most. `each` is called with the
+/// boxes so far and the remaining error, from one box on.
 fn split(samples: &mut [Sample], colours: usize, mut each: impl FnMut(&[Cut], f64)) {
     if samples.is_empty() {
         return;
@@ -328,7 +330,7 @@ fn split(samples: &mut [Sample], colours: usize, mut each: impl FnMut(&[Cut], f6
     }
 }
 
-/// Each colour at the middle of the samples that are nearest to it; one that is nearest to none stays.
+/// One iteration of Lloyd's algorithm: moves each colour to the mean of its nearest samples. A colour with none stays.
 fn moved(samples: &[Sample], middles: Vec<Point>) -> Vec<Point> {
     let search = Search::new(&middles);
     let mut found = vec![Moments::default(); middles.len()];
@@ -339,7 +341,7 @@ fn moved(samples: &[Sample], middles: Vec<Point>) -> Vec<Point> {
     all.map(|(middle, found)| if found.weight > 0.0 { found.mean() } else { middle }).collect()
 }
 
-/// Points, an axis at a time, so that many distances are taken at once.
+/// Points stored by axis, so that distances are computed with vector instructions.
 struct Search {
     axes: [Vec<f32>; 3],
 }
@@ -349,7 +351,7 @@ impl Search {
         Self { axes: std::array::from_fn(|axis| points.iter().map(|point| point[axis]).collect()) }
     }
 
-    /// The index of the nearest point and its squared distance.
+    /// The index of the nearest point, and its squared distance.
     fn nearest(&self, to: Point) -> (usize, f32) {
         let mut distances = [f32::MAX; 256];
         let [x, y, z] = &self.axes;
@@ -358,7 +360,7 @@ impl Search {
             *distance = x * x + y * y + z * z;
         }
         let distances = &distances[..x.len().min(256)];
-        // In lanes, because a single running minimum waits for itself.
+        // Eight running minima, because with a single one each comparison would wait for the previous one.
         let mut lanes = [f32::MAX; 8];
         for chunk in distances.chunks(8) {
             for (lane, &distance) in lanes.iter_mut().zip(chunk) {
@@ -370,13 +372,13 @@ impl Search {
     }
 }
 
-/// Colours, and which is the nearest to any other.
+/// A palette, with a search for its nearest colour.
 pub(super) struct Palette {
     pub(super) colours: Vec<[u8; 3]>,
-    /// Whether every colour of the picture is in it.
+    /// Whether it contains every colour of the picture exactly.
     pub(super) exact: bool,
     search: Search,
-    /// By the first bits of a colour, its nearest plus one; 0 is not known yet.
+    /// A cache, indexed by the highest bits of a colour: the nearest colour's index plus one; 0 is unknown.
     found: Vec<u16>,
 }
 
@@ -395,14 +397,14 @@ impl Palette {
         }
         let found = &mut self.found[shared(rgb, FINE_BITS)];
         if *found == 0 {
-            // The middle of those that share it.
+            // The centre of the colours that share the entry.
             let middle = rgb.map(|value| value & !3 | 2);
             *found = self.search.nearest(point(middle)).0 as u16 + 1;
         }
         (*found - 1) as u8
     }
 
-    /// The index after the last colour, which stands for none.
+    /// The index after the last colour, which stands for transparency.
     pub(super) fn transparent(&self) -> u8 {
         self.colours.len() as u8
     }

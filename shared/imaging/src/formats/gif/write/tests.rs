@@ -7,7 +7,7 @@ use weezl::{BitOrder, decode::Decoder};
 use super::*;
 use crate::{Limits, animation::Frame, formats::gif as decoder, header::Header};
 
-/// Colours far enough apart that none is taken for another, and nothing.
+/// Colours that are far enough apart not to be confused, and a transparent one.
 const COLOURS: [[u8; 4]; 6] =
     [[0; 4], [0, 0, 0, 255], [255, 0, 0, 255], [0, 200, 0, 255], [40, 40, 255, 255], [255, 255, 255, 255]];
 
@@ -16,7 +16,7 @@ fn image(width: u32, height: u32, mut pixel: impl FnMut(u32, u32) -> [u8; 4]) ->
     Image::new(width, height, rgba.collect()).expect("a size and its pixels")
 }
 
-/// What a file shows, by our own decoder: equal frames in a row are one.
+/// The animation that a file shows, by this crate's decoder, which joins equal frames.
 fn shown(file: &[u8]) -> Animation {
     let header = decoder::header(file).expect("a GIF");
     header.check(&Limits::default()).expect("within the limits");
@@ -33,7 +33,7 @@ fn shown(file: &[u8]) -> Animation {
     Animation { frames, plays: plays.expect("frames") }
 }
 
-/// What another's decoder makes of it: the canvas at every frame.
+/// The canvas at every frame, by the decoder of `image`.
 fn shown_by_image(file: &[u8]) -> Vec<Vec<u8>> {
     let frames = GifDecoder::new(Cursor::new(file)).expect("a GIF").into_frames();
     frames.map(|frame| frame.expect("a frame").into_buffer().into_raw()).collect()
@@ -61,7 +61,7 @@ proptest! {
         prop_assert_eq!(&shown(&file), &animation);
         let mut seen = shown_by_image(&file);
         seen.dedup();
-        // Where nothing is shown, the other leaves whatever colour there was.
+        // Where nothing is shown, the other decoder keeps whatever colour there was.
         let visible = |rgba: &[u8]| -> Vec<[u8; 4]> {
             rgba.as_chunks().0.iter().map(|pixel| if pixel[3] == 0 { [0; 4] } else { *pixel }).collect()
         };
@@ -98,7 +98,7 @@ fn gradient(step: u32) -> Image {
     image(96, 96, |x, y| [(x * 2 + step) as u8, (y * 2) as u8, (255 - x - y) as u8, 255])
 }
 
-/// Mean squared error over the colours.
+/// The mean squared error over the colour channels.
 fn error(a: &Image, b: &Image) -> f64 {
     let squares = a.rgba().iter().zip(b.rgba()).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
     squares.sum::<f64>() / (a.rgba().len() as f64 * 0.75)
@@ -137,7 +137,7 @@ fn a_larger_budget_is_spent_on_a_better_picture() {
 
 #[test]
 fn frames_that_share_few_colours_get_palettes_of_their_own() {
-    // Each frame is all of another hue: 255 colours for all would leave each of them 21.
+    // Each frame has another hue: 255 shared colours would leave each of them only 21.
     let hue = |step: u32| {
         image(96, 96, |x, y| {
             let (light, dark) = ((x * 2 + y / 2) as u8, (y * 2) as u8);
@@ -176,7 +176,7 @@ fn what_is_left_is_left_for_good_when_nothing_fits() {
 
 #[test]
 fn partial_alpha_has_a_clean_edge_in_its_own_colour() {
-    // A soft disc of one colour, its alpha falling from whole to none over 30 pixels.
+    // A soft disc of one colour, whose alpha falls from full to none over 30 pixels.
     let disc = image(96, 96, |x, y| {
         let from_middle = (f64::from(x) - 47.5).hypot(f64::from(y) - 47.5);
         [200, 60, 20, ((45.0 - from_middle) * 8.5).clamp(0.0, 255.0) as u8]
@@ -197,7 +197,7 @@ fn partial_alpha_has_a_clean_edge_in_its_own_colour() {
     }
 }
 
-/// Every pixel one of a few close colours: what is written, and what the best of each would be.
+/// Candidates of a few close colours for every pixel: those that were chosen, and the best of each.
 fn choices(count: usize, seed: u32) -> choice::Candidates {
     let mut candidates = choice::Candidates::default();
     let mut state = seed | 1;

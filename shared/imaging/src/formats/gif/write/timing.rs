@@ -1,10 +1,11 @@
-//! When frames are shown, in the hundredths of a second that GIF counts in.
+//! Frame times, in GIF's hundredths of a second.
 
-/// Browsers take a hundredth for a slip and show it ten times as long; two are the least that is believed.
+/// The shortest time that browsers accept. They take one hundredth for a mistake and show such a frame ten times as
+/// long.
 const LEAST: u64 = 2;
 
-/// Which frames to write, and for how long each is shown, from their milliseconds. What rounding takes from one frame
-/// the next one gets, so the whole lasts as long as it did; a frame too short to be shown gives its time to the next.
+/// Chooses which frames to write and their delays, from their milliseconds. Rounding errors are carried to the next
+/// frame, so that the whole keeps its length; a frame that is too short to be shown gives its time to the next.
 pub(super) fn schedule(milliseconds: impl Iterator<Item = u32>) -> Vec<(usize, u16)> {
     let mut written: Vec<(usize, u64)> = Vec::new();
     let (mut start, mut elapsed) = (0, 0_u64);
