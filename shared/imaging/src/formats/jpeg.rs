@@ -1,7 +1,7 @@
-//! JPEG, from its coefficients ([`coefficients`]).
+//! JPEG, decoded from its coefficients ([`coefficients`]).
 //!
-//! Four channels are inks, stored inverted whether an Adobe marker says so or not: so browsers, libvips and Pillow have
-//! it. They become sRGB by the embedded profile, and without one by (1 − ink) × (1 − black).
+//! Four channels are CMYK. They are taken as inverted whether an Adobe marker says so or not, as browsers, libvips and
+//! Pillow do. They become sRGB by the embedded profile, or without one by (1 − ink) × (1 − black).
 
 pub(crate) mod coefficients;
 mod header;
@@ -42,10 +42,10 @@ pub(crate) static WRITER: Writer = Writer {
     kept: None,
 };
 
-/// The first marker, with the first byte of the next.
+/// The start-of-image marker and the first byte of the next marker.
 const SOI: [u8; 3] = [0xff, 0xd8, 0xff];
 
-/// Where a JPEG begins that has something before it, as cameras and mail gateways leave it.
+/// Where a JPEG begins that is preceded by other bytes, as some cameras and mail gateways leave it.
 pub(super) fn start(bytes: &[u8]) -> Option<usize> {
     bytes.windows(SOI.len()).position(|at| at == SOI)
 }
@@ -61,14 +61,14 @@ pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageEr
         stored: info.size,
         orientation: info.orientation(),
         frames: 1,
-        // Inks are converted into a second picture. What the coefficients take is counted where they are read.
+        // CMYK is converted into a second picture. The memory of the coefficients is counted where they are read.
         extra_bytes_per_pixel: if info.channels.count() == 4 { 4 } else { 0 },
         largest_frame: (0, 0),
     })
 }
 
-/// Decodes what there is. Where the data is cut short or damaged, the picture is shown as far as it goes, the rest
-/// grey; only where nothing at all can be shown is the file corrupt.
+/// Decodes the picture. Where the data is cut short or damaged, the rest of the picture is grey; the file is corrupt
+/// only if nothing at all can be shown.
 pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Decoded, ImageError> {
     let info = Info::read(bytes, deadline)?;
     let mut pixels = vec![0; info.size.0 as usize * info.size.1 as usize * 4];
@@ -83,7 +83,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
     Ok(Decoded { rgba: pixels, may_have_alpha: false, profile })
 }
 
-/// Fills a picture from the file's coefficients, with RGBA or inks. False where there is nothing to be seen.
+/// Fills the picture with RGBA or CMYK from the file's coefficients. Returns false if there is nothing to show.
 fn fill(
     bytes: &[u8],
     info: &Info<'_>,
@@ -108,7 +108,7 @@ fn fill(
             (_, [a, b, c]) => {
                 to_rgb(channels, [*a, *b, *c], out.as_chunks_mut().0, |[r, g, b]| [r, g, b, 255]);
             }
-            // There are as many as these channels have.
+            // Other numbers of channels do not occur with these variants.
             _ => {}
         }
         Ok(true)
@@ -117,7 +117,7 @@ fn fill(
     coefficients::rows(bytes, info.size, limits, deadline, receiver)
 }
 
-/// A row of three channels as RGB, put into whatever `pixel` makes of it.
+/// Converts a row of three channels to RGB, and writes what `pixel` makes of each.
 #[inline(always)]
 pub(crate) fn to_rgb<T>(
     channels: Channels,
@@ -136,8 +136,8 @@ pub(crate) fn to_rgb<T>(
     ));
 }
 
-/// Turns inverted inks, transformed or not, into inks, where they lie. The transform is made of the inks' own complements, so
-/// what it is turned back into are the inks.
+/// Converts inverted CMYK, or YCCK, to CMYK in place. YCCK was made from the inverted inks as if they were RGB, so the
+/// inverse transform gives the inverse of the inks' complements: the inks.
 pub(crate) fn inks_from(pixels: &mut [u8], transformed: bool) {
     for pixel in pixels.as_chunks_mut::<4>().0 {
         let [a, b, c, black] = *pixel;
@@ -147,14 +147,14 @@ pub(crate) fn inks_from(pixels: &mut [u8], transformed: bool) {
     }
 }
 
-/// JFIF's conversion (ITU T.871, 7), rounded and clipped.
+/// JFIF's conversion (ITU-T T.871, 7), rounded and clipped.
 pub(crate) fn from_ycbcr([y, cb, cr]: [f32; 3]) -> [u8; 3] {
     let (cb, cr) = (cb - 128.0, cr - 128.0);
     let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
     rgb.map(|value| (value + 0.5) as u8)
 }
 
-/// The same of whole samples, rounded as libjpeg rounds (`jdcolor.c`): in units of 2⁻¹⁶.
+/// The same for integer samples, rounded in fixed point (2⁻¹⁶) as libjpeg does (`jdcolor.c`).
 #[inline(always)]
 fn exactly_from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;

@@ -1,25 +1,28 @@
-//! A JPEG from its coefficients: at a half, a quarter or an eighth of its size without decoding it, or whole, row by row.
+//! Decodes a JPEG from its coefficients: reduced to a half, a quarter or an eighth without a full decode, or whole, row
+//! by row.
 //!
-//! The DC coefficient of a block of 8 × 8 pixels is their mean (times eight), so the DC coefficients are the picture at an
-//! eighth, reduced by a box filter. With the three lowest AC coefficients beside it a block has four samples, with the
-//! fifteen lowest sixteen: the picture at a quarter and at a half, all of whose frequencies are still there.
+//! The DC coefficient of a block of 8 × 8 pixels is eight times their mean, so the DC coefficients are the picture at
+//! an eighth of its size, reduced by a box filter. The three lowest AC coefficients in addition give four samples per
+//! block, the fifteen lowest give sixteen: the picture at a quarter and at a half, with all frequencies that these can
+//! hold.
 //!
-//! Baseline data must be read through to find where each block begins, but the other AC coefficients are only passed
-//! over, several at one look into a table. Of progressive data, only those scans are read that hold a coefficient which is kept,
-//! or on which the reading of one depends (a refinement needs to know which coefficients were not zero before: one
-//! bit for each is remembered); the others are skipped by a search for the next marker.
+//! Baseline data must be read completely, because nothing else tells where each block begins, but the coefficients that
+//! are not needed are only skipped, several of them with one table lookup. Of progressive data, only those scans are
+//! read that contain a needed coefficient, or that others need in order to be read: a refinement scan must know which
+//! coefficients were not zero before, for which one bit each is kept. The other scans are skipped by searching for the
+//! next marker.
 //!
-//! Since the whole file is at hand, all scans are read side by side, each as far as a row of MCUs reaches: what a scan
-//! says of a block depends on nothing but that block in the scans before. So of every kind of JPEG, progressive too, the
-//! coefficients of a single row of MCUs are held at a time. That takes a reader for each scan, of 40 to 60 kB.
+//! Since the whole file is in memory, all scans are read side by side, each as far as one row of MCUs. What a scan says
+//! of a block depends only on the same block in earlier scans. So for every kind of JPEG, progressive included, only
+//! one row of MCUs of coefficients is held at a time. The price is a reader of 40 to 60 kB for each scan.
 //!
-//! Either every channel comes as its own plane at its own resolution ([`decode`]), or the whole picture is handed on row by
-//! row, each channel with a sample for each pixel ([`rows`]). What the headers say of the picture is for
-//! [`jpeg`](super::jpeg) to read, and to refuse: arithmetic, lossless and hierarchical coding, 12 bits, two channels.
+//! Either every channel is returned as a plane at its own resolution ([`decode`]), or the whole picture is passed on
+//! row by row, each channel with one sample per pixel ([`rows`]). The properties of the picture are read by
+//! [`jpeg`](super::jpeg), which also refuses arithmetic, lossless and hierarchical coding, 12 bits, and two channels.
 //!
-//! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 + 128.
-//! Complete pictures equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so what
-//! is found in them is what programs find that read JPEGs by libjpeg-turbo, as OpenCV and Pillow do.
+//! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 +
+//! 128. Whole pictures equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so detectors find in
+//! them what they find in programs that read JPEG by libjpeg-turbo, such as OpenCV and Pillow.
 
 mod bits;
 mod coding;
@@ -49,16 +52,16 @@ pub(crate) use self::{
 };
 use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 
-/// The side of a block.
+/// The side of a block in pixels.
 pub(crate) const BLOCK: u32 = 8;
 
-/// Why nothing more is decoded.
+/// The reason why decoding ends early.
 enum Stop {
-    /// There is nothing to be had: no reduction will do, or there is nothing that can be read.
+    /// There is no result: no reduction is suitable, or nothing can be read.
     Nothing,
-    /// Too late, or too much.
+    /// The time limit or a limit on memory.
     Refused(ImageError),
-    /// No more rows are wanted.
+    /// The receiver wants no more rows.
     Enough,
 }
 
@@ -68,22 +71,23 @@ impl From<TimedOut> for Stop {
     }
 }
 
-/// A channel, for choosing what is made of it.
+/// The properties of a channel, from which its reduction is chosen.
 #[derive(Clone, Copy)]
 pub(crate) struct Sampling {
-    /// Which it is in the file.
+    /// The channel's index in the file.
     pub(crate) channel: usize,
-    /// Samples for one pixel of the picture, across and down, at most one.
+    /// Samples per pixel of the picture, across and down; at most one.
     pub(crate) scale: (f64, f64),
-    /// Whether its coefficients come in several scans, of which those are skipped that hold nothing of what is wanted.
+    /// Whether the coefficients come in several scans, of which unneeded ones are skipped.
     pub(crate) progressive: bool,
 }
 
-/// Which reduction a channel is wanted at; `None` where none will do.
+/// Chooses the reduction of a channel; `None` if none is suitable.
 pub(crate) type Choice<'a> = &'a dyn Fn(Sampling) -> Option<Side>;
 
-/// The channels of a JPEG of the given size, one, three or four, each at the reduction of its choice. `None` where no reduction
-/// will do for one, or the file shows nothing. Of data that is cut short or damaged, what there is, the rest mid-grey.
+/// Decodes the one, three or four channels of a JPEG of the given size, each at the reduction chosen for it. `None` if
+/// a channel has no suitable reduction, or if the file shows nothing. Where data is cut short or damaged, the rest is
+/// mid-grey.
 ///
 /// # Errors
 /// [`ImageError::DecoderMemory`], before the memory is taken, or [`ImageError::TimeLimit`].
@@ -109,11 +113,10 @@ pub(crate) fn decode(
     }
 }
 
-/// Gives the rows of a JPEG of the given size to their receiver, in order. False, whatever was given by then, where the file
-/// shows nothing. Of data that is cut short or damaged, what there is, the rest mid-grey.
+/// Passes the rows of a JPEG of the given size to the receiver, in order. Returns false if the file shows nothing,
+/// whatever rows were passed on by then. Where data is cut short or damaged, the rest is mid-grey.
 ///
-/// # Errors
-/// As [`decode`], and what the receiver fails with.
+/// Those of [`decode`], and those of the receiver.
 pub(crate) fn rows(
     bytes: &[u8],
     size: (u32, u32),
@@ -132,16 +135,16 @@ pub(crate) fn rows(
     }
 }
 
-/// How many samples are made of a block, across and down, from as many coefficients.
+/// The number of samples that a block is reduced to, across and down, from as many coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// The picture at an eighth.
+    /// The picture at an eighth of its size.
     One,
-    /// At a quarter.
+    /// The picture at a quarter of its size.
     Two,
-    /// At a half.
+    /// The picture at half its size.
     Four,
-    /// Not reduced.
+    /// The whole picture.
     Eight,
 }
 
@@ -170,24 +173,24 @@ impl Side {
     }
 }
 
-/// Where in a block the coefficients go that are kept of it.
+/// The coefficients of a block that are kept, and where they are stored.
 #[derive(Clone, Copy)]
 struct Kept {
-    /// By their place in the file; `u8::MAX` for those that are not kept.
+    /// The storage place of each coefficient, indexed by its place in the file; `u8::MAX` for those that are not kept.
     places: &'static [u8; 64],
-    /// The last one in the file.
+    /// The last coefficient in the file that is kept.
     last: u32,
-    /// How many there are.
+    /// The number of coefficients that are kept.
     count: usize,
 }
 
 impl Kept {
-    /// A bit for each, in the order of the file.
+    /// A bit mask of the coefficients, in the order of the file.
     fn bits(self) -> u64 {
         (0..64).filter(|&at| self.places[at] != u8::MAX).fold(0, |kept, at| kept | 1 << at)
     }
 
-    /// Those of a block, by its place.
+    /// The kept coefficients of the block at `place`.
     #[inline(always)]
     fn block(self, coefficients: &mut [i16], place: usize) -> Option<&mut [i16]> {
         coefficients.get_mut(place * self.count..)?.get_mut(..self.count)
@@ -207,8 +210,8 @@ impl Kept {
 }
 
 impl Outline<'_> {
-    /// Reads a row of MCUs after the other, from all scans, and gives each to `push`. Says whether there was anything in
-    /// those that were read. `held` are the bytes that the caller holds beside.
+    /// Reads row after row of MCUs from all scans and passes each to `push`. Returns whether the rows that were read
+    /// contained any data. `held` is the number of bytes that the caller holds.
     fn decode(
         self,
         held: u64,
@@ -228,7 +231,7 @@ impl Outline<'_> {
             deadline.check()?;
             match Scan::new(&frame, header) {
                 Some(scan) => scans.push(scan),
-                // What came before it is shown.
+                // Scans that came before are shown.
                 None if !scans.is_empty() => break,
                 None => return Err(Stop::Nothing),
             }
@@ -255,7 +258,7 @@ impl Outline<'_> {
     }
 }
 
-/// By a coefficient's place in the file: its column and row in the block (ITU T.81, figure A.6).
+/// The column and row in the block of each coefficient, in the order of the file (ITU T.81, figure A.6).
 const ZIGZAG: [(u8, u8); 64] = {
     let mut order = [(0, 0); 64];
     let (mut x, mut y, mut place) = (0_u8, 0_u8, 0);
@@ -283,7 +286,7 @@ const ZIGZAG: [(u8, u8); 64] = {
     order
 };
 
-/// Where in a block the coefficients go, by their place in the file; `u8::MAX` for those that are not kept.
+/// The storage place of each coefficient in the order of the file; `u8::MAX` for those that are not kept.
 const fn places(side: Side) -> [u8; 64] {
     let mut places = [u8::MAX; 64];
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! What a JPEG says of its picture before the first scan: how large it is, which colours it has, which way is up.
+//! Reads a JPEG's properties before the first scan: its size, its colour channels and its orientation.
 
 use super::FORMAT;
 use crate::{
@@ -10,36 +10,38 @@ use crate::{
     orient::Orientation,
 };
 
-/// An EXIF block, and a piece of an ICC profile with its number and how many there are (ICC.1, B.4).
+/// The prefixes of an EXIF block, and of a piece of an ICC profile, which is followed by the piece's number and the
+/// number of pieces (ICC.1, B.4).
 const EXIF: &[u8] = b"Exif\0\0";
 const PROFILE: &[u8] = b"ICC_PROFILE\0";
-/// JFIF's segment (ITU T.871, 10.1) and Adobe's (technical note 5116), and how long they are at least: what is shorter libjpeg
-/// takes for somebody else's.
+/// The prefixes of JFIF's segment (ITU T.871, 10.1) and Adobe's (technical note 5116), and their least lengths. libjpeg
+/// does not accept shorter ones as such.
 const JFIF: (&[u8], usize) = (b"JFIF\0", 14);
 const ADOBE: (&[u8], usize) = (b"Adobe", 12);
-/// Where Adobe's segment tells the transform.
+/// The offset of the transform in Adobe's segment.
 const ADOBE_TRANSFORM: usize = 11;
-/// The pieces of a profile are counted by a byte.
+/// The number of pieces is one byte.
 const MOST_PIECES: usize = 255;
 
-/// What the headers of a JPEG that can be decoded say.
+/// The headers of a JPEG that can be decoded.
 #[derive(Debug)]
 pub(crate) struct Info<'a> {
-    /// Pixels across and down, as stored.
+    /// Width and height in pixels, as stored.
     pub(crate) size: (u32, u32),
     pub(crate) channels: Channels,
-    /// The first EXIF block that has something in it: any other is left out of account.
+    /// The first EXIF block that is not empty; others are ignored.
     exif: Option<&'a [u8]>,
-    /// The pieces of a profile, each behind its number and how many there are, in the order of the file.
+    /// The pieces of a profile in the order of the file, each with its number and the number of pieces in front.
     profile: Vec<&'a [u8]>,
 }
 
 impl<'a> Info<'a> {
-    /// Reads the headers up to the first scan. A segment that is of no account to the picture is passed over, whatever is in it.
+    /// Reads the headers up to the first scan. Segments that do not matter for the picture are skipped, whatever they
+    /// contain.
     ///
     /// # Errors
-    /// [`ImageError::UnsupportedFeature`] for arithmetic, lossless and hierarchical coding, 12 bits, and two or more than four
-    /// channels; [`ImageError::Empty`], [`ImageError::Corrupt`] or [`ImageError::TimeLimit`].
+    /// [`ImageError::UnsupportedFeature`] for arithmetic, lossless and hierarchical coding, 12 bits, and two or more
+    /// than four channels; [`ImageError::Empty`], [`ImageError::Corrupt`] or [`ImageError::TimeLimit`].
     pub(crate) fn read(bytes: &'a [u8], deadline: Deadline) -> Result<Self, ImageError> {
         let (mut frame, mut exif, mut profile) = (None, None, Vec::new());
         let (mut jfif, mut adobe) = (false, None);
@@ -82,7 +84,7 @@ impl<'a> Info<'a> {
         self.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT)
     }
 
-    /// The embedded ICC profile, of all its pieces; `None` where one is missing.
+    /// Assembles the embedded ICC profile; `None` if a piece is missing.
     pub(crate) fn profile(&self) -> Option<Vec<u8>> {
         let mut pieces: Vec<_> =
             self.profile.iter().filter_map(|piece| piece.split_first_chunk::<2>()).collect();
@@ -94,7 +96,7 @@ impl<'a> Info<'a> {
     }
 }
 
-/// The height of a frame that does not tell it: behind the first scan (ITU T.81, B.2.5).
+/// The height of a frame whose header leaves it open: it follows the first scan (ITU T.81, B.2.5).
 fn lines(mut segments: Segments<'_>, deadline: Deadline) -> Result<Option<u32>, TimedOut> {
     while let Some(Segment { marker, content, .. }) = segments.following(deadline)? {
         if marker == markers::DNL {
@@ -112,20 +114,20 @@ fn refusal(fault: Fault) -> ImageError {
     }
 }
 
-/// What the samples of a JPEG mean.
+/// The colour space of a JPEG's samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Channels {
     Grey,
     YCbCr,
     Rgb,
-    /// Four inks, all of them inverted: 255 is none of it.
+    /// CMYK, inverted: 255 is no ink.
     Cmyk,
-    /// Black is inverted; the other inks, not inverted, are JFIF's red, green and blue.
+    /// YCCK: black is inverted; the other inks, not inverted, are the red, green and blue of JFIF's conversion.
     Ycck,
 }
 
 impl Channels {
-    /// How many there are.
+    /// The number of channels.
     pub(crate) fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -134,8 +136,9 @@ impl Channels {
         }
     }
 
-    /// What they are in a frame that there is a JFIF segment for, and an Adobe segment with this transform: as libjpeg-turbo has it
-    /// (`jdapimin.c`, `default_decompress_parms`), and so Pillow, libvips and browsers.
+    /// The colour space of a frame, given whether there is a JFIF segment, and the transform of the Adobe segment. The
+    /// rules are those of libjpeg-turbo (`jdapimin.c`, `default_decompress_parms`), and so of Pillow, libvips and
+    /// browsers.
     fn of(frame: &FrameHeader<'_>, jfif: bool, adobe: Option<u8>) -> Self {
         match (frame.ids().count(), jfif, adobe) {
             (1, ..) => Self::Grey,

@@ -1,39 +1,16 @@
-//! Of a JPEG, one, four or sixteen coefficients of each block are the picture at an eighth, a quarter or a half
-//! ([`coefficients`]): where that leaves enough for a good resample, nothing else is decoded. Every channel has the coarsest reduction
-//! that is enough for it, and goes from there to the thumbnail's size in one step of Lanczos3, so subsampled chroma is
-//! neither enlarged first nor shifted: the part to take is reckoned in fractions of the channel's samples, of which the last may
-//! lie partly outside the picture. Nothing is rounded before the last step, and the means that an eighth consists of are turned into
-//! values at points first ([`points`]).
+//! Views of a JPEG. One, four or sixteen coefficients of each block give the picture at an eighth, a quarter or a half
+//! ([`coefficients`]); where that leaves enough samples for a good resample, nothing else is decoded. Every channel
+//! uses the coarsest reduction that is enough for it, and is resampled from there to the thumbnail's size in one step
+//! of Lanczos3. Subsampled chroma is thus neither enlarged first nor shifted: its crop is computed in fractions of its
+//! samples, the last of which may lie partly outside the picture. Nothing is rounded before the last step, and the
+//! block means that make up an eighth are turned into point samples first ([`points`]).
 //!
-//! Where that does not leave enough, the whole picture is decoded, row by row, and goes into boxes as that of a PNG does
-//! ([`boxed`](crate::reduced::boxed)): 12 MP to 800×800 take 6.6 MB beyond the file, to 1600×1600 14.1 MB, of which the result is 10, and
-//! half a megabyte more where they are progressive.
+//! Where no reduction leaves enough samples, the whole picture is decoded row by row and averaged over boxes like a PNG
+//! ([`boxed`](crate::reduced::boxed)). Most of the memory that this takes is the result.
 //!
-//! The floor is the reading of the codes: of the time that a photograph of 12 MP takes to 100×100 that is 82 %, of 2 MP 67 %, of
-//! progressive 12 MP 55 %.
-//!
-//! Peak signal to noise, in dB, against Pillow's whole picture reduced by Lanczos3 in floating point, as `make bench-imaging`
-//! has it (photographs, 4:2:0; Pillow 13 is `draft` to at least twice the size, then Lanczos3; libvips 8.18 is `thumbnail`):
-//!
-//! | picture | side | luminance, chroma | here | Pillow | libvips |
-//! |---|---|---|---|---|---|
-//! | 12 MP | 100 | an eighth, a quarter | 55.8 | 51.1 | 49.5 |
-//! | 12 MP | 200 | a quarter | 56.2 | 52.2 | 52.0 |
-//! | 12 MP | 400 | a quarter, a half | 55.0 | 52.8 | 52.5 |
-//! | 12 MP | 800 | whole | 53.8 | 53.4 | 53.1 |
-//! | 12 MP | 1600 | whole | 57.7 | 57.7 | 57.1 |
-//! | 24 MP | 100 | an eighth, a quarter | 57.4 | 51.0 | 47.9 |
-//! | 24 MP | 200 | an eighth, a quarter | 56.5 | 55.7 | 54.9 |
-//! | 24 MP | 400 | a quarter, a half | 56.6 | 56.0 | 55.2 |
-//! | 24 MP | 800 | whole | 56.4 | 56.4 | 55.7 |
-//! | 24 MP | 1600 | whole | 58.0 | 58.0 | 57.2 |
-//! | 2 MP | 100 | a quarter | 54.8 | 48.8 | 48.8 |
-//! | 2 MP | 200 | a half | 55.4 | 50.0 | 49.8 |
-//! | 2 MP | 400 | whole | 51.3 | 49.3 | 49.2 |
-//! | 2 MP | 800 | whole | 57.4 | 57.3 | 56.9 |
-//!
-//! The bounds below are what that takes: with chroma at 1.9 samples for a pixel, 24 MP had 54.3 dB at 200 and 55.0 at 400; with
-//! luminance at 1.9, 52.3 at 800.
+//! Reading the Huffman codes takes most of the time, and cannot be avoided. The results are closer to a full-size
+//! Lanczos3 reduction than those of Pillow and libvips, and no worse where all three decode the whole picture. Times,
+//! memory, and the quality at these and at lower bounds are in `infra/bench/RESULTS.md`.
 
 use super::{
     self as jpeg, Channels, Info,
@@ -49,24 +26,26 @@ use crate::{
     resize::View,
 };
 
-/// Samples of a channel that there must be for each pixel of the thumbnail, across and down, at an eighth: with fewer, the box filter
-/// that the reduction is would show.
+/// The least samples of a channel per pixel of the thumbnail, across and down, for a reduction to an eighth. With
+/// fewer, the box filter of the reduction would become visible.
 const EIGHTH: f64 = 3.0;
-/// The same for chroma, of which the eye sees less; and where its further scans would take as long again as all the rest.
+/// The same for chroma, to which the eye is less sensitive. The second bound applies where further scans for chroma
+/// would take as long as all the rest.
 const EIGHTH_CHROMA: (f64, f64) = (2.0, 1.5);
-/// At a quarter and at a half, whose low frequencies are all there.
+/// The same for a quarter and a half, which keep all their low frequencies.
 const FINER: f64 = 2.5;
-/// For chroma at a quarter, in a thumbnail of at most [`SMALL_PIXELS`]: of a 2 MP photograph at 100, what is beyond that costs a
-/// fifth of the time for 2.4 dB.
+/// The same for chroma at a quarter, in a thumbnail of at most [`SMALL_PIXELS`]: more samples would cost more time than
+/// the gain in quality is worth (`infra/bench/RESULTS.md`).
 const QUARTER_CHROMA: f64 = 1.5;
 const SMALL_PIXELS: u64 = 1 << 15;
-/// For chroma at a half, the most that there is.
+/// The same for chroma at a half, the finest reduction there is.
 const HALF_CHROMA: f64 = 2.0;
 
-/// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
+/// Decodes the part of the picture that the view shows, upright and in sRGB; `None` where only decoding the whole
+/// picture gives it.
 ///
 /// # Errors
-/// [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to say.
+/// [`ImageError::TimeLimit`]. A damaged file is not an error here: decoding the whole picture reports it.
 pub(super) fn view(
     bytes: &[u8],
     header: &Header,
@@ -77,7 +56,7 @@ pub(super) fn view(
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
-    // Samples for each pixel of the thumbnail, in the direction that has fewer.
+    // Samples per pixel of the thumbnail, in the direction with fewer.
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
@@ -129,7 +108,7 @@ pub(super) fn view(
     Ok(Image::opaque(view.width, view.height, rgba))
 }
 
-/// What the view shows of all of the picture, row by row ([`boxed`]); `None` where it is made of inks, or shows nothing.
+/// Decodes the view from the whole picture, row by row ([`boxed`]); `None` if the picture is CMYK, or shows nothing.
 fn whole(
     bytes: &[u8],
     header: &Header,
@@ -156,7 +135,7 @@ fn whole(
                     jpeg::to_rgb(channels, [*a, *b, *c], row.as_chunks_mut().0, |rgb| rgb);
                     reducer.push(y, Samples::Narrow(&row))?;
                 }
-                // There are as many as these channels have.
+                // Other numbers of channels do not occur with these variants.
                 _ => {}
             }
         }
@@ -174,11 +153,11 @@ fn whole(
     Ok(Image::opaque(view.width, view.height, rgba))
 }
 
-/// Turns the means of blocks into the values at their middles: a mean is a twenty-fourth of the second difference more
-/// than that, across and down. Without it, the finest that a thumbnail shows would be paler than it is.
+/// Turns the means of blocks into values at their centres. The mean exceeds the value at the centre by a twenty-fourth
+/// of the second difference, across and down; uncorrected, the finest details of a thumbnail would be too pale.
 fn points(means: &mut [f32], across: usize) {
     let sharper = |before: f32, here: f32, behind: f32| here + (here + here - before - behind) / 24.0;
-    // A row, with what is at its ends once more beyond them.
+    // The row, extended by its end values on both sides.
     let mut row = vec![0.0; across + 2];
     for line in means.chunks_exact_mut(across) {
         row[1..=across].copy_from_slice(line);
@@ -201,7 +180,7 @@ fn points(means: &mut [f32], across: usize) {
     }
 }
 
-/// The channels as opaque RGBA, or as inverted inks; `None` unless there are as many as that meaning takes.
+/// The channels as opaque RGBA or as inverted CMYK; `None` if their number does not match.
 fn pixels(channels: Channels, planes: &[Vec<f32>]) -> Option<Vec<u8>> {
     let pixels = match (channels, planes) {
         (Channels::Grey, [grey]) => {

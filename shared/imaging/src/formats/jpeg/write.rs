@@ -1,24 +1,24 @@
-//! JPEG, by the encoder of `image`.
+//! Writes JPEG, with the encoder of `image`.
 
 use image::{GenericImageView, Rgb, codecs::jpeg::JpegEncoder};
 
 use crate::{Deadline, Image, ImageError, deadline::TimedWriter};
 
-/// A picture, composited over white.
+/// Encodes a picture, composited over white.
 ///
 /// # Errors
-/// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid pixels do not bring about.
+/// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
 pub(super) fn still(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     let mut out = TimedWriter::new(deadline);
     let mut encoder = JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100));
     let written = encoder.encode_image(&OverWhite(image));
-    // A writer that was stopped is some failure of the encoder's own: the deadline is the reason.
+    // A stopped writer makes the encoder report an error of its own; the deadline is the real reason.
     deadline.check()?;
     written.map_err(|error| ImageError::internal("encode", error))?;
     Ok(out.into_inner())
 }
 
-/// The colours over white; of an opaque image, the colours.
+/// The image composited over white; an opaque image is used as it is.
 struct OverWhite<'a>(&'a Image);
 
 impl GenericImageView for OverWhite<'_> {

@@ -1,27 +1,27 @@
-//! The bits of entropy-coded data: stuffed zeros taken out, stopping before any marker.
+//! Reads the bits of entropy-coded data, without stuffed zeros and up to the next marker.
 
-/// Bytes that a window holds at a time.
+/// Data bytes that a window holds.
 const WINDOW: usize = 1 << 15;
-/// Zeros behind the data's end: more than a block takes at the most.
+/// Zero bytes after the end of the data: more than a block can take.
 const PADDING: usize = 512;
 /// Bytes that a window takes.
 pub(super) const BYTES: usize = WINDOW + PADDING;
-/// Bytes that are looked at together for 0xFF.
+/// Bytes that are searched for 0xFF at once.
 const RUN: usize = 32;
-/// What a block takes at the most: 64 codes of 16 bits, each with 16 more.
+/// The most bytes of a block: 64 codes of 16 bits, each with 16 more bits.
 const BLOCK_BYTES: usize = 256;
-/// The blocks of the largest MCU that there can be, of four channels with factors of 4 × 4, which a window must hold.
+/// The most blocks of an MCU, which a window must be able to hold: four channels with factors of 4 × 4.
 pub(super) const MOST_BLOCKS: usize = 64;
 const _: () = assert!(MOST_BLOCKS * BLOCK_BYTES + RUN < WINDOW);
 
-/// Entropy-coded data as it is without the zeros stuffed behind each 0xFF, a window at a time, up to the next marker.
+/// A window of entropy-coded data up to the next marker, without the zeros that are stuffed after each 0xFF.
 pub(super) struct Window<'a> {
     pub(super) data: &'a [u8],
-    /// The next byte of the data to take in: never beyond a marker.
+    /// Offset of the next byte to load; never beyond a marker.
     at: usize,
     bytes: Box<[u8]>,
     end: usize,
-    /// Whether nothing comes behind `end`.
+    /// Whether the data ends at `end`.
     ended: bool,
 }
 
@@ -30,14 +30,14 @@ impl<'a> Window<'a> {
         Self { data, at: 0, bytes: vec![0; BYTES].into(), end: 0, ended: false }
     }
 
-    /// Goes to that place of the data.
+    /// Moves the window to that offset of the data.
     pub(super) fn start(&mut self, at: usize) -> Bits<'_> {
         (self.at, self.end, self.ended) = (at, 0, false);
         self.fill();
         self.resume(Place::default())
     }
 
-    /// Takes in more, and goes on where a reader was.
+    /// Loads more data, and continues from a reader's position.
     pub(super) fn advance(&mut self, mut place: Place) -> Bits<'_> {
         let used = place.at.min(self.end);
         self.bytes.copy_within(used..self.end, 0);
@@ -47,12 +47,12 @@ impl<'a> Window<'a> {
         self.resume(place)
     }
 
-    /// Where to look for the next marker: it does not lie before.
+    /// An offset before which the next marker does not lie.
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
-    /// Goes on where a reader was.
+    /// Continues from a reader's position.
     pub(super) fn resume(&self, place: Place) -> Bits<'_> {
         let end = if self.ended { self.end } else { usize::MAX };
         Bits { bytes: &self.bytes, place, end }
@@ -83,7 +83,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Takes in one byte with what is stuffed behind it.
+    /// Loads one byte and drops what is stuffed after it.
     fn take(&mut self) {
         let byte = match self.data.get(self.at..).unwrap_or_default() {
             [0xff, 0xff, ..] => {
@@ -106,22 +106,23 @@ impl<'a> Window<'a> {
     }
 }
 
-/// How far a reader is within a window.
+/// A reader's position within a window.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Place {
-    /// The next byte to take in.
+    /// The next byte to load.
     at: usize,
-    /// The bits taken in and not yet used, from the top. Below `left` bits lies nothing but what comes next anyway.
+    /// The bits that were loaded and not used yet, from the top. Bits below the upper `left` ones are either zero or
+    /// the bits that follow anyway.
     word: u64,
     left: u32,
 }
 
-/// A reader of bits, first bit first. It never fails: past the end it gives zeros, and [`exhausted`](Self::exhausted)
-/// tells that it did.
+/// Reads bits, the most significant first. It never fails: beyond the end it returns zeros, and
+/// [`exhausted`](Self::exhausted) tells that it did.
 pub(super) struct Bits<'w> {
     bytes: &'w [u8],
     place: Place,
-    /// Where the data ends, if it does within the window.
+    /// The end of the data, if it lies within the window.
     end: usize,
 }
 
@@ -130,20 +131,20 @@ impl Bits<'_> {
         self.place
     }
 
-    /// Whether the window may end within the next so many blocks.
+    /// Whether the window may end within the next `blocks` blocks.
     #[inline(always)]
     pub(super) fn is_low(&self, blocks: usize) -> bool {
         self.place.at + blocks * BLOCK_BYTES > WINDOW - RUN && self.end == usize::MAX
     }
 
-    /// Whether bits were used that the data does not have.
+    /// Whether bits beyond the end of the data were used.
     #[inline(always)]
     pub(super) fn exhausted(&self) -> bool {
         let Place { at, left, .. } = self.place;
         at > self.end && (at - self.end) * 8 > left as usize
     }
 
-    /// Takes in bytes until 56 bits can be used.
+    /// Loads bytes until at least 56 bits can be used.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
         let place = &mut self.place;
@@ -153,13 +154,13 @@ impl Bits<'_> {
         place.left |= 56;
     }
 
-    /// The next `N` bits, unused.
+    /// Returns the next `N` bits without using them up.
     #[inline(always)]
     pub(super) fn peek<const N: u32>(&self) -> usize {
         (self.place.word >> (64 - N)) as usize
     }
 
-    /// Uses up `count` bits; no more between two refills than a refill makes sure of.
+    /// Uses up `count` bits. Between two refills, no more may be used than a refill guarantees.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
         let place = &mut self.place;
@@ -176,19 +177,19 @@ impl Bits<'_> {
         value
     }
 
-    /// Takes `count` bits, at most 15, as the signed number that JPEG means by them (ITU T.81, F.2.2.1, EXTEND).
+    /// Takes `count` bits, at most 15, as a signed number in JPEG's encoding (ITU T.81, F.2.2.1, EXTEND).
     #[inline(always)]
     pub(super) fn signed(&mut self, count: u32) -> i32 {
         self.signed_behind(0, count)
     }
 
-    /// The same behind `length` bits that are skipped.
+    /// The same after skipping `length` bits.
     #[inline(always)]
     pub(super) fn signed_behind(&mut self, length: u32, count: u32) -> i32 {
         let behind = self.place.word << length;
         self.skip(length + count);
         let value = (behind >> 1 >> (63 - count)) as i32;
-        // All ones where the first bit is not set, so that nothing has to be asked.
+        // All ones if the first bit is not set; this avoids a branch.
         let negative = !((behind as i64 >> 63) as i32);
         value - (negative & ((1 << count) - 1))
     }
@@ -200,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// The data without what is stuffed, up to a marker, and where that begins.
+    /// The data without stuffing up to a marker, and where the marker begins, in the simplest way.
     fn plainly(data: &[u8]) -> (Vec<u8>, usize) {
         let (mut bytes, mut at) = (Vec::new(), 0);
         loop {

@@ -1,6 +1,6 @@
-//! How the coefficients are coded in a scan (ITU T.81, G.1).
+//! The kinds of scans: how coefficients are coded in them (ITU T.81, G.1).
 
-/// Some of the AC coefficients, by their places in the file, without so many of their lowest bits.
+/// A band of AC coefficients, by their places in the file, without their `low` lowest bits.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Band {
     pub(super) first: usize,
@@ -9,23 +9,23 @@ pub(super) struct Band {
 }
 
 impl Band {
-    /// A bit for each.
+    /// A bit mask of the coefficients.
     pub(super) fn bits(self) -> u64 {
         u64::MAX >> (63 - self.last) & u64::MAX << self.first
     }
 }
 
-/// How the coefficients are coded in a scan.
+/// How the coefficients of a scan are coded.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Coding {
-    /// The DC whole, with the AC coefficients behind it.
+    /// The whole DC coefficient, followed by the AC coefficients.
     Baseline,
-    /// All bits of the DC but so many of the lowest.
+    /// The DC coefficient without so many of its lowest bits.
     First(u8),
-    /// This one bit of the DC.
+    /// One more bit of the DC coefficient, this one.
     Refinement(u8),
-    /// AC coefficients, the first time.
+    /// The first scan of a band of AC coefficients.
     Band(Band),
-    /// One more bit of AC coefficients.
+    /// One more bit of a band of AC coefficients.
     BandRefinement(Band),
 }

@@ -1,8 +1,8 @@
-//! What a frame header says, and the coefficients that it is about.
+//! The frame header, and the coefficients of the frame.
 
 use super::{BLOCK, Choice, Sampling, Side};
 
-/// The quantisers in the order of the file.
+/// The values of a quantisation table, in the order of the file.
 pub(super) type Quantisers = [u16; 64];
 
 pub(super) struct Frame {
@@ -18,48 +18,46 @@ pub(super) struct Channel {
     pub(super) id: u8,
     /// Sampling factors, across and down.
     pub(super) sampling: (u32, u32),
-    /// What is made of each block.
+    /// The number of samples that each block is reduced to.
     pub(super) side: Side,
-    /// The table that its quantisers are in.
+    /// The number of the channel's quantisation table.
     pub(super) table: usize,
-    /// The quantisers as they are when its first scan begins.
+    /// The quantisation table as it is when the channel's first scan begins.
     pub(super) quantisers: Option<Quantisers>,
-    /// Blocks across and down, without those that only fill up an MCU.
+    /// Blocks across and down, without those that only pad an MCU.
     pub(super) across: usize,
     pub(super) down: usize,
-    /// Blocks from a row to the next, with those.
+    /// Blocks from one row to the next, including padding.
     pub(super) stride: usize,
     /// Rows of blocks in a row of MCUs.
     pub(super) span: usize,
-    /// Of each block of a row of MCUs, the coefficients that are kept, row by row.
+    /// The kept coefficients of each block in a row of MCUs, row by row.
     pub(super) coefficients: Vec<i16>,
-    /// Of each such block of a progressive picture, which coefficients are known not to be zero, kept or not, in the order of the
-    /// file; empty where only the DC is read.
+    /// A bit mask for each of these blocks of a progressive picture: which coefficients are known not to be zero, kept
+    /// or not, in the order of the file. It is empty if only the DC is read.
     pub(super) nonzero: Vec<u64>,
 }
 
-/// Why a frame is not decoded.
+/// The reason why a frame is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is of a kind that is not decoded here.
+    /// The frame is of a kind that is not supported.
     Unsupported(&'static str),
-    /// It is as no frame can be.
+    /// The frame header is invalid.
     Damaged(&'static str),
 }
 
-/// What a frame header says (ITU T.81, B.2.2) of a picture of one, three or four channels of 8 bits.
+/// The frame header (ITU T.81, B.2.2) of a picture of one, three or four channels of 8 bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameHeader<'a> {
     pub(crate) width: u32,
-    /// Nought where the file tells it behind its first scan.
+    /// Zero if the file tells the height after its first scan.
     pub(crate) height: u32,
-    /// Of each channel its id, its sampling factors and the number of its quantisers.
+    /// The id, the sampling factors and the quantisation table's number of each channel.
     channels: &'a [[u8; 3]],
 }
 
 impl<'a> FrameHeader<'a> {
-    /// # Errors
-    /// What is wrong with it.
     pub(crate) fn parse(segment: &'a [u8]) -> Result<Self, Fault> {
         let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else {
             return Err(Fault::Damaged("a frame header that is cut short"));
@@ -86,15 +84,15 @@ impl<'a> FrameHeader<'a> {
         Ok(Self { width: width.into(), height: height.into(), channels })
     }
 
-    /// The channels' ids.
+    /// The ids of the channels.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u8> {
         self.channels.iter().map(|&[id, ..]| id)
     }
 }
 
 impl Frame {
-    /// The frame that a header is of, of the size that the file says it has. `None` where the header says another, or a
-    /// channel is wanted at no reduction.
+    /// Creates the frame of a header, with the size that the file says it has. `None` if the header says another, or if
+    /// no reduction was chosen for a channel.
     pub(super) fn new(
         header: &FrameHeader<'_>,
         (width, height): (u32, u32),
@@ -131,18 +129,18 @@ impl Frame {
         Some(Self { progressive, width, height, most, channels })
     }
 
-    /// Whether it takes nothing but the DC of each block.
+    /// Whether only the DC of each block is needed.
     pub(super) fn is_shallow(&self) -> bool {
         self.channels.iter().all(|channel| channel.side == Side::One)
     }
 
-    /// How many rows of MCUs there are.
+    /// The number of rows of MCUs.
     pub(super) fn mcu_rows(&self) -> usize {
         let rows = self.channels.iter().map(|channel| channel.down.div_ceil(channel.span));
         rows.max().unwrap_or_default()
     }
 
-    /// Bytes that the coefficients and what is remembered of them take.
+    /// The bytes of the coefficients and the bit masks.
     pub(super) fn bytes(&self) -> u64 {
         let of = |channel: &Channel| {
             let each =
@@ -159,7 +157,7 @@ impl Frame {
         }
     }
 
-    /// Forgets a row of MCUs, for the next.
+    /// Clears the coefficients of a row of MCUs for the next one.
     pub(super) fn clear(&mut self) {
         for channel in &mut self.channels {
             channel.coefficients.fill(0);
@@ -169,7 +167,7 @@ impl Frame {
 }
 
 impl Channel {
-    /// Blocks in a row of MCUs.
+    /// The number of blocks in a row of MCUs.
     fn blocks(&self) -> usize {
         self.stride * self.span
     }

@@ -1,4 +1,4 @@
-//! What a file's headers say: the frame, and where its scans are.
+//! Reads a file's headers: the frame, and the scans with their offsets.
 
 use super::{
     Choice, Stop, be16,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::Deadline;
 
-/// No encoder makes as many scans: some ten are usual.
+/// The most scans that are read. Encoders write some ten.
 const MOST_SCANS: usize = 1000;
 
 /// The frame, and its scans in the order of the file.
@@ -19,17 +19,17 @@ pub(super) struct Outline<'a> {
     pub(super) scans: Vec<Header<'a>>,
 }
 
-/// A scan's header, with the tables as they are then.
+/// A scan's header, with the tables that apply to it.
 pub(super) struct Header<'a> {
     pub(super) channels: Vec<Selected>,
     pub(super) coding: Coding,
     pub(super) tables: Tables<'a>,
     pub(super) data: &'a [u8],
-    /// Where the scan's own data begins.
+    /// Offset of the scan's entropy-coded data.
     pub(super) at: usize,
 }
 
-/// A channel of a scan, by its place in the frame, and the numbers of its codes.
+/// A channel of a scan: its index in the frame, and the numbers of its Huffman tables.
 #[derive(Clone, Copy)]
 pub(super) struct Selected {
     pub(super) channel: usize,
@@ -37,20 +37,20 @@ pub(super) struct Selected {
     pub(super) ac: u8,
 }
 
-/// Definitions as the file has them, the latest ones of each number.
+/// The latest definition of each table.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a> {
-    /// Of quantisers, each of one or of two bytes.
+    /// Quantisation tables, with values of one or two bytes.
     quantisers: [Option<&'a [u8]>; 4],
-    /// Of codes: how many there are of each length, and their symbols.
+    /// Huffman tables: the number of codes of each length, followed by the symbols.
     dc: [Option<&'a [u8]>; 4],
     ac: [Option<&'a [u8]>; 4],
-    /// MCUs between restart markers, or none.
+    /// MCUs between restart markers; 0 if there are none.
     pub(super) restart: usize,
 }
 
-/// Reads the headers of a picture of that size, as far as a scan to come may add to it. Once there is a scan, whatever makes
-/// no sense is where the file ends.
+/// Reads the headers of a picture of that size, as long as another scan could add to it. After the first scan, an
+/// invalid header counts as the end of the file.
 pub(super) fn read<'a>(
     data: &'a [u8],
     size: (u32, u32),
@@ -75,7 +75,7 @@ pub(super) fn read<'a>(
             }
             (markers::SOS, Some(outline)) => outline.add(content, tables, (data, end)),
             (markers::DAC, _) => Some(()),
-            // A second frame, one that is not decoded here, or a scan before any.
+            // A second frame, a frame that is not supported, or a scan before any frame.
             (markers::SOF0..=markers::SOF15 | markers::SOS, _) => None,
             _ => Some(()),
         };
@@ -88,7 +88,8 @@ pub(super) fn read<'a>(
 }
 
 impl<'a> Tables<'a> {
-    /// Those that a file begins with: the standard's own codes (ITU T.81, K.3), which Motion JPEG leaves out.
+    /// The tables at the beginning of a file: the standard's Huffman tables (ITU T.81, K.3), which Motion JPEG leaves
+    /// out.
     fn standard() -> Self {
         Self {
             quantisers: [None; 4],
@@ -98,7 +99,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// The codes of that number for differences of DC coefficients, and for AC coefficients.
+    /// The Huffman table of that number for differences of DC coefficients, or for AC coefficients.
     pub(super) fn dc(&self, number: u8) -> Option<Codes> {
         Codes::new((*self.dc.get(usize::from(number))?)?)
     }
@@ -107,7 +108,7 @@ impl<'a> Tables<'a> {
         Codes::new((*self.ac.get(usize::from(number))?)?)
     }
 
-    /// The quantisers of that number.
+    /// The quantisation table of that number.
     fn quantisers(&self, number: usize) -> Option<Quantisers> {
         let table = (*self.quantisers.get(number)?)?;
         let mut quantisers = [0; 64];
@@ -139,7 +140,7 @@ impl<'a> Tables<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// `None` where it makes no sense.
+    /// Parses a scan's header; `None` if it is invalid.
     fn parse(
         segment: &[u8],
         frame: &Frame,
@@ -163,8 +164,8 @@ impl<'a> Header<'a> {
         };
         let mut channels = Vec::<Selected>::with_capacity(count.into());
         for &[id, codes] in named.as_chunks::<2>().0 {
-            // Ids may repeat themselves: then it is the first channel that the scan does not have yet, and no scan before that is for
-            // the same coefficients.
+            // Ids may occur more than once. An id then stands for the first channel that is not in this scan yet, and
+            // whose coefficients no earlier scan had.
             let free = |channel: &usize| {
                 frame.channels[*channel].id == id
                     && !channels.iter().any(|selected| selected.channel == *channel)
@@ -178,15 +179,15 @@ impl<'a> Header<'a> {
         (!channels.is_empty()).then_some(Self { channels, coding, tables, data, at })
     }
 
-    /// Whether that channel is in the scan.
+    /// Whether the channel is in the scan.
     fn has(&self, channel: usize) -> bool {
         self.channels.iter().any(|selected| selected.channel == channel)
     }
 }
 
 impl<'a> Outline<'a> {
-    /// Takes a scan's header; `None` where it makes no sense, or there are more scans than are believed. A channel that comes
-    /// at once counts the first time: a scan in which it comes again is passed over.
+    /// Adds a scan; `None` if its header is invalid, or if there are more scans than are accepted. A channel that is
+    /// coded sequentially counts only once: further scans of it are ignored.
     fn add(&mut self, segment: &[u8], tables: Tables<'a>, place: (&'a [u8], usize)) -> Option<()> {
         let Self { frame, scans } = self;
         let header = Header::parse(segment, frame, tables, place, scans)?;
@@ -199,7 +200,7 @@ impl<'a> Outline<'a> {
         }
         for &Selected { channel, .. } in &header.channels {
             let channel = &mut frame.channels[channel];
-            // Those that there are when its first scan begins.
+            // The table that applies when the channel's first scan begins.
             channel.quantisers = channel.quantisers.or_else(|| tables.quantisers(channel.table));
             channel.quantisers?;
         }
@@ -207,10 +208,11 @@ impl<'a> Outline<'a> {
         Some(())
     }
 
-    /// Whether no scan to come can add anything.
+    /// Whether no further scan can add anything.
     fn is_whole(&self) -> bool {
         let Self { frame, scans } = self;
-        // The last bit of a channel's DC; with all else, if that is not wanted or comes along with it.
+        // The scan that brings the last bit of a channel's DC completes the channel, if that is all that is needed of
+        // it or if the AC comes in the same scan.
         let ends = |scan: &Header<'_>| {
             matches!(scan.coding, Coding::Baseline | Coding::First(0) | Coding::Refinement(0))
         };

@@ -1,35 +1,37 @@
-//! Huffman codes (ITU T.81, annex C), as tables that answer most questions in one look.
+//! Huffman codes (ITU T.81, annex C), as tables that decode most codes with one lookup.
 
 use super::{Kept, bits::Bits};
 
-/// Bits looked up at once for the code of a difference.
+/// Bits of the lookup for the code of a DC difference.
 const SHORT: u32 = 10;
-/// Bits looked up at once for one code and the value behind it.
+/// Bits of the lookup for one code with the value after it.
 const ONE: u32 = 11;
-/// Bits looked up at once to pass over AC coefficients, several codes with what follows each.
+/// Bits of the lookup that skips several AC codes with their values.
 const MANY: u32 = 12;
-/// What is read where no code fits, as in damaged data: its bits and its symbol, as libjpeg has them (`jdhuff.c`). So
-/// reading goes on, and falls into step with the data again as often as not.
+/// The number of bits and the symbol that are read where no code matches, as in damaged data; the same as in libjpeg
+/// (`jdhuff.c`). Reading thus continues, and often synchronises with the data again.
 const NO_CODE: (u8, u8) = (17, 0);
 
-/// The codes as the file defines them.
+/// Huffman codes as the file defines them.
 #[derive(Clone)]
 pub(super) struct Codes {
-    /// By length less one: the first code beyond those of that length, and what to add to a code for its symbol's place.
+    /// For each length minus one: the first code after those of that length, and what to add to a code to get its
+    /// symbol's index.
     ends: [(u32, u32); 16],
     symbols: [u8; 256],
 }
 
-/// A code and what follows it: so many zeros (or a run of blocks, where the value has no bits), and a value.
+/// A decoded code and its value: the number of zeros before the value (or a run of blocks, if the value has no bits),
+/// and the value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Coded {
     pub(super) zeros: u32,
-    /// Nought only where it has no bits.
+    /// Zero only if it has no bits.
     pub(super) value: i32,
 }
 
 impl Codes {
-    /// From a table's definition: the count of each length, and the symbols.
+    /// Parses a table definition: the number of codes of each length, and the symbols.
     pub(super) fn new(definition: &[u8]) -> Option<Self> {
         let (counts, symbols) = definition.split_first_chunk::<16>()?;
         let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
@@ -49,7 +51,7 @@ impl Codes {
         Some(codes)
     }
 
-    /// Whatever `BITS` bits can show that begins with a whole code: its length and symbol.
+    /// All values of `BITS` bits that begin with a complete code, each with the code's length and symbol.
     fn seen<const BITS: u32>(&self) -> impl Iterator<Item = (usize, (u8, u8))> {
         let (mut first, mut length) = (0, 0_u32);
         let lengths = self.ends.iter().take(BITS as usize).map(move |&(end, offset)| {
@@ -77,7 +79,7 @@ impl Codes {
         })
     }
 
-    /// Takes one symbol, after a refill.
+    /// Takes one symbol. There must have been a refill.
     #[inline(always)]
     fn symbol(&self, bits: &mut Bits<'_>) -> u8 {
         let (length, symbol) = self.find(bits.peek::<16>()).unwrap_or(NO_CODE);
@@ -86,10 +88,11 @@ impl Codes {
     }
 }
 
-/// Differences of DC coefficients.
+/// Decodes differences of DC coefficients.
 pub(super) struct Differences {
     codes: Codes,
-    /// By the next bits, the code's length and the bits of the difference behind it; 0 where the code is longer.
+    /// Indexed by the next bits: the code's length, and the number of bits of the difference after it; length 0 if the
+    /// code is longer.
     sizes: [(u8, u8); 1 << SHORT],
 }
 
@@ -97,7 +100,7 @@ impl Differences {
     pub(super) fn new(codes: Codes) -> Self {
         let mut sizes = [(0, 0); 1 << SHORT];
         for (seen, code) in codes.seen::<SHORT>() {
-            // Sixteen and more bits are lossless JPEG's.
+            // Differences of sixteen and more bits occur in lossless JPEG only.
             if code.1 < 16 {
                 sizes[seen] = code;
             }
@@ -105,7 +108,8 @@ impl Differences {
         Self { codes, sizes }
     }
 
-    /// Takes one; there are the bits for a step of a [`Skipper`] then. `None` where it has more bits than there can be.
+    /// Takes one difference, and leaves enough bits for one step of a [`Skipper`]. `None` if it has more bits than
+    /// allowed.
     #[inline(always)]
     pub(super) fn take(&self, bits: &mut Bits<'_>) -> Option<i32> {
         bits.refill();
@@ -120,20 +124,20 @@ impl Differences {
     }
 }
 
-/// Codes with the values behind them.
+/// Decodes codes with the values after them.
 pub(super) struct Values {
     codes: Codes,
     one: [Look; 1 << ONE],
 }
 
-/// What the next bits begin with.
+/// The result of a lookup.
 #[derive(Clone, Copy, Default)]
 struct Look {
-    /// The value that follows the code, if it is within what was looked at.
+    /// The value after the code, if it lies within the lookup's bits.
     value: i16,
-    /// How many bits to use up: the code's, with the value's if that is known; 0 where the code is longer.
+    /// The number of bits to use up: those of the code, and of the value if that is known; 0 if the code is longer.
     bits: u8,
-    /// The symbol. Its low half is how many bits of a value are still to come.
+    /// The symbol. Its low half is the number of value bits that are still to be read.
     symbol: u8,
 }
 
@@ -146,7 +150,7 @@ impl Values {
         Self { codes, one }
     }
 
-    /// Takes one code with the value behind it, after a refill.
+    /// Takes one code with its value. There must have been a refill.
     #[inline(always)]
     pub(super) fn coded(&self, bits: &mut Bits<'_>) -> Coded {
         let look = self.one[bits.peek::<ONE>()];
@@ -157,8 +161,8 @@ impl Values {
         Coded { zeros, value }
     }
 
-    /// Takes the coefficients of a block that are kept and some between. Gives the first one that is left, beyond the last where
-    /// the block is done.
+    /// Takes the kept coefficients of a block and those between them. Returns the index of the first remaining
+    /// coefficient, which is beyond the last if the block is finished.
     #[inline(always)]
     pub(super) fn low(&self, bits: &mut Bits<'_>, kept: Kept, block: &mut [i16]) -> u32 {
         let mut next = 1_u32;
@@ -176,7 +180,7 @@ impl Values {
 }
 
 impl Look {
-    /// Of bits that begin with a code of that length.
+    /// The entry for bits that begin with a code of that length.
     fn new(seen: usize, length: u8, symbol: u8) -> Self {
         let size = symbol & 15;
         let behind = ONE - u32::from(length);
@@ -189,19 +193,19 @@ impl Look {
     }
 }
 
-/// What to do on seeing certain bits: pass over `bits` of them, and `coefficients` with them.
+/// An entry of the skip table: uses up `bits`, and skips `coefficients`.
 #[derive(Clone, Copy)]
 struct Step {
     bits: u8,
     coefficients: u8,
 }
 
-/// Added to a step's coefficients where the block ends behind them; also what there is in all.
+/// Added to a step's coefficients if the block ends after them; also the number of coefficients that ends any block.
 const END: u8 = 128;
-/// The code is longer than what was looked at.
+/// The entry for codes that are longer than the lookup.
 const UNKNOWN: Step = Step { bits: 0, coefficients: u8::MAX };
 
-/// Passes over the AC coefficients of a block, whose values nobody needs.
+/// Skips the AC coefficients of a block.
 pub(super) struct Skipper {
     codes: Codes,
     steps: [Step; 1 << MANY],
@@ -217,12 +221,11 @@ impl Skipper {
         Self { codes, steps }
     }
 
-    /// As many whole symbols as can be told from `seen`, each with its extra bits, of which the last one's may lie beyond
-    /// it.
+    /// As many complete symbols as `seen` contains, each with its value bits; those of the last may lie beyond it.
     fn step(one: &[(u8, u8); 1 << MANY], seen: usize) -> Step {
         let (mut used, mut coefficients) = (0_u32, 0_u8);
         while used < MANY {
-            // What was not seen counts as zeros, which is why a code must end within what was.
+            // Unseen bits count as zeros, so a code must end within the seen ones.
             let (length, symbol) = one[seen << used & ((1 << MANY) - 1)];
             let length = u32::from(length);
             if length == 0 || used + length > MANY {
@@ -232,7 +235,7 @@ impl Skipper {
                 return Step { bits: (used + length) as u8, coefficients: coefficients + END };
             };
             let total = length + u32::from(symbol & 15);
-            // More coefficients than a block has would look like its end.
+            // More coefficients than a block has would be mistaken for its end.
             if used > 0 && coefficients + advance > 63 {
                 break;
             }
@@ -242,7 +245,7 @@ impl Skipper {
         if used == 0 { UNKNOWN } else { Step { bits: used as u8, coefficients } }
     }
 
-    /// Passes over the coefficients from that one on, where there are the bits for a step.
+    /// Skips the coefficients from `next` on. There must be enough bits for one step.
     #[inline(always)]
     pub(super) fn skip_from(&self, mut next: u32, bits: &mut Bits<'_>) {
         loop {
@@ -260,7 +263,7 @@ impl Skipper {
                     bits.skip(step.bits.into());
                     return;
                 } else {
-                    // A long code, or symbols that belong to the next block already: one at a time.
+                    // A long code, or symbols that may belong to the next block: take one at a time.
                     bits.refill();
                     let symbol = self.codes.symbol(bits);
                     let Some(advance) = advance(symbol) else { return };
@@ -277,7 +280,7 @@ impl Skipper {
     }
 }
 
-/// The coefficients that an AC symbol stands for: zeros and the value behind them. `None` ends the block.
+/// The number of coefficients that an AC symbol covers: zeros and the value after them. `None` ends the block.
 fn advance(symbol: u8) -> Option<u8> {
     const SIXTEEN_ZEROS: u8 = 0xf0;
     (symbol & 15 != 0 || symbol == SIXTEEN_ZEROS).then_some((symbol >> 4) + 1)
@@ -289,7 +292,7 @@ mod tests {
 
     use super::{super::bits::Window, *};
 
-    /// Codes of the given counts by length, as far as there is room for them.
+    /// Codes with the given number per length, as far as the code space allows.
     fn codes(counts: &[u8], symbols: &[u8]) -> Codes {
         let (mut free, mut kept) = (1_usize, [0_u8; 16]);
         let mut total = 0;
@@ -302,7 +305,7 @@ mod tests {
         Codes::new(&[&kept[..], &symbols[..total]].concat()).expect("room for all")
     }
 
-    /// The same, one symbol at a time.
+    /// Skips a block one symbol at a time.
     fn skip_block_plainly(codes: &Codes, bits: &mut Bits<'_>) {
         let mut next = 1_u32;
         while next < 64 {
@@ -337,7 +340,7 @@ mod tests {
             let (mut fast, mut plain) = (Window::new(&data), Window::new(&data));
             let (mut fast, mut plain) = (fast.start(0), plain.start(0));
             while !plain.exhausted() {
-                // As much is gone of what a refill makes sure of as a difference may take.
+                // The bits that a refill guarantees, minus those that a difference may take.
                 for bits in [&mut fast, &mut plain] {
                     bits.refill();
                     bits.skip(SHORT + 15);

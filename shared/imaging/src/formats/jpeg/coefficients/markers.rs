@@ -1,46 +1,47 @@
-//! The markers of a file, and the segments behind them (ITU T.81, B.1.1).
+//! A file's markers and their segments (ITU T.81, B.1.1).
 
 use super::be16;
 use crate::{Deadline, TimedOut};
 
-/// Frames that are decoded here, to the last of them: baseline, extended sequential and progressive, coded by Huffman.
+/// The first and the last frame type that is decoded here: baseline, extended sequential and progressive, with Huffman
+/// coding.
 pub(crate) const SOF0: u8 = 0xc0;
 pub(crate) const SOF2: u8 = 0xc2;
-/// Huffman codes.
+/// Define Huffman tables.
 pub(crate) const DHT: u8 = 0xc4;
-/// What arithmetic coding begins with: of no account without that.
+/// Define arithmetic coding conditions, which are ignored in Huffman-coded files.
 pub(crate) const DAC: u8 = 0xcc;
-/// The last marker of the range that frames' headers are in.
+/// The last marker of the range of frame headers.
 pub(crate) const SOF15: u8 = 0xcf;
-/// The end of the image.
+/// End of image.
 pub(crate) const EOI: u8 = 0xd9;
-/// A scan.
+/// Start of scan.
 pub(crate) const SOS: u8 = 0xda;
-/// Quantisers.
+/// Define quantisation tables.
 pub(crate) const DQT: u8 = 0xdb;
-/// The height of a frame whose header leaves it open.
+/// Define the number of lines: the height of a frame whose header leaves it open.
 pub(crate) const DNL: u8 = 0xdc;
-/// How many MCUs there are between restart markers.
+/// Define the restart interval, in MCUs.
 pub(crate) const DRI: u8 = 0xdd;
-/// A hierarchy of frames.
+/// Define a hierarchical progression.
 pub(crate) const DHP: u8 = 0xde;
-/// Segments for applications: JFIF, EXIF, ICC profiles and Adobe's own.
+/// Application segments: JFIF, EXIF, ICC profiles and Adobe's.
 pub(crate) const APP0: u8 = 0xe0;
 pub(crate) const APP1: u8 = 0xe1;
 pub(crate) const APP2: u8 = 0xe2;
 pub(crate) const APP14: u8 = 0xee;
-/// A frame of JPEG-LS (ITU T.87).
+/// The frame header of JPEG-LS (ITU T.87).
 pub(crate) const SOF55: u8 = 0xf7;
 
-/// A marker, and what the segment behind it holds.
+/// A marker and the content of its segment.
 pub(crate) struct Segment<'a> {
     pub(crate) marker: u8,
     pub(crate) content: &'a [u8],
-    /// Where it ends in the file.
+    /// Offset of the end of the segment in the file.
     pub(super) end: usize,
 }
 
-/// The segments of a file, past fill bytes, restart markers, entropy-coded data and whatever else lies between them.
+/// The segments of a file. Fill bytes, restart markers, entropy-coded data and anything else between them is skipped.
 pub(crate) struct Segments<'a> {
     data: &'a [u8],
     at: usize,
@@ -51,7 +52,7 @@ impl<'a> Segments<'a> {
         Self { data, at: 0 }
     }
 
-    /// The next one; `None` where the image ends, or the file does within the segment.
+    /// Returns the next segment; `None` at the end of the image, or if the file ends within the segment.
     ///
     /// # Errors
     /// [`TimedOut`].
@@ -65,7 +66,7 @@ impl<'a> Segments<'a> {
             if marker == EOI {
                 break;
             }
-            // The length counts its own two bytes. A smaller one is that of an empty segment to libjpeg.
+            // The length includes its own two bytes. Like libjpeg, take a smaller one for an empty segment.
             let end = be16(self.data, behind).map(|length| behind + usize::from(length.max(2)));
             let content = end.and_then(|end| self.data.get(behind + 2..end));
             let Some((content, end)) = content.zip(end) else { break };
@@ -77,10 +78,10 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// The next marker at or behind a place, past anything else; with where it ends.
+/// Finds the next marker at or after an offset. Returns it with the offset of its end.
 pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        // Whole runs first: a loop that the compiler makes vectors of.
+        // The compiler vectorises this loop over whole runs.
         while let Some(run) = data.get(at..).and_then(<[u8]>::first_chunk::<64>)
             && !run.iter().fold(false, |found, &byte| found | (byte == 0xff))
         {
@@ -95,7 +96,7 @@ pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
     }
 }
 
-/// Whether no segment follows the marker: it is a restart, the start of an image, TEM, or what damage made of something else.
+/// Whether the marker has no segment: restarts, start of image, TEM, and what damage made of other bytes.
 fn stands_alone(marker: u8) -> bool {
     matches!(marker, 0x01..=0xbf | 0xd0..=0xd8)
 }

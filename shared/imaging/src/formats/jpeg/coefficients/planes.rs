@@ -1,4 +1,4 @@
-//! The channels of a picture as planes, each at its own reduction.
+//! Collects the channels of a picture as planes, each at its own reduction.
 
 use super::{
     BLOCK, Side,
@@ -7,10 +7,10 @@ use super::{
 };
 use crate::plane::Plane;
 
-/// The planes as far as they are made.
+/// The planes, as far as they are complete.
 pub(super) struct Planes {
     planes: Vec<(Side, Plane)>,
-    /// Room for the lines of a row of blocks.
+    /// A buffer for the lines of a row of blocks.
     lines: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl Planes {
         Self { planes: planes.collect(), lines: Vec::new() }
     }
 
-    /// Bytes that all this takes at most.
+    /// The most bytes that all of this takes.
     pub(super) fn bytes(&self) -> u64 {
         let bytes = |(side, plane): &(Side, Plane)| {
             let lines = plane.width as usize + side.samples();

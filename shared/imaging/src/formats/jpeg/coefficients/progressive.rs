@@ -1,5 +1,5 @@
-//! The AC coefficients of progressive pictures (ITU T.81, G.1.2.2 and G.1.2.3): those that are kept are, of the others
-//! only whether they are zero.
+//! Reads the AC coefficients of progressive pictures (ITU T.81, G.1.2.2 and G.1.2.3). Of those that are not kept, only
+//! whether they are zero is stored.
 
 use super::{
     Kept,
@@ -11,8 +11,8 @@ use super::{
     scan::Part,
 };
 
-/// Of a picture's scans, those that must be read for the sake of the coefficients that are kept: a scan that holds one, or that
-/// tells what a scan behind it refines along with one.
+/// Selects the scans that must be read: those that contain a kept coefficient, and those without which a later needed
+/// scan could not be read, because it refines their coefficients together with kept ones.
 pub(super) fn needed<'a>(scans: Vec<Header<'a>>, frame: &Frame) -> Vec<Header<'a>> {
     let mut kept: Vec<u64> = frame.channels.iter().map(|channel| channel.side.kept().bits()).collect();
     let mut needed: Vec<_> = scans
@@ -24,7 +24,7 @@ pub(super) fn needed<'a>(scans: Vec<Header<'a>>, frame: &Frame) -> Vec<Header<'a
                 Coding::Band(band) => (band.bits(), false),
                 Coding::BandRefinement(band) => (band.bits(), true),
             };
-            // Such a scan has one channel.
+            // A scan of AC coefficients has exactly one channel.
             scan.channels.iter().any(|&Selected { channel, .. }| {
                 let kept = &mut kept[channel];
                 let read = *kept & band != 0;
@@ -39,7 +39,7 @@ pub(super) fn needed<'a>(scans: Vec<Header<'a>>, frame: &Frame) -> Vec<Header<'a
     needed
 }
 
-/// A first scan of a band: the values, all bits but so many of the lowest.
+/// Reads a block in the first scan of a band: the values without their lowest bits.
 pub(super) fn first(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usize) -> Option<()> {
     if part.run > 0 {
         part.run -= 1;
@@ -66,7 +66,8 @@ pub(super) fn first(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usi
     Some(())
 }
 
-/// A scan that adds one bit to a band: to every coefficient that was not zero, and new ones between.
+/// Reads a block in a refinement scan: one more bit for every coefficient that was not zero, and new coefficients
+/// between them.
 pub(super) fn refine(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usize) -> Option<()> {
     let Part { kept, values, run, coefficients, nonzero, .. } = part;
     let (values, block) = (values.as_ref()?, kept.block(coefficients, place)?);
@@ -74,13 +75,13 @@ pub(super) fn refine(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: us
     let mut at = band.first;
     while *run == 0 && at <= band.last {
         bits.refill();
-        // A new one is 1 or −1, in the place that this bit has.
+        // A new coefficient is 1 or −1 at this bit's position.
         let Coded { zeros, value } = values.coded(bits);
         if value == 0 && zeros < 15 {
             *run = (1 << zeros) + bits.take(zeros);
             break;
         }
-        // The new one comes behind so many coefficients that are still zero.
+        // The new coefficient comes after so many that stay zero.
         let mut zeros = zeros;
         while at <= band.last {
             if *nonzero >> at & 1 == 1 {
@@ -109,7 +110,7 @@ pub(super) fn refine(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: us
     Some(())
 }
 
-/// One more bit of a coefficient, away from zero.
+/// Reads one more bit of a coefficient, which moves it away from zero.
 #[inline(always)]
 fn correct(kept: Kept, block: &mut [i16], at: usize, low: u8, bits: &mut Bits<'_>) {
     bits.refill();

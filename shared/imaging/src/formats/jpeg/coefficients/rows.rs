@@ -1,9 +1,9 @@
-//! The rows of a whole picture, from top to bottom, as the blocks for them come.
+//! Produces the rows of a whole picture from top to bottom, as their blocks arrive.
 //!
-//! Subsampled channels are enlarged as libjpeg-turbo enlarges them ("fancy upsampling", `jdsample.c`): where there is half as
-//! much, three quarters of the nearer sample and a quarter of the farther one, across and down; otherwise each sample is
-//! repeated. So a row waits for the row of blocks below, of whose samples it may need the first. Where there is no whole number of
-//! pixels for a sample, which libjpeg-turbo refuses, a pixel is the sample that its middle lies in.
+//! Subsampled channels are enlarged like in libjpeg-turbo ("fancy upsampling", `jdsample.c`): at a ratio of two, by
+//! three quarters of the nearer sample and one quarter of the farther one, across and down; at other ratios each sample
+//! is repeated. A row therefore waits for the row of blocks below it, whose first samples it may need. At ratios that
+//! are no whole number, which libjpeg-turbo refuses, each pixel takes the sample in which its centre lies.
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
@@ -17,28 +17,28 @@ use crate::{
     decode::upsample::{twice, weigh},
 };
 
-/// Is given a row's number and, for each channel, a sample for each pixel. Says whether more are wanted.
+/// Receives a row's number and one sample per pixel for each channel. Returns whether more rows are wanted.
 type Take<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, ImageError>;
 
-/// Who rows are for.
+/// The receiver of rows.
 pub(crate) struct Receiver<'a> {
-    /// How many channels there must be.
+    /// The required number of channels.
     pub(crate) channels: usize,
     /// The first row that is wanted.
     pub(crate) first: u32,
-    /// Bytes that the caller holds beside.
+    /// Bytes that the caller holds.
     pub(crate) held: u64,
     pub(crate) take: Take<'a>,
 }
 
-/// Where rows go.
+/// The rows of a picture in the making.
 pub(super) struct Rows<'a> {
     channels: Vec<Lines>,
-    /// For each channel, the row that is made.
+    /// The current row of each channel.
     made: Vec<Vec<u8>>,
-    /// Room for a row of weighed sums, with one more at either end.
+    /// A buffer for a row of weighted sums, with one more at either end.
     sums: Vec<u16>,
-    /// The next row.
+    /// The number of the next row.
     next: usize,
     width: usize,
     height: usize,
@@ -46,23 +46,23 @@ pub(super) struct Rows<'a> {
     take: Take<'a>,
 }
 
-/// The lines of a channel that are at hand.
+/// The lines of a channel that are in memory.
 struct Lines {
     samples: Vec<u8>,
-    /// From one line to the next, in samples, of which `width` count.
+    /// Samples from one line to the next, of which `width` are used.
     stride: usize,
     width: usize,
-    /// How many lines the channel has in all.
+    /// The number of lines of the whole channel.
     height: usize,
-    /// Those that are at hand, and how many there may be: those of a row of MCUs and two from before.
+    /// The lines in memory, and the most that there may be: those of a row of MCUs and two from before.
     first: usize,
     end: usize,
     room: usize,
-    /// Across and down.
+    /// The ratios across and down.
     ratio: (Ratio, Ratio),
 }
 
-/// So many pixels for so many samples: for one, where that is a whole number.
+/// So many pixels for so many samples; for one sample, if the ratio is a whole number.
 #[derive(Clone, Copy)]
 struct Ratio {
     pixels: usize,
@@ -72,20 +72,20 @@ struct Ratio {
 impl Ratio {
     const ONE: Self = Self { pixels: 1, samples: 1 };
 
-    /// That of a sampling factor, where the largest is `most`.
+    /// The ratio of a channel with this sampling factor, if `most` is the largest.
     fn new(factor: u32, most: u32) -> Self {
         let (pixels, samples) = if most.is_multiple_of(factor) { (most / factor, 1) } else { (most, factor) };
         Self { pixels: pixels as usize, samples: samples as usize }
     }
 
-    /// The sample that the middle of a pixel lies in.
+    /// The sample in which the centre of a pixel lies.
     fn sample(self, pixel: usize) -> usize {
         (2 * pixel + 1) * self.samples / (2 * self.pixels)
     }
 }
 
 impl<'a> Rows<'a> {
-    /// `None` where there are other channels than there must be.
+    /// Creates the rows; `None` if the number of channels is not the required one.
     pub(super) fn new(frame: &Frame, receiver: Receiver<'a>) -> Option<Self> {
         let Receiver { channels, first, held, take } = receiver;
         if frame.channels.len() != channels {
@@ -123,14 +123,14 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Bytes that all this takes at most, and what the caller holds beside.
+    /// The most bytes that all of this takes, with those that the caller holds.
     pub(super) fn bytes(&self) -> u64 {
         let lines: usize = self.channels.iter().map(|lines| lines.stride * lines.room).sum();
         let made: usize = self.made.iter().map(Vec::len).sum();
         (lines + made + 2 * self.sums.len()) as u64 + self.held
     }
 
-    /// Takes the blocks of the next row of MCUs, and hands on what rows they allow.
+    /// Takes the blocks of the next row of MCUs, and passes on the rows that they complete.
     pub(super) fn push(&mut self, channels: &[Channel]) -> Result<(), Stop> {
         for (lines, channel) in self.channels.iter_mut().zip(channels) {
             lines.forget(self.next);
@@ -151,7 +151,7 @@ impl<'a> Rows<'a> {
 }
 
 impl Lines {
-    /// The line that is nearest to a row, and the next nearest, which is mixed in where there are half as many lines as rows.
+    /// The line nearest to a row, and the one to mix in, if there are half as many lines as rows.
     fn nearest(&self, row: usize) -> (usize, usize) {
         let near = self.ratio.1.sample(row);
         let far = match (self.ratio.1, row % 2) {
@@ -162,13 +162,13 @@ impl Lines {
         (near, far)
     }
 
-    /// Whether there are the lines that a row is made of.
+    /// Whether the lines that a row needs are in memory.
     fn suffice(&self, row: usize) -> bool {
         let (near, far) = self.nearest(row);
         near.max(far) < self.end
     }
 
-    /// Drops the lines that no row from that one on is made of.
+    /// Drops the lines that neither this row nor later ones need.
     fn forget(&mut self, row: usize) {
         let (near, far) = self.nearest(row);
         let first = near.min(far).clamp(self.first, self.end);
@@ -176,7 +176,7 @@ impl Lines {
         self.first = first;
     }
 
-    /// Adds the lines of the blocks of a row of MCUs, or passes over them where that row of pixels needs but later ones.
+    /// Adds the lines of a row of MCUs, or skips them if row `next` needs only later ones.
     fn extend(&mut self, channel: &Channel, next: usize) {
         let (near, far) = self.nearest(next);
         let end = self.end + channel.span * BLOCK as usize;
@@ -199,13 +199,13 @@ impl Lines {
         &self.samples[(index - self.first) * self.stride..][..self.width]
     }
 
-    /// A row with a sample for each pixel.
+    /// Makes a row with one sample per pixel.
     fn enlarged(&self, row: usize, out: &mut [u8], sums: &mut [u16]) {
         let (near, far) = self.nearest(row);
         let (near, far) = (self.line(near), self.line(far));
         let sums = &mut sums[..self.width + 2];
         let (across, down) = self.ratio;
-        // Of two samples libjpeg-turbo mixes but lines.
+        // With only two samples across, libjpeg-turbo mixes lines but not columns.
         let mixes = self.width > 2;
         dispatch!(Level::new(), level => level.vectorize(
             #[inline(always)]

@@ -1,4 +1,4 @@
-//! One scan: block after block, MCU after MCU, from restart marker to restart marker, as far as it is wanted.
+//! Reads one scan, MCU by MCU, from restart marker to restart marker, as far as it is needed.
 
 use std::rc::Rc;
 
@@ -15,13 +15,13 @@ use super::{
 use crate::Deadline;
 
 impl Header<'_> {
-    /// Bytes that it takes, with what reads the scan.
+    /// The bytes of the header and of the scan's reader.
     pub(super) fn bytes(&self) -> u64 {
         (size_of::<Self>() + bytes(self.coding, self.channels.len())) as u64
     }
 }
 
-/// Bytes that reading a scan of so many channels takes at most.
+/// The most bytes of a reader for a scan of so many channels.
 const fn bytes(coding: Coding, channels: usize) -> usize {
     let codes = match coding {
         Coding::Baseline => size_of::<Differences>() + size_of::<Values>() + size_of::<Skipper>(),
@@ -33,27 +33,27 @@ const fn bytes(coding: Coding, channels: usize) -> usize {
     size_of::<Scan<'_>>() + bits::BYTES + blocks + channels * (size_of::<Part>() + codes)
 }
 
-/// What a scan needs to know of one of its channels.
+/// The state of one channel of a scan.
 pub(super) struct Part {
-    /// Which it is in the frame.
+    /// The channel's index in the frame.
     channel: usize,
     pub(super) kept: Kept,
     dc: Option<Rc<Differences>>,
-    /// What AC coefficients are read by, where any is kept.
+    /// Decodes the AC coefficients that are kept, if any is.
     pub(super) values: Option<Rc<Values>>,
-    /// What those are passed over by that are not kept.
+    /// Skips the AC coefficients that are not kept.
     rest: Option<Rc<Skipper>>,
-    /// Blocks to come that have nothing more in this band.
+    /// The number of following blocks that have nothing more in this band.
     pub(super) run: u32,
-    /// The last DC coefficient: the next one is coded as its difference to it.
+    /// The last DC coefficient; the next one is coded as the difference from it.
     last: i32,
-    /// The channel's, while they are read into.
+    /// The channel's coefficients, taken over while they are being read.
     pub(super) coefficients: Vec<i16>,
     pub(super) nonzero: Vec<u64>,
 }
 
 impl Part {
-    /// Takes the DC of a block, without so many of its lowest bits.
+    /// Reads the DC of a block, without its `low` lowest bits.
     #[inline(always)]
     fn mean(&mut self, bits: &mut Bits<'_>, at: usize, low: u8) -> Option<()> {
         self.last = self.last.wrapping_add(self.dc.as_ref()?.take(bits)?);
@@ -71,28 +71,28 @@ impl Part {
     }
 }
 
-/// One block of an MCU: whose it is, and where it lies among those that the MCU has of that channel.
+/// One block of an MCU: the channel that it belongs to, and its position among the MCU's blocks of that channel.
 struct Block {
     part: usize,
     /// Blocks of the channel in an MCU, across and down.
     span: (usize, usize),
     offset: (usize, usize),
-    /// Where in its row of MCUs the next one lies.
+    /// The index of the next such block in its row of MCUs.
     at: usize,
 }
 
-/// How a scan's MCUs are made up (ITU T.81, A.2).
+/// The composition of a scan's MCUs (ITU T.81, A.2).
 struct Layout {
     across: usize,
     down: usize,
-    /// Rows of the scan's MCUs in a row of the picture's.
+    /// Rows of the scan's MCUs in one row of the picture's.
     rows: usize,
     blocks: Vec<Block>,
 }
 
 impl Layout {
     fn new(frame: &Frame, parts: &[Part]) -> Self {
-        // A channel alone has one block to an MCU, and none that only fill up.
+        // In a scan with one channel, an MCU is one block, and no block is padding.
         if let [Part { channel, .. }] = *parts {
             let Channel { across, down, span, .. } = frame.channels[channel];
             let block = Block { part: 0, span: (1, 1), offset: (0, 0), at: 0 };
@@ -121,26 +121,26 @@ pub(super) struct Scan<'a> {
     parts: Vec<Part>,
     layout: Layout,
     window: Window<'a>,
-    /// Where the next MCU begins.
+    /// The position of the next MCU.
     place: Place,
-    /// The next MCU, and the first one behind the next restart marker or the scan's end.
+    /// The next MCU, and the end of the current restart interval.
     next: usize,
     end: usize,
-    /// MCUs between restart markers, or none, and the number of the next marker.
+    /// MCUs between restart markers (0 if there are none), and the number of the next marker.
     restart: usize,
     expected: u8,
-    /// Whether nothing can be read up to the next restart marker.
+    /// Whether nothing more can be read before the next restart marker.
     lost: bool,
 }
 
 impl<'a> Scan<'a> {
-    /// `None` where the codes that it takes are not defined, or make no sense.
+    /// Creates the reader; `None` if a Huffman table is missing or invalid.
     pub(super) fn new(frame: &Frame, header: Header<'a>) -> Option<Self> {
         let Header { channels, coding, tables, data, at } = header;
         let mut parts: Vec<Part> = Vec::with_capacity(channels.len());
         for (index, &Selected { channel, dc, ac }) in channels.iter().enumerate() {
             let kept = frame.channels[channel].side.kept();
-            // Channels that share their codes have one table of them.
+            // Channels with the same codes share one table.
             let before = || channels[..index].iter().zip(&parts);
             let with_dc = || before().filter(|(other, _)| other.dc == dc).map(|(_, part)| part);
             let with_ac = || before().filter(|(other, _)| other.ac == ac).map(|(_, part)| part);
@@ -194,7 +194,7 @@ impl<'a> Scan<'a> {
         Some(scan)
     }
 
-    /// Where the interval ends that begins at that MCU.
+    /// The end of the restart interval that begins at MCU `start`.
     fn interval(&self, start: usize) -> usize {
         let total = self.total();
         if self.restart == 0 { total } else { total.min(start + self.restart) }
@@ -204,7 +204,7 @@ impl<'a> Scan<'a> {
         self.layout.across * self.layout.down
     }
 
-    /// Reads that row of the picture's MCUs into the channels. Says whether there was anything in it.
+    /// Reads that row of the picture's MCUs into the channels. Returns whether it contained any data.
     pub(super) fn read(
         &mut self,
         row: usize,
@@ -245,12 +245,12 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What is known, or else made.
+/// Returns the known value, or makes one.
 fn shared<T>(known: Option<Rc<T>>, make: impl FnOnce() -> Option<T>) -> Option<Rc<T>> {
     known.or_else(|| make().map(Rc::new))
 }
 
-/// A row of the picture's MCUs, to be read.
+/// A row of the picture's MCUs that is being read.
 struct Walk<'c> {
     row: usize,
     channels: &'c [Channel],
@@ -258,8 +258,10 @@ struct Walk<'c> {
 }
 
 impl Walk<'_> {
-    /// Reads every MCU: `read` has the place of each block. Where a scan begins `anew`, nothing is left of a block that is
-    /// not whole. Behind damaged data, everything is left as it is up to the next restart marker.
+    /// Reads every MCU by calling `read` for each block. Where a scan begins (`anew`), a block that is incomplete is
+    /// cleared. After damaged data, nothing is changed up to the next restart marker.
+    ///
+    /// This is a function of its own for each `read`, so that its variables stay in registers.
     ///
     /// On its own for each `read`, so that what it has in hand stays in registers.
     #[inline(never)]
@@ -320,7 +322,7 @@ impl Walk<'_> {
 }
 
 impl Scan<'_> {
-    /// Goes on behind the next restart marker; where there is none, to the scan's end.
+    /// Continues after the next restart marker, or at the scan's end if there is none.
     fn restart(&mut self) {
         let Some((lost, behind)) = next_restart(self.window.data, self.window.position(), self.expected)
         else {
@@ -336,16 +338,17 @@ impl Scan<'_> {
     }
 }
 
-/// The restart marker to go on at: how many intervals were lost before it, and where the data behind it begins. A
-/// marker one or two ahead means that those between are lost; one or two behind, that it is a stray; anything else is
-/// taken for the one expected (as libjpeg's `jpeg_resync_to_restart` has it). `None` where the scan ends first.
+/// Finds the restart marker at which to continue. Returns how many intervals were lost before it, and the offset of the
+/// data after it. A marker one or two ahead of the expected one means that the intervals between are lost; one or two
+/// behind, that it is a stray one; any other is taken for the expected one (as in libjpeg's `jpeg_resync_to_restart`).
+/// `None` if the scan ends first.
 fn next_restart(data: &[u8], mut at: usize, expected: u8) -> Option<(usize, usize)> {
     loop {
         let (marker, behind) = next_marker(data, at)?;
         at = behind;
         match marker {
             0xd0..=0xd7 => {}
-            // None that there is, but what damage made of something else.
+            // Not a marker of the standard, but the result of damage.
             0x01..=0xbf => continue,
             _ => return None,
         }

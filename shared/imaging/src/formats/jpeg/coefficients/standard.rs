@@ -1,4 +1,5 @@
-//! The codes of ITU T.81, K.3 (tables K.3 to K.6), for files that define none: how many there are of each length, and their symbols.
+//! The Huffman tables of ITU T.81, K.3 (tables K.3 to K.6), for files that define none: the number of codes of each
+//! length, followed by the symbols.
 
 pub(super) const DC_LUMINANCE: &[u8] = &[
     0x00, 0x01, 0x05, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,

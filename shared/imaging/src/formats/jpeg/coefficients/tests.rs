@@ -1,4 +1,4 @@
-//! Held against libjpeg-turbo's own reduction, and against a small writer of JPEGs that knows what it wrote.
+//! Tests against libjpeg-turbo's own reduction, and against files of a small JPEG writer whose coefficients are known.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ macro_rules! samples {
     };
 }
 
-/// JPEGs of 203 × 149, each with its luminance at an eighth; `make.py` makes them.
+/// JPEGs of 203 × 149, each with its luminance at an eighth, made by `make.py`.
 const SAMPLES: [(&str, &[u8], &[u8]); 10] = samples!["eighth":
     "420",
     "422-restart",
@@ -80,7 +80,7 @@ fn each_channel_has_a_reduction_of_its_own() {
     }
 }
 
-/// The mean of each 2 × 2 samples of a quarter is the eighth, but for rounding and clipping.
+/// The means of each 2 × 2 samples at a quarter are the samples at an eighth, except for rounding and clipping.
 #[test]
 fn a_quarter_reduced_is_the_eighth() {
     for (name, jpeg, _) in SAMPLES {
@@ -104,8 +104,8 @@ fn a_quarter_reduced_is_the_eighth() {
     }
 }
 
-/// Four samples for eight: the inverse transform of four points of the four lowest of eight coefficients, both orthonormal
-/// (ITU T.81, A.3.3), as one matrix.
+/// The weight of a sample at eight points in one at four: the four-point inverse transform of the four lowest of eight
+/// coefficients, both orthonormal (ITU T.81, A.3.3), as one matrix.
 fn four_of_eight(x: usize, of: usize) -> f64 {
     let basis = |points: usize, at: usize, u: usize| {
         let scale = if u == 0 { 1.0 } else { 2_f64.sqrt() } / (points as f64).sqrt();
@@ -114,7 +114,7 @@ fn four_of_eight(x: usize, of: usize) -> f64 {
     (0..4).map(|u| basis(4, x, u) * basis(8, of, u)).sum::<f64>() / 2_f64.sqrt()
 }
 
-/// The whole luminance, by another decoder.
+/// The whole luminance, decoded by `zune-jpeg`.
 fn luminance(jpeg: &[u8]) -> Vec<u8> {
     use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
     let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma);
@@ -147,7 +147,7 @@ fn a_half_has_the_low_frequencies_of_the_whole_picture() {
     }
 }
 
-/// JPEGs, each with what libjpeg-turbo makes of it; `make.py` makes them.
+/// JPEGs, each with libjpeg-turbo's output, made by `make.py`.
 const WHOLES: [(&str, &[u8], &[u8]); 22] = samples!["whole":
     "444",
     "422",
@@ -173,13 +173,13 @@ const WHOLES: [(&str, &[u8], &[u8]); 22] = samples!["whole":
     "ycck-3x1"
 ];
 
-/// How many channels the first frame header says that there are.
+/// The number of channels in the first frame header.
 fn channels_of(bytes: &[u8]) -> usize {
     let frame = bytes.windows(2).position(|at| at[0] == 0xff && (0xc0..=0xc2).contains(&at[1]));
     frame.and_then(|at| bytes.get(at + 9)).copied().unwrap_or(3).into()
 }
 
-/// The rows of each channel, one after the other, as far as they are wanted.
+/// The rows of each channel, concatenated, as far as they are wanted.
 fn rows_of(
     bytes: &[u8],
     size: (u32, u32),
@@ -220,7 +220,7 @@ fn whole_pictures_are_what_libjpeg_turbo_makes_of_them() {
 
 #[test]
 fn of_every_kind_no_more_than_a_row_of_mcus_is_held() {
-    // All coefficients are 3 MB; what reads eight scans is less than one.
+    // All coefficients together take 3 MB; the readers of eight scans take less than one.
     let scant = Limits { max_decoder_bytes: 1_000_000, ..Limits::default() };
     for kind in KINDS {
         let (jpeg, _) = written((64, 16_000), &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
@@ -252,7 +252,7 @@ fn rows_end_where_no_more_are_wanted() {
     }
 }
 
-/// Where the rows that are wanted are damaged, it counts that there are others.
+/// If the wanted rows are damaged, the picture still counts as showing something because of the other rows.
 #[test]
 fn rows_of_which_nothing_is_seen_may_be_of_a_picture_that_shows_something() {
     let (jpeg, _) = written((16, 160), &[(1, 1); 3], Kind::Interleaved, 2, 3);
@@ -317,7 +317,7 @@ fn time_is_looked_at_while_rows_are_made() {
         };
         let taken = looks::taken(|deadline| all(deadline).expect("a good file"));
         let scans = jpeg.windows(2).filter(|at| *at == [0xff, 0xda]).count() as u32;
-        // Headers, readers, and each row of MCUs of each scan, and of pixels.
+        // The deadline is checked for headers, readers, each row of MCUs of each scan, and each row of pixels.
         assert!(taken >= 2 * scans + (scans + 1) * SIZE.1.div_ceil(16), "{name}: {taken} looks");
         for passes in 0..taken {
             let late = looks::passing_after(passes, all);
@@ -343,13 +343,13 @@ fn rows_that_are_cut_short_are_grey_from_there_on() {
 fn what_memory_it_takes_is_held_against_the_limit() {
     let size = (64, 16_000);
     let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, 0, 7);
-    // At a half the planes take 384 kB, at an eighth 24.
+    // The planes take 384 kB at a half, and 24 kB at an eighth.
     let scant = Limits { max_decoder_bytes: 300_000, ..Limits::default() };
     let refused = decode(&jpeg, size, &|_| Some(Side::Four), &scant, Deadline::none());
     assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })), "{refused:?}");
     let enough = decode(&jpeg, size, &|_| Some(Side::One), &scant, Deadline::none());
     assert!(enough.expect("within the limit").is_some());
-    // Every scan takes its own.
+    // Every scan needs a reader of its own.
     let scant = Limits { max_decoder_bytes: 150_000, ..Limits::default() };
     for (kind, within) in [(Kind::Interleaved, true), (Kind::Progressive, false)] {
         let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
@@ -377,7 +377,7 @@ fn a_channel_that_comes_at_once_counts_the_first_time() {
     let all = rows_of(&jpeg, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
     let scans = scans_of(&jpeg);
     let first = &jpeg[scans[0]..scans[1]];
-    // As often as makes more scans than are believed, and once with other data.
+    // Repeated until there are more scans than are accepted, and once with other data.
     let (header, data) = first.split_at(10);
     let other = [header, &data[data.len() / 2..]].concat();
     for repeated in [first.repeat(1100), other] {
@@ -400,7 +400,7 @@ fn time_is_looked_at_before_any_scan() {
     assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{late:?}");
 }
 
-/// Where each scan's header begins.
+/// The offset of each scan's header.
 fn scans_of(jpeg: &[u8]) -> Vec<usize> {
     let found = jpeg.windows(2).enumerate().filter(|(_, at)| **at == [0xff, 0xda]);
     found.map(|(at, _)| at).collect()
@@ -423,7 +423,7 @@ fn ids_that_repeat_themselves_are_channels_in_their_order() {
                 }
             }
             assert!(planes(&odd, size) == planes(&jpeg, size), "{kind:?}, {ids:?}");
-            // The AC coefficients that there are of progressive pictures are all of the first channel.
+            // All AC coefficients in the progressive files belong to the first channel.
             assert!(matches!(kind, Kind::Progressive) || rows(&odd) == rows(&jpeg), "{kind:?}, {ids:?}");
         }
     }
@@ -435,7 +435,7 @@ fn what_comes_before_a_header_that_makes_no_sense_is_shown() {
     let (jpeg, _) = written(size, &[(1, 1); 3], Kind::Apart, 0, 3);
     let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
     let scans = scans_of(&jpeg);
-    // A channel that there is not, and codes that there are not.
+    // A channel and a Huffman table that do not exist.
     for (at, wrong) in [(scans[1] + 5, 99), (scans[1] + 6, 0x30)] {
         let mut odd = jpeg.clone();
         odd[at] = wrong;
@@ -454,7 +454,8 @@ fn segments_of_no_account_change_nothing() {
     for kind in KINDS {
         let (jpeg, _) = written(size, &[(2, 1), (1, 1), (1, 1)], kind, 3, 3);
         let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline");
-        // Behind the beginning, and before the second scan's header; the height of the picture, too.
+        // After the beginning of the file, and before the second scan's header; one of them states the picture's
+        // height.
         let places = [&[2][..], &scans_of(&jpeg)].concat();
         for odd in [
             &[0xff, 0xcc, 0, 2][..],
@@ -518,7 +519,7 @@ fn a_progressive_picture_is_shown_up_to_a_header_that_makes_no_sense() {
     };
     let (scans, codes) = (markers(0xda), markers(0xc4));
     let codes = codes.into_iter().find(|at| *at > scans[1]).expect("codes of the third scan");
-    // Channels and numbers of codes that there cannot be, three codes of one bit, and a second frame.
+    // Invalid channels and table numbers, three codes of one bit, and a second frame.
     let frame = [0xff, 0xc2, 0, 2];
     for (at, wrong) in
         [(scans[2] + 4, &[0xee; 4][..]), (codes + 4, &[0xee]), (codes + 5, &[3]), (codes, &frame)]
@@ -534,7 +535,7 @@ fn a_progressive_picture_is_shown_up_to_a_header_that_makes_no_sense() {
 fn more_scans_than_anyone_writes_are_not_read() {
     let (jpeg, _) = written((16, 16), &[(1, 1)], Kind::Progressive, 0, 7);
     let scans = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
-    // First scans of the DC, of which each is as good as the last.
+    // First scans of the DC, each of which is as valid as the last.
     let empty = [0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 1];
     let many = |count: usize| [&jpeg[..scans], &empty.repeat(count), &jpeg[scans..]].concat();
     assert!(planes(&many(990), (16, 16)).is_some());
@@ -571,7 +572,7 @@ fn damage_ends_at_the_next_restart_marker() {
     let (_, jpeg, _) = SAMPLES[1];
     let whole = planes(jpeg, SIZE).expect("planes");
     let marker = |number: u8| jpeg.windows(2).position(|at| at == [0xff, 0xd0 + number]).expect("a marker");
-    // One interval gone, with its marker: what is behind it stays in its place.
+    // One interval is missing together with its marker; later intervals stay in their places.
     let without = [&jpeg[..marker(2)], &jpeg[marker(3)..]].concat();
     let part = planes(&without, SIZE).expect("planes");
     // Five MCUs of two blocks of luminance each.
@@ -593,7 +594,7 @@ fn time_is_looked_at_while_it_decodes() {
     }
 }
 
-/// The bits of a scan.
+/// Writes the bits of a scan.
 #[derive(Default)]
 struct Out {
     bytes: Vec<u8>,
@@ -631,14 +632,15 @@ impl Out {
         }
     }
 
-    /// A code of four bits for the number of bits, and those.
+    /// Writes a four-bit code for the number of bits, followed by the bits.
     fn difference(&mut self, value: i32) {
         let size = 32 - value.unsigned_abs().leading_zeros();
         self.put(size, 4);
         self.put((if value < 0 { value - 1 } else { value }) as u32, size);
     }
 
-    /// Sixty-three coefficients: the symbol's place among `AC` is its code, of three bits; the last needs no end.
+    /// Writes sixty-three coefficients. A symbol's index in `AC` is its code, of three bits; a full block needs no
+    /// end-of-block code.
     fn rest(&mut self, noise: u64) {
         let (mut next, mut noise) = (1, noise);
         while next < 64 {
@@ -658,22 +660,23 @@ impl Out {
     }
 }
 
-/// The AC symbols that the writer uses: the end of the block, then values behind 0, 15 (and no value), 2, 0, and 8 zeros.
+/// The AC symbols that the writer uses: end of block, then values after 0 zeros, 15 zeros (without a value), 2, 0 and 8
+/// zeros.
 const AC: [u8; 6] = [0x00, 0x01, 0xf0, 0x23, 0x0a, 0x81];
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Interleaved,
     Apart,
-    /// The first channel, then the others together, with restart markers and quantisers of their own.
+    /// The first channel alone, then the others together, with restart markers and their own quantisation tables.
     Grouped,
-    /// Interleaved, but for two bits that come apart.
+    /// Interleaved, except for two bits that come in separate scans.
     Progressive,
 }
 
 const KINDS: [Kind; 4] = [Kind::Interleaved, Kind::Apart, Kind::Grouped, Kind::Progressive];
 
-/// A JPEG whose channels have the given sampling, with its coefficients: row by row for each channel.
+/// A JPEG whose channels have the given sampling, and its coefficients, row by row for each channel.
 fn written(
     size: (u32, u32),
     sampling: &[(u32, u32)],
@@ -772,7 +775,7 @@ fn written(
             }
         }
         if progressive {
-            // An AC scan that nobody reads.
+            // An AC scan that no reduction needs.
             out.marker(0xda, &[1, 1, 0, 1, 5, 0]);
             out.bytes.extend([0xab, 0xff, 0x00, 0xff, 0xd0, 0x12]);
         }
@@ -850,12 +853,12 @@ proptest! {
         let most = sampling.iter().fold((1, 1), |most: (u32, u32), it| (most.0.max(it.0), most.1.max(it.1)));
         let planes = planes_at(&jpeg, size, &|_| Some(Side::Eight)).expect("planes");
         for ((rows, plane), &(h, v)) in rows.expect("rows").iter().zip(&planes).zip(&sampling) {
-            // Where there is half as much it is mixed with a neighbour.
+            // At a ratio of two, a sample is mixed with its neighbour.
             let mixes = |factor: u32, most: u32| u32::from(sampling.len() > 1 && factor * 2 == most);
             let (mixes_across, mixes_down) = (mixes(h, most.0), mixes(v, most.1));
             for (at, sample) in rows.iter().enumerate() {
                 let (x, y) = (at as u32 % size.0, at as u32 / size.0);
-                // Where the pixel's middle lies.
+                // The sample in which the pixel's centre lies.
                 let (x, y) = ((2 * x + 1) * h / (2 * most.0), (2 * y + 1) * v / (2 * most.1));
                 let near = |x: u32, y: u32| {
                     let (x, y) = (x.min(plane.width - 1), y.min(plane.height - 1));

@@ -1,14 +1,14 @@
-//! From coefficients to samples: the inverse cosine transform of as many points as coefficients are kept.
+//! Converts coefficients to samples, by an inverse cosine transform of as many points as coefficients are kept.
 //!
-//! That of all eight points is the one of libjpeg's `jidctint`, of Loeffler, Ligtenberg and Moschytz (Practical fast 1-D DCT
-//! algorithms with 11 multiplications, ICASSP 1989, doi:10.1109/ICASSP.1989.266596), with its constants and its rounding:
-//! columns first, in thirteen bits behind the point, of which two are kept on the way to the rows.
+//! The transform of eight points is that of libjpeg's `jidctint`, by Loeffler, Ligtenberg and Moschytz (Practical fast
+//! 1-D DCT algorithms with 11 multiplications, ICASSP 1989, doi:10.1109/ICASSP.1989.266596), with its constants and its
+//! rounding: columns first, with thirteen fractional bits, two of which are kept for the rows.
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use super::{Side, frame::Channel};
 
-/// The samples of one of the rows of blocks that are held of a channel, as lines that lie `stride` apart.
+/// Writes the samples of one row of blocks of a channel as lines that are `stride` apart.
 pub(super) fn lines(channel: &Channel, row: usize, stride: usize, lines: &mut [u8]) {
     match channel.side {
         Side::One => lines_of::<1, 1>(channel, row, stride, lines),
@@ -39,7 +39,7 @@ fn lines_of<const N: usize, const SIDE: usize>(
     ));
 }
 
-/// The quantisers of the coefficients that are kept, in their places.
+/// The quantisers of the kept coefficients, in their storage order.
 fn factors<const N: usize>(channel: &Channel) -> [i32; N] {
     let mut factors = [0; N];
     let quantisers = channel.quantisers.unwrap_or([0; 64]);
@@ -51,8 +51,8 @@ fn factors<const N: usize>(channel: &Channel) -> [i32; N] {
     factors
 }
 
-/// The samples of a block: the inverse transform of `N` points of its `N` lowest coefficients, row by row. What is larger than any
-/// encoder writes wraps around.
+/// The samples of a block, row by row: the inverse transform of `N` points of its `N` lowest coefficients. Values
+/// larger than any encoder writes wrap around.
 #[inline(always)]
 fn inverse<const N: usize>(block: &[i16; N], factors: &[i32; N]) -> [u8; N] {
     let mut values = [0_i32; N];
@@ -62,7 +62,7 @@ fn inverse<const N: usize>(block: &[i16; N], factors: &[i32; N]) -> [u8; N] {
     match *values.as_slice() {
         [mean] => [sample(mean); N],
         [mean, across, down, both] => {
-            // At that size it is sums and differences.
+            // With two points, the transform consists of sums and differences.
             let (top, bottom) = (mean.wrapping_add(down), mean.wrapping_sub(down));
             let (right, left) = (across.wrapping_add(both), across.wrapping_sub(both));
             let sums = [
@@ -86,7 +86,7 @@ fn sample(eightfold: i32) -> u8 {
     ((eightfold.wrapping_add(4) >> 3) + 128).clamp(0, 255) as u8
 }
 
-/// Eight points, down and across. Eight columns, then eight rows, are transformed side by side.
+/// Transforms eight points down and across. Eight columns, and then eight rows, are processed in parallel.
 #[inline(always)]
 fn eight_by_eight<const N: usize>(values: &[i32; N]) -> [u8; N] {
     let mut out = [0; N];
@@ -109,7 +109,7 @@ fn transposed(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
     std::array::from_fn(|x| std::array::from_fn(|y| rows[y][x]))
 }
 
-/// The transform of each column, rounded to so many bits less.
+/// Transforms each column, and rounds away `LESS` bits.
 #[inline(always)]
 fn eight<const LESS: u32>(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
     type Row = [i32; 8];
@@ -129,7 +129,8 @@ fn eight<const LESS: u32>(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
     let (sum, difference) = (times(add(r0, r4), 1 << 13), times(less(r0, r4), 1 << 13));
     let even = [add(sum, outer), add(difference, inner), less(difference, inner), less(sum, outer)];
 
-    // 1.175875602; 0.899976223, 2.562915447; 1.961570560, 0.390180644; 0.298631336, 2.053119869, 3.072711026, 1.501321110.
+    // 1.175875602; 0.899976223, 2.562915447; 1.961570560, 0.390180644; 0.298631336, 2.053119869, 3.072711026,
+    // 1.501321110.
     let (a, b) = (add(r7, r3), add(r5, r1));
     let both = times(add(a, b), 9633);
     let (a, b) = (less(both, times(a, 16_069)), less(both, times(b, 3196)));
@@ -146,7 +147,8 @@ fn eight<const LESS: u32>(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
     [first(0), first(1), first(2), first(3), last(3), last(2), last(1), last(0)]
 }
 
-/// Four points, across and down: even and odd coefficients apart, in eighths of what the orthonormal transform gives.
+/// Transforms four points across and down, with even and odd coefficients apart, in eighths of the orthonormal
+/// transform's values.
 fn four_by_four<const N: usize>(values: &[i32; N]) -> [u8; N] {
     let mut rows = [[0_f32; 4]; 4];
     for (row, values) in rows.iter_mut().zip(values.chunks_exact(4)) {
@@ -162,7 +164,7 @@ fn four_by_four<const N: usize>(values: &[i32; N]) -> [u8; N] {
     out
 }
 
-/// The transform of each column, as a row: done twice, the rows are rows again.
+/// Transforms each column and returns it as a row, so that doing it twice restores the order.
 fn four([a, b, c, d]: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     // √2 cos π/8 and √2 sin π/8.
     const LARGE: f32 = 1.306_563;
@@ -180,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// By the definition (ITU T.81, A.3.3), for four points instead of eight.
+    /// The definition (ITU T.81, A.3.3), for four points instead of eight.
     fn plainly(block: &[i16; 16]) -> Vec<f64> {
         let basis = |u: usize, x: usize| {
             let scale = if u == 0 { 0.5 } else { 0.5_f64.sqrt() };
@@ -193,7 +195,7 @@ mod tests {
         (0..16).map(|i| at(i % 4, i / 4).clamp(0.0, 255.0)).collect()
     }
 
-    /// By the definition, for eight points.
+    /// The definition, for eight points.
     fn plainly_whole(block: &[i16; 64]) -> Vec<f64> {
         let basis = |u: usize, x: usize| {
             let scale = if u == 0 { 0.5_f64.sqrt() } else { 1.0 };
