@@ -1,9 +1,9 @@
-//! PNG, APNG's default image included: rows as they come out of the file, and the whole picture from them.
+//! PNG, including the default image of APNG: reads rows from the file, and builds the whole picture from them.
 //!
-//! The `png` crate gives up a picture's rows where the file is damaged, and 32 KB of them before; what can be shown
-//! shall be shown, as browsers do. So the chunks are walked here ([`chunks`]), the data is decompressed by `fdeflate`
-//! ([`inflate`]), and filters, interlacing and depths are undone here ([`unfilter`], [`rows`], [`unpack`]). On a photograph
-//! of 12 megapixels, `png` 0.18 row by row took 93 ms, of which inflating is 49 and Paeth's filter, which is quicker here, 43.
+//! The `png` crate stops at damaged data and withholds up to 32 KB before it, but as much as possible shall be shown,
+//! as in browsers. So this module walks the chunks ([`chunks`]), lets `fdeflate` decompress the data ([`inflate`]), and
+//! undoes filters, interlacing and bit depths ([`unfilter`], [`rows`], [`unpack`]). Most of the time goes into
+//! decompressing and into Paeth's filter, which is faster here than in `png` (`infra/bench/RESULTS.md`).
 
 mod chunks;
 mod frames;
@@ -33,7 +33,7 @@ use crate::{
     orient::Orientation,
 };
 
-/// PNG, APNG included.
+/// PNG, including APNG.
 pub(crate) const FORMAT: Format =
     Format::new("PNG", &["image/png", "image/apng", "image/x-png", "image/vnd.mozilla.apng"]);
 
@@ -73,13 +73,13 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
         extra_bytes_per_pixel: 0,
         largest_frame: (0, 0),
     };
-    // A huge claim is refused for what it is, whatever else is wrong.
+    // A picture that claims to be huge is refused for that, whatever else is wrong with it.
     header.check(limits)?;
     Picture::read(bytes)?;
     Ok(header)
 }
 
-/// A still picture in a PNG file, before its pixels.
+/// The headers of a still picture in a PNG file.
 pub(crate) struct Picture<'a> {
     file: &'a [u8],
     shape: Shape,
@@ -87,8 +87,7 @@ pub(crate) struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// # Errors
-    /// [`ImageError::Corrupt`] where the headers cannot be read, or no pixel follows them.
+    /// [`ImageError::Corrupt`] where the headers cannot be read, or no pixel data follows them.
     pub(crate) fn read(file: &'a [u8]) -> Result<Self, ImageError> {
         let (shape, info) = (chunks::shape(file)?, Info::read(file));
         let missing = match (shape.colour, info) {
@@ -102,12 +101,12 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Whether rows come in Adam7's order rather than from top to bottom.
+    /// Whether rows come in Adam7's order instead of from top to bottom.
     pub(crate) fn is_interlaced(&self) -> bool {
         self.shape.interlaced
     }
 
-    /// Its rows, one by one.
+    /// Returns a reader of the picture's rows.
     ///
     /// # Errors
     /// [`ImageError::DecoderMemory`] where a few rows are more than the limit allows.
@@ -115,24 +114,24 @@ impl<'a> Picture<'a> {
         Rows::new(self.file, self.shape, limits, deadline)
     }
 
-    /// What makes samples of the rows.
+    /// Returns a converter from rows to samples.
     pub(crate) fn unpack(&self) -> Unpack {
         Unpack::new(self.shape, &self.info)
     }
 
-    /// What makes sRGB of the samples.
+    /// Returns the conversion of the samples to sRGB.
     pub(crate) fn conversion(&self) -> Conversion {
         meaning::conversion(&self.info, self.unpack().layout())
     }
 
-    /// What makes sRGB of them once they are RGBA of 8 bits.
+    /// Returns the conversion to sRGB for samples that are RGBA of 8 bits already.
     pub(crate) fn narrow_conversion(&self) -> Conversion {
         meaning::conversion(&self.info, Layout { wide: false, ..self.unpack().layout() })
     }
 }
 
-/// Decodes the picture; of an APNG, its default image. Rows that are missing are transparent; in an interlaced picture
-/// the earlier passes stand in for the later, as far as they came.
+/// Decodes the picture; of an APNG, its default image. Missing rows are transparent. In an interlaced picture, earlier
+/// passes stand in for missing later ones.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,

@@ -1,7 +1,7 @@
-//! A PNG's chunks, and what those say that are not pixels.
+//! Reads the chunks of a PNG, except for the pixels.
 //!
-//! Forgiving where browsers are and a little more: a chunk that claims to be longer than the file ends with it, an
-//! ancillary chunk whose checksum is wrong is passed over, and image data counts wherever it lies.
+//! The reader is as forgiving as browsers, and a little more: a chunk that claims to be longer than the file ends with
+//! the file, an ancillary chunk with a wrong checksum is skipped, and image data counts wherever it lies.
 
 use super::FORMAT;
 use crate::{
@@ -12,25 +12,25 @@ use crate::{
 /// Bytes before the first chunk.
 const SIGNATURE: usize = 8;
 
-/// One chunk, or what there is of it.
+/// A chunk, as far as the file has it.
 #[derive(Clone, Copy)]
 pub(super) struct Chunk<'a> {
     pub(super) kind: [u8; 4],
     pub(super) data: &'a [u8],
-    /// Type and data, which is what the checksum is of.
+    /// Type and data, over which the checksum is computed.
     summed: &'a [u8],
-    /// `None` where the file ends before it.
+    /// `None` if the file ends before it.
     pub(super) checksum: Option<u32>,
 }
 
 impl Chunk<'_> {
-    /// Whether it is all there, and as it was written.
+    /// Whether the chunk is complete and its checksum is right.
     pub(super) fn is_sound(&self) -> bool {
         self.checksum == Some(crc32fast::hash(self.summed))
     }
 }
 
-/// The chunks up to IEND, or to the end of the file.
+/// Iterates over the chunks up to IEND, or to the end of the file.
 #[derive(Clone)]
 pub(super) struct Chunks<'a> {
     file: &'a [u8],
@@ -62,7 +62,7 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// How pixels are stored, by IHDR's colour type.
+/// IHDR's colour type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
     Grey,
@@ -72,19 +72,19 @@ pub(super) enum Colour {
     Rgba,
 }
 
-/// How the image data is laid out.
+/// The layout of the image data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) colour: Colour,
-    /// Bits of a sample, 1–16.
+    /// Bits per sample, 1–16.
     pub(super) depth: u8,
     pub(super) interlaced: bool,
 }
 
 impl Shape {
-    /// Of IHDR's thirteen bytes; `None` where the standard has no such picture.
+    /// Parses IHDR's thirteen bytes; `None` if the standard does not allow the values.
     fn read(header: &[u8]) -> Option<Self> {
         let &[depth, colour, 0, 0, interlace @ 0..=1] = header.get(8..13)?.first_chunk::<5>()? else {
             return None;
@@ -101,7 +101,7 @@ impl Shape {
         (width > 0 && height > 0).then_some(Self { width, height, colour, depth, interlaced: interlace == 1 })
     }
 
-    /// Bits of a pixel.
+    /// Bits per pixel.
     pub(super) fn bits(&self) -> usize {
         let samples = match self.colour {
             Colour::Grey | Colour::Indexed => 1,
@@ -112,13 +112,13 @@ impl Shape {
         samples * usize::from(self.depth)
     }
 
-    /// Bytes of so many pixels, without the filter's.
+    /// Bytes of so many pixels, without the filter byte.
     pub(super) fn row_bytes(&self, pixels: u32) -> usize {
         (pixels as usize).saturating_mul(self.bits()).div_ceil(8)
     }
 }
 
-/// What the chunks say beside the pixels. Of each kind the first counts, and of those about colour only what comes
+/// The contents of the other chunks. The first chunk of each type counts, and for those about colour only what comes
 /// before the image data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Info<'a> {
@@ -142,7 +142,7 @@ impl<'a> Info<'a> {
                     info.has_data = true;
                     break;
                 }
-                // Without it there is nothing to show: it is taken as it is.
+                // Without a palette there is nothing to show, so it is used even if its checksum is wrong.
                 b"PLTE" => {
                     info.palette = info.palette.or(Some(chunk.data));
                     continue;
@@ -164,15 +164,16 @@ impl<'a> Info<'a> {
     }
 }
 
-/// The size that IHDR claims, whatever else is wrong with it.
+/// The size that IHDR states, whatever else is wrong with it.
 pub(super) fn size(file: &[u8]) -> Option<(u32, u32)> {
     (file.get(12..16)? == b"IHDR").then_some((be32(file, 16)?, be32(file, 20)?))
 }
 
-/// How the image data is laid out.
+/// Reads the layout of the image data.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where IHDR is not the first chunk, not whole, or says what the standard does not know.
+/// [`ImageError::Corrupt`] where IHDR is not the first chunk, is incomplete, or has values that the standard does not
+/// allow.
 pub(super) fn shape(file: &[u8]) -> Result<Shape, ImageError> {
     let corrupt = |what: &'static str| ImageError::corrupt(FORMAT, what);
     let header = Chunks::of(file).next().filter(|chunk| chunk.kind == *b"IHDR");
@@ -183,14 +184,14 @@ pub(super) fn shape(file: &[u8]) -> Result<Shape, ImageError> {
     Shape::read(header.data).ok_or_else(|| corrupt("IHDR describes no PNG"))
 }
 
-/// Frames by `acTL` or `fcTL`, whichever says more, and `eXIf` wherever it lies.
+/// Counts frames by `acTL` or `fcTL`, whichever gives more, and finds `eXIf`.
 pub(super) fn scan(file: &[u8]) -> Scan<'_> {
     let (mut scan, mut announced, mut controls) = (Scan::default(), 0, 0_u32);
     for chunk in Chunks::of(file) {
         match &chunk.kind {
             b"acTL" if !scan.animated => {
-                // The specification's numbers end here (PNG, third edition, 7.1): a chunk with a greater one is invalid, and
-                // what is left is a still picture.
+                // The specification's numbers end here (PNG, third edition, 7.1): a chunk with a greater one is
+                // invalid, and what is left is a still picture.
                 if let Some(count) = be32(chunk.data, 0).filter(|count| i32::try_from(*count).is_ok()) {
                     scan.animated = true;
                     announced = count;

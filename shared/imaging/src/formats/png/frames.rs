@@ -1,4 +1,4 @@
-//! Animated PNG: its frames as the specification composes them (PNG, third edition, 11.3.2 and 13.7).
+//! Animated PNG, with frames composed as the specification says (PNG, third edition, 11.3.2 and 13.7).
 
 use png::{AnimationControl, BlendOp, ColorType, DisposeOp, FrameControl, Reader, Transformations};
 
@@ -15,7 +15,7 @@ use crate::{
     resize::View,
 };
 
-/// The bytes that decoding the frames holds: the canvas, what was under a frame, and its samples, which are of 16 bits at
+/// The bytes that the decoder holds: the canvas, what was under a frame, and the frame's samples, which have 16 bits at
 /// most.
 pub(super) fn memory(header: &Header) -> u64 {
     const RGBA: u64 = 4;
@@ -39,14 +39,15 @@ pub(super) fn animation(
                 deadline.check().map_err(ImageError::from)
             })
         }
-        // Of a first frame that is damaged, the still picture shows what there is.
+        // If the first frame is damaged, the still picture shows as much as there is.
         Err(ImageError::Corrupt { .. }) => super::CODEC.view_of_still(bytes, header, view, limits, deadline),
         Err(error) => Err(error),
     }
 }
 
-/// Calls `each` with the whole canvas and the milliseconds of every frame, and gives how often they are shown (0 is
-/// for ever). The default image is left out where it is no frame, and so is what the end of the file cuts off.
+/// Calls `each` for every frame, with the whole canvas and the frame's time in milliseconds, and returns how often the
+/// animation is played (0 is for ever). The default image is left out if it is not a frame, and so is a frame that is
+/// cut off by the end of the file.
 ///
 /// # Errors
 /// [`ImageError::Corrupt`] where there is no frame, [`ImageError::TimeLimit`], and those of `each`.
@@ -106,7 +107,7 @@ fn open<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> png::Decode
     decoder
 }
 
-/// What the decoder says; a decoder that was stopped reports some failure of its own.
+/// Translates the decoder's error. A decoder that was stopped reports an error of its own.
 fn refusal(error: png::DecodingError, deadline: Deadline) -> ImageError {
     match deadline.check() {
         Err(late) => late.into(),
@@ -114,13 +115,13 @@ fn refusal(error: png::DecodingError, deadline: Deadline) -> ImageError {
     }
 }
 
-/// A denominator of 0 is 100, says the specification.
+/// The specification says that a denominator of 0 stands for 100.
 fn milliseconds(frame: &FrameControl) -> u32 {
     let denominator = if frame.delay_den == 0 { 100 } else { u32::from(frame.delay_den) };
     (u32::from(frame.delay_num) * 1000 + denominator / 2) / denominator
 }
 
-/// Puts a frame's samples on the canvas.
+/// Draws a frame's samples on the canvas.
 fn draw(
     canvas: &mut Canvas,
     samples: &mut [u8],
@@ -142,7 +143,7 @@ fn draw(
     Ok(())
 }
 
-/// Samples of any kind as RGBA, in place; false where the kind is not known.
+/// Converts samples of any kind to RGBA in place; false if the kind is unknown.
 fn into_rgba(samples: &mut [u8], pixels: usize, (color, depth): (ColorType, png::BitDepth)) -> bool {
     fn wide<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
         let mut native = [[0; 2]; 4];

@@ -1,41 +1,42 @@
-//! The image data, decompressed as it is asked for: `fdeflate` over a window that slides, fed with the chunks where
-//! they lie in the file.
+//! Decompresses the image data as it is needed, with `fdeflate` over a sliding window. The input is read from the
+//! chunks where they lie in the file.
 //!
-//! `fdeflate` because it is the fastest there is for what PNG holds: on a photograph 49 ms for 36 MB, where zlib-rs took
-//! 85 and libdeflate, in C, 74. Checksums are not computed: a picture that differs is better than none.
+//! `fdeflate` is used because it decompresses PNG data faster than zlib-rs and libdeflate (`infra/bench/RESULTS.md`).
+//! Checksums are not computed: a picture with errors is better than none.
 
 use fdeflate::Decompressor;
 
 use super::{chunks::Chunks, unfilter::ROWS};
 use crate::{Deadline, TimedOut};
 
-/// How far back deflate looks.
+/// The most bytes that deflate refers back to.
 const HISTORY: usize = 32 << 10;
 
-/// The least that is decompressed at once: the history is moved once for so many bytes.
+/// The fewest bytes that are decompressed at once, because the history is moved once for each batch.
 const BATCH: usize = 128 << 10;
 
-/// The most bytes in, and out, between two looks at the clock.
+/// The most bytes of input and of output between two checks of the deadline.
 const STEP: usize = 1 << 20;
 
-/// IDAT's data as a stream of bytes.
+/// The data of the IDAT chunks as a stream of bytes.
 pub(super) struct Inflate<'a> {
     file: &'a [u8],
     input: Input<'a>,
     decoder: Decompressor,
-    /// History, then what was not read yet, then room.
+    /// The history, followed by the unread bytes and by free space.
     window: Vec<u8>,
     read: usize,
     filled: usize,
-    /// Bytes decompressed so far.
+    /// The number of bytes decompressed so far.
     produced: u64,
-    /// Whether no more will come.
+    /// Whether no more bytes will come.
     over: bool,
     deadline: Deadline,
 }
 
 impl<'a> Inflate<'a> {
-    /// Bytes of the window for lines of that length: one can ask for as many at once as are unfiltered together.
+    /// The bytes of the window for lines of that length. As many lines can be requested at once as are unfiltered
+    /// together.
     pub(super) fn window_bytes(line: usize, whole: u64) -> usize {
         let lines = line.saturating_mul(ROWS).max(BATCH);
         HISTORY + usize::try_from(whole).map_or(lines, |whole| whole.min(lines))
@@ -55,7 +56,7 @@ impl<'a> Inflate<'a> {
         }
     }
 
-    /// What is there to be read.
+    /// The unread bytes.
     pub(super) fn unread(&self) -> &[u8] {
         &self.window[self.read..self.filled]
     }
@@ -64,7 +65,7 @@ impl<'a> Inflate<'a> {
         self.read = (self.read + bytes).min(self.filled);
     }
 
-    /// Makes that many bytes (at most [`ROWS`] lines) ready to be read; false where the data ends before.
+    /// Makes that many bytes (at most [`ROWS`] lines) available; false if the data ends before.
     pub(super) fn ensure(&mut self, wanted: usize) -> Result<bool, TimedOut> {
         while self.filled - self.read < wanted {
             if self.over {
@@ -103,8 +104,8 @@ impl<'a> Inflate<'a> {
         }
     }
 
-    /// What lies before the damage in the batch that failed, of which the decoder keeps nothing: the stream is
-    /// decompressed again up to there, and then byte by byte.
+    /// Recovers the bytes before the damage in a batch that failed, of which the decoder returns nothing: it
+    /// decompresses the stream again up to that batch, and then byte by byte.
     fn salvage(&mut self) -> Result<(), TimedOut> {
         let (mut input, mut decoder) = (Input::of(self.file), decompressor());
         let mut scratch = vec![0; HISTORY + BATCH];
@@ -149,7 +150,7 @@ fn decompressor() -> Decompressor {
     decoder
 }
 
-/// The data of every IDAT, end to end.
+/// The data of all IDAT chunks, concatenated.
 struct Input<'a> {
     chunks: Chunks<'a>,
     rest: &'a [u8],
@@ -160,7 +161,7 @@ impl<'a> Input<'a> {
         Self { chunks: Chunks::of(file), rest: &[] }
     }
 
-    /// The next bytes, at most so many; none at the end.
+    /// The next bytes, at most `most`; none at the end.
     fn get(&mut self, most: usize) -> &'a [u8] {
         while self.rest.is_empty()
             && let Some(chunk) = self.chunks.find(|chunk| chunk.kind == *b"IDAT")

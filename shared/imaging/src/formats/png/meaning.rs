@@ -1,13 +1,13 @@
-//! What a PNG's numbers mean, by the first of cICP, iCCP, sRGB, and gAMA with cHRM that is there and makes sense (PNG,
-//! third edition, 4.3 and 13.13). What says nothing is sRGB, and so is what has gAMA alone: many an encoder wrote that without
-//! meaning it, and libvips, sharp and Pillow pass it over.
+//! The colour space of a PNG, by the first of cICP, iCCP, sRGB, and gAMA with cHRM that is present and valid (PNG,
+//! third edition, 4.3 and 13.13). Without any of them the picture is sRGB. So is a picture with gAMA alone: many
+//! encoders write it without meaning it, and libvips, sharp and Pillow ignore it.
 
 use fdeflate::decompress_to_vec_bounded;
 
 use super::chunks::Info;
 use crate::{colour::Conversion, decode::samples::Layout, scan::be32};
 
-/// The most that a profile is decompressed to; larger ones are not read.
+/// The most bytes that a profile is decompressed to; larger profiles are ignored.
 const MAX_PROFILE: usize = 4 << 20;
 
 pub(super) fn conversion(info: &Info<'_>, layout: Layout) -> Conversion {
@@ -19,14 +19,14 @@ pub(super) fn conversion(info: &Info<'_>, layout: Layout) -> Conversion {
 }
 
 fn by_code_points(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
-    /// cLLI counts in ten-thousandths of a candela.
+    /// cLLI counts in ten-thousandths of a candela per square metre.
     const UNIT: f64 = 10_000.0;
     let points = info.cicp?.as_array()?;
     let brightest = info.light.and_then(|light| be32(light, 0)).map(|most| f64::from(most) / UNIT);
     Conversion::cicp(*points, brightest, layout)
 }
 
-/// iCCP: a name of up to 79 bytes, a zero, the method (0 is deflate), the profile.
+/// The contents of iCCP are a name of up to 79 bytes, a zero, the compression method (0 is deflate), and the profile.
 fn by_profile(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
     let chunk = info.profile?;
     let name = chunk.iter().take(80).position(|&byte| byte == 0)?;

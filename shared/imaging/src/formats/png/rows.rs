@@ -1,4 +1,4 @@
-//! The rows of a PNG, one by one, without holding the picture.
+//! Reads the rows of a PNG one by one, without holding the picture.
 
 use super::{
     chunks::Shape,
@@ -7,11 +7,12 @@ use super::{
 };
 use crate::{Deadline, ImageError, Limits, TimedOut};
 
-/// Where Adam7's passes begin, and how far apart their pixels lie: across and down (PNG, third edition, 8.2).
+/// The first pixel of each of Adam7's passes, and the distance of its pixels, across and down (PNG, third edition,
+/// 8.2).
 const ADAM7: [[u32; 4]; 7] =
     [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/// Pixels that lie evenly spaced in the picture and are stored as a picture of their own.
+/// Evenly spaced pixels that are stored like a picture of their own.
 #[derive(Clone, Copy)]
 struct Pass {
     left: u32,
@@ -24,14 +25,14 @@ struct Pass {
 
 /// One row of a pass, or of the picture.
 pub(crate) struct Row<'a> {
-    /// Its place in the picture.
+    /// The row's position in the picture.
     pub(crate) y: u32,
-    /// The place of its first pixel.
+    /// The position of its first pixel.
     pub(crate) left: u32,
-    /// From one pixel to the next.
+    /// The distance from one pixel to the next.
     pub(crate) step: u32,
     pub(crate) width: u32,
-    /// Its samples, packed as PNG packs them.
+    /// The samples, packed as in PNG.
     pub(super) data: &'a [u8],
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct Rows<'a> {
     shape: Shape,
     passes: Vec<Pass>,
     inflate: Inflate<'a>,
-    /// The row last given, the next ones as far as they are ready, and room.
+    /// The row that was returned last, the next ones as far as they are ready, and free lines.
     lines: Vec<Vec<u8>>,
     ready: usize,
     pass: usize,
@@ -48,8 +49,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// # Errors
-    /// [`ImageError::DecoderMemory`] where a few rows are more than the limit allows.
+    /// [`ImageError::DecoderMemory`] where a few rows exceed the limit.
     pub(super) fn new(
         file: &'a [u8],
         shape: Shape,
@@ -72,7 +72,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// The next row; `None` after the last, or where the data is cut off or damaged.
+    /// Returns the next row; `None` after the last, or where the data is cut off or damaged.
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, TimedOut> {
         while self.passes.get(self.pass).is_some_and(|pass| self.row == pass.height) {
             self.pass += 1;
@@ -102,7 +102,8 @@ impl<'a> Rows<'a> {
         }))
     }
 
-    /// Reads the next row, and with luck some behind it (of as many as are `left`), into the lines behind the first; gives how many.
+    /// Reads the next row, and possibly some of the rows after it (of which there are `left`), into the lines after the
+    /// first. Returns how many were read.
     fn read(&mut self, bytes: usize, left: usize) -> Result<usize, TimedOut> {
         let line = bytes + 1;
         if !self.inflate.ensure(line)? {
@@ -139,13 +140,13 @@ impl<'a> Rows<'a> {
         Ok(read)
     }
 
-    /// Whether the rows ended because there are no more.
+    /// Whether the rows ended because all were read.
     pub(crate) fn is_complete(&self) -> bool {
         self.pass == self.passes.len()
     }
 
-    /// Of a pixel whose row did not come, the one of an earlier pass that stands for it until it does (as browsers
-    /// show a picture that is still loading): the corner of its block, which may be missing as well.
+    /// For a pixel whose row is missing, the pixel of an earlier pass that is shown instead, as browsers do while a
+    /// picture loads: the corner of its block, which may be missing as well.
     pub(super) fn stand_in(&self, x: u32, y: u32) -> Option<(u32, u32)> {
         let belongs = |pass: &Pass| x % pass.across == pass.left && y % pass.down == pass.top;
         let index = self.passes.iter().position(belongs)?;
@@ -155,7 +156,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The picture itself, or Adam7's passes of it; those without pixels have no rows.
+/// The picture itself as one pass, or Adam7's passes. Passes without pixels have no rows.
 fn passes(shape: &Shape) -> Vec<Pass> {
     let (width, height) = (shape.width, shape.height);
     if !shape.interlaced {
@@ -181,7 +182,7 @@ mod tests {
 
     use super::{super::chunks::Colour, *};
 
-    /// A PNG of one kind of row after another, with what its rows are in the order of the file.
+    /// A PNG whose rows have these filters, and the unfiltered rows in the order of the file.
     fn file(shape: Shape, filters: &[u8], noise: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
         let (mut data, mut rows) = (Vec::new(), Vec::new());
         let (mut filters, mut noise) = (filters.iter().cycle(), noise.iter().cycle());

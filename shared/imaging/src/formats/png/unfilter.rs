@@ -1,23 +1,24 @@
-//! PNG's five filters undone (PNG, third edition, 9.2).
+//! Undoes PNG's five filters (PNG, third edition, 9.2).
 //!
-//! Each pixel waits for its left neighbour, so one row goes no faster than the processor answers itself. Rows by
-//! Paeth, which is what photographs mostly have, are therefore done up to four at once: each follows a pixel behind the one
-//! above it, and a pixel of each fills one vector of bytes. For 12 million pixels of RGB that took 18 ms, one row after the
-//! other 43.
+//! Each pixel depends on its left neighbour, so the latency of that dependency limits the speed of a single row. Up to
+//! four rows with Paeth's filter, which is the most common one in photographs, are therefore processed at once: each is
+//! one pixel behind the row above it, and one vector holds a pixel of each. This takes less than half the time
+//! (`infra/bench/RESULTS.md`).
 
 use fearless_simd::{Bytes, Level, Select, Simd, SimdBase, SimdFrom, SimdInt, dispatch, u8x16, u32x4};
 
-/// Paeth's number in a row's first byte.
+/// The number of Paeth's filter, in a row's first byte.
 pub(super) const PAETH: u8 = 4;
 
-/// The most rows that Paeth is undone in at once.
+/// The most rows with Paeth's filter that are processed at once.
 pub(super) const ROWS: usize = 4;
 
-/// Bytes that a pixel has in a vector of several.
+/// Bytes of a pixel in a vector of several pixels.
 const PIXEL: usize = 4;
 
-/// Undoes one row's filter. `above` is the row before it, all zero at the top; `raw` comes without its first byte; all
-/// three are as long as each other. Pixels have `size` bytes: 1, 2, 3, 4, 6 or 8. False where there is no such filter.
+/// Undoes the filter of one row. `above` is the row before it, or zeros at the top; `raw` is the row without its filter
+/// byte; all slices have the same length. `size` is the number of bytes of a pixel: 1, 2, 3, 4, 6 or 8. False if there
+/// is no such filter.
 pub(super) fn one(filter: u8, size: usize, above: &[u8], raw: &[u8], out: &mut [u8]) -> bool {
     match (filter, size) {
         (0, _) => out.copy_from_slice(raw),
@@ -68,7 +69,7 @@ fn average<const N: usize>(above: &[u8], raw: &[u8], out: &mut [u8]) {
     }
 }
 
-/// In the form that needs no distance (from stb_image, in the public domain).
+/// Paeth's filter in the form that computes no distances (from stb_image, in the public domain).
 fn paeth<const N: usize>(above: &[u8], raw: &[u8], out: &mut [u8]) {
     let (mut left, mut corner) = ([0_i16; N], [0_i16; N]);
     let rows = raw.as_chunks::<N>().0.iter().zip(above.as_chunks::<N>().0);
@@ -85,8 +86,8 @@ fn paeth<const N: usize>(above: &[u8], raw: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Undoes Paeth in up to [`ROWS`] rows, each of which lies below the one before it; `above` is the row before the first. Pixels
-/// have up to four bytes, else the rows are taken one after the other.
+/// Undoes Paeth's filter in up to [`ROWS`] successive rows; `above` is the row before the first. Pixels of more than
+/// four bytes are processed one row after the other.
 pub(super) fn by_paeth<const COUNT: usize>(
     size: usize,
     above: &[u8],
@@ -110,15 +111,15 @@ pub(super) fn by_paeth<const COUNT: usize>(
     }
 }
 
-/// What the rows have come to.
+/// The latest pixels of all rows.
 struct Front<S: Simd> {
     left: u8x16<S>,
     corner: u8x16<S>,
 }
 
 impl<S: Simd> Front<S> {
-    /// One pixel further: `raw` has the rows' own, `above` what lies over the first row's. What lies over another's is what the
-    /// row above it came to just before.
+    /// Advances by one pixel. `raw` has the filtered pixels of the rows, `above` the pixel above that of the first row.
+    /// The pixel above that of another row is the one that the row above it computed just before.
     #[inline(always)]
     fn step(&mut self, simd: S, raw: [u32; ROWS], above: u32) -> [u32; ROWS] {
         let over_first = u32x4::simd_from(simd, [above, 0, 0, 0]).to_bytes();
@@ -130,9 +131,9 @@ impl<S: Simd> Front<S> {
     }
 }
 
-/// Of what is left, above, and above left, that which is nearest to left + above − above left, in that order. As far as that
-/// lies from the lower of the first two, the corner lies from the higher one, and the other way round; where the corner lies
-/// beyond either, it is none of the three.
+/// Paeth's predictor: of left, above and corner (above left), the one nearest to left + above − corner, preferred in
+/// this order. If the corner lies between the other two, its distance from the higher one is the prediction's distance
+/// from the lower one, and vice versa; if it lies outside, the nearest is the lower or the higher one.
 #[inline(always)]
 fn nearest<S: Simd>(left: u8x16<S>, above: u8x16<S>, corner: u8x16<S>) -> u8x16<S> {
     let (low, high) = (left.min(above), left.max(above));
@@ -142,8 +143,8 @@ fn nearest<S: Simd>(left: u8x16<S>, above: u8x16<S>, corner: u8x16<S>) -> u8x16<
     is_low.select(low, is_high.select(high, corner))
 }
 
-/// Pixels of `N` bytes. Before a row begins everything is zero, and so is what it comes to; what a row comes to behind its end is
-/// not looked at.
+/// Processes pixels of `N` bytes. Pixels before a row begins are zero, and remain so; those computed after a row's end
+/// are ignored.
 #[inline(always)]
 fn together<S: Simd, const N: usize, const COUNT: usize>(
     simd: S,
@@ -156,8 +157,8 @@ fn together<S: Simd, const N: usize, const COUNT: usize>(
     let mut front = Front { left: zero, corner: zero };
     let mut pixels = [0; ROWS];
 
-    // Where every row has a pixel, and each pixel as many bytes behind it as a vector takes: what is taken, and written, too much
-    // is the next one's, whose turn comes.
+    // The columns in which every row has a pixel, and each pixel has enough bytes after it to fill its place in a
+    // vector. Excess bytes belong to the next pixel, which is processed later.
     let begun = (COUNT - 1).min(width);
     let ended = width.saturating_sub(PIXEL.div_ceil(N) - 1).max(begun);
     let row_of = |x: usize, row: usize| x.checked_sub(row).map(|x| x * N);
@@ -193,13 +194,13 @@ fn together<S: Simd, const N: usize, const COUNT: usize>(
     }
 }
 
-/// A pixel's bytes with those behind it.
+/// A pixel's bytes and those after it.
 #[inline(always)]
 fn four(row: &[u8], at: usize) -> u32 {
     row.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u32::from_le_bytes(bytes))
 }
 
-/// A pixel's bytes; zeros behind the row's end.
+/// A pixel's bytes; zeros after the row's end.
 fn some<const N: usize>(row: &[u8], at: usize) -> u32 {
     let pixel = row.get(at..at + N).unwrap_or_default();
     pixel.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
@@ -211,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// The standard's own words.
+    /// The definition in the standard.
     fn plain(filter: u8, size: usize, above: &[u8], raw: &[u8]) -> Vec<u8> {
         let mut out = raw.to_vec();
         for at in 0..out.len() {

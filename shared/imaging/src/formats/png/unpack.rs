@@ -1,4 +1,4 @@
-//! A PNG's packed rows as plain samples: bits spread, palettes looked up, the transparent colour made alpha.
+//! Unpacks a PNG's rows to samples: expands bits, looks up palettes, and turns the transparent colour into alpha.
 
 use super::{
     chunks::{Colour, Info, Shape},
@@ -6,15 +6,15 @@ use super::{
 };
 use crate::decode::samples::{Layout, Samples};
 
-/// Turns rows of one picture into samples.
+/// Converts the rows of one picture to samples.
 pub(crate) struct Unpack {
     shape: Shape,
     layout: Layout,
-    /// RGBA of each index; what the palette lacks is black.
+    /// The RGBA colour of each index; those beyond the palette are black.
     palette: [[u8; 4]; 256],
-    /// The colour that tRNS makes transparent, as stored.
+    /// The transparent colour of tRNS, as stored.
     key: Option<[u16; 3]>,
-    /// Samples of few bits, one in each byte.
+    /// Samples of less than 8 bits, one per byte.
     values: Vec<u8>,
     narrow: Vec<u8>,
     wide: Vec<u16>,
@@ -44,7 +44,7 @@ impl Unpack {
         Self { shape, layout, palette, key, values: Vec::new(), narrow: Vec::new(), wide: Vec::new() }
     }
 
-    /// What the samples are.
+    /// The layout of the samples.
     pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
@@ -93,7 +93,7 @@ impl Unpack {
     }
 }
 
-/// As many samples for each value as there are channels.
+/// Replaces each value by its samples, one for each channel.
 fn look_up<const N: usize>(values: &[u8], out: &mut Vec<u8>, of: impl Fn(u8) -> [u8; N]) {
     out.resize(values.len() * N, 0);
     for (out, &value) in out.as_chunks_mut().0.iter_mut().zip(values) {
@@ -101,7 +101,7 @@ fn look_up<const N: usize>(values: &[u8], out: &mut Vec<u8>, of: impl Fn(u8) -> 
     }
 }
 
-/// Samples of fewer than 8 bits, from the most significant on, each in a byte of its own.
+/// Expands samples of less than 8 bits, the most significant first, to one byte each.
 fn spread_bits(data: &[u8], depth: u8, width: usize, out: &mut Vec<u8>) {
     let (each, mask) = (8 / depth, u8::MAX >> (8 - depth));
     out.clear();
@@ -111,7 +111,7 @@ fn spread_bits(data: &[u8], depth: u8, width: usize, out: &mut Vec<u8>) {
     out.truncate(width);
 }
 
-/// The colour that tRNS makes transparent. Of samples with fewer than 16 bits, only so many count.
+/// The transparent colour of tRNS. Of samples with less than 16 bits, only the lowest bits count.
 fn transparent(shape: &Shape, chunk: &[u8]) -> Option<[u16; 3]> {
     let mask = u16::MAX >> (16 - shape.depth);
     let samples = chunk.as_chunks::<2>().0;
@@ -122,7 +122,7 @@ fn transparent(shape: &Shape, chunk: &[u8]) -> Option<[u16; 3]> {
     }
 }
 
-/// Grey or RGB with an alpha that is zero where the colour is the key, else full.
+/// Adds an alpha channel to grey or RGB: zero where the colour equals the key, otherwise full.
 fn keyed<T: Copy + Default + Into<u16>>(
     mut samples: impl Iterator<Item = T>,
     colour: Colour,

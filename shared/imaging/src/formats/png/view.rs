@@ -1,7 +1,7 @@
-//! Of a PNG every row must be decompressed, but none must be kept: each goes into boxes ([`boxed`](crate::reduced::boxed)) as it comes, and
-//! those below the crop are not decompressed at all. Adam7's rows go into the sums of all boxes at once, for those do not
-//! ask for an order, unless the sums would be large. The floor is decompression: 71 % of the time that a photograph of 12 MP takes
-//! to 100×100; unfiltering and boxes are most of the rest.
+//! Views of a PNG. Every row down to the end of the crop must be decompressed, but none must be kept: each goes into
+//! boxes ([`boxed`](crate::reduced::boxed)) as it comes. Adam7's rows go into the sums of all boxes at once, which
+//! accept any order, unless these sums would be large. Decompression takes most of the time and cannot be avoided
+//! (`infra/bench/RESULTS.md`).
 
 use super::Picture;
 use crate::{
@@ -11,15 +11,14 @@ use crate::{
     resize::View,
 };
 
-/// The most bytes that the sums of an interlaced picture may take; the whole picture is decoded otherwise.
+/// The most bytes that the sums of an interlaced picture may take; beyond that the whole picture is decoded.
 const MOST_SUMS: u64 = 8 << 20;
 
-/// What the view shows, upright and in sRGB; `None` where that takes the whole picture. Rows that are missing are
-/// transparent.
+/// Decodes the part of the picture that the view shows, upright and in sRGB; `None` where only decoding the whole
+/// picture gives it. Missing rows are transparent.
 ///
-/// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to
-/// say.
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]. A damaged file is not an error here: decoding the whole
+/// picture reports it.
 pub(super) fn view(
     bytes: &[u8],
     header: &Header,
@@ -50,7 +49,7 @@ pub(super) fn view(
             reducer.push(row.y, unpack.samples(&row))?;
         }
     }
-    // Where passes are missing, pixels of the earlier ones stand in for theirs: that takes the whole picture.
+    // Pixels of earlier passes stand in for those of missing passes, which requires the whole picture.
     if !shown || (interlaced && !rows.is_complete()) {
         return Ok(None);
     }

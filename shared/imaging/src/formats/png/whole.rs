@@ -1,11 +1,11 @@
-//! Whether a file is sound from end to end, and its bytes without what tells of anything but the picture.
+//! Checks that a file is sound from end to end, and strips it of everything but the picture.
 
 use std::io::Cursor;
 
 use super::chunks::Chunks;
 
-/// The file with the chunks alone that its picture is made of. `None` where that is more than so many bytes, and where it is
-/// an animation, says that its colours are other than sRGB, is damaged anywhere or ends early.
+/// Keeps only the chunks that make up the picture. `None` if the result has more than `most` bytes, or if the file is
+/// an animation, has colours other than sRGB, is damaged anywhere, or ends early.
 pub(crate) fn without_metadata(file: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut kept = file.get(..8)?.to_vec();
     let mut ended = false;
@@ -18,7 +18,7 @@ pub(crate) fn without_metadata(file: &[u8], most: usize) -> Option<Vec<u8>> {
             b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" | b"IEND" => {
                 kept.extend((chunk.data.len() as u32).to_be_bytes());
                 kept.extend(chunk.kind);
-                // What is read at last takes no clock along.
+                // The size check comes first, because decoding the kept file below does not check the deadline.
                 if kept.len() + chunk.data.len() > most {
                     return None;
                 }
@@ -26,12 +26,12 @@ pub(crate) fn without_metadata(file: &[u8], most: usize) -> Option<Vec<u8>> {
                 kept.extend(chunk.checksum?.to_be_bytes());
                 ended = chunk.kind == *b"IEND";
             }
-            // Neither critical nor of the picture.
+            // An ancillary chunk that does not matter for the picture.
             kind if kind[0].is_ascii_lowercase() => {}
             _ => return None,
         }
     }
-    // A strict reader has the last word.
+    // A strict decoder must accept the result.
     let mut reader = png::Decoder::new(Cursor::new(&kept)).read_info().ok()?;
     let mut pixels = vec![0; reader.output_buffer_size()?];
     reader.next_frame(&mut pixels).ok()?;
@@ -49,7 +49,7 @@ mod tests {
         encode::encode(&image, &crate::formats::png::WRITER, 100, Deadline::none()).expect("a file").bytes
     }
 
-    /// The file with a chunk behind its header.
+    /// The file with a chunk inserted after its header.
     fn with(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
         let plain = plain();
         let body = [kind.as_slice(), data].concat();
@@ -57,7 +57,7 @@ mod tests {
         [&plain[..33], &length, &body, &crc32fast::hash(&body).to_be_bytes(), &plain[33..]].concat()
     }
 
-    /// What is kept of a file, however much that is.
+    /// The stripped file, whatever its size.
     fn kept(file: &[u8]) -> Option<Vec<u8>> {
         without_metadata(file, usize::MAX)
     }

@@ -1,4 +1,4 @@
-//! PNG: RGB where every pixel is opaque, else RGBA.
+//! Writes PNG: RGB if every pixel is opaque, otherwise RGBA.
 
 use std::io::Write as _;
 
@@ -9,25 +9,25 @@ use crate::{Deadline, Image, ImageError};
 const STEP: &str = "encode";
 
 impl Image {
-    /// The image as PNG, without metadata, of a picture that is large and looked at once or twice: time counts for more
-    /// than bytes.
+    /// Encodes the image as PNG, without metadata. It is meant for large pictures that are viewed once or twice, so it
+    /// prefers speed to size.
     ///
     /// # Errors
-    /// [`ImageError::Internal`], which valid pixels do not bring about.
+    /// [`ImageError::Internal`], which cannot occur for valid pixels.
     pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
         write(self, Compression::Fast, Deadline::none())
     }
 }
 
-/// A picture, as small as is worth the time.
+/// Encodes a picture, as small as is worth the time.
 ///
 /// # Errors
-/// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which valid pixels do not bring about.
+/// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
 pub(super) fn still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     write(image, Compression::Balanced, deadline)
 }
 
-/// Writes a picture in pieces, because the encoder knows no clock.
+/// Encodes a picture piece by piece, because the encoder does not check the deadline.
 fn write(image: &Image, compression: Compression, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     const PIXELS: usize = 16 << 10;
     let fault = |error: EncodingError| ImageError::internal(STEP, error);
