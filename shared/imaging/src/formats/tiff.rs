@@ -1,9 +1,10 @@
-//! TIFF and BigTIFF, by the TIFF 6.0 specification, Adobe's technical notes and libtiff's habits.
+//! TIFF and BigTIFF, by the TIFF 6.0 specification and Adobe's technical notes, and like libtiff where these leave a
+//! choice.
 //!
-//! Read here and not by the `tiff` crate: that gives a chunk whole or not at all, and nothing of chroma shared by pixels,
-//! of palettes, of depths other than 8, 16 and 32 bits, of fax before group 4, nor of files that break a rule without
-//! harm. A chunk's rows go straight to their place in the picture; beside it there is one row at a time, or one chunk
-//! where those are pictures of their own.
+//! The `tiff` crate is not used. It returns a chunk whole or not at all, and does not support subsampled chroma,
+//! palettes, depths other than 8, 16 and 32 bits, fax before group 4, and files with harmless errors. A chunk's rows go
+//! straight to their place in the picture; in addition, only one row is held at a time, or one chunk if the chunks are
+//! pictures of their own.
 
 mod chunk;
 mod directory;
@@ -32,7 +33,7 @@ use crate::{
     orient::Orientation,
 };
 
-/// TIFF and BigTIFF; the first page.
+/// TIFF and BigTIFF; the first page is shown.
 pub(crate) const FORMAT: Format = Format::new("TIFF", &["image/tiff", "image/x-tiff"]);
 
 pub(crate) static CODEC: Codec = Codec {
@@ -46,13 +47,13 @@ pub(crate) static CODEC: Codec = Codec {
     writer: None,
 };
 
-/// Pages that are looked at to find one that is no thumbnail and no mask.
+/// The most pages that are searched for one that is neither a thumbnail nor a mask.
 const MAX_PAGES: usize = 256;
 
-/// The brightest light that a picture in floats is believed to have, where white is 1.
+/// The brightest value that is accepted for a picture in floats, where white is 1.
 const BRIGHT: f64 = 64.0;
 
-/// Rows between two looks at the clock, and bytes of them.
+/// Rows, and bytes of them, between two checks of the deadline.
 const ROWS: usize = 64;
 const BYTES: usize = 256 << 10;
 
@@ -71,14 +72,14 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
         stored: (page.width, page.height),
         orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
-        // CMYK is converted from one buffer to another, and a chunk may hold all of the picture.
+        // CMYK is converted from one buffer to another, and a chunk may hold the whole picture.
         extra_bytes_per_pixel: cmyk.max(chunk) + alpha,
         largest_frame: (0, 0),
     })
 }
 
-/// The directory of the first page that is neither a thumbnail of another nor a mask; of the first page at all, where
-/// every one is.
+/// The directory of the first page that is neither a thumbnail nor a mask, or of the first page if there is no such
+/// page.
 fn first_page(bytes: &[u8]) -> Result<Directory<'_>, ImageError> {
     let unreadable = || pixelwise::unreadable(FORMAT);
     let (file, first) = File::open(bytes).ok_or_else(unreadable)?;
@@ -103,9 +104,10 @@ fn first_page(bytes: &[u8]) -> Result<Directory<'_>, ImageError> {
     fallback.ok_or_else(unreadable)
 }
 
-/// Cameras write TIFF files in which the page is a small preview, and the picture proper is not for showing.
+/// Whether the file is a camera's raw file: these are TIFF files in which the page is a small preview, and the main
+/// picture must be developed before it can be shown.
 fn is_camera_raw(file: File<'_>, directory: &Directory<'_>) -> bool {
-    /// A mosaic of colours, or light that is not developed.
+    /// Photometric interpretations of raw data: a colour filter array, and linear raw.
     const RAW: [u64; 2] = [32_803, 34_892];
     let raw = |directory: &Directory<'_>| RAW.contains(&directory.number_or(tag::PHOTOMETRIC, 0));
     let subs = directory.entry(tag::SUB_DIRECTORIES);
@@ -118,7 +120,7 @@ fn is_camera_raw(file: File<'_>, directory: &Directory<'_>) -> bool {
         || subs.any(|sub| raw(&sub))
 }
 
-/// Decodes the first page, all chunks of it that can be read.
+/// Decodes the first page, with all of its chunks that can be read.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
@@ -135,7 +137,7 @@ pub(super) fn decode(
         Chunks { page: &page, samples, limits, deadline }.read(&mut out)
     };
     let mut rows = read(&samples)?;
-    // Floats so far above white that they are on another scale; a little above is only bright.
+    // If floats exceed white by far, they are on another scale; if by a little, they are only bright.
     let greatest = samples.greatest.get();
     if greatest > BRIGHT {
         samples.white = greatest.max(255.0);
@@ -153,8 +155,8 @@ pub(super) fn decode(
     Ok(decoded)
 }
 
-/// What the chunks are put into: four bytes a pixel, and the alpha that is kept beside them, which is empty where
-/// none is.
+/// The destination of the chunks: four bytes per pixel, and the alpha that is kept separately, which is empty if there
+/// is none.
 struct Out<'a> {
     width: usize,
     pixels: &'a mut [[u8; 4]],
@@ -170,7 +172,7 @@ impl Out<'_> {
     }
 }
 
-/// The chunks of a page, on their way into the picture.
+/// Reads the chunks of a page into the picture.
 struct Chunks<'a> {
     page: &'a Page<'a>,
     samples: &'a Samples<'a>,
@@ -178,7 +180,7 @@ struct Chunks<'a> {
     deadline: Deadline,
 }
 
-/// Where a chunk lies in the picture, in pixels, less what lies beyond it.
+/// The place of a chunk in the picture, in pixels, without the part that exceeds the picture.
 #[derive(Clone, Copy)]
 struct Place {
     left: usize,
@@ -188,7 +190,7 @@ struct Place {
 }
 
 impl Chunks<'_> {
-    /// Reads them all; gives how many rows of chunks could be read.
+    /// Reads all chunks, and returns how many rows of chunks could be read.
     fn read(&self, out: &mut Out<'_>) -> Result<usize, ImageError> {
         let (across, down) = self.page.grid();
         let (width, height) = (self.page.chunk.0 as usize, self.page.chunk.1 as usize);
@@ -219,8 +221,8 @@ impl Chunks<'_> {
         Ok(rows)
     }
 
-    /// Bytes that reading takes by rows: the picture, a row, what a row of floats is put in order from, and the places of two
-    /// rows of a fax at which the colour changes.
+    /// The bytes that reading by rows takes: the picture, a row, a scratch row for floats, and the changing elements of
+    /// two rows of a fax.
     fn memory(&self, row_bytes: usize) -> u64 {
         const CHANGES: u64 = 32;
         let rows = if self.page.predictor == Predictor::Float { 2 } else { 1 };
@@ -229,7 +231,7 @@ impl Chunks<'_> {
         self.page.picture_bytes().saturating_add(held).saturating_add((row_bytes as u64).saturating_mul(rows))
     }
 
-    /// A chunk that is unpacked row by row.
+    /// Reads a chunk that is unpacked row by row.
     fn rows(
         &self,
         mut unpacked: Unpacked<'_>,
@@ -268,7 +270,7 @@ impl Chunks<'_> {
         Ok(place.height)
     }
 
-    /// A chunk that is a picture of its own.
+    /// Reads a chunk that is a picture of its own.
     fn picture(
         &self,
         packed: &[u8],

@@ -1,6 +1,6 @@
-//! What is unpacked of a chunk.
+//! The unpacked data of a chunk.
 
-/// The samples of a chunk as they would be in a TIFF without compression: what they mean is for that to say.
+/// The samples of a chunk, as they would be in a TIFF without compression. The TIFF's tags define their meaning.
 pub(super) struct Chunk {
     /// Bytes of a row.
     pub(super) row: usize,

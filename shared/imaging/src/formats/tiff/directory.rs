@@ -1,6 +1,6 @@
-//! A TIFF file's directories: lists of tags with values, in either byte order, with offsets of 32 bits (TIFF 6.0) or of
-//! 64 (BigTIFF). Nothing is copied: a value is read from the file when it is asked for, and what lies outside the file
-//! is not there.
+//! A TIFF file's directories: lists of tags with values, in either byte order, with offsets of 32 bits (TIFF 6.0) or 64
+//! bits (BigTIFF). Nothing is copied: a value is read from the file when it is needed, and values beyond the end of the
+//! file count as missing.
 
 /// The tags that are read.
 pub(super) mod tag {
@@ -43,7 +43,7 @@ pub(super) mod tag {
     pub(crate) const DNG_VERSION: u16 = 50_706;
 }
 
-/// Entries of a directory that are looked at, as in libtiff: each tag is looked for among all of them, in every page.
+/// The most entries of a directory that are read, as in libtiff. Each tag is searched among all of them, in every page.
 const MOST_ENTRIES: usize = 4096;
 
 /// A whole file.
@@ -55,7 +55,7 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// The file, and where its first directory lies.
+    /// Opens the file, and returns the offset of its first directory.
     pub(super) fn open(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (little, big) = match *bytes.first_chunk()? {
             [b'I', b'I', version @ (42 | 43), 0] => (true, version == 43),
@@ -67,7 +67,7 @@ impl<'a> File<'a> {
         Some((file, usize::try_from(first).ok()?))
     }
 
-    /// Whether the lower bytes come first.
+    /// Whether the file is little-endian.
     pub(super) fn little(&self) -> bool {
         self.little
     }
@@ -87,7 +87,7 @@ impl<'a> File<'a> {
         Some(if self.little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) })
     }
 
-    /// The directory that lies there, as far as it is in the file and a directory goes.
+    /// Reads the directory at that offset. Entries beyond the end of the file or beyond the limit are left out.
     pub(super) fn directory(&self, at: usize) -> Option<Directory<'a>> {
         let (count, head, entry) =
             if self.big { (self.u64(at)?, 8, 20) } else { (self.u16(at)?.into(), 2, 12) };
@@ -102,7 +102,7 @@ impl<'a> File<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Directory<'a> {
     file: File<'a>,
-    /// Where the first entry lies.
+    /// Offset of the first entry.
     first: usize,
     entries: usize,
 }
@@ -112,7 +112,7 @@ impl<'a> Directory<'a> {
         self.file
     }
 
-    /// Where the next directory lies, if there is one.
+    /// The offset of the next directory, if there is one.
     pub(super) fn next(&self) -> Option<usize> {
         let at = self.first + self.entries * if self.file.big { 20 } else { 12 };
         let next = if self.file.big { self.file.u64(at)? } else { self.file.u32(at)?.into() };
@@ -138,7 +138,7 @@ impl<'a> Directory<'a> {
         } else {
             (file.u32(at + 4)? as usize, at + 8)
         };
-        // Values that have room in the entry are in it; others are where it says.
+        // Values that fit in the entry lie there; larger ones lie at the offset that it gives.
         let value = match count.checked_mul(width) {
             Some(length) if length <= room => value,
             _ if file.big => usize::try_from(file.u64(value)?).ok()?,
@@ -147,12 +147,12 @@ impl<'a> Directory<'a> {
         Some(Entry { file: *file, kind, width, count, value })
     }
 
-    /// The first value of a tag, where it is a whole number.
+    /// The first value of a tag, if it is a whole number.
     pub(super) fn number(&self, tag: u16) -> Option<u64> {
         self.entry(tag)?.number(0)
     }
 
-    /// The same, or a default where the tag is not there.
+    /// The same, or a default if there is no such tag.
     pub(super) fn number_or(&self, tag: u16, default: u64) -> u64 {
         self.number(tag).unwrap_or(default)
     }
@@ -177,7 +177,7 @@ impl<'a> Entry<'a> {
         self.value.checked_add(index.checked_mul(self.width)?)
     }
 
-    /// One value, where it is a whole number that is not negative.
+    /// One value, if it is a whole number that is not negative.
     pub(super) fn number(&self, index: usize) -> Option<u64> {
         let at = self.at(index)?;
         match self.kind {
@@ -204,7 +204,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The values as they lie in the file, as far as they do.
+    /// The bytes of the values, as far as the file has them.
     pub(super) fn raw(&self) -> &'a [u8] {
         let rest = self.file.bytes.get(self.value..).unwrap_or_default();
         &rest[..self.count.saturating_mul(self.width).min(rest.len())]

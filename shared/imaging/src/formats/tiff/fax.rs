@@ -1,24 +1,24 @@
-//! Fax: rows of black and white as run lengths, one row after the other (ITU-T T.4, "group 3") or by what changes from
-//! the row before (T.4's second dimension and T.6, "group 4"). A white pixel is a 0, a black one a 1.
+//! Fax compression: rows of black and white, coded as run lengths (ITU-T T.4, "group 3") or as changes from the
+//! previous row (the two-dimensional coding of T.4, and T.6, "group 4"). White pixels become 0, black ones 1.
 //!
 //! The codes are those of ITU-T T.4 (2003), tables 2, 3a, 3b and 4.
 
 use super::page::FaxKind;
 
-/// A fax being unpacked.
+/// A decoder for the rows of a fax.
 pub(super) struct Fax {
     kind: FaxKind,
     width: usize,
-    /// Bits read.
+    /// The number of bits that were read.
     read: usize,
-    /// Where the colour changes in the row before: first to black, then to white, and so on.
+    /// The columns in which the colour changes in the previous row: first to black, then to white, and so on.
     before: Vec<usize>,
-    /// The same of this row.
+    /// The same for the current row.
     changes: Vec<usize>,
     ended: bool,
 }
 
-/// Why a row ends before its last pixel.
+/// A row ends before its last pixel.
 struct Broken;
 
 impl Fax {
@@ -26,7 +26,7 @@ impl Fax {
         Self { kind, width: width as usize, read: 0, before: Vec::new(), changes: Vec::new(), ended: false }
     }
 
-    /// Unpacks one row; false where there is no more.
+    /// Decodes one row; false if there are no more.
     pub(super) fn row(&mut self, packed: &[u8], out: &mut [u8]) -> bool {
         if self.ended || self.read >= packed.len() * 8 {
             return false;
@@ -51,7 +51,7 @@ impl Fax {
         true
     }
 
-    /// A line of group 3. A damaged one is shown as far as it goes, and the next is looked for.
+    /// Decodes a line of group 3. If it is damaged, it is shown as far as it goes, and the next line is searched.
     fn line(&mut self, bits: &mut Bits<'_>, two_dimensional: bool) -> bool {
         let mut ends = 0;
         while bits.end_of_line() {
@@ -61,7 +61,7 @@ impl Fax {
             }
         }
         if ends > 1 && self.read > 0 {
-            // One end follows another: the end of the page.
+            // Two end-of-line codes in a row end the page.
             return false;
         }
         let one_dimensional = !two_dimensional || ends == 0 || bits.take(1) == 1;
@@ -74,7 +74,7 @@ impl Fax {
         true
     }
 
-    /// A row of run lengths, white first.
+    /// Decodes a row of run lengths, white first.
     fn runs(&mut self, bits: &mut Bits<'_>) -> Result<(), Broken> {
         let (mut at, mut black) = (0, false);
         while at < self.width {
@@ -85,9 +85,9 @@ impl Fax {
         Ok(())
     }
 
-    /// A row of differences to the one before.
+    /// Decodes a row of differences to the previous one.
     fn differences(&mut self, bits: &mut Bits<'_>) -> Result<(), Broken> {
-        // Nothing lies before the first pixel, so that a change at the very first counts.
+        // The position before the first pixel is imaginary, so that a change at the first pixel counts.
         let (mut at, mut black, mut near) = (None, false, 0);
         while at.unwrap_or(0) < self.width {
             let (first, second) = self.next_changes(at, black, &mut near);
@@ -114,7 +114,7 @@ impl Fax {
         Ok(())
     }
 
-    /// The next change of the row before to the colour that is not ours now, and the one that follows it.
+    /// The next change in the previous row to the opposite of the current colour, and the change after it.
     fn next_changes(&self, at: Option<usize>, black: bool, near: &mut usize) -> (usize, usize) {
         let change = |index: usize| self.before.get(index).copied().unwrap_or(self.width);
         if (*near % 2 == 1) != black {
@@ -126,7 +126,8 @@ impl Fax {
         (change(*near), change(*near + 1))
     }
 
-    /// Notes where the colour changes. Endless runs of no length are no row.
+    /// Records a change of colour. A row with more changes than pixels, which runs of length zero can produce, is
+    /// invalid.
     fn change(&mut self, at: usize) -> Result<(), Broken> {
         if self.changes.len() > self.width + 2 {
             return Err(Broken);
@@ -146,14 +147,14 @@ impl Fax {
     }
 }
 
-/// What a code of the second dimension means.
+/// The meaning of a two-dimensional code.
 enum Mode {
     Pass,
     Horizontal,
     Vertical(isize),
 }
 
-/// Bits, the highest of a byte first; behind the end there are zeros.
+/// Reads bits, the highest of a byte first; after the end it returns zeros.
 struct Bits<'a> {
     packed: &'a [u8],
     read: usize,
@@ -178,7 +179,7 @@ impl Bits<'_> {
         bits
     }
 
-    /// Reads the end of a line, and zeros that fill up before it, where that is what comes next.
+    /// Reads an end-of-line code and the fill bits before it, if they come next.
     fn end_of_line(&mut self) -> bool {
         if self.peek(11) != 0 {
             return false;
@@ -193,7 +194,7 @@ impl Bits<'_> {
         false
     }
 
-    /// A run length: any number of codes for multiples of 64, and one for the rest.
+    /// Reads a run length: any number of codes for multiples of 64, and one for the remainder.
     fn run(&mut self, black: bool) -> Result<usize, Broken> {
         let table: &[(u16, u8)] = if black { &BLACK } else { &WHITE };
         let mut length = 0_usize;
@@ -232,16 +233,18 @@ impl Bits<'_> {
     }
 }
 
-/// Bits of the longest code.
+/// The length of the longest code in bits.
 const LONGEST: usize = 13;
 
-/// What each sequence of so many bits begins with: the run length, and the bits of its code, 0 where it is none.
+/// For all values of so many bits: the run length of the code that they begin with, and the code's length, or 0 if
+/// there is none.
 type Table = [(u16, u8); 1 << LONGEST];
 
 static WHITE: Table = table(WHITE_ENDS, WHITE_MULTIPLES);
 static BLACK: Table = table(BLACK_ENDS, BLACK_MULTIPLES);
 
-/// The table of a colour's codes: those of 0–63, of 64–1728 in steps of 64, and those that both colours share.
+/// Builds the table of a colour: codes for 0–63, for 64–1728 in steps of 64, and the longer ones that both colours
+/// share.
 const fn table(ends: &str, multiples: &str) -> Table {
     let mut table = [(0, 0); 1 << LONGEST];
     enter(&mut table, ends, 0, 1);
@@ -250,7 +253,7 @@ const fn table(ends: &str, multiples: &str) -> Table {
     table
 }
 
-/// Enters codes, written as digits with single spaces between them, for ascending run lengths.
+/// Enters codes for ascending run lengths. They are written as digits, separated by single spaces.
 const fn enter(table: &mut Table, codes: &str, first: u16, step: u16) {
     let text = codes.as_bytes();
     let (mut at, mut run) = (0, first);
@@ -302,7 +305,7 @@ const LONG_MULTIPLES: &str = "00000001000 00000001100 00000001101 000000010010 0
 mod tests {
     use super::*;
 
-    /// Bytes from digits; spaces are for the reader.
+    /// Bytes from binary digits; spaces are ignored.
     fn bytes(digits: &str) -> Vec<u8> {
         let digits: Vec<u8> =
             digits.bytes().filter(|digit| *digit != b' ').map(|digit| digit - b'0').collect();
@@ -341,7 +344,7 @@ mod tests {
 
     #[test]
     fn run_lengths_are_read_with_and_without_ends_of_lines() {
-        // White 3, black 2, white 5; white 0, black 10.
+        // White 3, black 2, white 5; then white 0, black 10.
         let (one, two) = ("1000 11 1100", "00110101 0000100");
         let plain = [bytes(one), bytes(two)].concat();
         let expected = ["...##.....", "##########"];
@@ -353,13 +356,13 @@ mod tests {
 
     #[test]
     fn a_row_is_told_by_its_differences_to_the_one_before() {
-        // Horizontal 3 white 2 black, then to the end; one to the right, one to the left; pass over it.
+        // Horizontal mode, 3 white and 2 black, then to the end; then one right, one left, and pass mode.
         let first = "001 1000 11 1";
         let second = "011 010 1";
         let third = "0001 1";
         let page = bytes(&format!("{first}{second}{third}000000000001000000000001"));
         let expected = ["...##.....", "....#.....", ".........."];
-        // The second row's black ends one before the first row's: 5 - 1 is 4, which leaves no black at all.
+        // The second row's black ends one column before the first row's, at 5 − 1 = 4, which leaves no black at all.
         let second_row = "..........";
         let read = rows(FaxKind::Group4, 10, &page);
         assert_eq!(read[0], expected[0]);

@@ -1,5 +1,5 @@
-//! Chunks that are JPEGs, with tables that all of them share (Adobe's technical note 2 to TIFF 6.0; for what was
-//! before it, see [`old_jpeg`](super::old_jpeg)).
+//! Chunks that are JPEGs, with shared tables (Adobe's technical note 2 to TIFF 6.0; for JPEG before that, see
+//! [`old_jpeg`](super::old_jpeg)).
 
 use super::{FORMAT, chunk::Chunk, directory::tag, page::Page};
 use crate::{
@@ -10,12 +10,12 @@ use crate::{
     },
 };
 
-/// Decodes a chunk, which is a file of its own by now; `None` where nothing of it can be shown. Its samples are as they
-/// were stored, whatever it says of their colours: that is for the TIFF to say.
+/// Decodes a chunk that is a complete JPEG file; `None` if nothing of it can be shown. The samples are returned as
+/// stored, whatever the JPEG says of their colours, because the TIFF defines their meaning.
 ///
 /// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for a kind of JPEG that
-/// cannot be decoded.
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for a kind of JPEG
+/// that is not supported.
 pub(super) fn decode(
     page: &Page<'_>,
     file: &[u8],
@@ -32,7 +32,7 @@ pub(super) fn decode(
     };
     let (width, height) = (info.size.0 as usize, info.size.1 as usize);
     let count = info.channels.count();
-    // A chunk has its size from the TIFF. JPEGs round it up to whole blocks at most.
+    // The TIFF defines a chunk's size. The JPEG may round it up to whole MCUs at most.
     let most = |side: u32| (side as usize).next_multiple_of(32);
     if count != page.samples_in_chunk() || width > most(page.chunk.0) || height > most(page.chunk.1) {
         return Ok(None);
@@ -54,8 +54,8 @@ pub(super) fn decode(
     Ok(seen.then_some(Chunk { row, samples }))
 }
 
-/// The chunk as a file of its own: the shared tables, less the mark of their end, and the chunk, less that of its
-/// beginning.
+/// The chunk as a complete file: the shared tables without their end marker, followed by the chunk without its start
+/// marker.
 pub(super) fn with_tables(page: &Page<'_>, packed: &[u8]) -> Vec<u8> {
     let tables = page.directory.entry(tag::JPEG_TABLES).map(|entry| entry.raw()).unwrap_or_default();
     let tables = tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables);

@@ -1,9 +1,9 @@
-//! Chunks in JPEG 2000 (ITU-T T.800), as scanners of slides write them, by `hayro-jpeg2000`.
+//! Chunks in JPEG 2000 (ITU-T T.800), as slide scanners write them, decoded by `hayro-jpeg2000`.
 //!
-//! That decoder has no clock and no limits, so what it is given is read here first: a chunk is of [`MAX_PIXELS`] at
-//! most, and what its headers ask for is held against the limit on memory. Headers that scanners do not write (other
-//! settings for each tile, changes of the order, packet headers in a place of their own) are refused: they are what
-//! makes that sum hard. Should it panic all the same, the chunk is one that cannot be shown.
+//! That decoder checks neither deadlines nor limits, so the headers are checked here first: a chunk has at most
+//! [`MAX_PIXELS`], and the memory that its headers demand is checked against the limit. Headers that scanners do not
+//! write (different settings for each tile, changes of the progression order, packed packet headers) are refused,
+//! because they make that memory hard to compute. If the decoder panics nevertheless, the chunk counts as undecodable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Deadline, ImageError, Limits, formats::jpeg::from_ycbcr};
 
-/// Pixels of a chunk at most: as many as are decoded while nobody looks at the clock.
+/// The most pixels of a chunk; that many are decoded without a check of the deadline.
 const MAX_PIXELS: u64 = 1 << 20;
 
 const SOC: u8 = 0x4f;
@@ -25,46 +25,47 @@ const COD: u8 = 0x52;
 const COC: u8 = 0x53;
 const SOT: u8 = 0x90;
 const SOD: u8 = 0x93;
-/// Markers that change nothing of what is asked for: lengths, quantisation, registration and comments.
+/// Markers that do not affect the memory: lengths, quantisation, registration and comments.
 const HARMLESS: [u8; 7] = [0x55, 0x57, 0x58, 0x5c, 0x5d, 0x63, 0x64];
 
-/// What the main header says.
+/// The contents of the main header.
 #[derive(Debug, PartialEq)]
 struct Headers {
     width: u32,
     height: u32,
-    /// Pixels of a tile.
+    /// Size of a tile in pixels.
     tile: (u32, u32),
     components: Vec<Component>,
-    /// Whether the decoder turns the first three components into RGB, as the stream says that they were made of it.
+    /// Whether the stream was made by a colour transform of the first three components, which the decoder reverses to
+    /// RGB.
     transformed: bool,
     styles: Vec<Style>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Component {
-    /// Pixels across and down that have one sample.
+    /// Pixels per sample, across and down.
     across: u8,
     down: u8,
 }
 
-/// How components are cut up (ITU-T T.800, A.6.1).
+/// The coding style of components (ITU-T T.800, A.6.1).
 #[derive(Debug, PartialEq)]
 struct Style {
     layers: u64,
     /// Exponents of the sides of a code block.
     block: (u8, u8),
-    /// Whether passes are packed one by one.
+    /// Whether each coding pass is a segment of its own.
     by_pass: bool,
-    /// Exponents of the sides of a precinct, the lowest resolution first.
+    /// Exponents of the sides of a precinct, from the lowest resolution up.
     precincts: Vec<(u8, u8)>,
 }
 
-/// Decodes a chunk; `None` where nothing of it can be shown.
+/// Decodes a chunk; `None` if nothing of it can be shown.
 ///
 /// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for what the module
-/// says.
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for the headers that
+/// the module refuses.
 pub(super) fn decode(
     page: &Page<'_>,
     packed: &[u8],
@@ -131,7 +132,7 @@ fn unsupported(what: &'static str) -> ImageError {
     ImageError::UnsupportedFeature { format: FORMAT, source: format!("JPEG 2000 with {what}").into() }
 }
 
-/// The codestream, which may lie in the boxes of a JP2 file.
+/// The codestream, which may be wrapped in the boxes of a JP2 file.
 fn codestream(packed: &[u8]) -> Option<&[u8]> {
     if packed.starts_with(&[0xff, SOC]) {
         return Some(packed);
@@ -149,8 +150,8 @@ fn codestream(packed: &[u8]) -> Option<&[u8]> {
 }
 
 impl Headers {
-    /// Reads the main header, and looks through those of all tile parts. `None` where they cannot be read; what is not
-    /// decoded, where that is so.
+    /// Reads the main header, and checks those of all tile parts. `None` if they cannot be read; the inner error names
+    /// a feature that is not supported.
     fn read(stream: &[u8]) -> Option<Result<Self, &'static str>> {
         let mut segments = Segments { rest: stream.strip_prefix(&[0xff, SOC])? };
         let (marker, size) = segments.next()?;
@@ -210,9 +211,8 @@ impl Headers {
         })
     }
 
-    /// Whether what comes out of the decoder is RGB, whatever the TIFF says: the stream says that it was made of
-    /// that, or has chroma that is shared by pixels, which the decoder takes for a sign that it is to be turned into
-    /// RGB.
+    /// Whether the decoder returns RGB, whatever the TIFF says. That is so if the stream states a colour transform, or
+    /// if chroma is subsampled, from which the decoder concludes that it should convert to RGB.
     fn is_rgb(&self) -> bool {
         let shared = |component: &Component| (component.across, component.down);
         let shares = match &self.components[..] {
@@ -222,11 +222,10 @@ impl Headers {
         self.transformed || shares
     }
 
-    /// Bytes that decoding takes at most, beside the page: by the sizes of what the decoder keeps, each twice, as
-    /// lists double when they grow.
+    /// The most bytes that decoding takes in addition to the page. They are computed from the sizes of the decoder's
+    /// structures, each counted twice, because lists double when they grow.
     fn memory(&self, packed: usize) -> u64 {
-        /// Of each pixel: a sample, a coefficient and two steps of the transform, in floats; and the sample that is
-        /// wanted.
+        /// Per pixel: a sample, a coefficient and two steps of the transform in floats, and the sample of the result.
         const SAMPLE: u64 = 4 + 2;
         const PIXEL: u64 = 3 * 4;
         const TILE: u64 = 1024;
@@ -234,7 +233,7 @@ impl Headers {
         const BLOCK: u64 = 2 * 192;
         const LAYER: u64 = 2 * 24;
         const SEGMENT: u64 = 2 * 40;
-        /// Passes of a block at most.
+        /// The most coding passes of a block.
         const PASSES: u64 = 164;
         let count = self.components.len() as u64;
         let pixels = u64::from(self.width) * u64::from(self.height);
@@ -248,7 +247,8 @@ impl Headers {
                 let bands = if level == 0 { 1 } else { 3 };
                 let side = |side: u32, exponent: u8| u64::from(side >> shift >> exponent.min(31)) + 2;
                 precincts += bands * side(self.tile.0, *across) * side(self.tile.1, *down);
-                // A band is half as large as its resolution, but for the lowest; so is a precinct's part of it.
+                // Subbands are half as large as their resolution level, except for the lowest one; so are a precinct's
+                // parts of them.
                 let half = u8::from(level > 0);
                 let (across, down) = (
                     across.saturating_sub(half).min(style.block.0),
@@ -256,7 +256,7 @@ impl Headers {
                 );
                 blocks += bands * side(self.tile.0 >> half, across) * side(self.tile.1 >> half, down);
             }
-            // A pass needs three bits of a header at the least.
+            // A coding pass takes at least three bits of a header.
             let by_pass = if style.by_pass { PASSES } else { 1 };
             let segments = (blocks * style.layers * by_pass).min(packed as u64 * 3);
             precincts * PRECINCT + blocks * (BLOCK + style.layers * LAYER) + segments * SEGMENT
@@ -267,10 +267,10 @@ impl Headers {
 }
 
 impl Style {
-    /// More are not decoded.
+    /// The most layers that are decoded.
     const MOST_LAYERS: u64 = 32;
 
-    /// The style of all components, and whether three of them were made of RGB.
+    /// The coding style of all components, and whether a colour transform was applied.
     fn of_all(content: &[u8]) -> Option<(Self, bool)> {
         let [coding, _, high, low, transformed, rest @ ..] = content else { return None };
         let layers = u64::from(u16::from_be_bytes([*high, *low]));
@@ -287,12 +287,12 @@ impl Style {
             vec![(15, 15); levels.min(33)]
         };
         let block = (width.checked_add(2)?, height.checked_add(2)?);
-        // Passes that go round the arithmetic coder, or each of which is ended, are packed by themselves.
+        // Passes that bypass the arithmetic coder, or are terminated one by one, are segments of their own.
         Some(Self { layers, block, by_pass: style & 5 != 0, precincts })
     }
 }
 
-/// Looks through the tile parts' headers: none may change what the main header says.
+/// Checks the headers of the tile parts: none may change the settings of the main header.
 fn tile_parts(mut rest: &[u8]) -> Result<(), &'static str> {
     while let [0xff, SOT, _, _, _, _, a, b, c, d, _, _, content @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
@@ -303,30 +303,30 @@ fn tile_parts(mut rest: &[u8]) -> Result<(), &'static str> {
             }
             match segments.next() {
                 Some((marker, _)) if HARMLESS.contains(&marker) => {}
-                // Cut off: there is nothing more to be decoded.
+                // The stream is cut off: nothing more will be decoded.
                 None if segments.rest.len() < 4 => return Ok(()),
                 _ => return Err("other settings for each tile"),
             }
         }
-        // The decoder goes on behind the headers where they are longer than the part is said to be.
+        // If the headers are longer than the tile part's stated length, the decoder would continue after the headers.
         let headers = 12 + content.len() - segments.rest.len();
         if length > 0 && headers > length {
             return Err("headers longer than their tile");
         }
-        // Without a length, to the end.
+        // A tile part without a length extends to the end.
         let Some(next) = rest.get(length..).filter(|_| length >= 12) else { return Ok(()) };
         rest = next;
     }
     Ok(())
 }
 
-/// Marker segments, one after the other.
+/// Iterates over marker segments.
 struct Segments<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Segments<'a> {
-    /// A marker, and what is behind its length.
+    /// Returns a marker, and the content after its length.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let [0xff, marker, high, low, behind @ ..] = self.rest else { return None };
         let length = usize::from(u16::from_be_bytes([*high, *low])).checked_sub(2)?;

@@ -1,4 +1,4 @@
-//! The four bytes of each pixel as RGBA, where they lie.
+//! Converts the four bytes of each pixel to RGBA in place.
 
 use super::{
     directory::tag,
@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{Deadline, ImageError, colour, decode::samples::unpremultiply};
 
-/// Pixels converted between two looks at the clock.
+/// Pixels that are converted between two checks of the deadline.
 const BAND: usize = 1 << 16;
 
-/// What an index beyond the palette shows.
+/// The colour of an index beyond the palette.
 const BLACK: [u8; 3] = [0; 3];
 
-/// Turns the samples of all pixels into straight RGBA; `alpha` is what was kept beside them.
+/// Converts the samples of all pixels to straight-alpha RGBA. `alpha` is the alpha that is kept separately.
 pub(super) fn to_rgba(
     page: &Page<'_>,
     samples: &Samples<'_>,
@@ -69,14 +69,14 @@ pub(super) fn to_rgba(
     if page.has_alpha_beside() {
         each_with(&mut rgba, alpha, deadline, |pixel, alpha| pixel[3] = alpha)?;
     }
-    // Inks were divided before they became light.
+    // Premultiplied CMYK was divided by alpha before it was converted to RGB.
     if premultiplied && page.colour != Colour::Cmyk {
         each(&mut rgba, deadline, unpremultiply)?;
     }
     Ok(rgba)
 }
 
-/// Inks that were multiplied by alpha, without that.
+/// Reverses the premultiplication of inks by alpha.
 fn divide(inks: &mut [u8; 4], alpha: u8) {
     for ink in inks {
         let whole = (u32::from(*ink) * 255 + u32::from(alpha) / 2).checked_div(alpha.into());
@@ -84,7 +84,7 @@ fn divide(inks: &mut [u8; 4], alpha: u8) {
     }
 }
 
-/// Does something to each pixel, within the time limit.
+/// Applies a function to each pixel, and checks the deadline.
 fn each(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Result<(), ImageError> {
     for band in rgba.as_chunks_mut::<4>().0.chunks_mut(BAND) {
         deadline.check()?;
@@ -93,7 +93,7 @@ fn each(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Resu
     Ok(())
 }
 
-/// Does something to each pixel with what lies beside it, within the time limit.
+/// Applies a function to each pixel and its separate alpha, and checks the deadline.
 fn each_with(
     rgba: &mut [u8],
     alpha: &[u8],
@@ -107,7 +107,7 @@ fn each_with(
     Ok(())
 }
 
-/// The same as [`each`], less the pixels that no chunk has brought: they stay transparent.
+/// Like [`each`], but leaves out pixels that no chunk contained, so that they stay transparent.
 fn each_seen(rgba: &mut [u8], deadline: Deadline, act: impl Fn(&mut [u8; 4])) -> Result<(), ImageError> {
     each(rgba, deadline, |pixel| {
         if *pixel != [0; 4] {
@@ -120,8 +120,9 @@ fn opaque(grey: u8) -> [u8; 4] {
     [grey, grey, grey, 255]
 }
 
-/// What is black and what is white among numbers that may be measurements. Where they fill the range that their kind
-/// has for pictures (0 to 1 for floats), that; else the least and the greatest, as maps and instruments have them.
+/// The values of black and white, for samples that may be measurements. If the values fill the range that pictures of
+/// that type use (0 to 1 for floats), it is that range; otherwise it is that from the least to the greatest value, as
+/// suits maps and instruments.
 fn range(page: &Page<'_>, rgba: &[u8], deadline: Deadline) -> Result<(f64, f64), ImageError> {
     let (mut least, mut greatest) = (f32::INFINITY, f32::NEG_INFINITY);
     for band in rgba.as_chunks::<4>().0.chunks(BAND) {
@@ -135,15 +136,15 @@ fn range(page: &Page<'_>, rgba: &[u8], deadline: Deadline) -> Result<(f64, f64),
     let white = if page.kind == Kind::Float { 1.0 } else { 2_f64.powi(page.bits.cast_signed()) - 1.0 };
     let is_picture = match page.kind {
         Kind::Float => seen.0 >= 0.0 && seen.1 <= white,
-        // Less than this is black in 8 bits.
+        // Anything less would be black in 8 bits.
         Kind::Unsigned => seen.1 >= white / 256.0,
         Kind::Signed => false,
     };
     Ok(if is_picture || seen.0 >= seen.1 { (0.0, white) } else { seen })
 }
 
-/// The colours, all reds before all greens before all blues, each of 16 bits; or of 8, where none is larger, as some
-/// writers have it.
+/// Reads the palette: all reds, then all greens, then all blues, of 16 bits each, or of 8 bits if no value is larger,
+/// as some writers do.
 fn palette(page: &Page<'_>) -> Vec<[u8; 3]> {
     let Some(entry) = page.directory.entry(tag::COLOURS) else { return Vec::new() };
     let count = entry.count.min(3 << 8) / 3;
@@ -154,12 +155,12 @@ fn palette(page: &Page<'_>) -> Vec<[u8; 3]> {
     (0..count).map(colour).collect()
 }
 
-/// Luma and chroma to RGB, by the coefficients and the reference levels in the file (TIFF 6.0, section 21).
+/// Converts luma and chroma to RGB, by the coefficients and the reference levels in the file (TIFF 6.0, section 21).
 struct YCbCr {
     luma: [f32; 256],
     red: [f32; 256],
     blue: [f32; 256],
-    /// The part of luma that is red, green and blue.
+    /// The coefficients of red, green and blue in luma.
     parts: [f32; 3],
 }
 
@@ -193,15 +194,15 @@ impl YCbCr {
     }
 }
 
-/// Numbers of a tag, all of them finite.
+/// The values of a tag, if all of them are finite numbers.
 fn values<const N: usize>(page: &Page<'_>, tag: u16) -> Option<[f64; N]> {
     let entry = page.directory.entry(tag)?;
     let values = std::array::from_fn(|index| entry.real(index).unwrap_or(f64::NAN));
     values.iter().all(|value| value.is_finite()).then_some(values)
 }
 
-/// CIE L*a*b* under D50 to sRGB: to XYZ, by Bradford's matrix to D65 and sRGB's to linear light (both in one, after
-/// Lindbloom), and the curve of IEC 61966-2-1.
+/// Converts CIE L*a*b* (D50) to sRGB: to XYZ, by one matrix to D65 (Bradford) and linear sRGB (after Lindbloom), and by
+/// the curve of IEC 61966-2-1.
 fn lab(lightness: f32, a: f32, b: f32) -> [u8; 3] {
     let y = (lightness + 16.0) / 116.0;
     let cubed = |t: f32| if t > 6.0 / 29.0 { t * t * t } else { (t - 4.0 / 29.0) * 108.0 / 841.0 };
@@ -227,7 +228,7 @@ mod tests {
         for ((lightness, a, b), rgb) in [
             ((100.0, 0.0, 0.0), [255, 255, 255]),
             ((0.0, 0.0, 0.0), [0, 0, 0]),
-            // sRGB's primaries, by their L*a*b* under D50.
+            // sRGB's primaries in L*a*b* (D50).
             ((54.29, 80.81, 69.89), [255, 0, 0]),
             ((87.82, -79.29, 80.99), [0, 255, 0]),
             ((29.57, 68.30, -112.03), [0, 0, 255]),

@@ -1,7 +1,7 @@
-//! JPEG as TIFF 6.0 had it (section 22), before Adobe's technical note 2 gave it up for what it left open. A file has
-//! all of a JPEG in one place; or its tables and headers in one place and what they are for in strips; or its tables
-//! alone, each by itself, and nothing of a header. As libtiff does, what is lacking is made up, and each strip is
-//! read as a JPEG of its own.
+//! JPEG as defined in TIFF 6.0 (section 22), which Adobe's technical note 2 replaced because it left too much open.
+//! There are three kinds of files: with a complete JPEG in one place; with tables and headers in one place, and the
+//! data in strips; and with separate tables only, and no headers. As in libtiff, missing parts are constructed, and
+//! each strip is then decoded as a JPEG of its own.
 
 use super::{
     FORMAT,
@@ -15,30 +15,31 @@ use crate::{
 
 const SOI: [u8; 2] = [0xff, 0xd8];
 
-/// The number that TIFF has for JPEG without loss.
+/// TIFF's number for lossless JPEG.
 const LOSSLESS: u64 = 14;
 
-/// Tables of one kind at most.
+/// The most tables of one kind.
 const TABLES: usize = 4;
 
-/// Bytes of tables that are taken over: four of each kind, each several times anew, have less.
+/// The most bytes of tables that are copied. Four tables of each kind, even if each is redefined several times, take
+/// less.
 const MOST_TABLE_BYTES: usize = 1 << 16;
 
-/// What a file keeps beside its strips.
+/// The parts of the JPEG that the file keeps outside its strips.
 pub(super) struct OldJpeg<'a> {
-    /// All of the picture, where it is one JPEG.
+    /// The whole picture, if it is one JPEG.
     pub(super) whole: Option<&'a [u8]>,
-    /// Tables and the restart interval, as segments of a JPEG.
+    /// Tables and the restart interval, as JPEG segments.
     tables: Vec<u8>,
-    /// The frame's header.
+    /// The frame header.
     frame: Option<Segment<'a>>,
-    /// The scan's header, less its marker.
+    /// The scan header, without its marker.
     scan: Option<&'a [u8]>,
-    /// Which tables each component is decoded with, where no header says: quantisation, DC and AC.
+    /// The numbers of each component's tables, if there is no header: quantisation, DC and AC.
     components: Vec<[u8; 3]>,
 }
 
-/// A segment's marker, and what it has behind its length.
+/// A segment's marker, and its content after the length.
 #[derive(Clone, Copy)]
 struct Segment<'a> {
     marker: u8,
@@ -47,7 +48,7 @@ struct Segment<'a> {
 
 impl Segment<'_> {
     fn is_frame(&self) -> bool {
-        // Of the range, JPG is reserved.
+        // JPG is reserved, though it lies within the range.
         matches!(self.marker, SOF0..=SOF15) && !matches!(self.marker, DHT | 0xc8 | DAC)
     }
 
@@ -59,8 +60,8 @@ impl Segment<'_> {
     }
 }
 
-/// The segments at the beginning of a JPEG, or of a part of one, up to its scan. A file may have millions of them, so
-/// they are gone through again rather than kept.
+/// Iterates over the segments at the beginning of a JPEG, or of a part of one, up to the scan. A file may have millions
+/// of them, so they are not stored but parsed again for each use.
 #[derive(Clone, Default)]
 struct Segments<'a> {
     rest: &'a [u8],
@@ -72,7 +73,7 @@ impl<'a> Segments<'a> {
         Self { rest: stream.strip_prefix(&SOI).unwrap_or(stream), ended: false }
     }
 
-    /// Whether there is one with that marker.
+    /// Whether there is a segment with that marker.
     fn have(&self, marker: u8) -> bool {
         self.clone().any(|segment| segment.marker == marker)
     }
@@ -81,12 +82,12 @@ impl<'a> Segments<'a> {
         self.clone().find(Segment::is_frame)
     }
 
-    /// What the scan's header holds.
+    /// The content of the scan header.
     fn scan_header(&self) -> Option<&'a [u8]> {
         self.clone().find(|segment| segment.marker == SOS).map(|segment| segment.content)
     }
 
-    /// Writes the tables and the restart interval, up to more than a decoder can have use for.
+    /// Writes the tables and the restart interval, up to a limit that exceeds what any decoder can use.
     fn write_tables(&self, out: &mut Vec<u8>) {
         let most = out.len() + MOST_TABLE_BYTES;
         for segment in self.clone().filter(|segment| matches!(segment.marker, DHT | DQT | DRI)) {
@@ -97,7 +98,7 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// What comes behind the scan's header, or is no segment.
+    /// The bytes after the scan header, or from the first that are not a segment.
     fn behind(mut self) -> &'a [u8] {
         while self.next().is_some() {}
         self.rest
@@ -109,7 +110,7 @@ impl<'a> Iterator for Segments<'a> {
 
     fn next(&mut self) -> Option<Segment<'a>> {
         let [0xff, marker @ 0xc0..=0xfe, high, low, behind @ ..] = self.rest else { return None };
-        // An end, a restart: none of them has a length.
+        // End and restart markers have no length.
         if self.ended || matches!(*marker, 0xd0..=0xd9) {
             return None;
         }
@@ -122,17 +123,17 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 impl<'a> OldJpeg<'a> {
-    /// What a directory says; `offsets` are those of its chunks.
+    /// Reads the JPEG's parts from a directory; `offsets` are those of its chunks.
     ///
     /// # Errors
-    /// [`ImageError::UnsupportedCompression`] for JPEG without loss.
+    /// [`ImageError::UnsupportedCompression`] for lossless JPEG.
     pub(super) fn read(directory: &Directory<'a>, offsets: &Entry<'_>) -> Result<Self, ImageError> {
         if directory.number(tag::JPEG_PROCESS) == Some(LOSSLESS) {
             let compression = "lossless JPEG".into();
             return Err(ImageError::UnsupportedCompression { format: FORMAT, compression });
         }
         let bytes = directory.file().bytes;
-        // How long it is, which the file may say, is often wrong.
+        // The tag for the length of the stream is often wrong, so it is not used.
         let stream = directory.number(tag::JPEG_STREAM).and_then(|at| bytes.get(usize::try_from(at).ok()?..));
         let segments = stream.map(Segments::of).unwrap_or_default();
         let (frame, scan) = (segments.frame_header(), segments.scan_header());
@@ -150,8 +151,8 @@ impl<'a> OldJpeg<'a> {
             Segment { marker: DRI, content: &interval.to_be_bytes() }.write(&mut tables);
         }
         let is_jpeg = stream.is_some_and(|stream| stream.starts_with(&SOI));
-        // Strips that lie behind the headers each have a part of the data; only where there is one strip may it be what the
-        // JPEG goes on with.
+        // Strips that lie after the headers contain parts of the data. If there is only one strip, and it follows the
+        // headers directly, the JPEG may be complete.
         let data_at = (bytes.len() - segments.behind().len()) as u64;
         let first = offsets.number(0).unwrap_or_default();
         let in_strips = first > data_at || first == data_at && offsets.count > 1;
@@ -159,7 +160,7 @@ impl<'a> OldJpeg<'a> {
         Ok(Self { whole, tables, frame, scan, components })
     }
 
-    /// A chunk as a file of its own; `None` where there is nothing that it could be read by.
+    /// A chunk as a complete file; `None` if tables or headers are missing.
     pub(super) fn file(&self, page: &Page<'_>, packed: &[u8]) -> Option<Vec<u8>> {
         if self.whole.is_some() {
             return Some(packed.to_vec());
@@ -172,7 +173,7 @@ impl<'a> OldJpeg<'a> {
         let [Some(height), Some(width)] = size else { return None };
         let frame = own.frame_header().or(self.frame);
         let header = match frame.map(|frame| frame.content) {
-            // What it says of the picture is for all strips.
+            // The frame header applies to all strips, except for the size.
             Some([precision, _, _, _, _, components @ ..]) => {
                 [&[*precision][..], &height.to_be_bytes()[..], &width.to_be_bytes(), components].concat()
             }
@@ -192,8 +193,8 @@ impl<'a> OldJpeg<'a> {
         Some(out)
     }
 
-    /// The components of a frame, by what the TIFF says: their number, and of each its name, its sampling and its
-    /// table.
+    /// Constructs the components of a frame from the TIFF's tags: their number, and for each its id, sampling factors
+    /// and quantisation table.
     fn frame_components(&self, page: &Page<'_>) -> Option<Vec<u8>> {
         let count = page.samples_in_chunk();
         if !(1..=TABLES).contains(&count) || self.components.len() < count {
@@ -208,7 +209,7 @@ impl<'a> OldJpeg<'a> {
         Some(out)
     }
 
-    /// The header of a scan of all components of a frame, whose header this is.
+    /// Constructs the scan header for all components of this frame header.
     fn scan_components(&self, frame: &[u8]) -> Option<Vec<u8>> {
         let components = frame.get(6..)?.as_chunks::<3>().0;
         let mut out = vec![u8::try_from(components.len()).ok()?];
@@ -217,13 +218,14 @@ impl<'a> OldJpeg<'a> {
             let [_, dc, ac] = self.components.get(index).copied().unwrap_or(by_order);
             out.extend([*name, dc << 4 | ac]);
         }
-        // All coefficients, at once, to the last bit.
+        // All coefficients at once, with full precision.
         out.extend([0, 63, 0]);
         Some(out)
     }
 }
 
-/// Writes the tables that the directory names one by one, each once, and gives those of each component.
+/// Writes the tables that the directory refers to one by one, each once, and returns the table numbers of each
+/// component.
 fn separate_tables(directory: &Directory<'_>, out: &mut Vec<u8>) -> Vec<[u8; 3]> {
     let bytes = directory.file().bytes;
     let mut written = |name: u16, marker: u8, class: u8, length: fn(&[u8]) -> Option<usize>| {
@@ -243,7 +245,7 @@ fn separate_tables(directory: &Directory<'_>, out: &mut Vec<u8>) -> Vec<[u8; 3]>
         }
         of_component
     };
-    // Sixteen counts of codes by their length, and that many values.
+    // Sixteen counts of codes by length, followed by that many symbols.
     let codes =
         |rest: &[u8]| Some(16 + rest.get(..16)?.iter().map(|count| usize::from(*count)).sum::<usize>());
     let quantisation = written(tag::JPEG_QUANTISATION, DQT, 0, |_| Some(64));

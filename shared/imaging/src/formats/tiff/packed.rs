@@ -1,5 +1,5 @@
-//! Bytes unpacked: not packed at all, PackBits, LZW, deflate and zstd. Each gives what it can before an error or the
-//! end.
+//! Decompression of chunks by rows: uncompressed, PackBits, LZW, deflate, zstd and fax. Each returns as much as it can
+//! before an error or the end.
 
 use std::{borrow::Cow, io::Read as _};
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{Deadline, ImageError, Limits};
 
-/// A chunk being unpacked.
+/// A decompressor for the data of a chunk.
 pub(super) struct Unpacked<'a> {
     packed: Cow<'a, [u8]>,
-    /// How much of it was read.
+    /// The number of packed bytes that were read.
     read: usize,
     state: State,
 }
@@ -25,9 +25,9 @@ pub(super) struct Unpacked<'a> {
 enum State {
     Plain,
     PackBits {
-        /// Bytes of the run or of the literals that are left.
+        /// Bytes left of the run or of the literals.
         left: usize,
-        /// The byte of a run.
+        /// The byte that a run repeats.
         run: Option<u8>,
     },
     Lzw(Box<weezl::decode::Decoder>),
@@ -37,7 +37,7 @@ enum State {
 }
 
 impl<'a> Unpacked<'a> {
-    /// Begins to unpack a chunk, for which there are `room` bytes of memory; `None` where it is a picture of its own,
+    /// Creates a decompressor for a chunk, with `room` bytes of memory; `None` if the chunk is a picture of its own,
     /// which is not unpacked by rows.
     pub(super) fn new(page: &Page<'_>, packed: &'a [u8], room: u64) -> Option<Self> {
         let state = match page.compression {
@@ -59,10 +59,10 @@ impl<'a> Unpacked<'a> {
         Some(Self { packed, read: 0, state })
     }
 
-    /// Unpacks into all of `out`, which is one row; false where it ends before that. Looks at the clock in rows that are long.
+    /// Unpacks one row into `out`; false if the data ends before it is full. Within long rows it checks the deadline.
     ///
     /// # Errors
-    /// [`ImageError::TimeLimit`], or [`ImageError::DecoderMemory`] where what is packed wants more than there is.
+    /// [`ImageError::TimeLimit`], or [`ImageError::DecoderMemory`] where the packed data demands more than `room`.
     pub(super) fn fill(
         &mut self,
         out: &mut [u8],
@@ -85,7 +85,7 @@ impl<'a> Unpacked<'a> {
         Ok(true)
     }
 
-    /// Unpacks into all of `out`, going on where the last piece ended; false where it ends before that.
+    /// Unpacks into all of `out`, continuing where the last piece ended; false if the data ends before.
     fn piece(&mut self, out: &mut [u8]) -> bool {
         let packed = self.packed.get(self.read..).unwrap_or_default();
         match &mut self.state {
@@ -130,13 +130,13 @@ impl<'a> Unpacked<'a> {
                 }
                 filled == out.len()
             }
-            // These are filled by rows, in `fill`.
+            // These are unpacked by rows, in `fill`.
             State::Zstd(_) | State::Fax(_) => false,
         }
     }
 }
 
-/// A frame of zstd (RFC 8878), by `ruzstd`.
+/// A zstd frame (RFC 8878), decoded by `ruzstd`.
 struct Zstd {
     decoder: FrameDecoder,
     begun: bool,
@@ -144,12 +144,12 @@ struct Zstd {
 }
 
 impl Zstd {
-    /// What the decoder takes at most, in windows: its buffer is twice as long, and half of that is there beside it
-    /// while it grows.
+    /// The most memory of the decoder, in windows: its buffer is twice as long as the window, and half of that exists
+    /// in addition while it grows.
     const WINDOWS: u64 = 3;
-    /// What it takes beside that: blocks, their literals and sequences, and tables.
+    /// The further memory of the decoder: blocks, their literals and sequences, and tables.
     const BESIDE: u64 = 4 << 20;
-    /// Blocks between two looks at the clock, each of 128 KB at most.
+    /// Blocks between two checks of the deadline, each of at most 128 KB.
     const BLOCKS: usize = 16;
 
     fn new(room: u64) -> Self {
@@ -158,7 +158,7 @@ impl Zstd {
         Self { decoder, begun: false, ended: false }
     }
 
-    /// As [`Unpacked::fill`]; `read` is how much of `packed` was read.
+    /// Like [`Unpacked::fill`]; `read` is the number of bytes of `packed` that were read.
     fn fill(
         &mut self,
         packed: &[u8],
@@ -181,7 +181,7 @@ impl Zstd {
         }
         let mut filled = 0;
         for block in 1.. {
-            // Reading from memory does not fail; nothing is what there is then.
+            // Reading from memory cannot fail; if it did, it would count as no bytes.
             filled += self.decoder.read(&mut out[filled..]).unwrap_or_default();
             if filled == out.len() || self.ended {
                 break;
@@ -190,7 +190,7 @@ impl Zstd {
                 deadline.check()?;
             }
             let one = BlockDecodingStrategy::UptoBlocks(1);
-            // What is damaged is not gone on with; what was unpacked before is still there.
+            // After damage, nothing more is decoded; bytes that were decoded before are still returned.
             self.ended = !matches!(self.decoder.decode_blocks(&mut rest, one), Ok(false));
         }
         *read = packed.len() - rest.len();
@@ -198,7 +198,8 @@ impl Zstd {
     }
 }
 
-/// Before TIFF 5.0 some writers put the lowest bit of a code first, which the first code, always 256, gives away.
+/// Some writers before TIFF 5.0 stored the lowest bit of a code first. The first code shows it, because that is always
+/// 256.
 fn lzw(packed: &[u8]) -> Configuration {
     let configuration = match packed {
         [0, second, ..] if second & 1 == 1 => Configuration::new(BitOrder::Lsb, 8),
@@ -207,7 +208,7 @@ fn lzw(packed: &[u8]) -> Configuration {
     configuration.with_yield_on_full_buffer(true)
 }
 
-/// Apple's PackBits. Gives how much was read, and whether `out` is full.
+/// Decodes Apple's PackBits. Returns the number of bytes read, and whether `out` is full.
 fn unpack_bits(packed: &[u8], left: &mut usize, run: &mut Option<u8>, out: &mut [u8]) -> (usize, bool) {
     let (mut read, mut filled) = (0, 0);
     while filled < out.len() {

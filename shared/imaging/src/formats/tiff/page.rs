@@ -1,4 +1,4 @@
-//! What a directory's tags say about a picture, understood and held against what can be.
+//! Interprets and validates the tags that describe a picture.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{ImageError, Limits};
 
-/// What the samples of a pixel mean together.
+/// The colour space of a pixel's samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Colour {
     Grey {
@@ -19,14 +19,14 @@ pub(super) enum Colour {
     Rgb,
     Cmyk,
     YCbCr,
-    /// CIE L*a*b*; `signed` where a and b are stored as two's complement, not shifted.
+    /// CIE L*a*b*; `signed` if a and b are stored in two's complement instead of shifted.
     Lab {
         signed: bool,
     },
 }
 
 impl Colour {
-    /// Samples that it takes.
+    /// The number of samples.
     fn channels(self) -> usize {
         match self {
             Self::Grey { .. } | Self::Palette => 1,
@@ -36,7 +36,7 @@ impl Colour {
     }
 }
 
-/// How one sample is stored.
+/// The number type of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Unsigned,
@@ -44,7 +44,7 @@ pub(super) enum Kind {
     Float,
 }
 
-/// How a chunk is packed.
+/// The compression of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Compression {
     None,
@@ -53,18 +53,18 @@ pub(super) enum Compression {
     Deflate,
     Zstd,
     Jpeg,
-    /// JPEG as TIFF 6.0 had it, before Adobe's technical note 2.
+    /// JPEG as defined in TIFF 6.0, before Adobe's technical note 2.
     OldJpeg,
     WebP,
     Jpeg2000 {
-        /// Whether the samples are luma and chroma, unless the stream itself has turned them into RGB.
+        /// Whether the samples are luma and chroma, unless the stream itself says that they are converted to RGB.
         chroma: bool,
     },
     Fax(FaxKind),
 }
 
 impl Compression {
-    /// Whether a chunk is a picture of its own, which is decoded whole, and not rows.
+    /// Whether a chunk is a picture of its own, which is decoded whole and not by rows.
     pub(super) fn is_picture(self) -> bool {
         matches!(self, Self::Jpeg | Self::OldJpeg | Self::WebP | Self::Jpeg2000 { .. })
     }
@@ -76,50 +76,50 @@ impl Compression {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum FaxKind {
-    /// CCITT's run lengths; rows begin at a multiple of so many bits.
+    /// CCITT run lengths; each row begins at a multiple of so many bits.
     Rows { align: usize },
-    /// ITU-T T.4, perhaps with rows that refer to the one before.
+    /// ITU-T T.4, optionally with two-dimensional rows.
     Group3 { two_dimensional: bool },
     /// ITU-T T.6.
     Group4,
 }
 
-/// What is done to samples before they are packed.
+/// The transformation of samples before compression.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Predictor {
     None,
-    /// Each sample is less the one to its left.
+    /// The difference of each sample from the one to its left.
     Horizontal,
-    /// The bytes of a row's floats, the highest of all first, each less the one before.
+    /// The bytes of a row's floats, all highest bytes first, each as the difference from the byte before.
     Float,
 }
 
-/// A picture as its directory describes it.
+/// A page, as its directory describes it.
 pub(super) struct Page<'a> {
     pub(super) directory: Directory<'a>,
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) colour: Colour,
-    /// Samples of a pixel, those included that are not shown.
+    /// Samples per pixel, including those that are not shown.
     pub(super) samples: usize,
-    /// Bits of a sample, 1–64.
+    /// Bits per sample, 1–64.
     pub(super) bits: u32,
     pub(super) kind: Kind,
-    /// Which sample is alpha, and whether the others were multiplied by it.
+    /// The index of the alpha sample, and whether the others are premultiplied by it.
     pub(super) alpha: Option<(usize, bool)>,
-    /// Whether each sample has chunks of its own.
+    /// Whether each sample has its own chunks.
     pub(super) planar: bool,
     pub(super) compression: Compression,
     pub(super) predictor: Predictor,
-    /// Whether the first bit of a byte is its lowest.
+    /// Whether the lowest bit of a byte comes first.
     pub(super) reversed: bool,
-    /// How many pixels across and down have one chroma sample, where that is not said by a JPEG.
+    /// Pixels per chroma sample, across and down, if no JPEG defines it.
     pub(super) subsampling: (u32, u32),
-    /// Pixels of a chunk, a strip or a tile, across and down.
+    /// Size in pixels of a chunk, which is a strip or a tile.
     pub(super) chunk: (u32, u32),
     offsets: Entry<'a>,
     lengths: Option<Entry<'a>>,
-    /// What [`Compression::OldJpeg`] keeps beside the chunks.
+    /// The parts that [`Compression::OldJpeg`] keeps outside the chunks.
     pub(super) old_jpeg: Option<OldJpeg<'a>>,
 }
 
@@ -132,11 +132,11 @@ fn corrupt(what: &'static str) -> ImageError {
 }
 
 impl<'a> Page<'a> {
-    /// Understands a directory.
+    /// Interprets a directory.
     ///
     /// # Errors
-    /// [`ImageError::Empty`], [`ImageError::Corrupt`] for what cannot be, [`ImageError::UnsupportedFeature`] for what
-    /// cannot be shown, or [`ImageError::TooManyPixels`].
+    /// [`ImageError::Empty`], [`ImageError::Corrupt`] for invalid tags, [`ImageError::UnsupportedFeature`] for valid
+    /// ones that are not supported, or [`ImageError::TooManyPixels`].
     pub(super) fn read(directory: Directory<'a>, limits: &Limits) -> Result<Self, ImageError> {
         let size = |tag| directory.number(tag).and_then(|side| u32::try_from(side).ok());
         let (Some(width), Some(height)) = (size(tag::WIDTH), size(tag::HEIGHT)) else {
@@ -147,7 +147,7 @@ impl<'a> Page<'a> {
         }
         limits.check_pixels(width, height, 1)?;
         let mut compression = compression(&directory)?;
-        // Some writers of JPEGs leave out how many samples there are, and of how many bits.
+        // Some writers of JPEG leave out the number of samples and their bits.
         let coloured = matches!(directory.number(tag::PHOTOMETRIC), Some(2 | 6));
         let said = directory.number_or(tag::SAMPLES, if compression.is_jpeg() && coloured { 3 } else { 1 });
         let samples = said.clamp(1, 1 << 16) as usize;
@@ -155,11 +155,11 @@ impl<'a> Page<'a> {
         let kind = kind(&directory)?;
         let mut colour = colour(&directory, samples, compression)?;
         if let (Compression::Jpeg2000 { chroma }, Colour::YCbCr) = (&mut compression, colour) {
-            // It is turned into RGB where the chunk is decoded.
+            // The decoder of the chunk converts it to RGB.
             (*chroma, colour) = (true, Colour::Rgb);
         }
         if (compression, colour) == (Compression::OldJpeg, Colour::Rgb) {
-            // Some writers say so, and never mean it: libtiff does not believe it either.
+            // Some writers state RGB for YCbCr data; libtiff does not believe it either.
             colour = Colour::YCbCr;
         }
         if colour.channels() > samples {
@@ -192,7 +192,7 @@ impl<'a> Page<'a> {
             chunk = (width, height);
         }
         if compression.is_picture() {
-            // It is decoded whole, however little of it is shown.
+            // The tile is decoded whole, however little of it is shown.
             limits.check_pixels(chunk.0, chunk.1, 1)?;
         }
         Ok(Self {
@@ -216,23 +216,23 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// How many pixels across and down have one chroma sample, where a JPEG does not say so itself.
+    /// The chroma sampling factors for JPEGs that are constructed from the TIFF's tags.
     pub(super) fn jpeg_sampling(&self) -> (u8, u8) {
         let sampling = if self.colour == Colour::YCbCr { subsampling(&self.directory).ok() } else { None };
         sampling.map_or((1, 1), |(across, down)| (across as u8, down as u8))
     }
 
-    /// Chunks across and down.
+    /// The number of chunks across and down.
     pub(super) fn grid(&self) -> (usize, usize) {
         (self.width.div_ceil(self.chunk.0) as usize, self.height.div_ceil(self.chunk.1) as usize)
     }
 
-    /// Samples of a pixel that lie in one chunk.
+    /// The number of samples per pixel in one chunk.
     pub(super) fn samples_in_chunk(&self) -> usize {
         if self.planar { 1 } else { self.samples }
     }
 
-    /// Bytes of one row of a chunk, unpacked; with chroma that is shared by rows, of one row of such groups.
+    /// Bytes of an unpacked row of a chunk. If rows share chroma, it is a row of such groups.
     pub(super) fn row_bytes(&self) -> Option<usize> {
         let (across, down) = (self.subsampling.0 as usize, self.subsampling.1 as usize);
         let width = self.chunk.0 as usize;
@@ -243,7 +243,7 @@ impl<'a> Page<'a> {
         Some(bits.div_ceil(8))
     }
 
-    /// Whether a pixel's four bytes are to be one float, for what is black and what is white is not known yet.
+    /// Whether each pixel's four bytes hold one float, because the values of black and white are not known yet.
     pub(super) fn is_open_range(&self) -> bool {
         matches!(self.colour, Colour::Grey { .. })
             && match self.kind {
@@ -253,23 +253,23 @@ impl<'a> Page<'a> {
             }
     }
 
-    /// Whether alpha has no place among the four bytes of a pixel, and so is kept beside them.
+    /// Whether a pixel's four bytes have no room for alpha, so that it is kept separately.
     pub(super) fn has_alpha_beside(&self) -> bool {
         self.alpha.is_some() && (self.colour == Colour::Cmyk || self.is_open_range())
     }
 
-    /// Bytes that the pixels of the page take: four each, and one for alpha that is kept beside them.
+    /// The bytes of the page's pixels: four each, and one more if alpha is kept separately.
     pub(super) fn picture_bytes(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height) * if self.has_alpha_beside() { 5 } else { 4 }
     }
 
-    /// Bytes of a chunk, unpacked, unless it is a picture.
+    /// The bytes of an unpacked chunk, unless it is a picture.
     fn chunk_bytes(&self) -> usize {
         let rows = self.chunk.1.div_ceil(self.subsampling.1) as usize;
         self.row_bytes().and_then(|row| row.checked_mul(rows)).unwrap_or(usize::MAX)
     }
 
-    /// The packed bytes of a chunk; `None` where there are none.
+    /// The packed bytes of a chunk; `None` if there are none.
     pub(super) fn packed(&self, index: usize) -> Option<&'a [u8]> {
         if let Some(whole) = self.old_jpeg.as_ref().and_then(|jpeg| jpeg.whole) {
             return Some(whole).filter(|_| index == 0);
@@ -278,9 +278,9 @@ impl<'a> Page<'a> {
         let rest = self.directory.file().bytes.get(at..)?;
         let said = self.lengths.and_then(|lengths| lengths.number(index));
         let length = match said.and_then(|length| usize::try_from(length).ok()) {
-            // A hole, which writers of sparse files leave.
+            // Writers of sparse files leave out chunks in this way.
             Some(0) if at == 0 => return None,
-            // Lengths of what is not packed are often wrong, and of no use.
+            // Lengths of uncompressed chunks are often wrong, and not needed.
             _ if self.compression == Compression::None => self.chunk_bytes(),
             Some(length) if length > 0 => length,
             _ => rest.len(),
@@ -289,7 +289,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The one depth that all samples have.
+/// The number of bits, which all samples must share.
 fn bits(directory: &Directory<'_>, samples: usize, otherwise: u32) -> Result<u32, ImageError> {
     let Some(entry) = directory.entry(tag::BITS) else { return Ok(otherwise) };
     let first = entry.number(0).unwrap_or(0);
@@ -324,10 +324,10 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, ImageError> {
         8 | 32_946 => Compression::Deflate,
         32_771 => Compression::Fax(FaxKind::Rows { align: 16 }),
         32_773 => Compression::PackBits,
-        // The second number is what each had before it was registered.
+        // The second number of each was used before the first was registered.
         50_000 | 34_926 => Compression::Zstd,
         50_001 | 34_927 => Compression::WebP,
-        // Aperio's, with chroma and without; Leica's; and the registered one.
+        // Aperio's two numbers, with chroma and without; Leica's; and the registered one.
         33_003 => Compression::Jpeg2000 { chroma: true },
         33_004 | 33_005 | 34_712 => Compression::Jpeg2000 { chroma: false },
         other => {
@@ -336,7 +336,7 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, ImageError> {
     })
 }
 
-/// What a compression that is not decoded is called, by the numbers in the registries of Adobe and of libtiff.
+/// The name of a compression that is not supported, from the registries of Adobe and libtiff.
 fn name(compression: u64) -> Cow<'static, str> {
     Cow::Borrowed(match compression {
         9 | 10 | 34_661 => "JBIG",
@@ -359,7 +359,7 @@ fn name(compression: u64) -> Cow<'static, str> {
 }
 
 fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -> Result<Colour, ImageError> {
-    // Where nothing is said, what the number of samples suggests; faxes are black on white.
+    // If the tag is missing, the number of samples decides; faxes are black on white.
     let are_inks = directory.number_or(tag::INK_SET, 0) == 1;
     let otherwise = match (samples, compression) {
         (_, Compression::Fax(_)) => 0,
@@ -382,8 +382,8 @@ fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -
     })
 }
 
-/// Which sample is alpha. One that nobody explains is alpha beside RGB and grey where it is the only one, as many
-/// writers leave the explanation out; one that is said to be something else is not shown.
+/// Finds the alpha sample. A single extra sample without an explanation is alpha beside RGB or grey, because many
+/// writers leave the explanation out; an extra sample that is said to be something else is not shown.
 fn alpha(directory: &Directory<'_>, colour: Colour, samples: usize) -> Option<(usize, bool)> {
     let first = colour.channels();
     if samples <= first {
@@ -408,7 +408,7 @@ fn subsampling(directory: &Directory<'_>) -> Result<(u32, u32), ImageError> {
     }
 }
 
-/// The predictor: part of LZW, of deflate and of zstd, and of no other compression whatever the tag says.
+/// The predictor. It applies to LZW, deflate and zstd only, whatever the tag says.
 fn predictor(
     directory: &Directory<'_>,
     compression: Compression,
@@ -426,11 +426,11 @@ fn predictor(
     }
 }
 
-/// How far tiles may go beyond the page: to the next multiple of this. Those that are written are a quarter of it at most, as
-/// a rule.
+/// The limit on tiles that exceed the page: they may be as large as the page, rounded up to a multiple of this. Usual
+/// tiles are a quarter of it at most.
 const MAX_TILE: u32 = 4096;
 
-/// A chunk's size, and where the chunks lie.
+/// The size of a chunk, and the offsets and lengths of all chunks.
 type Chunks<'a> = ((u32, u32), Entry<'a>, Option<Entry<'a>>);
 
 fn chunks<'a>(directory: &Directory<'a>, width: u32, height: u32) -> Result<Chunks<'a>, ImageError> {

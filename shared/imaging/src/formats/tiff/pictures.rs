@@ -1,4 +1,4 @@
-//! Chunks that are pictures of their own, in JPEG, WebP or JPEG 2000: they are decoded whole.
+//! Chunks that are pictures of their own, in JPEG, WebP or JPEG 2000, and are decoded whole.
 
 use super::{
     chunk::Chunk,
@@ -7,11 +7,11 @@ use super::{
 };
 use crate::{Deadline, ImageError, Limits, formats::webp};
 
-/// Decodes a chunk; `None` where nothing of it can be shown.
+/// Decodes a chunk; `None` if nothing of it can be shown.
 ///
 /// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for a kind of JPEG
-/// that cannot be decoded.
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; [`ImageError::UnsupportedFeature`] for a kind of JPEG or
+/// JPEG 2000 that is not supported.
 pub(super) fn decode(
     page: &Page<'_>,
     packed: &[u8],
@@ -29,7 +29,7 @@ pub(super) fn decode(
     }
 }
 
-/// A chunk in WebP: three samples, or four with alpha.
+/// Decodes a WebP chunk, of three samples, or four with alpha.
 fn web_p(
     page: &Page<'_>,
     packed: &[u8],
@@ -42,7 +42,7 @@ fn web_p(
     if !matches!(count, 3 | 4) || width > page.chunk.0 || height > page.chunk.1 {
         return Ok(None);
     }
-    // The picture and the page, and of the picture once more the samples that are shown.
+    // The memory of the chunk's picture, of the page, and of a copy of the samples that are shown.
     let pixels = u64::from(width) * u64::from(height);
     limits.check_memory(page.picture_bytes() + pixels * (8 + picture.memory()))?;
     let mut samples = match webp::picture(&picture, limits, deadline) {

@@ -1,33 +1,33 @@
-//! Unpacked rows as samples of 8 bits: each goes to its place in the four bytes of its pixel, from where `meaning`
-//! takes them. Alpha, or the black ink of CMYK, is the last of the four; where they have no room for alpha, it is
-//! kept beside them.
+//! Converts unpacked rows to 8-bit samples, and puts each to its place among the four bytes of its pixel, from where
+//! `meaning` takes them. The last of the four bytes is alpha, or the black of CMYK; if that leaves no room for alpha,
+//! it is kept separately.
 
 use std::cell::Cell;
 
 use super::page::{Colour, Kind, Page, Predictor};
 use crate::decode::pixelwise::to_eight_bits;
 
-/// Where a sample goes.
+/// The destination of a sample.
 #[derive(Clone, Copy)]
 enum Place {
     /// One of the pixel's four bytes.
     Byte(usize),
-    /// All four of them, which are one float.
+    /// All four bytes, which hold one float.
     Float,
-    /// Alpha beside the pixels.
+    /// The separate alpha.
     Beside,
 }
 
-/// How the rows of a page become samples.
+/// Converts the rows of a page to samples.
 pub(super) struct Samples<'a> {
     page: &'a Page<'a>,
-    /// Whether the lower bytes of a sample come first.
+    /// Whether samples are little-endian.
     little: bool,
-    /// Whether a pixel's four bytes are to be one float, for what is black and what is white is not known yet.
+    /// Whether each pixel's four bytes hold one float, because the values of black and white are not known yet.
     pub(super) open_range: bool,
-    /// What is white among floats that are colours.
+    /// The value of white for colours in floats.
     pub(super) white: f64,
-    /// The greatest of those that were seen.
+    /// The greatest float so far.
     pub(super) greatest: Cell<f64>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Samples<'a> {
     pub(super) fn of(page: &'a Page<'a>) -> Self {
         Self {
             page,
-            // Floats that were predicted have their highest byte first.
+            // Undoing the float predictor leaves the highest byte first.
             little: page.directory.file().little() && page.predictor != Predictor::Float,
             open_range: page.is_open_range(),
             white: 1.0,
@@ -43,7 +43,7 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Where a sample goes, if it goes anywhere: to one of a pixel's four bytes, or to the alpha beside them.
+    /// The destination of a sample: one of a pixel's four bytes, or the separate alpha; `None` if it is not shown.
     fn place(&self, sample: usize) -> Option<Place> {
         if self.page.alpha.is_some_and(|(alpha, _)| sample == alpha) {
             return Some(if self.page.has_alpha_beside() { Place::Beside } else { Place::Byte(3) });
@@ -57,7 +57,7 @@ impl<'a> Samples<'a> {
         (sample < shown).then_some(Place::Byte(sample))
     }
 
-    /// Undoes the predictor, in place. A row of floats has its highest bytes first after that.
+    /// Undoes the predictor in place. A row of floats then has the highest byte of each first.
     pub(super) fn unpredict(&self, row: &mut [u8], scratch: &mut Vec<u8>) {
         let samples = self.page.samples_in_chunk();
         match (self.page.predictor, self.page.bits) {
@@ -111,11 +111,11 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Puts a row's samples to their places; `first` is the sample that the row's chunk begins with. `alpha` is where
-    /// that goes which is kept beside the pixels, and is empty where none is.
+    /// Puts a row's samples to their places. `first` is the index of the sample with which the row's chunk begins.
+    /// `alpha` is the separate alpha, or empty if there is none.
     pub(super) fn put(&self, row: &[u8], first: usize, out: &mut [[u8; 4]], alpha: &mut [u8]) {
         if first == 0 {
-            // Opaque, until a sample says otherwise.
+            // Opaque, unless a sample says otherwise.
             alpha.fill(u8::MAX);
             if !self.open_range && self.page.colour != Colour::Cmyk {
                 out.iter_mut().for_each(|pixel| pixel[3] = u8::MAX);
@@ -140,7 +140,7 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Puts one sample of each pixel: as 8 bits, but for an index, which stays what it is.
+    /// Puts one sample of each pixel to its place, as 8 bits. An index is not scaled.
     fn put_one<'o>(&self, row: &[u8], targets: impl Iterator<Item = (&'o mut u8, usize)>, is_index: bool) {
         let page = self.page;
         match (page.kind, page.bits) {
@@ -153,7 +153,7 @@ impl<'a> Samples<'a> {
                 }
                 self.greatest.set(greatest);
             }
-            // Bytes are bytes, even where they are called signed: many writers do so that mean no such thing.
+            // Bytes are taken as unsigned even if the tag says signed, because many writers say so without meaning it.
             (_, 8) => targets.for_each(|(target, at)| *target = row.get(at).copied().unwrap_or(0)),
             (_, bits) if is_index => {
                 targets.for_each(|(target, at)| *target = self.whole(row, at, bits) as u8);
@@ -168,7 +168,7 @@ impl<'a> Samples<'a> {
                     *target = to_eight_bits((self.whole(row, at, bits) >> spare) as u32, max);
                 });
             }
-            // Zero is black: what is below is no blacker.
+            // Zero is black, and negative values are black, too.
             (Kind::Signed, bits) => {
                 let max = (1_u64 << (bits - 1)) - 1;
                 let spare = bits.saturating_sub(33);
@@ -181,7 +181,7 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// One sample as a whole number; behind the end of the row it is zero.
+    /// One sample as a whole number; zero beyond the end of the row.
     #[inline]
     fn whole(&self, row: &[u8], at: usize, bits: u32) -> u64 {
         match bits {
@@ -205,7 +205,7 @@ impl<'a> Samples<'a> {
                     u32::from_be_bytes([0, a, b, c])
                 })
             }
-            // Other depths are packed, the highest bit first whatever the byte order.
+            // Other depths are packed with the highest bit first, whatever the byte order.
             _ => {
                 let (start, bits) = (at * bits as usize, bits as usize);
                 let byte = |at: usize| row.get(at).copied().map_or(0, u128::from);
@@ -215,13 +215,13 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// One sample as the number that it stands for; what is none is zero.
+    /// The numeric value of a sample; zero if it is not a number.
     fn number(&self, row: &[u8], at: usize) -> f64 {
         let bits = self.page.bits;
         let whole = self.whole(row, at, bits);
         let value = match (self.page.kind, bits) {
             (Kind::Unsigned, _) => whole as f64,
-            // The sign is the highest of the bits that there are.
+            // The highest of the stored bits is the sign.
             (Kind::Signed, _) => {
                 (whole << (64 - bits)).cast_signed() as f64 / 2_f64.powi(64 - bits.cast_signed())
             }
@@ -238,12 +238,12 @@ fn bytes<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
     row.get(at * N..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
 }
 
-/// A float of 16 bits: 5 of exponent, 10 of fraction.
+/// Decodes a 16-bit float: 5 bits of exponent, 10 of fraction.
 fn half(raw: u16) -> f64 {
     parts(raw >> 15 != 0, (raw >> 10 & 31).into(), f64::from(raw & 0x3ff) / 1024.0, 15, 31)
 }
 
-/// A float of 24 bits, as Photoshop writes it: 7 of exponent, 16 of fraction.
+/// Decodes a 24-bit float, as Photoshop writes it: 7 bits of exponent, 16 of fraction.
 fn small(raw: u32) -> f64 {
     parts(raw >> 23 != 0, (raw >> 16 & 127).cast_signed(), f64::from(raw & 0xffff) / 65_536.0, 63, 127)
 }

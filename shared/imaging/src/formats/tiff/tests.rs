@@ -1,11 +1,11 @@
-//! What pages that lie about themselves cost.
+//! Tests of the cost of invalid pages, and of rare kinds of pages.
 
 use super::*;
 use crate::deadline::looks;
 
 const PROGRESSIVE: &[u8] = include_bytes!("../../../tests/promises/samples/progressive.jpg");
 
-/// A file of one page. Values are of 32 bits; offsets count from where the data begins.
+/// A file of one page. Values have 32 bits; offsets are relative to the beginning of the data.
 fn file(entries: &[(u16, &[u32])], data: &[u8]) -> Vec<u8> {
     let after = 8 + 2 + entries.len() * 12 + 4;
     let beyond = |values: &[u32]| if values.len() > 1 { values.len() * 4 } else { 0 };
@@ -26,7 +26,7 @@ fn file(entries: &[(u16, &[u32])], data: &[u8]) -> Vec<u8> {
     [&out[..], &[0; 4], &outside, data].concat()
 }
 
-/// A page of one tile, in RGB, with more entries.
+/// A page of one RGB tile, with additional entries.
 fn tiled(page: (u32, u32), tile: (u32, u32), more: &[(u16, &[u32])], data: &[u8]) -> Vec<u8> {
     let sides = [[page.0], [page.1], [tile.0], [tile.1], [data.len() as u32]];
     let mut entries: Vec<(u16, &[u32])> = vec![
@@ -69,7 +69,7 @@ fn all_that_is_held_for_a_jpeg_chunk_counts_together() {
     let bytes = jpeg((16, 16), (48, 32));
     let most = |max_decoder_bytes| Limits { max_decoder_bytes, ..Limits::default() };
     assert_eq!(code(shown(&bytes, &most(2_000_000))), "shown");
-    // The samples alone are 4608 bytes; each of the scans takes a reader of 40 kB and more.
+    // The samples alone take 4608 bytes, and the reader of each scan 40 kB and more.
     assert_eq!(code(shown(&bytes, &most(100_000))), "decoder_memory");
     assert_eq!(code(shown(&bytes, &most(4_000))), "decoder_memory");
     let few = Limits { max_pixels: 48 * 32, ..Limits::default() };
@@ -89,7 +89,7 @@ fn the_picture_and_all_rows_that_are_held_count_together() {
         ];
         tiled((4096, 1), (4096, 1), &more, &deflated)
     };
-    // A row is 98,304 bytes, the picture 16,384.
+    // A row takes 98,304 bytes, the picture 16,384.
     let limits = Limits { max_decoder_bytes: 150_000, ..Limits::default() };
     assert_eq!(code(shown(&floats(1), &limits)), "corrupt_image");
     assert_eq!(code(shown(&floats(3), &limits)), "decoder_memory");
@@ -134,7 +134,7 @@ fn an_unpacked_chunk_ends_where_its_rows_do_and_not_with_the_file() {
     assert!(decoded.rgba.as_chunks::<4>().0.iter().all(|pixel| *pixel == [128, 128, 128, 255]));
 }
 
-/// A page of two pixels side by side, uncompressed, in chunks of its own for each sample where it is `planar`.
+/// A page of two pixels side by side, uncompressed; if it is `planar`, each sample has chunks of its own.
 fn pair(
     more: &[(u16, &[u32])],
     bits: u32,
@@ -234,12 +234,12 @@ fn a_compression_that_is_not_decoded_is_named() {
     assert!(refused.to_string().contains("lossless JPEG"), "{refused}");
 }
 
-/// A frame of zstd: what its header says of its window, and blocks.
+/// A zstd frame with this window descriptor and these blocks.
 fn zstd(window: u8, blocks: &[u8]) -> Vec<u8> {
     [&[0x28, 0xb5, 0x2f, 0xfd, 0, window][..], blocks].concat()
 }
 
-/// A block of zstd: its kind (0 as it is, 1 one byte again and again), and whether it is the last.
+/// A zstd block of this type (0 is raw, 1 repeats one byte).
 fn block(kind: u32, size: u32, last: bool, content: &[u8]) -> Vec<u8> {
     [&(size << 3 | kind << 1 | u32::from(last)).to_le_bytes()[..3], content].concat()
 }
@@ -255,14 +255,14 @@ fn zstd_is_unpacked_as_far_as_it_goes_and_no_further_than_there_is_memory_for() 
     let pixels = decoded.rgba.as_chunks::<4>().0;
     assert!(pixels[..4].iter().all(|pixel| *pixel == [1, 1, 1, 255]));
     assert!(pixels[4..].iter().all(|pixel| *pixel == [7, 7, 7, 255]));
-    // The window is of 1 KB, and more has come before the damage: what is behind the window is shown.
+    // The window is 1 KB, and more data comes before the damage: the data beyond the window is shown.
     let damaged = zstd(0, &[block(1, 1000, false, &[7]).repeat(4), vec![6, 0, 0]].concat());
     let decoded = shown(&zstd_page(64, &damaged), &Limits::default()).expect("a part of the picture");
     assert_eq!(
         (decoded.rgba[..4].to_vec(), decoded.rgba[64 * 64 * 4 - 4..].to_vec()),
         (vec![7, 7, 7, 255], vec![0; 4])
     );
-    // The exponent of the window's size is in the upper five bits: 128 MB and 2 TB.
+    // The upper five bits are the exponent of the window's size: 128 MB and 2 TB.
     for window in [17 << 3, 31 << 3] {
         let bytes = zstd_page(16, &zstd(window, &block(1, 768, true, &[7])));
         let few = Limits { max_decoder_bytes: 64 << 20, ..Limits::default() };
@@ -290,14 +290,14 @@ fn blocks_of_zstd_that_unpack_to_nothing_are_looked_at_by_the_clock() {
 fn a_webp_chunk_counts_with_its_page() {
     const WEBP: &[u8] = include_bytes!("../../../tests/promises/samples/webp.tif");
     assert_eq!(code(shown(WEBP, &Limits::default())), "shown");
-    // The page has 6144 bytes, and half of it as a chunk twice as many and more.
+    // The page takes 6144 bytes; the chunk, which is half of it, takes more than twice its own samples.
     let most = |max_decoder_bytes| Limits { max_decoder_bytes, ..Limits::default() };
     assert_eq!(code(shown(WEBP, &most(12_000))), "decoder_memory");
     let few = Limits { max_pixels: 48 * 32, ..Limits::default() };
     assert_eq!(code(shown(WEBP, &few)), "shown");
 }
 
-/// What libtiff 4.7 reads: each strip is a JPEG of its own, and tables that are one are written once.
+/// libtiff 4.7 reads these files. Each strip is a JPEG of its own, and a table that components share is written once.
 #[test]
 fn old_jpegs_whose_pieces_lie_anywhere_are_read() {
     const WHOLE: &[u8] = include_bytes!("../../../tests/promises/samples/old-jpeg-whole.tif");
@@ -306,7 +306,7 @@ fn old_jpegs_whose_pieces_lie_anywhere_are_read() {
     let tagged = |tag: u16| {
         WHOLE.windows(4).rposition(|at| at[..2] == tag.to_le_bytes() && at[3] == 0).expect("a tag")
     };
-    // The length of the stream is wrong, is not there, or the number of samples is not there.
+    // The stream's length is wrong or missing, or the number of samples is missing.
     for (at, value) in [(514, 3_u32), (514, u32::MAX)] {
         let mut bytes = WHOLE.to_vec();
         let entry = tagged(at);
@@ -325,19 +325,20 @@ fn old_jpegs_whose_pieces_lie_anywhere_are_read() {
     }
 }
 
-/// A marker segment of JPEG 2000.
+/// A JPEG 2000 marker segment.
 fn segment(marker: u8, content: &[u8]) -> Vec<u8> {
     [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes()[..], content].concat()
 }
 
-/// The size of a picture in JPEG 2000, and of its tiles.
+/// The JPEG 2000 segment with the sizes of a picture and of its tiles.
 fn sizes((width, height): (u32, u32), tile: u32, components: u16) -> Vec<u8> {
     let numbers = [width, height, 0, 0, tile, tile, 0, 0].map(u32::to_be_bytes).concat();
     let components = [&components.to_be_bytes()[..], &[7, 1, 1].repeat(components.into())].concat();
     segment(0x51, &[&[0, 0][..], &numbers[..], &components].concat())
 }
 
-/// A codestream without data: layers, the exponent of a block's sides less two, and that of a precinct's.
+/// A codestream without data, with this number of layers, exponent of a block's sides minus two, and exponent of a
+/// precinct's.
 fn codestream(sizes: &[u8], layers: u8, block: u8, precinct: u8, tile_header: &[u8]) -> Vec<u8> {
     let coding = segment(0x52, &[1, 0, 0, layers, 0, 0, block, block, 0, 1, precinct << 4 | precinct]);
     let steps = segment(0x5c, &[0x40, 0x48]);
@@ -354,11 +355,11 @@ fn what_headers_of_jpeg_2000_ask_for_is_held_against_the_limits_first() {
     let answer = |page, chunk: &[u8]| code(shown(&slide(page, chunk), &Limits::default()));
     let plain = sizes((64, 64), 64, 3);
     assert_eq!(answer(64, &codestream(&plain, 1, 4, 15, &[])), "shown");
-    // Blocks of one pixel with 32 layers each: two gigabytes.
+    // Blocks of one pixel with 32 layers each take two gigabytes.
     let large = sizes((1024, 1024), 1024, 3);
     assert_eq!(answer(1024, &codestream(&large, 32, 0, 0, &[])), "decoder_memory");
     assert_eq!(answer(1024, &codestream(&large, 1, 4, 15, &[])), "shown");
-    // As many tiles as pixels.
+    // A picture with as many tiles as pixels.
     let crumbs = slide(256, &codestream(&sizes((256, 256), 1, 3), 1, 4, 15, &[]));
     let few = Limits { max_decoder_bytes: 64 << 20, ..Limits::default() };
     assert_eq!(code(shown(&crumbs, &few)), "decoder_memory");
@@ -370,7 +371,7 @@ fn what_headers_of_jpeg_2000_ask_for_is_held_against_the_limits_first() {
     }
     let settings = segment(0x52, &[1, 0, 0, 32, 0, 0, 0, 0, 0, 1, 0]);
     assert_eq!(answer(64, &codestream(&plain, 1, 4, 15, &settings)), "unsupported_format");
-    // A part that ends before its headers do, and settings where the next one is not looked for.
+    // A tile part that ends before its headers do, with settings where the next part is not searched.
     let mut hidden =
         codestream(&plain, 1, 4, 15, &[segment(0x64, &[0; 20]), segment(0x90, &[0; 8])].concat());
     let part = hidden.windows(2).position(|marker| marker == [0xff, 0x90]).expect("a tile");
@@ -443,8 +444,8 @@ fn a_directory_has_no_more_entries_than_are_looked_at() {
 
 #[test]
 fn pages_within_pages_are_looked_at_in_no_time() {
-    // Each of the pages that are looked at has as many pages within it, all of which are one with as many entries as
-    // there may be: looked at by all of them in turn, these would take minutes.
+    // Each page that is searched has as many sub-pages, which are all the same page with the greatest number of
+    // entries. Reading all of them one by one would take minutes.
     let entry = |tag: u16, count: u64, value: u64| {
         [&tag.to_le_bytes()[..], &[16, 0], &count.to_le_bytes(), &value.to_le_bytes()].concat()
     };
@@ -454,7 +455,7 @@ fn pages_within_pages_are_looked_at_in_no_time() {
     let large = subs + 8 * 256;
     for page in 0..256_u64 {
         let next = if page == 255 { 0 } else { 16 + (page + 1) * 80 };
-        // A thumbnail, as its kind says, so that the next is looked at.
+        // A thumbnail, as its type says, so that the search continues with the next page.
         let entries = [
             entry(tag::NEW_SUBFILE_TYPE, 1, 1),
             entry(tag::WIDTH, 1, 1),
@@ -481,7 +482,7 @@ fn tables_of_an_old_jpeg_are_taken_over_up_to_a_limit() {
     bytes[place..place + 4].copy_from_slice(&at.to_le_bytes());
     let page = page::Page::read(first_page(&bytes).expect("a page"), &Limits::default()).expect("a page");
     let old = page.old_jpeg.as_ref().expect("an old JPEG");
-    // There are no quantisers: what there is is made up as far as that.
+    // There are no quantisation tables, so the file is constructed only up to that point.
     let frame = [0xff, 0xc0, 0, 17, 8, 0, 16, 0, 16, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
     let made = old.file(&page, &[&[0xff, 0xd8][..], &interval, &frame].concat()).expect("a file");
     assert!((100_000..140_000).contains(&made.len()), "{} bytes", made.len());
