@@ -1,5 +1,5 @@
-//! WebP, still and animated: the container is read here, its pictures are decoded by libwebp (`webp-codec`), but for a still one without
-//! loss, which is decoded here as well ([`lossless`]).
+//! WebP, still and animated. The container is read here. Pictures are decoded by libwebp (`webp-codec`), except for
+//! lossless stills, which are decoded by [`lossless`].
 
 mod container;
 mod frames;
@@ -48,8 +48,8 @@ pub(crate) static WRITER: Writer = Writer {
     kept: None,
 };
 
-/// Bytes for each pixel: of a frame that goes on its canvas, and of an alpha channel inside libwebp, which is a lossless picture of
-/// its own there.
+/// Bytes per pixel of a frame that is drawn on its canvas, and of an alpha channel within libwebp, which decodes it as
+/// a lossless picture.
 const FRAME: u64 = 4;
 const ALPHA: u64 = 1 + 4;
 
@@ -75,8 +75,9 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     })
 }
 
-/// Decodes the picture as far as it goes, or as much of the first frame, on its canvas. What cannot be shown is transparent
-/// where the picture has an alpha channel, and grey otherwise; only where nothing can be shown is the file corrupt.
+/// Decodes the picture, or the first frame of an animation on its canvas, as far as the file goes. The missing part is
+/// transparent if the picture has an alpha channel, and grey otherwise; the file is corrupt only if nothing can be
+/// shown.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
@@ -93,13 +94,13 @@ pub(super) fn decode(
     Ok(Decoded { rgba, may_have_alpha, profile: file.scan.profile.map(<[u8]>::to_vec) })
 }
 
-/// The picture of a file that has no more than one.
+/// The picture of a file that has only one.
 pub(super) fn only_picture(bytes: &[u8]) -> Option<Picture<'_>> {
     let file = Container::read(bytes);
     file.picture.filter(|_| !file.scan.animated)
 }
 
-/// The RGBA of a picture, as far as it goes.
+/// Decodes a picture to RGBA, as far as it goes.
 ///
 /// # Errors
 /// As [`decode`].
@@ -120,24 +121,25 @@ fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
     Container::read(bytes).scan.profile.map(<[u8]>::to_vec)
 }
 
-/// The picture of a file that is no animation; `None` where its size is not what the file says.
+/// The picture of a file that is not an animation; `None` if its size is not that of the header.
 pub(crate) fn still<'a>(file: &Container<'a>, header: &Header) -> Option<Picture<'a>> {
     file.picture.filter(|picture| !file.scan.animated && picture.size == header.stored)
 }
 
 impl Picture<'_> {
-    /// What the samples of a row are.
+    /// The layout of a row's samples.
     pub(crate) fn layout(&self) -> Layout {
         Layout { channels: if self.has_alpha { 4 } else { 3 }, wide: false }
     }
 
-    /// Bytes for each pixel that libwebp takes for itself; a lossless picture is not its to decode.
+    /// Bytes per pixel that libwebp takes in addition; it does not decode lossless pictures.
     pub(crate) fn memory(&self) -> u64 {
         if self.has_alpha && !self.lossless { ALPHA } else { 0 }
     }
 }
 
-/// The pixels of a picture as far as they can be shown, which is some way at least, and whether that is all of it.
+/// Decodes the pixels of a picture as far as possible, and returns whether it is complete. At least some pixels can be
+/// shown.
 fn pixels(picture: &Picture<'_>, limits: &Limits, deadline: Deadline) -> Result<(Vec<u8>, bool), ImageError> {
     let (width, height) = picture.size;
     let mut rgba = vec![0; width as usize * height as usize * 4];
@@ -150,13 +152,13 @@ fn pixels(picture: &Picture<'_>, limits: &Limits, deadline: Deadline) -> Result<
     Ok((rgba, end == End::Whole))
 }
 
-/// Greys what comes after so many rows.
+/// Fills the rows from `rows` on with grey.
 pub(crate) fn unseen(rgba: &mut [u8], width: u32, rows: u32) {
     let rest = rgba.as_chunks_mut::<4>().0.iter_mut().skip(rows as usize * width as usize);
     rest.for_each(|pixel| *pixel = [UNSEEN, UNSEEN, UNSEEN, 255]);
 }
 
-/// How far a picture could be decoded, which is some way at least.
+/// Returns how far a picture could be decoded, which is at least some rows.
 ///
 /// # Errors
 /// [`ImageError::Corrupt`], [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].

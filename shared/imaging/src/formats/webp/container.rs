@@ -1,25 +1,25 @@
-//! What lies where in a WebP file (RFC 9649, 2): chunks, of which the pictures are libwebp's to read. Lengths that lie end the
-//! walk, nothing is allocated, and the RIFF header's own length is left out of account, as it is wrong wherever a file was cut.
+//! The chunks of a WebP file (RFC 9649, 2). A wrong length ends the walk, and nothing is allocated. The length in the
+//! RIFF header is ignored, because it is wrong in any file that is cut off.
 
 use std::iter;
 
 use crate::scan::{Scan, le16, le24, le32};
 
-/// A file's parts.
+/// The parts of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Container<'a> {
-    /// Pixels across and down, of which only the extended form has to tell.
+    /// The size of the canvas, which only the extended form states.
     pub(super) canvas: Option<(u32, u32)>,
-    /// What a file that is no animation shows.
+    /// The picture of a file that is not an animation.
     pub(super) picture: Option<Picture<'a>>,
-    /// How often an animation is shown; 0 is for ever.
+    /// How often an animation is played; 0 is for ever.
     pub(super) plays: u32,
-    /// Frames, and the metadata that lies wholly inside the file.
+    /// Frames, and metadata that is complete in the file.
     pub(crate) scan: Scan<'a>,
     body: &'a [u8],
 }
 
-/// A picture as libwebp wants it: its chunk, and that of its alpha channel before it.
+/// A picture in the form that libwebp expects: its chunk, with that of its alpha channel before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Picture<'a> {
     pub(crate) data: &'a [u8],
@@ -33,11 +33,11 @@ pub(crate) struct Picture<'a> {
 pub(super) struct Frame<'a> {
     pub(super) left: u32,
     pub(super) top: u32,
-    /// Milliseconds.
+    /// How long the frame is shown, in milliseconds.
     pub(super) delay: u32,
-    /// Whether it is laid over what is there, or replaces it.
+    /// Whether the frame is blended with the canvas or replaces it.
     pub(super) blends: bool,
-    /// Whether its place is cleared before the next frame.
+    /// Whether its area is cleared before the next frame.
     pub(super) disposes: bool,
     pub(super) picture: Option<Picture<'a>>,
 }
@@ -74,12 +74,12 @@ impl<'a> Container<'a> {
                 _ => {}
             }
         }
-        // A file that says it is an animation but shows only a picture shows that.
+        // A file that claims to be an animation but contains only a picture shows that picture.
         scan.animated = scan.frames > 0 && (scan.animated || container.picture.is_none());
         container
     }
 
-    /// The frames of an animation, in order; the last may be cut off.
+    /// The frames of an animation in order; the last one may be cut off.
     pub(super) fn frames(&self) -> impl Iterator<Item = Frame<'a>> {
         chunks(self.body).filter(|chunk| chunk.kind == b"ANMF").map_while(|chunk| Frame::read(chunk.data))
     }
@@ -119,11 +119,11 @@ impl<'a> Picture<'a> {
 
 struct Chunk<'a> {
     kind: &'a [u8; 4],
-    /// Where its header starts, and where it ends or the file does.
+    /// Offset of the chunk's header, and of the chunk's end or the end of the file.
     start: usize,
     end: usize,
     data: &'a [u8],
-    /// Whether all of it is there.
+    /// Whether the chunk is complete.
     whole: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Animations: each frame laid on the canvas where and how it says.
+//! Animations, with each frame drawn on the canvas.
 
 use super::{Container, container::Frame, corrupt, pixels};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     resize::View,
 };
 
-/// What there is of the first frame, on its canvas.
+/// Decodes as much as there is of the first frame, on its canvas.
 pub(super) fn first(
     file: &Container<'_>,
     size: (u32, u32),
@@ -24,7 +24,7 @@ pub(super) fn first(
     Ok(canvas.rgba)
 }
 
-/// The bytes that decoding the frames holds: the canvas; the frame itself is beside.
+/// The bytes that the decoder holds: the canvas. The frames that come out are not counted.
 pub(super) fn memory(header: &Header) -> u64 {
     const RGBA: u64 = 4;
     let canvas = header.area();
@@ -44,11 +44,12 @@ pub(super) fn animation(
     frames.in_srgb(super::profile(bytes).as_deref(), deadline)
 }
 
-/// Calls `each` with the whole canvas and the milliseconds of every frame, and returns how often it plays. The background is
-/// transparent, whatever colour the file names: no browser shows that.
+/// Calls `each` for every frame, with the whole canvas and the frame's time in milliseconds, and returns how often the
+/// animation is played. The background is transparent, whatever colour the file states, because no browser shows that
+/// colour.
 ///
 /// # Errors
-/// Those of `each`; [`ImageError::Corrupt`] where there is no whole frame, [`ImageError::DecoderMemory`] or
+/// Those of `each`; [`ImageError::Corrupt`] where there is no complete frame, [`ImageError::DecoderMemory`] or
 /// [`ImageError::TimeLimit`].
 pub(super) fn frames(
     bytes: &[u8],
@@ -76,7 +77,7 @@ pub(super) fn frames(
     if shown { Ok(file.plays) } else { Err(corrupt()) }
 }
 
-/// Where a picture of that size lies.
+/// The area of a picture of that size.
 fn area(frame: &Frame<'_>, (width, height): (u32, u32)) -> Area {
     Area { left: frame.left, top: frame.top, width, height }
 }
@@ -95,7 +96,7 @@ mod tests {
         out
     }
 
-    /// A frame of one colour: its place and size, its milliseconds, and whether it replaces and is cleared.
+    /// A frame of one colour, with its place and size, its milliseconds, and flags for replacing and clearing.
     fn frame([left, top, width, height]: [u8; 4], colour: [u8; 4], delay: u8, flags: u8) -> Vec<u8> {
         let pixels = colour.repeat(usize::from(width) * usize::from(height));
         let size = (u32::from(width), u32::from(height));
@@ -108,15 +109,15 @@ mod tests {
     /// An animation on a canvas of 4 × 2 pixels.
     fn file(plays: u8, frames: &[Vec<u8>]) -> Vec<u8> {
         let canvas = chunk(b"VP8X", &[0x12, 0, 0, 0, 3, 0, 0, 1, 0, 0]);
-        // The background is to be opaque white, which no one heeds.
+        // The background is opaque white, which must be ignored.
         let animation = chunk(b"ANIM", &[255, 255, 255, 255, plays, 0]);
         chunk(b"RIFF", &[b"WEBP", &canvas[..], &animation, &frames.concat()].concat())
     }
 
-    /// A canvas with its milliseconds.
+    /// A canvas, and its milliseconds.
     type Shown = (Vec<[u8; 4]>, u32);
 
-    /// What is shown, and how often it plays.
+    /// The canvases that are shown, and how often the animation is played.
     fn played(file: &[u8]) -> Result<(Vec<Shown>, u32), ImageError> {
         let header = super::super::header(file).expect("a header");
         let mut canvases = Vec::new();

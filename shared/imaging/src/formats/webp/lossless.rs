@@ -1,23 +1,15 @@
-//! Lossless pictures (`VP8L`), row by row and without holding them, by RFC 9649 (WebP Image Format, 2024), 3.
+//! Decodes lossless pictures (`VP8L`) row by row without holding them, by RFC 9649 (WebP Image Format, 2024), 3.
 //!
-//! libwebp holds a lossless picture whole, four bytes for each pixel, before a thumbnail has one row of it. That is not needed:
-//! a copy comes from at most 2²⁰ pixels before, so a ring of that many (4 MB) is all that is kept ([`pixels`]); a predictor needs
-//! the row above, and the other transforms need none ([`transforms`], [`predict`]). The data is read as libwebp reads it, to the bit,
-//! and what is damaged or cut off is shown at least as far as libwebp shows it; tests hold that on what encoders write and on streams
-//! that none would.
+//! libwebp holds a whole lossless picture, at four bytes per pixel, before a thumbnail gets the first row. That is not
+//! necessary: a copy refers back at most 2²⁰ pixels, so a ring of that many (4 MB) is enough ([`pixels`]); a predictor
+//! needs the row above, and the other transforms need no other row ([`transforms`], [`predict`]). Data is decoded
+//! bit-exactly as by libwebp, and damaged or truncated data is shown at least as far as libwebp shows it. Tests check
+//! that with what encoders write and with streams that none would write. This decoder takes less time than libwebp, and
+//! a small part of its memory (`infra/bench/RESULTS.md`).
 //!
-//! Pictures of 12 megapixels to 100×100, in milliseconds of the processor, and what that takes beside the file:
-//!
-//! | picture | here | by libwebp 1.6.0 |
-//! |---|---|---|
-//! | a photograph with fine noise | 160 ms, 6.7 MB | 283 ms, 96 MB |
-//! | a soft one | 137 ms, 7.1 MB | 188 ms |
-//! | one of 200 colours | 46 ms, 7.0 MB | 106 ms |
-//! | the first with an alpha channel | 206 ms, 7.5 MB | 294 ms, 50 MB |
-//!
-//! Memory is counted before it is taken ([`Memory`]). What goes with blocks (which group of codes, which predictor, how colours are
-//! correlated) is kept in 2, 1 and 3 bytes a block, which is 16 pixels at the least; groups of codes that no block has are not
-//! kept, and a code takes as much as the longest of its words asks for ([`tables`]).
+//! Memory is counted before it is allocated ([`Memory`]). The data of blocks (the group of codes, the predictor, the
+//! correlation of colours) takes 2, 1 and 3 bytes per block of at least 16 pixels. Groups of codes that no block uses
+//! are not kept, and the size of a code's table depends on its longest code word ([`tables`]).
 
 mod bits;
 mod codes;
@@ -33,7 +25,7 @@ use self::{bits::Bits, pixels::Pixels, transforms::Transform};
 use super::{Picture, corrupt, unseen};
 use crate::{Deadline, ImageError, Limits, TimedOut, decode::samples};
 
-/// The whole picture, as far as it can be shown, which is some way at least.
+/// Decodes the whole picture as far as possible. At least some pixels can be shown.
 ///
 /// # Errors
 /// [`ImageError::Corrupt`], [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
@@ -61,11 +53,11 @@ pub(super) fn pixels(
     Ok(rgba)
 }
 
-/// Why reading ended early.
+/// The reason why reading ended early.
 enum Fault {
-    /// The data is wrong, or ends early.
+    /// The data is invalid, or ends early.
     Data,
-    /// For another reason.
+    /// A limit or the deadline was exceeded.
     Refused(ImageError),
 }
 
@@ -75,14 +67,14 @@ impl From<TimedOut> for Fault {
     }
 }
 
-/// Memory that is taken, within the limit.
+/// Counts allocated memory against the limit.
 struct Memory<'a> {
     limits: &'a Limits,
     taken: u64,
 }
 
 impl Memory<'_> {
-    /// To be asked before so many bytes are taken.
+    /// Must be called before so many bytes are allocated.
     fn take(&mut self, bytes: u64) -> Result<(), Fault> {
         self.taken += bytes;
         self.limits.check_memory(self.taken).map_err(Fault::Refused)
@@ -102,21 +94,22 @@ pub(crate) struct Rows<'a> {
     bits: Bits<'a>,
     pixels: Pixels,
     transforms: Vec<Transform>,
-    /// Pixels across as they are stored; a line has room for those that are shown, which may be more.
+    /// The width of the stored pixels. A line has room for those that are shown, which may be more.
     stored: usize,
     height: u32,
     row: u32,
     line: Vec<u32>,
-    /// The samples of a row: straight RGBA, or RGB where the picture says that it is opaque.
+    /// The samples of a row: straight-alpha RGBA, or RGB if the picture states that it is opaque.
     samples: Vec<u8>,
     has_alpha: bool,
 }
 
 impl<'a> Rows<'a> {
-    /// Reads what comes before the pixels, for someone who takes so many bytes beside this.
+    /// Reads the part before the pixels. `held` is the number of bytes that the caller holds.
     ///
     /// # Errors
-    /// [`ImageError::Corrupt`] where that is not whole; [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
+    /// [`ImageError::Corrupt`] where that part is incomplete; [`ImageError::DecoderMemory`] or
+    /// [`ImageError::TimeLimit`].
     pub(crate) fn open(
         picture: &Picture<'a>,
         held: u64,
@@ -153,8 +146,8 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// The next row: straight RGBA, or RGB where the picture says that it is opaque. `None` after the last, or where the data is cut
-    /// off or wrong.
+    /// Returns the next row: straight-alpha RGBA, or RGB if the picture states that it is opaque. `None` after the
+    /// last, or where the data is cut off or invalid.
     ///
     /// # Errors
     /// [`ImageError::TimeLimit`].
@@ -188,7 +181,7 @@ impl<'a> Rows<'a> {
         Ok(Some(&self.samples))
     }
 
-    /// How many rows came.
+    /// The number of rows that were read.
     pub(crate) fn shown(&self) -> u32 {
         self.row
     }

@@ -1,15 +1,14 @@
-//! WebP, reduced while it is decoded.
+//! Views of a WebP, which is reduced while it is decoded.
 //!
-//! libwebp gives the rows of a lossy picture as it decodes them, before colour. Where much of it is left out, each channel is averaged
-//! over boxes at its own resolution as it comes, without the filter that smooths the edges of blocks, and what is left goes
-//! to the thumbnail's size in one step of Lanczos3; where there is alpha, colours are weighed by it. Where most of it is needed
-//! the rows become pixels as libwebp's own do, and go into boxes like those of a PNG ([`whole`]). Only the rows and columns that
-//! the crop needs are looked at. The rows of a lossless picture are read by a decoder of our own, and go into boxes, too.
+//! libwebp delivers the rows of a lossy picture as it decodes them, before they are converted to RGB. For a strong
+//! reduction, each channel is averaged over boxes at its own resolution as it arrives, without the loop filter, and the
+//! means are resampled to the thumbnail's size in one step of Lanczos3; if there is alpha, colours are weighted by it.
+//! For a weak reduction, the rows are converted to pixels exactly as libwebp does, and go into boxes like those of a
+//! PNG ([`whole`]). Only the rows and columns that the crop needs are processed. The rows of a lossless picture come
+//! from Darkroom's own decoder, and go into boxes, too.
 //!
-//! A 12 MP photograph at 100, 200, 400, 800 and 1600 pixels, against the whole picture reduced by Lanczos3 in floating point, as
-//! `make bench-imaging` has it: 55.3, 56.7, 57.1, 53.9 and 57.7 dB (Pillow 13: 47.6, 49.2, 50.3, 53.9 and 57.7; libvips 8.18,
-//! which has libwebp reduce it: 38.4 to 42.1). To 100×100 it takes 1 / 1.44 of libvips's and sharp's time, and 3.4 MB beside the file,
-//! to 800×800 6.5 MB.
+//! The results are closer to a full-size Lanczos3 reduction than those of Pillow and libvips, in less time and memory
+//! (`infra/bench/RESULTS.md`).
 
 mod colours;
 mod lossless;
@@ -34,18 +33,20 @@ use crate::{
     resize::View,
 };
 
-/// Samples that a reduction leaves for each pixel of the thumbnail, across and down: with fewer, the box filter that it is would
-/// show.
+/// The samples that boxes leave for each pixel of the thumbnail, across and down. With fewer, the box filter would
+/// become visible.
 const MARGIN: f64 = 4.0;
 
-/// Samples for each pixel of the thumbnail from which on each channel is reduced by itself, and the filter that smooths the edges of
-/// blocks is not missed.
+/// The samples per pixel of the thumbnail from which each channel is reduced by itself, and leaving out the loop filter
+/// makes no visible difference.
 const SEPARATE: f64 = 16.0;
 
-/// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
+/// Decodes the part of the picture that the view shows, upright and in sRGB; `None` where only decoding the whole
+/// picture gives it.
 ///
 /// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to say.
+/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]. A damaged file is not an error here: decoding the whole
+/// picture reports it.
 pub(super) fn view(
     bytes: &[u8],
     header: &Header,
@@ -79,7 +80,7 @@ pub(super) fn view(
     Ok(make(view.width, view.height, rgba))
 }
 
-/// A part of the stored picture, and the pixels to make of it.
+/// A part of the stored picture, and the size to resample it to.
 #[derive(Clone, Copy)]
 struct Wanted {
     crop: Crop,
@@ -87,20 +88,20 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Pixels of the picture for each that is wanted, across and down.
+    /// Pixels of the picture per pixel of the result, across and down.
     fn samples(self) -> (f64, f64) {
         (self.crop.width / f64::from(self.size.0), self.crop.height / f64::from(self.size.1))
     }
 
-    /// By how much the picture can be reduced so that so many samples are left for each pixel, across and down; 1 is not at all.
+    /// The sides of boxes that leave `left` samples for each pixel of the result, across and down; 1 for no reduction.
     fn reduction(self, left: f64) -> (usize, usize) {
         let (across, down) = self.samples();
         let side = |samples: f64| ((samples / left) as usize).clamp(1, LARGEST);
         (side(across), side(down))
     }
 
-    /// What is to be decoded of a picture of this size: the crop with what the filter sees around it, and a sample of chrominance that
-    /// is mixed into that, from an even place on.
+    /// The part of a picture of this size to decode: the crop, the pixels around it that the filter needs, and the
+    /// chroma sample that upsampling mixes in. Its left and top are even.
     fn part(self, size: (u32, u32)) -> Part {
         const CHROMA: f64 = 2.0;
         let range = |start: f64, length: f64, samples: f64, side: u32| {
@@ -115,7 +116,7 @@ impl Wanted {
         Part { left, top, width, height }
     }
 
-    /// The crop in that part, of which `x` and `y` samples are left for a pixel.
+    /// The crop within that part, after a reduction by `x` and `y`.
     fn within(self, part: Part, (x, y): (f64, f64)) -> Crop {
         let Crop { left, top, width, height } = self.crop;
         let (left, top) = (left - f64::from(part.left), top - f64::from(part.top));
@@ -123,7 +124,7 @@ impl Wanted {
     }
 }
 
-/// A lossy picture without alpha: channel by channel if much of it is left out.
+/// Decodes a lossy picture without alpha; for a strong reduction, channel by channel.
 fn opaque(
     picture: &Picture<'_>,
     wanted: Wanted,
@@ -151,7 +152,7 @@ fn opaque(
     Ok(Some(colours::opaque(&[resampled(&luma)?, resampled(&blue)?, resampled(&red)?])))
 }
 
-/// A lossy picture with alpha: in boxes of pixels if there are some to each.
+/// Decodes a lossy picture with alpha; averaged over boxes, if these have more than one pixel.
 fn translucent(
     picture: &Picture<'_>,
     wanted: Wanted,
@@ -166,7 +167,7 @@ fn translucent(
     }
     let mut weighted = Weighted::new((part.width as usize, part.height as usize), side);
     let decoded = webp_codec::decode_rows(picture.data, part, false, &mut |rows| {
-        // Without its alpha, no picture has it for some rows only.
+        // A picture with alpha has it for all rows.
         let Some(alpha) = rows.alpha else { return false };
         weighted.push(&rows, alpha);
         deadline.check().is_ok()

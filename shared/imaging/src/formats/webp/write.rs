@@ -1,13 +1,13 @@
-//! WebP, still and animated, by libwebp (`webp-codec`).
+//! Writes WebP, still and animated, with libwebp (`webp-codec`).
 
 use webp_codec::{Error, Quality};
 
 use crate::{Deadline, Image, ImageError, TimedOut, animation::Animation};
 
-/// What stands for "every pixel as it is"; less is lossy.
+/// The quality that stands for lossless encoding; lower values are lossy.
 const LOSSLESS: u8 = 100;
 
-/// A picture that does not move, with its alpha as it is. Quality is 1–99, or 100 for lossless.
+/// Encodes a still with its alpha. The quality is 1–99, or 100 for lossless.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`] or [`ImageError::Internal`].
@@ -18,7 +18,8 @@ pub(crate) fn still(image: &Image, quality: u8, deadline: Deadline) -> Result<Ve
     webp_codec::encode(image.rgba(), size, meaning(quality), go_on).map_err(failed)
 }
 
-/// Every frame for exactly as long as it is shown (those alike in one), and as often. Quality is 1–99, or 100 for lossless.
+/// Encodes every frame with its exact duration, and the number of plays. Equal frames are joined. The quality is 1–99,
+/// or 100 for lossless.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`] or [`ImageError::Internal`].
@@ -45,8 +46,8 @@ pub(crate) fn animated(
     Ok(file)
 }
 
-/// Sets the header's flag for alpha (RFC 9649, 2.7.1.1). libwebp sets it where a frame has alpha, but opaque ones that leave a part of the
-/// canvas free show what is behind it, too, and readers that go by the flag would show black.
+/// Sets the header's alpha flag (RFC 9649, 2.7.1.1). libwebp sets it if a frame has alpha. But opaque frames that leave
+/// part of the canvas free show the background there, too, and readers that rely on the flag would show black.
 fn declare_alpha(file: &mut [u8]) {
     const ALPHA: u8 = 0x10;
     if let Some([b'V', b'P', b'8', b'X', _, _, _, _, flags]) = file.get_mut(12..21) {
@@ -96,7 +97,7 @@ mod tests {
                 },
             );
             assert_eq!((plays.expect("frames"), header.stored), (7, (40, 30)));
-            // Two frames alike are one.
+            // Two equal frames are joined.
             assert_eq!(
                 shown.iter().map(|(_, delay)| *delay).collect::<Vec<_>>(),
                 [70, 41, 5000],

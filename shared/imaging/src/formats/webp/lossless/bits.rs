@@ -1,13 +1,13 @@
-//! The data bit by bit, the lowest of each byte first.
+//! Reads bits, the lowest of each byte first.
 
-/// Reads bits. What lies beyond the end of the data is zeros: whoever reads asks now and then whether it came to that
-/// ([`is_over`](Self::is_over)), rather than each time.
+/// A bit reader. Beyond the end of the data it returns zeros; callers check from time to time whether that happened
+/// ([`is_over`](Self::is_over)), and not at each read.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
-    /// Bytes that are in the window, or were.
+    /// The number of bytes that were loaded into the window.
     at: usize,
-    /// The next bits, of which `count` are known to be there.
+    /// The next bits. At least `count` of them are valid.
     window: u64,
     count: u32,
 }
@@ -17,11 +17,11 @@ impl<'a> Bits<'a> {
         Self { data, at: 0, window: 0, count: 0 }
     }
 
-    /// Makes at least 56 bits ready.
+    /// Makes at least 56 bits available.
     #[inline(always)]
     pub(super) fn fill(&mut self) {
         if let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk()) {
-            // Bits beyond `count` may be there already: they are the same ones.
+            // Bits beyond `count` may be in the window already; they are the same ones.
             self.window |= u64::from_le_bytes(*bytes) << self.count;
             self.at += (63 - self.count) as usize / 8;
             self.count |= 56;
@@ -41,26 +41,26 @@ impl<'a> Bits<'a> {
         self
     }
 
-    /// The next bits, in the lowest places; above those that are ready stands anything.
+    /// The next bits, in the lowest places. Bits above the available ones are undefined.
     #[inline(always)]
     pub(super) fn window(&self) -> u64 {
         self.window
     }
 
-    /// How many bits are ready.
+    /// The number of available bits.
     #[inline(always)]
     pub(super) fn ready(&self) -> u32 {
         self.count
     }
 
-    /// Passes over bits that are ready, at most 63.
+    /// Skips at most 63 available bits.
     #[inline(always)]
     pub(super) fn skip(&mut self, bits: u32) {
         self.window >>= bits;
         self.count = self.count.wrapping_sub(bits);
     }
 
-    /// A number of that many bits, at most 32, that are ready.
+    /// Takes a number of at most 32 available bits.
     #[inline(always)]
     pub(super) fn take(&mut self, bits: u32) -> u32 {
         let value = (self.window & ((1 << bits) - 1)) as u32;
@@ -68,19 +68,19 @@ impl<'a> Bits<'a> {
         value
     }
 
-    /// A number of that many bits, at most 32.
+    /// Reads a number of at most 32 bits.
     #[inline]
     pub(super) fn read(&mut self, bits: u32) -> u32 {
         self.fill();
         self.take(bits)
     }
 
-    /// One bit as an answer.
+    /// Reads one bit as a boolean.
     pub(super) fn flag(&mut self) -> bool {
         self.read(1) == 1
     }
 
-    /// Whether more was read than there is.
+    /// Whether more bits were read than there are.
     pub(super) fn is_over(&self) -> bool {
         self.at * 8 - self.count as usize > self.data.len() * 8
     }

@@ -1,4 +1,4 @@
-//! The prefix codes of a picture: their lengths as they are stored, and which block has which (RFC 9649, 3.7.2).
+//! The prefix codes of a picture: their stored lengths, and which block uses which (RFC 9649, 3.7.2).
 
 use super::{
     Fault, Memory,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Deadline;
 
-/// Symbols of green that are values, and after them those that are lengths to copy; then come those of the colour cache.
+/// The symbols of green: values first, then lengths of copies; indices into the colour cache follow.
 pub(super) const VALUES: u32 = 256;
 pub(super) const LENGTHS: u32 = 24;
 const DISTANCES: usize = 40;
@@ -16,13 +16,13 @@ const DISTANCES: usize = 40;
 /// The largest alphabet: green's, with the largest colour cache.
 const MOST_SYMBOLS: usize = 280 + (1 << 11);
 
-/// The order in which the lengths of the code for lengths come.
+/// The order in which the lengths of the code for lengths are stored.
 const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Groups between two looks at the clock.
+/// Groups between two checks of the deadline.
 const PER_LOOK: usize = 64;
 
-/// The codes of the pixels of some blocks.
+/// The codes for the pixels of some blocks.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Group {
     pub(super) green: Code,
@@ -30,12 +30,12 @@ pub(super) struct Group {
     pub(super) blue: Code,
     pub(super) alpha: Code,
     pub(super) distance: Code,
-    /// What of a pixel is always the same, and which.
+    /// The channels that are constant in these blocks.
     pub(super) fixed: u32,
     pub(super) kind: Kind,
 }
 
-/// Which channels of a pixel are stored.
+/// The channels of a pixel that are stored.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     #[default]
@@ -44,16 +44,16 @@ pub(super) enum Kind {
     Green,
 }
 
-/// All codes.
+/// All codes of a picture.
 pub(super) struct Codes {
     pub(super) tables: Vec<u16>,
     groups: Vec<Group>,
-    /// Which group each block has.
+    /// The group of each block.
     blocks: Option<Blocks<u16>>,
 }
 
 impl Codes {
-    /// Reads the codes of a picture of that size, which may have several groups only where it is the one that is shown.
+    /// Reads the codes of a picture of that size. Only the picture that is shown may have several groups.
     pub(super) fn read(
         bits: &mut Bits<'_>,
         (width, height): (u32, u32),
@@ -63,7 +63,7 @@ impl Codes {
         deadline: Deadline,
     ) -> Result<Self, Fault> {
         let mut blocks = None;
-        // Of each group that is stored, its place among those that are kept: those that a block has.
+        // For each stored group, its index among those that are kept, which are those that a block uses.
         let mut kept = vec![Some(0)];
         if shown && bits.flag() {
             let found = Blocks::read(bits, (width, height), memory, deadline, |pixel| (pixel >> 8) as u16)?;
@@ -125,7 +125,7 @@ impl Codes {
         Ok(Group { green, red, blue, alpha, distance, fixed, kind })
     }
 
-    /// Makes room for a table; while all of them move, both places count.
+    /// Makes room for a table. While the tables are moved, both places count.
     fn reserve(&mut self, entries: usize, memory: &mut Memory<'_>) -> Result<(), Fault> {
         const LEAST: usize = 4096;
         let (held, needed) = (self.tables.capacity(), self.tables.len() + entries);
@@ -138,7 +138,7 @@ impl Codes {
         Ok(())
     }
 
-    /// The codes of a pixel, and the column from which on another block begins.
+    /// The codes of a pixel, and the column at which the next block begins.
     #[inline]
     pub(super) fn at(&self, x: usize, y: usize) -> Option<(&Group, usize)> {
         let (group, until) = match &self.blocks {
@@ -152,7 +152,7 @@ impl Codes {
     }
 }
 
-/// For each group up to the last that a block has: its place among those that blocks have.
+/// For each group up to the last that is used: its index among the used groups.
 fn used(groups: &[u16], memory: &mut Memory<'_>) -> Result<Vec<Option<u16>>, Fault> {
     let count = usize::from(groups.iter().copied().max().unwrap_or(0)) + 1;
     memory.take(count as u64 * size_of::<Option<u16>>() as u64)?;
@@ -164,7 +164,7 @@ fn used(groups: &[u16], memory: &mut Memory<'_>) -> Result<Vec<Option<u16>>, Fau
     Ok(used)
 }
 
-/// The lengths of a code's words, and the table of the code that they come in.
+/// The lengths of a code's words, and the table of the code in which they are stored.
 struct Lengths {
     of: [u8; MOST_SYMBOLS],
     table: Vec<u16>,
@@ -180,7 +180,7 @@ impl Lengths {
         Ok(())
     }
 
-    /// One symbol or two; those that the alphabet lacks are none.
+    /// Reads a code of one or two symbols. Symbols that the alphabet does not have are ignored.
     fn read_simple(&mut self, bits: &mut Bits<'_>) {
         let two = bits.flag();
         let size = if bits.flag() { 8 } else { 1 };

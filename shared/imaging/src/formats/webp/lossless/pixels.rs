@@ -1,7 +1,7 @@
-//! Stored pixels, row by row: literal ones, copies of earlier ones, and recent colours (RFC 9649, 3.6.2).
+//! Decodes stored pixels row by row: literals, copies of earlier pixels, and recent colours (RFC 9649, 3.6.2).
 //!
-//! A copy comes from at most 1,048,456 pixels before, so that many are kept and no more: in a ring, where each takes the place
-//! of the one 2²⁰ before it.
+//! A copy refers back at most 1,048,456 pixels, so only that many are kept, in a ring in which each pixel replaces the
+//! one 2²⁰ before it.
 
 use super::{
     Fault, Memory,
@@ -13,13 +13,13 @@ use crate::Deadline;
 /// The most pixels that are kept.
 const MOST: u64 = 1 << 20;
 
-/// The most bits of a colour's place in the cache.
+/// The most bits of an index into the colour cache.
 const CACHE_BITS: u32 = 11;
 
-/// Pixels between two looks at the clock.
+/// Pixels between two checks of the deadline.
 const PER_LOOK: usize = 1 << 16;
 
-/// Distances that stand for a pixel close by: columns to the left (or right, below zero) and rows up.
+/// The distances that stand for nearby pixels: columns to the left (negative to the right), and rows up.
 #[rustfmt::skip]
 const NEAR: [(i8, u8); 120] = [
     (0, 1), (1, 0), (1, 1), (-1, 1), (0, 2), (2, 0), (1, 2), (-1, 2), (2, 1), (-2, 1), (2, 2), (-2, 2), (0, 3), (3, 0), (1, 3),
@@ -32,7 +32,7 @@ const NEAR: [(i8, u8); 120] = [
     (8, 3), (5, 7), (-5, 7), (7, 5), (-7, 5), (8, 4), (6, 7), (-6, 7), (7, 6), (-7, 6), (8, 5), (7, 7), (-7, 7), (8, 6), (8, 7),
 ];
 
-/// Reads a picture that serves the one that is shown, and gives its rows to `each`.
+/// Reads an auxiliary picture, and passes its rows to `each`.
 pub(super) fn read(
     bits: &mut Bits<'_>,
     size: (u32, u32),
@@ -58,16 +58,16 @@ pub(super) struct Pixels {
     codes: Codes,
     cache: Option<Box<Cache>>,
     kept: Kept,
-    /// What is still to be copied, and from how far before.
+    /// The number of pixels still to be copied, and their distance.
     copy: usize,
     distance: usize,
     deadline: Deadline,
-    /// Pixels until the next look at the clock.
+    /// Pixels until the next check of the deadline.
     unwatched: usize,
 }
 
 impl Pixels {
-    /// Reads what comes before the pixels.
+    /// Reads the part before the pixels.
     pub(super) fn read(
         bits: &mut Bits<'_>,
         (width, height): (u32, u32),
@@ -96,7 +96,7 @@ impl Pixels {
         })
     }
 
-    /// Reads the next row, of those that there are.
+    /// Reads the next row. The caller asks only for rows that exist.
     pub(super) fn row(&mut self, bits: &mut Bits<'_>, out: &mut [u32]) -> Result<(), Fault> {
         if self.unwatched < self.width {
             self.deadline.check()?;
@@ -119,7 +119,7 @@ impl Pixels {
         Ok(())
     }
 
-    /// `None` where the data is wrong.
+    /// Reads a row of pixels into the ring; `None` if the data is invalid.
     fn fill(&mut self, bits: &mut Bits<'_>, cache: &mut impl Recent) -> Option<()> {
         let start = self.kept.at;
         let (y, end) = (start / self.width, start + self.width);
@@ -150,17 +150,17 @@ impl Pixels {
     }
 }
 
-/// The pixels before, as many as a copy can come from.
+/// The most recent pixels, as many as a copy can refer to.
 struct Kept {
-    /// Its length is a power of two.
+    /// The ring; its length is a power of two.
     ring: Vec<u32>,
-    /// Pixels that were read.
+    /// The number of pixels that were read.
     at: usize,
 }
 
 impl Kept {
-    /// Reads pixels that are stored, up to a place; the symbol of a length, where one comes before. Beside green, so many channels
-    /// are stored.
+    /// Reads stored pixels up to a place. Returns the symbol of a length, if one comes before. `CHANNELS` channels are
+    /// stored in addition to green.
     #[inline(always)]
     fn read<const CHANNELS: u8>(
         &mut self,
@@ -170,7 +170,7 @@ impl Kept {
         bits: &mut Bits<'_>,
         cache: &mut impl Recent,
     ) -> Option<u32> {
-        // Copies of their own, which stay in registers.
+        // Local copies stay in registers.
         let (mut reader, mut at, group) = (*bits, self.at, *group);
         let ring = &mut self.ring[..];
         let mask = ring.len() - 1;
@@ -207,7 +207,7 @@ impl Kept {
         length
     }
 
-    /// Copies so many pixels from that far before, and says how many that are.
+    /// Copies pixels from that distance. Returns how many were copied.
     fn copy(&mut self, count: usize, distance: usize, cache: &mut impl Recent) -> usize {
         let mask = self.ring.len() - 1;
         let (from, to) = (self.at.wrapping_sub(distance) & mask, self.at & mask);
@@ -225,7 +225,7 @@ impl Kept {
         count
     }
 
-    /// Gives the last pixels, from that one on.
+    /// Copies the pixels from `start` on to `out`.
     fn show(&self, start: usize, out: &mut [u32]) {
         let from = start & (self.ring.len() - 1);
         let (before, after) = out.split_at_mut(out.len().min(self.ring.len() - from));
@@ -234,7 +234,7 @@ impl Kept {
     }
 }
 
-/// Pixels to go back for a distance as it is stored, in a picture so wide.
+/// Converts a stored distance to pixels, in a picture of this width.
 fn distance_of(stored: usize, width: usize) -> usize {
     match NEAR.get(stored - 1) {
         Some(&(left, up)) => (usize::from(up) * width).saturating_add_signed(isize::from(left)).max(1),
@@ -242,7 +242,7 @@ fn distance_of(stored: usize, width: usize) -> usize {
     }
 }
 
-/// A length or a distance, of which the symbol says how large it is and the bits after it what exactly: at least 1.
+/// Reads a length or a distance, at least 1. The symbol gives its magnitude, and the bits after it the exact value.
 fn number(symbol: u32, bits: &mut Bits<'_>) -> usize {
     if symbol < 4 {
         return symbol as usize + 1;
@@ -251,7 +251,7 @@ fn number(symbol: u32, bits: &mut Bits<'_>) -> usize {
     (((2 + symbol % 2) << more) + bits.read(more) + 1) as usize
 }
 
-/// Recent colours.
+/// The colour cache.
 trait Recent {
     fn put(&mut self, pixel: u32);
     fn get(&self, place: u32) -> u32;
@@ -275,7 +275,7 @@ impl Recent for Cache {
     }
 }
 
-/// Where there is no cache, no symbol names a place in one.
+/// Used if there is no cache: no symbol then refers to one.
 struct NoCache;
 
 impl Recent for NoCache {
@@ -287,9 +287,9 @@ impl Recent for NoCache {
     }
 }
 
-/// Something for each block of a picture.
+/// A value for each block of a picture.
 pub(super) struct Blocks<T> {
-    /// A block's side, as a power of two.
+    /// The side of a block, as a power of two.
     pub(super) bits: u32,
     pub(super) across: usize,
     pub(super) of: Vec<T>,
@@ -314,7 +314,7 @@ impl<T> Blocks<T> {
         Ok(Self { bits: side, across: size.0 as usize, of })
     }
 
-    /// Those of the blocks in which that row of pixels lies.
+    /// The values of the blocks in which that row of pixels lies.
     pub(super) fn row(&self, y: usize) -> &[T] {
         let from = (y >> self.bits) * self.across;
         self.of.get(from..from + self.across).unwrap_or_default()

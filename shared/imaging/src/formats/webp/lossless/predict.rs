@@ -1,8 +1,8 @@
-//! The predictors (RFC 9649, 3.5.1), all four channels of a pixel at once: two of them, or four, lie in one number with room
-//! between them.
+//! The predictors (RFC 9649, 3.5.1). All four channels of a pixel are computed at once, two or four of them in one
+//! number with spare bits between them.
 
-/// Adds to each pixel of a row what is predicted of it; `above` is the row before, with room for one pixel more, and `modes` the
-/// predictor of each block of `1 << bits` columns. The first row has nothing above.
+/// Adds the prediction to each pixel of a row. `above` is the row before, with room for one more pixel; `modes` is the
+/// predictor of each block of `1 << bits` columns. The first row has no row above.
 pub(super) fn undo(line: &mut [u32], above: &mut [u32], modes: Option<&[u8]>, bits: u32) {
     const BLACK: u32 = 0xff00_0000;
     let width = line.len();
@@ -16,7 +16,7 @@ pub(super) fn undo(line: &mut [u32], above: &mut [u32], modes: Option<&[u8]>, bi
         return;
     };
     line[0] = add(line[0], above[0]);
-    // Right of the last pixel above lies the row's own first.
+    // The pixel above and to the right of the last one is the first pixel of this row.
     above[width] = line[0];
     for (block, mode) in modes.iter().enumerate() {
         let (from, to) = ((block << bits).max(1), ((block + 1) << bits).min(width));
@@ -40,7 +40,7 @@ pub(super) fn undo(line: &mut [u32], above: &mut [u32], modes: Option<&[u8]>, bi
                 mean(mean(left, corner), mean(top, right))
             }),
             11 => each_wide(line, above, left, |left, [corner, top, _]| {
-                // Whichever lies nearer to left + top − corner, over all channels.
+                // The pixel whose distance from left + top − corner, over all channels, is less.
                 if distance(top, corner) < distance(left, corner) { left } else { top }
             }),
             12 => each_wide(line, above, left, |left, [corner, top, _]| {
@@ -48,7 +48,8 @@ pub(super) fn undo(line: &mut [u32], above: &mut [u32], modes: Option<&[u8]>, bi
             }),
             13 => each_wide(line, above, left, |left, [corner, top, _]| {
                 let mean = ((left + top) >> 1) & LOW;
-                // Half the difference, towards zero: below it, one more before it is halved.
+                // Half the difference, rounded towards zero: one is added to negative differences before they are
+                // halved.
                 let apart = mean + BIAS - corner;
                 let below = !apart >> 8 & ONES;
                 let half = (apart + below) >> 1 & HALVED;
@@ -60,7 +61,7 @@ pub(super) fn undo(line: &mut [u32], above: &mut [u32], modes: Option<&[u8]>, bi
     above[..width].copy_from_slice(line);
 }
 
-/// For each pixel: the one to its left, and those above at the left, above, and above at the right.
+/// For each pixel, calls `predicted` with the pixel to its left, and those above left, above, and above right.
 #[inline(always)]
 fn each(line: &mut [u32], above: &[u32], mut left: u32, predicted: impl Fn(u32, [u32; 3]) -> u32) {
     for (pixel, above) in line.iter_mut().zip(above.array_windows::<3>()) {
@@ -69,7 +70,7 @@ fn each(line: &mut [u32], above: &[u32], mut left: u32, predicted: impl Fn(u32, 
     }
 }
 
-/// The same with each channel in 16 bits.
+/// The same with 16 bits per channel.
 #[inline(always)]
 fn each_wide(line: &mut [u32], above: &[u32], left: u32, predicted: impl Fn(u64, [u64; 3]) -> u64) {
     let mut left = wide(left);
@@ -79,7 +80,7 @@ fn each_wide(line: &mut [u32], above: &[u32], left: u32, predicted: impl Fn(u64,
     }
 }
 
-/// The sum of each channel, without what does not fit.
+/// The sum of each channel, modulo 256.
 #[inline(always)]
 pub(super) fn add(a: u32, b: u32) -> u32 {
     const ODD: u32 = 0xff00_ff00;
@@ -93,14 +94,15 @@ fn mean(a: u32, b: u32) -> u32 {
     (((a ^ b) & 0xfefe_fefe) >> 1) + (a & b)
 }
 
-/// A one in each channel, the bits of a value, what stands for zero so that nothing falls below it, half of that, and what a halved value has.
+/// Per channel: a one; the bits of a value; a bias that keeps differences positive; half of that; and the bits of a
+/// halved value.
 const ONES: u64 = 0x0001_0001_0001_0001;
 const LOW: u64 = 0xff * ONES;
 const BIAS: u64 = 0x100 * ONES;
 const HALF_BIAS: u64 = 0x80 * ONES;
 const HALVED: u64 = 0x1ff * ONES;
 
-/// Each channel in 16 bits.
+/// Spreads the channels to 16 bits each.
 #[inline(always)]
 fn wide(pixel: u32) -> u64 {
     let pairs = u64::from(pixel & 0xffff) | u64::from(pixel >> 16) << 32;
@@ -113,22 +115,22 @@ fn narrow(wide: u64) -> u32 {
     (pairs | pairs >> 16) as u32
 }
 
-/// What lies above zero by the bias, brought within 0 to 255.
+/// Clamps biased values to 0–255.
 #[inline(always)]
 fn clamped(value: u64) -> u64 {
     value & all(value >> 8 & ONES) | all(value >> 9 & ONES)
 }
 
-/// How far two pixels lie apart, over all channels.
+/// The distance of two pixels, summed over the channels.
 #[inline(always)]
 fn distance(a: u64, b: u64) -> u64 {
     let apart = a + BIAS - b;
     let below = !apart >> 8 & ONES;
-    // What is below zero by so much is that much less one with its bits turned.
+    // The negation of a negative difference is its complement plus one.
     (((apart ^ all(below)) & LOW) + below).wrapping_mul(ONES) >> 48
 }
 
-/// All bits of a value for each one.
+/// Extends each one to a mask of all bits of a value.
 #[inline(always)]
 fn all(ones: u64) -> u64 {
     (ones << 8) - ones

@@ -1,18 +1,20 @@
-//! Prefix codes as tables to look symbols up in (RFC 9649, 3.7.2.1).
+//! Lookup tables for prefix codes (RFC 9649, 3.7.2.1).
 //!
-//! A table has two levels: the first is looked up by the next eight bits (or by as many as the longest code has), and what it
-//! has for longer codes is where in the second level to go on. An entry is a symbol above four bits for the length of its code, and
-//! so has 16 bits; the longest code has 15, and the largest alphabet, 2,328 symbols, needs tables of fewer than 4,096.
+//! A table has two levels. The first is indexed by the next eight bits, or fewer if the longest code is shorter; for
+//! longer codes, its entry refers to the second level. An entry of 16 bits is a symbol followed by four bits for the
+//! length of its code. The longest code has 15 bits, and the largest alphabet, 2,328 symbols, needs tables of fewer
+//! than 4,096 entries.
 
 use super::bits::Bits;
 
 /// The most bits of a code.
 pub(super) const LONGEST: usize = 15;
 
-/// Bits that the first level looks at.
+/// Bits that index the first level.
 const ROOT: u32 = 8;
 
-/// A code: where its table begins among all tables, and the bits that its first level looks at. One with a single symbol looks at none.
+/// A code: the index of its table among all tables, and a mask for the bits that index its first level. The mask is
+/// zero if there is only one symbol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Code {
     start: u32,
@@ -20,7 +22,7 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// Reads a symbol; at least 15 bits must be ready.
+    /// Reads a symbol; at least 15 bits must be available.
     #[inline(always)]
     pub(super) fn symbol(self, tables: &[u16], bits: &mut Bits<'_>) -> u32 {
         let entry = |at: usize| u32::from(tables.get(self.start as usize + at).copied().unwrap_or(0));
@@ -34,28 +36,28 @@ impl Code {
         found >> 4
     }
 
-    /// The one symbol that there is.
+    /// The symbol, if there is only one.
     pub(super) fn only(self, tables: &[u16]) -> Option<u32> {
         let entry = tables.get(self.start as usize)?;
         (self.mask == 0).then_some(u32::from(entry >> 4))
     }
 }
 
-/// What the lengths of a code's words make of it.
+/// The shape of a code's table, computed from the lengths of the code words.
 pub(super) struct Shape {
-    /// Words of each length.
+    /// The number of words of each length.
     counts: [u32; LONGEST + 1],
     root: u32,
-    /// Entries of the first level, and of both.
+    /// The entries of the first level, and of both levels.
     first: usize,
     pub(super) entries: usize,
-    /// The longest word that begins with each word of the first level's length.
+    /// For each prefix as long as the first level's index, the length of the longest word that begins with it.
     longest: [u8; 1 << ROOT],
 }
 
 impl Shape {
-    /// `None` where words of these lengths (0 is no word, at most 15) do not make a code: there is none, or there are too many, or
-    /// too few (but for a single one, which may have any length).
+    /// Computes the shape; `None` if words of these lengths (0 for no word, at most 15) do not form a complete code:
+    /// there are none, too many, or too few. A single word may have any length.
     pub(super) fn of(lengths: &[u8]) -> Option<Self> {
         let mut counts = [0; LONGEST + 1];
         for &length in lengths {
@@ -87,7 +89,7 @@ impl Shape {
         Some(shape)
     }
 
-    /// Fills the code's table, of `entries` zeros, which begins at `start` among all.
+    /// Fills the code's table, which has `entries` zeros and begins at `start` among all tables.
     pub(super) fn fill(&self, lengths: &[u8], start: usize, table: &mut [u16]) -> Code {
         let code = Code { start: start as u32, mask: (self.first - 1) as u16 };
         let entry = |symbol: usize, length: u32| (symbol << 4) as u16 | length as u16;
@@ -109,7 +111,7 @@ impl Shape {
         for (symbol, &length) in lengths.iter().enumerate().filter(|&(_, &length)| length > 0) {
             let length = u32::from(length);
             let word = next(&mut words, length);
-            // The first bit of a word is its highest, and the lowest of what is looked up.
+            // The first bit of a word is its highest, but the lowest of a table index.
             let bits = (word.reverse_bits() >> (32 - length)) as usize;
             let (from, step, end) = if length <= self.root {
                 (bits, 1 << length, self.first)
@@ -135,7 +137,7 @@ fn words_of(counts: &[u32; LONGEST + 1]) -> [u32; LONGEST + 1] {
     words
 }
 
-/// The next word of that length.
+/// Returns the next word of that length.
 fn next(words: &mut [u32; LONGEST + 1], length: u32) -> u32 {
     let word = &mut words[length as usize & LONGEST];
     *word += 1;

@@ -1,4 +1,4 @@
-//! Held against libwebp, pixel by pixel.
+//! Comparison with libwebp, pixel by pixel.
 
 mod stream;
 
@@ -10,7 +10,7 @@ use webp_codec::{End, Outcome, Quality};
 use super::*;
 use crate::formats::webp::Container;
 
-/// What libwebp makes of a picture: its pixels, and whether it has all of them.
+/// A picture as libwebp decodes it: its pixels, the number of rows, and whether it is complete.
 fn expected(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
     let (width, height) = picture.size;
     let mut rgba = vec![0; width as usize * height as usize * 4];
@@ -19,7 +19,7 @@ fn expected(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
     Some((rgba, rows, end == End::Whole))
 }
 
-/// What is made of it here.
+/// The same by this decoder.
 fn found(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
     let mut rows = Rows::open(picture, 0, &Limits::default(), Deadline::none()).ok()?;
     let mut rgba = Vec::new();
@@ -32,7 +32,7 @@ fn found(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
     Some((rgba, rows.shown(), rows.shown() == picture.size.1))
 }
 
-/// Both have the same picture, of which this may have more where the data ends early or is wrong.
+/// Asserts that both give the same picture. This decoder may show more if the data ends early or is invalid.
 fn assert_alike(picture: &Picture<'_>) -> bool {
     let (found, expected) = (found(picture), expected(picture));
     let (rgba, rows, whole) = found.unwrap_or_default();
@@ -56,7 +56,7 @@ fn of_chunk(data: &[u8]) -> Option<Picture<'_>> {
     Some(Picture { data, size, has_alpha: features.has_alpha, lossless: features.lossless })
 }
 
-/// Pixels that bring out what an encoder has: few colours or many, soft or noisy, opaque or not.
+/// Pixels that make an encoder use all its features: few colours or many, soft or noisy, opaque or not.
 fn pixels(width: u32, height: u32, colours: u32, noise: u32, alpha: bool, seed: u32) -> Vec<u8> {
     let pixels = (0..width * height).map(|at| {
         let (x, y) = (at % width, at / width);
@@ -102,7 +102,7 @@ proptest! {
     ) {
         let mut data = chunk(&stream::random(seed));
         for (at, value) in damage {
-            // Behind the header, so that the size stays small.
+            // After the header, so that the size stays small.
             let at = 13 + at.index(data.len() - 13);
             data[at] = value;
         }

@@ -1,4 +1,4 @@
-//! What was done to the picture to make it small, undone row by row (RFC 9649, 3.5).
+//! Undoes the transforms that made the picture easier to compress, row by row (RFC 9649, 3.5).
 
 use super::{
     Fault, Memory,
@@ -8,11 +8,11 @@ use super::{
 };
 use crate::Deadline;
 
-/// The channels' bits in a pixel.
+/// Masks of the channels in a pixel.
 const GREEN: u32 = 0x0000_ff00;
 const RED_AND_BLUE: u32 = 0x00ff_00ff;
 
-/// One of the four.
+/// One of the four transforms.
 pub(super) enum Transform {
     Predictor(Predictor),
     Colour(Blocks<[i8; 3]>),
@@ -21,13 +21,13 @@ pub(super) enum Transform {
     Palette(Palette),
 }
 
-/// The predictor of each block, and the row before.
+/// The predictor of each block, and the previous row.
 pub(super) struct Predictor {
     modes: Blocks<u8>,
     above: Vec<u32>,
 }
 
-/// Colours that pixels stand for, `1 << bits` of them in each.
+/// The colours that indices stand for; a pixel holds `1 << bits` indices.
 pub(super) struct Palette {
     colours: Box<[u32; 256]>,
     bits: u32,
@@ -35,7 +35,7 @@ pub(super) struct Palette {
 }
 
 impl Transform {
-    /// Reads the transforms of a picture of that size, in their order; and how wide that leaves the picture that is stored.
+    /// Reads the transforms of a picture of that size in their order, and returns the width of the stored picture.
     pub(super) fn read_all(
         bits: &mut Bits<'_>,
         (width, height): (u32, u32),
@@ -69,7 +69,8 @@ impl Transform {
         Ok((transforms, width))
     }
 
-    /// Undoes it in the row `y`, which is at the start of `line`; that has room for what it becomes.
+    /// Undoes the transform in row `y`, which is at the start of `line`. There must be room for the result, which may
+    /// be longer.
     pub(super) fn undo(&mut self, y: usize, line: &mut [u32], width: usize) -> usize {
         match self {
             Self::Predictor(Predictor { modes, above }) => {
@@ -97,8 +98,8 @@ impl Transform {
     }
 }
 
-/// A pixel whose red and blue were made smaller by parts of green, and blue by one of red. The parts are signed and count in
-/// 32nds: green's in red, green's in blue, red's in blue.
+/// Adds to red and blue the parts that were predicted from other channels. The factors are signed and in units of 1/32:
+/// green's in red, green's in blue, and red's in blue.
 #[inline(always)]
 fn correlated(pixel: u32, [green_red, green_blue, red_blue]: [i8; 3]) -> u32 {
     let part = |of: i8, value: u32| ((i16::from(of) * i16::from(value as i8)) >> 5) as u32;
@@ -116,7 +117,7 @@ impl Palette {
         deadline: Deadline,
     ) -> Result<Self, Fault> {
         let count = bits.read(8) + 1;
-        // Places without a colour are transparent.
+        // Indices without a colour are transparent.
         let mut colours = Box::new([0; 256]);
         memory.take(size_of_val(&*colours) as u64)?;
         pixels::read(bits, (count, 1), memory, deadline, &mut |row| {
@@ -135,7 +136,7 @@ impl Palette {
         Ok(Self { colours, bits, width })
     }
 
-    /// Goes backwards, because every pixel makes room for as many as stand in it.
+    /// Expands the indices in place. It goes backwards, because every pixel becomes as many as it holds indices.
     fn undo(&self, line: &mut [u32]) {
         let colour = |place: u32| self.colours[place as usize & 0xff];
         if self.bits == 0 {

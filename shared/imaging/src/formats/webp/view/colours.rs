@@ -1,13 +1,13 @@
-//! From luminance and chrominance to RGB, as WebP has them: ITU-R BT.601 in its studio range (RFC 6386, 9.2).
+//! YUV to RGB as in WebP: ITU-R BT.601 in studio range (RFC 6386, 9.2).
 
-/// One colour.
+/// Converts one pixel.
 pub(super) fn from_yuv(luma: f32, blue: f32, red: f32) -> [u8; 3] {
     let (y, u, v) = (1.164_383 * (luma - 16.0), blue - 128.0, red - 128.0);
-    // A half, because what follows cuts off fractions; and what lies outside is clipped.
+    // Add a half, because the conversion to integers truncates; it also clips.
     [y + 1.596_027 * v, y - 0.391_762 * u - 0.812_968 * v, y + 2.017_232 * u].map(|value| (value + 0.5) as u8)
 }
 
-/// Whole channels, as opaque RGBA.
+/// Converts whole channels to opaque RGBA.
 pub(super) fn opaque([luma, blue, red]: &[Vec<f32>; 3]) -> Vec<u8> {
     let mut rgba = vec![255; luma.len() * 4];
     let samples = luma.iter().zip(blue).zip(red);

@@ -1,5 +1,5 @@
-//! Lossless pictures: each row goes into boxes ([`boxed`](super::super::boxed)) as it comes, and those below the crop are not
-//! decoded at all.
+//! Views of lossless pictures: each row goes into boxes ([`boxed`](super::super::boxed)) as it comes, and rows below
+//! the crop are not decoded.
 
 use super::Wanted;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     reduced::boxed::{Plan, Reducer},
 };
 
-/// What is wanted of the picture; nothing where none of it can be shown. Rows that are missing are what they are in the whole
-/// picture: transparent where it has an alpha channel, and grey otherwise.
+/// Decodes the wanted part of the picture; `None` if nothing of it can be shown. Missing rows are the same as in the
+/// whole picture: transparent if it has an alpha channel, otherwise grey.
 pub(super) fn view(
     picture: &Picture<'_>,
     wanted: Wanted,

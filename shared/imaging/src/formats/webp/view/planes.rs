@@ -1,13 +1,13 @@
-//! The channels of a lossy picture, each reduced on its own while its rows come in: to the means of boxes of pixels.
+//! Reduces the channels of a lossy picture, each on its own, to the means of boxes of pixels while its rows arrive.
 
 use webp_codec::Rows;
 
 use crate::plane::Plane;
 
-/// The largest box, across and down: with larger ones the sums would not fit their type.
+/// The largest box, across and down. Sums of larger ones would overflow.
 pub(super) const LARGEST: usize = 256;
 
-/// Luminance and chrominance of an opaque picture.
+/// Luma and chroma of an opaque picture.
 pub(super) struct Planes {
     luma: Boxes,
     blue: Boxes,
@@ -15,7 +15,7 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    /// For a part of so many pixels across and down, the boxes' sides in samples of luminance and of chrominance.
+    /// Creates the boxes for a part of this size in pixels; the sides of boxes are in samples of luma and of chroma.
     pub(super) fn new(part: (usize, usize), luma: (usize, usize), chroma: (usize, usize)) -> Self {
         let half = (part.0.div_ceil(2), part.1.div_ceil(2));
         Self { luma: Boxes::new(part, luma), blue: Boxes::new(half, chroma), red: Boxes::new(half, chroma) }
@@ -29,18 +29,18 @@ impl Planes {
         }
     }
 
-    /// The three of them; what did not come in is mid-grey.
+    /// Returns the three planes. Missing samples are mid-grey.
     pub(super) fn finish(self) -> [Plane; 3] {
         const GREY: (u8, u8) = (126, 128);
         [self.luma.finish(GREY.0, 1.0), self.blue.finish(GREY.1, 0.5), self.red.finish(GREY.1, 0.5)]
     }
 }
 
-/// One channel, reduced by a whole number both ways.
+/// One channel, reduced by a whole number in each direction.
 struct Boxes {
     size: (usize, usize),
     side: (usize, usize),
-    /// Of the columns of the boxes that are being filled, and how many rows are in them.
+    /// The sums over the rows of the current row of boxes, for each column, and the number of these rows.
     sums: Vec<u16>,
     rows: usize,
     means: Vec<u8>,
@@ -62,7 +62,7 @@ impl Boxes {
         }
     }
 
-    /// The means of the row of boxes so far. At the picture's right and bottom, boxes have fewer samples.
+    /// Appends the means of the current row of boxes. At the right and bottom edges, boxes have fewer samples.
     fn close(&mut self) {
         let rows = self.rows as u32;
         self.means.extend(self.sums.chunks(self.side.0).map(|sums| {
@@ -74,7 +74,8 @@ impl Boxes {
         self.rows = 0;
     }
 
-    /// What there is at `scale` samples for a pixel before it is reduced, and `unseen` where there is nothing.
+    /// Returns the plane, filled with `unseen` where rows are missing. `scale` is the number of samples per pixel
+    /// before the reduction.
     fn finish(mut self, unseen: u8, scale: f64) -> Plane {
         if self.rows > 0 {
             self.close();

@@ -1,11 +1,12 @@
-//! A lossy picture with an alpha channel, reduced while its rows come in: each box of pixels becomes their mean, weighed by
-//! their alpha, so that the colour of transparent ones, which is anything, does not count.
+//! Reduces a lossy picture with an alpha channel while its rows arrive. Each box of pixels becomes their mean, weighted
+//! by alpha, so that the arbitrary colour of transparent pixels does not count.
 
 use webp_codec::{Plane, Rows};
 
 use super::colours;
 
-/// A row of boxes that is being filled, and those that are. Their sides are even, so that they hold whole samples of chrominance.
+/// The current row of boxes, and the finished ones. The sides of boxes are even, so that boxes contain whole chroma
+/// samples.
 pub(super) struct Weighted {
     size: (usize, usize),
     side: (usize, usize),
@@ -14,7 +15,7 @@ pub(super) struct Weighted {
     rgba: Vec<u8>,
 }
 
-/// Sums over two columns of pixels, which have one of chrominance. A box of 256 by 256 keeps within 32 bits.
+/// Sums over two columns of pixels, which share one chroma sample. For a box of 256 × 256 they fit in 32 bits.
 #[derive(Clone, Copy, Default)]
 struct Column {
     alpha: u32,
@@ -24,13 +25,13 @@ struct Column {
 }
 
 impl Weighted {
-    /// For a part of so many pixels, reduced by these even numbers.
+    /// Creates the boxes for a part of this size in pixels, reduced by these even numbers.
     pub(super) fn new(size: (usize, usize), side: (usize, usize)) -> Self {
         let columns = vec![Column::default(); size.0.div_ceil(2)];
         Self { size, side, columns, rows: 0, rgba: Vec::new() }
     }
 
-    /// Pixels across and down of the result.
+    /// The size of the result in pixels.
     pub(super) fn reduced(&self) -> (u32, u32) {
         (self.size.0.div_ceil(self.side.0) as u32, self.size.1.div_ceil(self.side.1) as u32)
     }
@@ -40,7 +41,7 @@ impl Weighted {
         for (blue, red) in rows.blue.rows().zip(rows.red.rows()) {
             let Some(upper) = pixels.next() else { return };
             self.add(upper, blue, red);
-            // Under the last row of an odd number there is none.
+            // With an odd number of rows, the last one has no other below it.
             if let Some(lower) = pixels.next() {
                 self.add(lower, blue, red);
             }
@@ -84,7 +85,7 @@ impl Weighted {
         self.rows = 0;
     }
 
-    /// Straight-alpha RGBA; what did not come in is transparent.
+    /// Returns straight-alpha RGBA. Missing pixels are transparent.
     pub(super) fn finish(mut self) -> Vec<u8> {
         if self.rows > 0 {
             self.close();
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn only_what_can_be_seen_counts() {
-        // Two by three pixels, of which the left ones are white and opaque, and the right ones anything and transparent.
+        // Two by three pixels: the left ones are opaque white, the right ones transparent with arbitrary colours.
         let mut weighted = Weighted::new((2, 3), (2, 2));
         for alpha in [[255, 0], [255, 0]] {
             weighted.add((&[235, 16], &alpha), &[128], &[128]);

@@ -1,5 +1,5 @@
-//! A lossy picture of whose samples the thumbnail needs most: its rows become pixels as they come, as libwebp's own do, to the
-//! last bit (`src/dsp/upsampling.c`, `src/dsp/yuv.h`), and go into boxes ([`boxed`](super::super::boxed)).
+//! Views of a lossy picture for which most of its samples are needed. Its rows are converted to pixels as they arrive,
+//! exactly as in libwebp (`src/dsp/upsampling.c`, `src/dsp/yuv.h`), and go into boxes ([`boxed`](super::super::boxed)).
 
 use fearless_simd::{Level, Simd as _, dispatch};
 use webp_codec::{Plane, Rows};
@@ -16,7 +16,7 @@ use crate::{
     reduced::boxed::{Plan, Reducer},
 };
 
-/// What is wanted of the picture. Rows that are missing are transparent where it has an alpha channel, and grey otherwise.
+/// Decodes the wanted part of the picture. Missing rows are transparent if it has an alpha channel, otherwise grey.
 pub(super) fn view(
     picture: &Picture<'_>,
     wanted: Wanted,
@@ -49,15 +49,15 @@ pub(super) fn view(
     Ok(reducer.finish()?.0)
 }
 
-/// Makes rows of RGB, or of RGBA where there is alpha, of bands of rows of channels.
+/// Converts bands of channel rows to rows of RGB, or of RGBA if there is alpha.
 struct Pixels {
     width: usize,
     alpha: bool,
-    /// The last row of chrominance, blue and red; empty before the first.
+    /// The last chroma row, blue and red; empty before the first.
     above: [Vec<u8>; 2],
-    /// The row of luminance, and of alpha, that waits for the chrominance below.
+    /// The rows of luma and of alpha that wait for the chroma row below.
     waiting: Option<[Vec<u8>; 2]>,
-    /// Chrominance for a row, and room for its sums.
+    /// Upsampled chroma of a row, and a buffer for the sums.
     chroma: [Vec<u8>; 2],
     sums: Vec<u16>,
     row: Vec<u8>,
@@ -77,8 +77,8 @@ impl Pixels {
         }
     }
 
-    /// Takes a band, and hands on the rows that it completes, as long as more are wanted. Without its alpha, no picture has it for
-    /// some rows only: then nothing is.
+    /// Takes a band, and passes on the rows that it completes until no more are wanted. If the picture has alpha but
+    /// the band has none, it stops.
     fn take(&mut self, rows: &Rows<'_>, push: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let mut alphas = match (self.alpha, rows.alpha) {
             (true, None) => return false,
@@ -98,7 +98,7 @@ impl Pixels {
             if !push(self.pixels(luma, alphas.next().unwrap_or_default(), chroma, farther)) {
                 return false;
             }
-            // Under the last row of an odd number there is none.
+            // With an odd number of rows, the last one has no other below it.
             self.waiting =
                 lumas.next().map(|luma| [luma.to_vec(), alphas.next().unwrap_or_default().to_vec()]);
             self.above = chroma.map(<[u8]>::to_vec);
@@ -106,7 +106,7 @@ impl Pixels {
         true
     }
 
-    /// Hands on the row that waits for what does not come.
+    /// Passes on the row that still waits, because no more chroma comes.
     fn end(&mut self, push: &mut dyn FnMut(&[u8]) -> bool) {
         let above = std::mem::take(&mut self.above);
         if let Some([luma, alpha]) = self.waiting.take() {
@@ -115,7 +115,7 @@ impl Pixels {
         }
     }
 
-    /// A row, with chrominance from the nearer and the farther row of it.
+    /// Converts a row, given the nearer and the farther row of chroma.
     fn pixels(&mut self, luma: &[u8], alpha: &[u8], near: [&[u8]; 2], far: [&[u8]; 2]) -> &[u8] {
         let Self { width, chroma: [blue, red], sums, row, .. } = self;
         let luma = &luma[..*width];
@@ -143,7 +143,7 @@ impl Pixels {
     }
 }
 
-/// Of one pixel, in units of 2⁻⁶ after a product in units of 2⁻⁸.
+/// Converts one pixel; products are in units of 2⁻⁸, sums in units of 2⁻⁶.
 #[inline(always)]
 fn from_yuv(y: u8, u: u8, v: u8) -> [u8; 3] {
     let times = |sample: u8, factor: i32| (i32::from(sample) * factor) >> 8;

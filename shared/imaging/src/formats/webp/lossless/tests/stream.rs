@@ -1,15 +1,15 @@
-//! Streams that no encoder would write: transforms in any order, every predictor, caches of all sizes, groups of codes, and codes of
-//! every kind, at random.
+//! Random streams that no encoder would write: transforms in any order, every predictor, caches of all sizes, groups of
+//! codes, and codes of every kind.
 
 mod prefix;
 
 use self::prefix::Code;
 
-/// Values of green, and the lengths to copy behind them.
+/// The values of green, and the lengths of copies that follow them.
 const VALUES: u32 = 256;
 const LENGTHS: u32 = 24;
 
-/// A stream of a small picture, its header first.
+/// A random stream of a small picture, header included.
 pub(super) fn random(seed: u64) -> Vec<u8> {
     let mut stream = Stream { bytes: Vec::new(), free: 0, state: seed };
     let (width, height) = (1 + stream.below(70), 1 + stream.below(40));
@@ -43,14 +43,14 @@ pub(super) fn random(seed: u64) -> Vec<u8> {
     stream.bytes
 }
 
-/// More pixels than the farthest distance, and then copies of those that lie so far back, at every place in a row.
+/// More pixels than the greatest distance, followed by copies from that far back, at every column.
 pub(super) fn far() -> Vec<u8> {
     const SIDE: u32 = 1050;
     let mut stream = Stream { bytes: Vec::new(), free: 0, state: 1 };
     for (value, bits) in [(0x2f, 8), (SIDE - 1, 14), (SIDE - 1, 14), (0, 1), (0, 3)] {
         stream.put(value, bits);
     }
-    // No transform, no cache, one group.
+    // No transform, no cache, and one group.
     stream.put(0, 3);
     let long = VALUES + 16;
     let code = |used: &[u32], symbols: usize| {
@@ -84,12 +84,12 @@ pub(super) fn far() -> Vec<u8> {
 
 struct Stream {
     bytes: Vec<u8>,
-    /// Bits of the last byte that are not taken.
+    /// The number of unused bits in the last byte.
     free: u32,
     state: u64,
 }
 
-/// Which of several groups of codes a block has.
+/// The group of codes of each block.
 struct Groups {
     side: u32,
     across: u32,
@@ -97,7 +97,7 @@ struct Groups {
 }
 
 impl Stream {
-    /// A number below that.
+    /// A random number below `end`.
     fn below(&mut self, end: u32) -> u32 {
         // SplitMix64 (Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, 2014).
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -124,14 +124,14 @@ impl Stream {
         }
     }
 
-    /// The side of blocks: 4 to 32.
+    /// Writes a block size of 4 to 32, and returns it.
     fn side(&mut self) -> u32 {
         let bits = self.below(4);
         self.put(bits, 3);
         4 << bits
     }
 
-    /// The picture that is shown.
+    /// Writes the picture that is shown.
     fn shown(&mut self, width: u32, height: u32) {
         let cache = self.cache();
         let several = self.below(2);
@@ -140,13 +140,13 @@ impl Stream {
         self.pixels(width, height, cache, groups.as_ref());
     }
 
-    /// Any other picture.
+    /// Writes any other picture.
     fn picture(&mut self, width: u32, height: u32) {
         let cache = self.cache();
         self.pixels(width, height, cache, None);
     }
 
-    /// Colours in the cache.
+    /// Writes the colour cache, and returns its size.
     fn cache(&mut self) -> u32 {
         let bits = if self.below(2) == 0 { 1 + self.below(11) } else { 0 };
         self.put(u32::from(bits > 0), 1);
@@ -157,12 +157,12 @@ impl Stream {
         1 << bits
     }
 
-    /// A picture of literal pixels that name groups.
+    /// Writes a picture of literal pixels that refer to groups.
     fn groups(&mut self, width: u32, height: u32) -> Groups {
         let side = self.side();
         let (across, down) = (width.div_ceil(side), height.div_ceil(side));
         self.put(0, 1);
-        // Some of the groups up to the last may have no block.
+        // Some of the groups up to the last may be used by no block.
         let most = [1, 3, 12, 60][self.below(4) as usize];
         let green = self.code(280, |symbol| symbol < most);
         self.put_code(&green);
@@ -202,7 +202,7 @@ impl Stream {
                     at += length;
                     continue;
                 }
-                // The first symbol of every green is a value.
+                // The first symbol of every green code is a value.
                 green = greens.used[0];
             }
             self.put_symbol(greens, green);
@@ -216,7 +216,7 @@ impl Stream {
         }
     }
 
-    /// Some length or distance of a symbol, and the bits that say which.
+    /// A random length or distance of a symbol, and its extra bits.
     fn number(&mut self, symbol: u32) -> (u32, (u32, u32)) {
         if symbol < 4 {
             return (symbol + 1, (0, 0));
@@ -226,7 +226,7 @@ impl Stream {
         (((2 + symbol % 2) << bits) + more + 1, (more, bits))
     }
 
-    /// The codes of one group, written.
+    /// Writes the codes of one group.
     fn codes(&mut self, cache: u32) -> [Code; 5] {
         [VALUES + LENGTHS + cache, 256, 256, 256, 40].map(|symbols| {
             let code = self.code(symbols, |_| true);

@@ -1,8 +1,8 @@
-//! Prefix codes of every kind, and how they are written.
+//! Prefix codes of every kind, and their storage in a stream.
 
 use super::{Stream, VALUES};
 
-/// A prefix code: the length of each symbol's word, 0 for none, and the word; the symbols that have one.
+/// A prefix code: the length of each symbol's word (0 for none), the words, and the symbols that have one.
 pub(super) struct Code {
     lengths: Vec<u32>,
     words: Vec<u32>,
@@ -27,7 +27,7 @@ impl Code {
 }
 
 impl Stream {
-    /// A symbol by its code; the only one takes no bits.
+    /// Writes a symbol. If it is the only one of the code, it takes no bits.
     pub(super) fn put_symbol(&mut self, code: &Code, symbol: u32) {
         if code.used.len() > 1 {
             let length = code.lengths[symbol as usize];
@@ -35,7 +35,7 @@ impl Stream {
         }
     }
 
-    /// A code of some of the symbols below that, one of them a value.
+    /// A random code of some of the allowed symbols below `symbols`, at least one of which is a value.
     pub(super) fn code(&mut self, symbols: u32, allowed: impl Fn(u32) -> bool) -> Code {
         let symbols: Vec<u32> = (0..symbols).filter(|&symbol| allowed(symbol)).collect();
         let wanted = match self.below(5) {
@@ -51,7 +51,8 @@ impl Stream {
         }
         used.sort_unstable();
         used.dedup();
-        // Words are split at random, and one more often than others, until there are enough.
+        // Random words are split until there are enough; half of the time one of them is preferred, which gives a deep
+        // tree.
         let (mut lengths, deep) = (vec![0], self.below(2) == 0);
         while lengths.len() < used.len() {
             let place =
@@ -69,7 +70,8 @@ impl Stream {
         Code::new(all)
     }
 
-    /// Writes the lengths of a code, in the simple form where that can be and in the other now and then.
+    /// Writes the lengths of a code: in the simple form if that is possible, but sometimes in the normal form
+    /// nevertheless.
     pub(super) fn put_code(&mut self, code: &Code) {
         let used = &code.used;
         if used.len() <= 2 && used.iter().all(|&symbol| symbol < 256) && self.below(4) > 0 {
@@ -82,14 +84,15 @@ impl Stream {
             return;
         }
         self.put(0, 1);
-        // Every length and every kind of repetition has a word: 13 of four bits and 6 of five are a whole code.
+        // Every length and every kind of repetition has a word: 13 of four bits and 6 of five bits form a complete
+        // code.
         let lengths = Code::new((0..19).map(|symbol| if symbol < 13 { 4 } else { 5 }).collect());
         self.put(15, 4);
         for symbol in [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15_usize] {
             self.put(lengths.lengths[symbol], 3);
         }
         let steps = self.steps(&code.lengths);
-        // How many of them there are can be said, and is where the last symbols of the alphabet have none.
+        // The number of steps may be stated if the last symbols of the alphabet have no words.
         let bits = (0..8).find(|bits| steps.len() - 2 < 1 << (2 + 2 * bits)).unwrap_or(7);
         self.put(1, 1);
         self.put(bits, 3);
@@ -100,7 +103,8 @@ impl Stream {
         }
     }
 
-    /// Lengths as they are written: a length or a kind of repetition, how often, and the bits of that; two at least.
+    /// The stored form of the lengths: for each step, a length or a kind of repetition, the count, and the count's
+    /// bits. There are at least two steps.
     fn steps(&mut self, lengths: &[u32]) -> Vec<(u32, u32, u32)> {
         let (mut steps, mut at, mut last) = (Vec::new(), 0, 8);
         while at < lengths.len() {
