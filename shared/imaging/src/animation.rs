@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_take_for_a_slip_is_a_tenth_of_a_second() {
+    fn delays_that_browsers_take_for_a_mistake_become_a_tenth_of_a_second() {
         assert_eq!([0, 10, 11, 20, 5000].map(as_played), [100, 100, 11, 20, 5000]);
     }
 

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_as_good_as_it_gets_with_slacks_fifty_frames() {
+    fn an_animation_keeps_all_frames_but_for_slacks_fifty_and_its_length() {
         let plain = animation(60, 40, |nth| {
             let colour = [(nth * 4) as u8, 60, 200, 255];
             Image::new(128, 128, colour.repeat(128 * 128)).expect("a picture")
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_too_long_is_played_faster() {
+    fn an_animation_that_lasts_too_long_is_played_faster() {
         let slow = animation(4, 5000, |nth| noise(nth, false));
         let delays =
             |animation: &Animation| animation.frames.iter().map(|frame| frame.delay).collect::<Vec<_>>();

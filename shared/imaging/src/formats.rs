@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_and_not_decoded_is_refused_by_name() {
+    fn formats_known_but_not_decoded_are_refused_by_name() {
         let licensed = format!("<?xml version='1.0'?><!--{}--><svg/>", " ".repeat(3000));
         for (bytes, kind) in [
             (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_unknown() {
+    fn bytes_of_no_image_are_of_unknown_format() {
         for bytes in [
             &b"hello, world"[..],
             b"BMW is a car maker, not a bitmap",

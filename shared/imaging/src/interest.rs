@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_lies_well_inside_the_window() {
+    fn points_found_lie_well_inside_the_window() {
         // The window is 64 wide. With the point at 96 in its middle it starts at 64, a third of the way.
         let (place, _) = focus(&[point(96.0, 1.0)], (256, 100), (0.25, 1.0));
         assert!((place - 1.0 / 3.0).abs() < 0.05, "{place}");

@@ -149,7 +149,7 @@ fn no_circle_has_more_than_two_modules() {
 }
 
 #[test]
-fn what_all_stand_on_uses_nothing_above() {
+fn the_lowest_layer_uses_no_other_module() {
     for (module, uses) in uses().iter().filter(|(module, _)| GROUND.contains(&module.as_str())) {
         let above: Vec<_> = uses.iter().filter(|used| !GROUND.contains(&used.as_str())).collect();
         assert!(above.is_empty(), "{module} uses {above:?}");

@@ -169,7 +169,7 @@ fn a_lossless_picture_has_no_such_rows_and_comes_back_to_the_bit() {
 }
 
 #[test]
-fn what_is_cut_off_is_decoded_as_far_as_it_goes() {
+fn a_picture_cut_off_is_decoded_as_far_as_it_goes() {
     for quality in [Quality::Lossy(90), Quality::Lossless] {
         let file = file(quality, |_, _| 255);
         let picture = chunks(&file);

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_left_out_of_account() {
+    fn values_that_make_no_sense_are_ignored() {
         assert!(Conversion::cicp([2, 13, 0, 1], None, RGB).is_none());
         assert!(Conversion::cicp([9, 2, 0, 1], None, RGB).is_none());
         assert!(Conversion::cicp([9, 16, 9, 1], None, RGB).is_none());

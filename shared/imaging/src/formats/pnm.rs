@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_transparent() {
+    fn pixels_cut_off_are_transparent() {
         assert_eq!(decoded(b"P6 2 2 255 \x01\x02\x03\x04"), [[1, 2, 3, 255], [0; 4], [0; 4], [0; 4]]);
         assert_eq!(decoded(b"P2 2 1 255 7 x"), [[7, 7, 7, 255], [0; 4]]);
     }

@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tga_would_not_say_is_none() {
+    fn headers_that_no_tga_has_are_not_taken_for_one() {
         let good = [head(2, [0; 5], 24, 0x20), vec![0; 12]].concat();
         assert!(is_one(&good) && !is_one(&good[..18]) && !is_one(&good[..10]));
         for (at, value) in [(1, 2), (2, 4), (2, 0), (2, 32), (16, 0), (16, 25), (16, 8)] {

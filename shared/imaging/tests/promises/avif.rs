@@ -327,7 +327,7 @@ fn refused(bytes: Vec<u8>) -> &'static str {
 }
 
 #[test]
-fn what_is_not_understood_is_refused_and_not_shown_wrong() {
+fn boxes_that_are_not_understood_are_refused_and_not_shown_wrong() {
     assert_eq!(refused(only(picture(&[(*b"wild", &[0; 4], true)]))), "unsupported_format");
     let image = decode(only(picture(&[(*b"wild", &[0; 4], false)])));
     assert!(close(quarters(&image), QUARTERS, 5), "what need not be known is left alone");

@@ -158,7 +158,7 @@ fn a_truncated_jpeg_is_shown_as_far_as_it_goes() {
 }
 
 #[test]
-fn what_is_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
+fn a_file_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
     // Formats that begin with the first row, formats that begin with the last, and one in strips.
     for (name, bytes, [there, not_there]) in [
         ("QOI", file(ImageFormat::Qoi), [0, 3]),
@@ -230,7 +230,7 @@ fn jpegs_that_are_coded_in_a_rare_way_are_not_called_damaged() {
 }
 
 #[test]
-fn what_lies_before_or_behind_a_jpeg_is_passed_over() {
+fn bytes_before_or_behind_a_jpeg_are_passed_over() {
     let whole = decode(sample("subsampled.jpg"));
     let around = [&[0, 1][..], b"junk", &sample("subsampled.jpg"), b"more junk"].concat();
     assert_eq!(decode(around), whole);
@@ -241,7 +241,7 @@ fn what_lies_before_or_behind_a_jpeg_is_passed_over() {
 }
 
 #[test]
-fn what_shows_nothing_is_corrupt() {
+fn a_file_that_shows_nothing_is_corrupt() {
     for format in ENCODABLE {
         let whole = file(format);
         // The headers alone, for formats that show every row there is; for the others also some of the compressed data.

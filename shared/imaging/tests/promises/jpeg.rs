@@ -152,7 +152,7 @@ fn picture_and_thumbnails_agree_which_colours_a_jpeg_has() {
 }
 
 #[test]
-fn what_is_not_decoded_is_not_called_damaged() {
+fn unsupported_jpegs_are_not_called_damaged() {
     let jpeg = file(ImageFormat::Jpeg);
     let frame = find(&jpeg, 0xc0);
     let odd = |at: usize, value: u8| {

@@ -251,7 +251,7 @@ fn auto_is_the_format_that_fits() {
 }
 
 #[test]
-fn what_moves_moves_in_gif_and_webp_and_is_its_first_frame_elsewhere() {
+fn animations_move_in_gif_and_webp_and_are_their_first_frame_elsewhere() {
     for name in ["animated.gif", "animated.png", "animated.webp"] {
         for (format, frames) in [("gif", 2), ("webp", 2), ("png", 1), ("jpeg", 1)] {
             let asked = options(&json!({"width": 24, "height": 16, "format": format}));

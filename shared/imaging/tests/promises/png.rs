@@ -242,7 +242,7 @@ fn colours_go_by_the_first_that_says_something() {
 }
 
 #[test]
-fn what_moves_has_the_colours_of_what_does_not() {
+fn animations_have_the_colours_of_stills() {
     let linear = with_chunk(&sample("animated.png"), b"cICP", &[1, 8, 0, 1]);
     let shown = |format| {
         let options =

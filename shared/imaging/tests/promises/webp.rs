@@ -117,7 +117,7 @@ fn transparent_pixels_leave_no_fringe_in_a_lossy_picture() {
 }
 
 #[test]
-fn what_is_cut_off_is_shown_as_far_as_it_goes() {
+fn a_file_cut_off_is_shown_as_far_as_it_goes() {
     let opaque = picture(640, 480, |_, _| 255);
     let faded = picture(640, 480, |_, _| 200);
     for (name, file, rest) in [

@@ -159,7 +159,7 @@ fn how_often_it_is_shown_counts_the_first_time() {
 }
 
 #[test]
-fn what_is_odd_between_pictures_ends_nothing_that_browsers_go_on_with() {
+fn odd_blocks_between_pictures_end_nothing_that_browsers_go_on_with() {
     let odd_control = vec![0x21, 0xf9, 2, 0, 0, 0];
     let unknown = vec![0x21, 0x77, 3, 1, 2, 3, 0];
     let file = [

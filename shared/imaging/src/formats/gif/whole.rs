@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_not_kept() {
+    fn a_file_beyond_the_limit_is_not_kept() {
         let plain = kept(SAMPLE).expect("a sound file");
         let comment = with(b"\x21\xfe\x03who\x00");
         let within = |most| without_metadata(&comment, most, Deadline::none()).expect("time enough");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_left_out() {
+    fn blocks_beside_the_pictures_are_left_out() {
         let plain = kept(SAMPLE).expect("a sound file");
         let xmp = [b"\x21\xff\x0bXMP DataXMP\x05where\x00".as_slice(), b"\x21\xfe\x03who\x00"].concat();
         assert_eq!(kept(&with(&xmp)).expect("a sound file"), plain);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_not_passed_on() {
+    fn odd_or_damaged_files_are_not_kept() {
         let plain = kept(SAMPLE).expect("a sound file");
         for (what, file) in [
             ("a profile", with(b"\x21\xff\x0bICCRGBG1012\x03icc\x00")),

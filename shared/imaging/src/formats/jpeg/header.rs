@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_decoded_is_told_from_what_is_damaged() {
+    fn unsupported_features_are_told_from_damage() {
         let odd = |at: usize, value: u8| {
             let mut frame = frame(b"\x01\x02\x03");
             frame[at] = value;
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_account_may_be_anything() {
+    fn segments_that_do_not_matter_may_contain_anything() {
         let good = file(&[frame(b"\x01\x02\x03"), scan()]);
         for odd in [
             segment(markers::DAC, &[]),

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_does_not_know_is_no_picture() {
+    fn headers_with_values_unknown_to_the_standard_are_corrupt() {
         let shape = |depth, colour, compression, filter, interlace| {
             Shape::read(&[0, 0, 0, 7, 0, 0, 0, 5, depth, colour, compression, filter, interlace])
         };

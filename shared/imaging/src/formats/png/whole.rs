@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_not_read() {
+    fn a_file_beyond_the_limit_is_not_read() {
         let plain = plain();
         assert_eq!(without_metadata(&plain, plain.len()), Some(plain.clone()));
         assert_eq!(without_metadata(&plain, plain.len() - 1), None);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_left_out() {
+    fn chunks_beside_the_picture_are_left_out() {
         for kind in [b"tEXt", b"eXIf", b"tIME", b"sRGB"] {
             assert_eq!(kept(&with(kind, &[0])), Some(plain()), "{kind:?}");
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_not_passed_on() {
+    fn odd_or_damaged_files_are_not_kept() {
         for kind in [b"acTL", b"iCCP", b"cICP", b"cHRM", b"ABCD"] {
             assert_eq!(kept(&with(kind, &[0; 8])), None, "{kind:?}");
         }

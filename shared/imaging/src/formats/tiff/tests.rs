@@ -351,7 +351,7 @@ fn slide(page: u32, chunk: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_headers_of_jpeg_2000_ask_for_is_held_against_the_limits_first() {
+fn headers_of_jpeg_2000_are_held_against_the_limits_before_decoding() {
     let answer = |page, chunk: &[u8]| code(shown(&slide(page, chunk), &Limits::default()));
     let plain = sizes((64, 64), 64, 3);
     assert_eq!(answer(64, &codestream(&plain, 1, 4, 15, &[])), "shown");

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_answers_ends_the_frames() {
+    fn an_error_of_the_caller_ends_the_frames() {
         let file = file(0, &[frame([0, 0, 2, 2], RED, 10, 0), frame([0, 0, 2, 2], BLUE, 10, 0)]);
         let header = super::super::header(&file).expect("a header");
         let mut calls = 0;

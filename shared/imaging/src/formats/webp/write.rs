@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_free_around_opaque_frames_is_said_to_be_so() {
+    fn canvas_left_free_by_opaque_frames_sets_the_alpha_flag() {
         let framed = |colour: [u8; 4], alpha: u8| {
             let pixel = |x: usize| if (8..32).contains(&x) { colour } else { [0, 0, 0, alpha] };
             let rgba = (0..30).flat_map(|_| (0..40).flat_map(pixel)).collect();

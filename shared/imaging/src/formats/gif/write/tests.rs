@@ -170,7 +170,7 @@ fn few_colours_within_a_budget_come_back_exactly() {
 }
 
 #[test]
-fn what_is_left_is_left_for_good_when_nothing_fits() {
+fn no_gif_is_made_where_not_even_two_frames_fit() {
     assert!(within(&photos(), 100, Deadline::none()).expect("time enough").is_none());
 }
 
@@ -241,7 +241,7 @@ fn a_run_of_one_colour_takes_as_few_codes_as_it_can() {
 }
 
 #[test]
-fn what_stands_still_is_not_written_again() {
+fn areas_that_stand_still_are_not_written_again() {
     let moving = |step: u32| {
         image(
             96,

@@ -340,7 +340,7 @@ fn rows_that_are_cut_short_are_grey_from_there_on() {
 }
 
 #[test]
-fn what_memory_it_takes_is_held_against_the_limit() {
+fn memory_for_coefficients_is_held_against_the_limit() {
     let size = (64, 16_000);
     let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, 0, 7);
     // The planes take 384 kB at a half, and 24 kB at an eighth.
@@ -359,7 +359,7 @@ fn what_memory_it_takes_is_held_against_the_limit() {
 }
 
 #[test]
-fn what_is_not_decoded_here_gives_nothing() {
+fn unsupported_jpegs_give_no_planes() {
     let (_, jpeg, _) = SAMPLES[0];
     let frame = jpeg.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame");
     for (at, value) in [(1, 0xc3), (1, 0xc9), (4, 12), (9, 4), (9, 2), (11, 0x51), (11, 0x01), (5, 1)] {
@@ -430,7 +430,7 @@ fn ids_that_repeat_themselves_are_channels_in_their_order() {
 }
 
 #[test]
-fn what_comes_before_a_header_that_makes_no_sense_is_shown() {
+fn scans_before_an_invalid_header_are_shown() {
     let size = (50, 40);
     let (jpeg, _) = written(size, &[(1, 1); 3], Kind::Apart, 0, 3);
     let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
@@ -489,7 +489,7 @@ fn a_frame_that_does_not_tell_its_height_has_the_one_that_is_given() {
 }
 
 #[test]
-fn what_is_cut_short_is_shown_as_far_as_it_goes() {
+fn data_cut_short_is_shown_as_far_as_it_goes() {
     for (name, jpeg, _) in SAMPLES {
         let whole = planes(jpeg, SIZE).expect("planes").swap_remove(0);
         let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
@@ -556,7 +556,7 @@ fn codes_that_are_not_defined_are_the_standards() {
 }
 
 #[test]
-fn what_is_no_marker_does_not_end_a_scan_for_good() {
+fn a_damaged_restart_marker_costs_no_more_than_its_interval() {
     let (_, jpeg, _) = SAMPLES[1];
     let whole = planes(jpeg, SIZE).expect("planes");
     let marker = jpeg.windows(2).position(|at| at == [0xff, 0xd2]).expect("a marker");

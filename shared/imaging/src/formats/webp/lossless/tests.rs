@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_libwebp_encodes_is_read_as_libwebp_reads_it(
+    fn streams_of_libwebp_are_read_as_libwebp_reads_them(
         size in (1_u32..90, 1_u32..90),
         colours in prop_oneof![1_u32..5, 5_u32..20, 20_u32..300, Just(100_000)],
         noise in prop_oneof![Just(0_u32), Just(1), Just(3), Just(15), Just(255)],
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_damaged_is_read_as_far_as_libwebp_reads_it(
+    fn damaged_streams_are_read_as_far_as_libwebp_reads_them(
         seed in any::<u64>(),
         damage in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
@@ -111,7 +111,7 @@ proptest! {
 }
 
 #[test]
-fn what_libwebp_encodes_at_any_effort_is_read_as_libwebp_reads_it() {
+fn streams_of_every_effort_are_read_as_libwebp_reads_them() {
     let mut count = 0;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promises/samples/lossless");
     for entry in fs::read_dir(folder).expect("the samples") {
@@ -125,7 +125,7 @@ fn what_libwebp_encodes_at_any_effort_is_read_as_libwebp_reads_it() {
 }
 
 #[test]
-fn what_is_cut_off_anywhere_is_read_as_far_as_it_goes() {
+fn a_stream_cut_off_anywhere_is_read_as_far_as_it_goes() {
     let photo = encoded(&pixels(70, 50, 100_000, 15, true, 5), (70, 50));
     let few = encoded(&pixels(150, 40, 4, 1, false, 7), (150, 40));
     for file in [photo, few] {
