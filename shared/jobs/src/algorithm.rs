@@ -1,5 +1,5 @@
-//! What an algorithm is called, what it takes and what it gives: the description that submission validates
-//! against, `GET /algorithms` shows and a worker runs by.
+//! The description of an algorithm: its name, its parameters and its results. A submission is checked against it, `GET
+//! /algorithms` shows it, and a worker runs by it.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Specification {
     pub name: &'static str,
     /// Changes whenever the same source and parameters would give another output.
     pub version: &'static str,
-    /// What it does, in one sentence.
+    /// A description for clients, in one sentence.
     pub summary: &'static str,
     /// The papers or formulas that it implements.
     pub references: &'static [&'static str],
@@ -27,7 +27,8 @@ pub struct Specification {
     pub parameters: &'static [Parameter],
     /// Pairs of parameters, both numbers, of which the first may not be greater than the second.
     pub ordered: &'static [[&'static str; 2]],
-    /// The defaults that depend on other parameters, which it is given with all their own defaults filled in.
+    /// Computes the defaults that depend on other parameters. It is given the parameters with all other defaults filled
+    /// in.
     pub dependent: Option<DependentDefaults>,
     /// The name of the list in its result JSON (`points`, `blobs`, …); none for an image.
     pub list: Option<&'static str>,
@@ -41,7 +42,7 @@ pub type DependentDefaults = fn(&Parameters) -> Vec<(&'static str, Value)>;
 pub struct Parameter {
     /// The key in a submission's `parameters`.
     pub name: &'static str,
-    /// What it governs, in one sentence.
+    /// A description for clients, in one sentence.
     pub summary: &'static str,
     /// `px`, `µm`, …; none for a pure number or a choice.
     pub unit: Option<&'static str>,
@@ -58,7 +59,7 @@ pub enum Kind {
         min: i64,
         /// The greatest value accepted.
         max: i64,
-        /// Used when the submission is silent; `None` leaves the parameter out.
+        /// The value if a submission gives none; `None` leaves the parameter out.
         default: Option<i64>,
     },
     /// A finite number.
@@ -67,29 +68,29 @@ pub enum Kind {
         min: f64,
         /// The greatest value accepted.
         max: f64,
-        /// Used when the submission is silent; `None` leaves the parameter out.
+        /// The value if a submission gives none; `None` leaves the parameter out.
         default: Option<f64>,
     },
     /// One of a few words.
     Choice {
         /// The words accepted.
         values: &'static [&'static str],
-        /// Used when the submission is silent; `None` leaves the parameter out.
+        /// The value if a submission gives none; `None` leaves the parameter out.
         default: Option<&'static str>,
     },
-    /// Some of a few words, each at most once: one word, or a list of them. Left out when the submission is silent.
+    /// Several of a few words, each at most once, given as one word or as a list. Left out if a submission gives none.
     Choices {
         /// The words accepted.
         values: &'static [&'static str],
     },
-    /// A [`Colour`]. Left out when the submission is silent.
+    /// A [`Colour`]. Left out if a submission gives none.
     Colour,
     /// Yes or no.
     Flag {
-        /// Used when the submission is silent; `None` leaves the parameter out.
+        /// The value if a submission gives none; `None` leaves the parameter out.
         default: Option<bool>,
     },
-    /// A [`Rectangle`]. Left out when the submission is silent.
+    /// A [`Rectangle`]. Left out if a submission gives none.
     Rectangle,
     /// A [`ModelKey`]. The submission must give it.
     Model,
@@ -110,9 +111,9 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// What a submission gives, or `None` where that is no rectangle or an empty one.
+    /// Reads a submission's value; `None` if it is not a rectangle, or is an empty one.
     fn read(value: &Value) -> Option<Self> {
-        // Serde would take a list of four numbers, too; one form is enough.
+        // Serde would also take a list of four numbers, but only the object is documented.
         let rectangle: Self = value.is_object().then(|| Self::deserialize(value).ok())??;
         (rectangle.width > 0 && rectangle.height > 0).then_some(rectangle)
     }
@@ -122,7 +123,7 @@ impl Rectangle {
     }
 }
 
-/// Parameters as they came, or checked and complete: `resolve` makes the second of the first.
+/// Parameters of an algorithm: as a client sent them or, after [`Specification::resolve`], checked and complete.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Parameters(pub Map<String, Value>);
@@ -138,7 +139,7 @@ impl Parameters {
     }
 }
 
-/// One algorithm that a job runs: which version, with which parameters, all defaults filled in.
+/// One algorithm that a job runs, with its version and its complete parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The algorithm's name.
@@ -159,10 +160,10 @@ pub enum ParameterError {
         algorithm: &'static str,
         /// The name that was given.
         name: String,
-        /// The names there are.
+        /// The names of the parameters that it has.
         known: String,
     },
-    /// The algorithm cannot do without it.
+    /// A required parameter was not given.
     #[error("the algorithm {algorithm} needs the parameter `{name}`, {expected}")]
     Missing {
         /// The algorithm asked for.
@@ -185,11 +186,11 @@ pub enum ParameterError {
 }
 
 impl Specification {
-    /// Checks what a submission gave and fills in the defaults.
+    /// Checks the parameters of a submission and fills in the defaults.
     ///
     /// # Errors
-    /// [`ParameterError`] for the first parameter that is unknown, missing, of the wrong type, out of range, or greater than
-    /// another that it must not exceed.
+    /// [`ParameterError`] for the first parameter that is unknown, missing, of the wrong type, out of range, or greater
+    /// than another that it must not exceed.
     pub fn resolve(&self, given: &Parameters) -> Result<Run, ParameterError> {
         if let Some(name) = given.0.keys().find(|name| !self.parameters.iter().any(|p| p.name == *name)) {
             return Err(ParameterError::Unknown {
@@ -227,7 +228,8 @@ impl Specification {
         Ok(Run { name: self.name.to_owned(), version: self.version.to_owned(), parameters })
     }
 
-    /// Refuses what was given, or given first, of two parameters that are not in order.
+    /// Checks that the first parameter of each `ordered` pair does not exceed the second. The error blames the first if
+    /// it was given, otherwise the second.
     fn check_order(&self, given: &Parameters, resolved: &Parameters) -> Result<(), ParameterError> {
         for [low, high] in self.ordered {
             let [least, most] = [low, high].map(|name| resolved.0.get(*name).and_then(Value::as_f64));
@@ -244,7 +246,7 @@ impl Specification {
         Ok(())
     }
 
-    /// The model that parameters name, where this algorithm runs one.
+    /// The model that the parameters name, if this algorithm runs models.
     #[must_use]
     pub fn model(&self, parameters: &Parameters) -> Option<ModelKey> {
         let parameter = self.parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Model))?;
@@ -266,7 +268,7 @@ impl Kind {
         matches!(self, Self::Model)
     }
 
-    /// The value used when a submission is silent.
+    /// The value used if a submission gives none.
     #[must_use]
     pub fn default_value(&self) -> Option<Value> {
         match *self {
@@ -278,7 +280,7 @@ impl Kind {
         }
     }
 
-    /// The value in its canonical form, or `None` where type or range forbid it.
+    /// The value in its canonical form, or `None` if its type or range is wrong.
     fn accept(&self, value: &Value) -> Option<Value> {
         match *self {
             Self::Integer { min, max, .. } => {
@@ -296,19 +298,19 @@ impl Kind {
         }
     }
 
-    /// A query string's text as a JSON value of this kind; what does not parse stays a string, which `resolve` then
-    /// refuses with the range.
+    /// Reads a text of a query string as a JSON value of this kind. A text that does not parse stays a string, which
+    /// `resolve` then refuses with a message that names the range.
     #[must_use]
     pub fn read_text(&self, text: &str) -> Value {
         let read = match self {
             Self::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
-            // JSON has no infinities and no NaN: those stay texts, too.
+            // JSON has no infinities and no NaN, so those stay strings too.
             Self::Number { .. } => {
                 text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
             }
             Self::Choice { .. } | Self::Model => None,
             Self::Choices { .. } => Some(text.split(',').map(str::trim).collect()),
-            // In an address, `#` has to be written as `%23` and is easily lost.
+            // In a URL `#` has to be written as `%23`, which is easily forgotten, so it may be left out.
             Self::Colour => format!("#{text}").parse::<Colour>().ok().map(|colour| colour.to_string().into()),
             Self::Flag { .. } => text.parse::<bool>().ok().map(Value::from),
             Self::Rectangle => rectangle_of(text).map(Rectangle::to_value),
@@ -317,7 +319,7 @@ impl Kind {
     }
 }
 
-/// x, y, width and height, separated by commas, as a query has them.
+/// Reads `x,y,width,height`, the form of a rectangle in a query.
 fn rectangle_of(text: &str) -> Option<Rectangle> {
     let mut numbers = text.split(',').map(|number| number.trim().parse::<u32>().ok());
     let mut next = || numbers.next().flatten();
@@ -325,7 +327,7 @@ fn rectangle_of(text: &str) -> Option<Rectangle> {
     numbers.next().is_none().then_some(rectangle)
 }
 
-/// A word or a list of words as a list, where each is one of `values` and none comes twice.
+/// Reads a word or a list of words as a list; `None` unless each is one of `values` and none comes twice.
 fn chosen(value: &Value, values: &[&str]) -> Option<Vec<Value>> {
     let given = match value {
         Value::Array(given) if !given.is_empty() => given.as_slice(),

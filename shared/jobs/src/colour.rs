@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 /// A colour in sRGB with straight alpha. Its text is `transparent`, `#rrggbb` or `#rrggbbaa` in lower case; `#rgb`,
-/// `#rgba` and capitals are read, too. What is wholly transparent has no colour, and so one text only.
+/// `#rgba` and capitals are read, too. All fully transparent colours are one value, written `transparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Colour([u8; 4]);

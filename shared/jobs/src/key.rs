@@ -12,25 +12,25 @@ use crate::id::JobId;
 pub enum ObjectKey {
     /// The image as it was sent in the request, or as it was fetched.
     Source(JobId),
-    /// The image as its owner uploaded it through a pre-signed URL. Its suffix is its own, so that a notification
-    /// can tell it from what the functions write.
+    /// The image as its owner uploaded it through a pre-signed URL. No other key ends in `upload`, so that the bucket
+    /// can notify of uploads only.
     Upload(JobId),
     /// One form of one algorithm's result.
     Result {
         /// The job.
         job: JobId,
-        /// Which attempt stored it, so that one that was taken for dead cannot overwrite another's; none in objects of
-        /// older releases.
+        /// The attempt that stored it. It is in the key so that a worker that was taken for dead cannot overwrite the
+        /// results of another. `None` in objects of older releases.
         attempt: Option<u64>,
         /// The algorithm's name.
         algorithm: String,
-        /// `json`, `geojson`, `csv`, `png`, `slack.gif`, …: all that follows the first dot, for no algorithm has one in
-        /// its name.
+        /// `json`, `geojson`, `csv`, `png`, `slack.gif`, …: everything after the first dot, because an algorithm's name
+        /// has none.
         extension: String,
     },
 }
 
-/// A text that is no key of ours.
+/// A text that is not an object key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an object key of Darkroom")]
 pub struct NotAnObjectKey;
@@ -38,7 +38,7 @@ pub struct NotAnObjectKey;
 /// The prefix of everything that a job owns.
 #[must_use]
 pub fn job_prefix(job: JobId) -> String {
-    format!("{:02x}/{job}/", job.tail())
+    format!("{:02x}/{job}/", job.random_byte())
 }
 
 impl ObjectKey {
@@ -96,21 +96,21 @@ impl FromStr for ObjectKey {
     }
 }
 
-/// The key of a model in the bucket of models: an ONNX file, beside which its description lies.
+/// The key of a model in the models bucket: an ONNX file. Its description has the same name with the extension `.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelKey(String);
 
-/// A text that is no model's key.
+/// A text that is not a model's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {}", ModelKey::FORM)]
 pub struct NotAModelKey;
 
 impl ModelKey {
-    /// What every key looks like, but for its length.
+    /// The pattern of every key, without the limit of its length.
     pub const PATTERN: &str = r"^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*\.onnx$";
 
-    /// The same in words.
+    /// The pattern and the limit in words.
     pub const FORM: &str = "the key of a model: letters, digits, `.`, `_`, `-` and `=`, in folders separated by `/`, none \
                             of which begins with a `.`; at most 200 characters that end in .onnx";
 

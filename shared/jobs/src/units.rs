@@ -1,5 +1,5 @@
-//! Quantities as they are written in messages and in the guide's tables, which both come from here: a reader can only
-//! compare what has the same unit.
+//! Quantities as they are written in messages and in the guide's tables. Both are written by these functions, so that a
+//! reader compares the same units.
 
 /// Megapixels have six zeros, and so have megabytes.
 const MEGA: u64 = 1_000_000;

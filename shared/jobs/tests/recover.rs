@@ -1,5 +1,5 @@
-//! The promises of recovery: whatever is overdue is queued again or ended, by as many recoverers as there are, and what is
-//! not is left alone.
+//! The promises of recovery: every overdue job is queued again or ended, however many recoverers run, and no other job
+//! is touched.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};

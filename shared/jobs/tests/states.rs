@@ -1,9 +1,9 @@
-//! Every order of what can happen to one job: two workers, a notifier, a recoverer, a client who deletes it and asks for
-//! its callback again, messages that are lost or come twice, processes that die. All states that can be reached within
-//! bounds are visited, each once; the job itself is the real one.
+//! Every order of what can happen to one job: two workers, a notifier, a recoverer, a client who deletes it and asks
+//! for its callback again, messages that are lost or come twice, processes that die. All states that can be reached
+//! within bounds are visited, each once; the job itself is the real one.
 //!
-//! In each state what the row says must be sound. And from each, once nothing goes wrong any more, the job must come to
-//! its end: told of, tidied, and due no more.
+//! In each state the row must be sound. And from each, once nothing goes wrong any more, the job must come to its end:
+//! its callback settled, its leftovers removed, and nothing due.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -28,7 +28,7 @@ const STEP: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(2 * 60);
 const PATIENCE: Duration = Duration::from_secs(2 * 60);
 
-/// How many steps a worker lives, by other clocks, beyond its lease.
+/// How many steps a worker may outlive its lease by, because clocks differ.
 const APART: u32 = 1;
 
 /// How many attempts a job gets, and how many tries its callback.
@@ -39,7 +39,7 @@ fn at(step: u32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + step * STEP
 }
 
-/// A row, or a copy of one in somebody's memory, with a hash of what counts of it.
+/// A row, or a copy of one in somebody's memory, with a hash of the parts that decide anything.
 #[derive(Clone)]
 struct Row {
     job: Job,
@@ -49,7 +49,7 @@ struct Row {
 impl Row {
     fn new(job: Job) -> Rc<Self> {
         let mut value = serde_json::to_value(&job).expect("a job is JSON");
-        // Names that are drawn at random, and times that nobody decides by.
+        // Random ids, and times that decide nothing, would make equal states differ.
         for unused in ["id", "updated_at", "started_at", "finished_at"] {
             value[unused].take();
         }
@@ -74,7 +74,7 @@ enum Worker {
         since: u32,
         stored: bool,
     },
-    /// It has learnt that the job is another's, and is to remove what it stored.
+    /// It has lost the job and has yet to remove what it stored.
     Lost {
         attempt: u64,
     },
@@ -95,7 +95,7 @@ struct Budget {
     deaths: u8,
     deletions: u8,
     redeliveries: u8,
-    /// Attempts that a service fails, which count for nothing.
+    /// Attempts that fail because of a service, and so are forgiven.
     failures: u8,
 }
 
@@ -114,11 +114,11 @@ struct State {
     results: BTreeSet<u64>,
     uploaded: bool,
     budget: Budget,
-    /// How long what goes wrong does so, and clients do what they may.
+    /// For how many steps things go wrong and clients act.
     steps: u32,
 }
 
-/// As many messages of a kind are told apart.
+/// The most messages of a kind that are counted: more make no difference.
 const MESSAGES: u8 = 2;
 
 impl State {
@@ -132,7 +132,7 @@ impl State {
             Worker::Works { row, since, stored, .. } => (2, row.hash, *since, *stored),
             Worker::Lost { attempt } => (3, *attempt, 0, false),
         });
-        // Which is which does not matter.
+        // The workers are interchangeable, so states that differ only in their order are one.
         workers.sort_unstable();
         let notifier = match &self.notifier {
             Notifier::Idle => (0, 0),
@@ -203,7 +203,7 @@ enum End {
     IsForgiven,
 }
 
-/// A worker takes a message: `processes`' first steps.
+/// A worker takes a message: the first steps of `Processor::handle`.
 fn take(state: &State, index: usize) -> Option<State> {
     let mut next = state.clone();
     let Some(row) = next.row.clone() else {
@@ -226,7 +226,7 @@ fn take(state: &State, index: usize) -> Option<State> {
     Some(next)
 }
 
-/// A worker decides on what it has read, and writes that.
+/// A worker decides by the row that it has read, and writes its decision.
 fn claim(state: &State, index: usize, row: &Row) -> State {
     let (mut next, mut job, now) = (state.clone(), row.job.clone(), at(state.now));
     next.workers[index] = Worker::Idle;
@@ -295,7 +295,7 @@ fn clean(state: &State, index: usize, attempt: u64) -> State {
     next
 }
 
-/// The recoverer decides on what it has read, writes that, and sends what follows.
+/// The recoverer decides by the row that it has read, writes its decision, and sends the message that follows.
 fn recover(state: &State, row: &Row, sent: bool) -> State {
     let (mut next, mut job, now) = (state.clone(), row.job.clone(), at(state.now));
     next.recoverer = None;
@@ -360,7 +360,7 @@ fn begin_try(state: &State, row: &Row) -> State {
     next
 }
 
-/// A notifier notes what came of its try, whoever wrote meanwhile.
+/// A notifier writes the outcome of its try, whoever wrote the row meanwhile.
 fn end_try(state: &State, number: TryNumber, delivered: bool) -> State {
     let (mut next, now) = (state.clone(), at(state.now));
     next.notifier = Notifier::Idle;
@@ -383,7 +383,7 @@ fn end_try(state: &State, number: TryNumber, delivered: bool) -> State {
     next
 }
 
-/// Time passes; a worker that has had its time is ended by who runs it.
+/// Time passes. A worker that has had its time is ended, as Lambda ends a function.
 fn tick(state: &State) -> State {
     let mut next = state.clone();
     next.now += 1;
@@ -437,7 +437,7 @@ fn successors(state: &State) -> Vec<State> {
                         *stored = true;
                     }
                     all.push(next);
-                    // What fails a job by itself does so before there is a result.
+                    // The work fails, if it does, before there is a result.
                     all.push(end(state, index, row, *claim, End::Fails));
                 }
                 all.push(end(state, index, row, *claim, End::CountsAndReturns));
@@ -529,8 +529,8 @@ fn look(state: &State) -> Option<State> {
     Some(next)
 }
 
-/// What happens next where nothing goes wrong: everybody goes on with what they have begun, then messages are taken,
-/// then what is due is recovered, then time passes. None once there is nothing more to do.
+/// The next state if nothing goes wrong: everybody finishes what they have begun, then messages are taken, then what is
+/// due is recovered, then time passes. `None` once there is nothing more to do.
 fn go_on(state: &State) -> Option<State> {
     for (index, worker) in state.workers.iter().enumerate() {
         match worker {
@@ -561,7 +561,7 @@ fn go_on(state: &State) -> Option<State> {
     taken.or_else(heard).or_else(|| look(state)).or_else(|| waits.then(|| tick(state)))
 }
 
-/// Where nothing goes wrong any more, the job comes to its end; `sure` are states of which that is known.
+/// Checks that the job comes to its end if nothing goes wrong any more; `sure` holds the states of which that is known.
 fn comes_to_an_end(state: &State, sure: &mut HashSet<u64>) {
     let (mut state, mut passed) = (state.clone(), Vec::new());
     loop {
@@ -581,7 +581,7 @@ fn comes_to_an_end(state: &State, sure: &mut HashSet<u64>) {
     sure.extend(passed);
 }
 
-/// A job that nothing more happens to is as it was promised.
+/// Checks that a job to which nothing more happens has kept every promise.
 fn finished(state: &State) {
     let Some(job) = state.row.as_ref().map(|row| &row.job) else {
         assert!(state.results.is_empty(), "a deleted job left results");

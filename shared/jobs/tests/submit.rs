@@ -1,4 +1,4 @@
-//! The promises of accepting: what is accepted is stored, written and queued in that order, and what cannot be done is
+//! The promises of accepting: an accepted job is stored, written and queued in that order, and an impossible request is
 //! refused before anything is stored.
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -178,7 +178,7 @@ async fn a_request_whose_first_try_died_anywhere_is_served_once_when_it_is_sent_
         for call in 0..4 {
             let world = World::new();
             world.faults.fail_after(call, moment);
-            // The client learns nothing of what came of this.
+            // The client gets no answer to this try.
             let _ = world.submit(b"image", keyed("k", 5)).await;
             let job = world.submit(b"image", keyed("k", 5)).await.expect("accepted");
             assert_eq!(world.jobs.len(), 1, "failing {moment:?} call {call}");
