@@ -82,7 +82,7 @@ pub(crate) fn of_frames(
     let mut animation = Animation { frames: Vec::new(), plays: 1 };
     animation.plays = frames(&mut |canvas: &[u8], delay: u32| {
         deadline.check()?;
-        animation.push(shown(canvas, header, view, deadline)?, as_played(delay));
+        animation.push(resample_canvas(canvas, header, view, deadline)?, browser_delay(delay));
         Ok(())
     })?;
     Ok(animation)
@@ -114,12 +114,17 @@ pub(crate) fn check_memory(
 /// How long browsers show a frame, whatever its format: they take 10 ms and less for a mistake and show such a frame
 /// for 100 ms (Chromium's `DeferredImageDecoder::FrameDurationAtIndex`, Firefox's `FrameTimeout::Normalized`, WebKit's
 /// `ImageSource`).
-fn as_played(delay: u32) -> u32 {
+fn browser_delay(delay: u32) -> u32 {
     if delay <= 10 { 100 } else { delay }
 }
 
 /// Resamples the part of a canvas that the view shows.
-fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Result<Image, ImageError> {
+fn resample_canvas(
+    canvas: &[u8],
+    header: &Header,
+    view: View,
+    deadline: Deadline,
+) -> Result<Image, ImageError> {
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (w, h) = header.orientation.upright_size(view.width, view.height);
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn delays_that_browsers_take_for_a_mistake_become_a_tenth_of_a_second() {
-        assert_eq!([0, 10, 11, 20, 5000].map(as_played), [100, 100, 11, 20, 5000]);
+        assert_eq!([0, 10, 11, 20, 5000].map(browser_delay), [100, 100, 11, 20, 5000]);
     }
 
     #[test]

@@ -13,12 +13,9 @@ use crate::{
 /// others get a PNG of a still and a GIF of an animation; where not even two frames fit, they get the first one as PNG.
 /// The file lasts as long as the animation, or as long as the preset allows.
 ///
-///  # Errors
-///  [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for frames of the preset's size.
-///
 /// # Errors
-/// [`ImageError::TimeLimit`], and [`ImageError::Internal`], which frames of the preset's size do not bring about.
-pub(crate) fn within(
+/// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for frames of the preset's size.
+pub(crate) fn best_file(
     animation: &Animation,
     preset: Preset,
     deadline: Deadline,
@@ -26,10 +23,10 @@ pub(crate) fn within(
     deadline.check()?;
     let first = animation.first()?;
     if preset == Preset::Whatsapp {
-        return sticker(&hastened(animation, preset), preset, deadline);
+        return best_sticker(&shortened(animation, preset), preset, deadline);
     }
     if animation.frames.len() > 1
-        && let Some(bytes) = moving(animation, preset, deadline)?
+        && let Some(bytes) = best_gif(animation, preset, deadline)?
     {
         return Ok(Encoded::new(bytes, &gif::WRITER, first));
     }
@@ -42,10 +39,18 @@ pub(crate) fn within(
 
 /// Finds the best GIF that fits; `None` where not even two frames do. Frames are left out only where no GIF of all of
 /// them fits.
-fn moving(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Option<Vec<u8>>, ImageError> {
+fn best_gif(
+    animation: &Animation,
+    preset: Preset,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, ImageError> {
     let mut count = animation.frames.len().min(preset.max_frames().unwrap_or(usize::MAX));
     loop {
-        let made = gif::write::within(&thinned(animation, count), preset.max_bytes(count as u32), deadline)?;
+        let made = gif::write::within(
+            &with_fewer_frames(animation, count),
+            preset.max_bytes(count as u32),
+            deadline,
+        )?;
         if made.is_some() || count <= 2 {
             return Ok(made);
         }
@@ -75,55 +80,56 @@ const LOOKS: [(usize, u8, bool); 16] = [
 ];
 
 /// How many frames are used to search for the look. Encoding all of them at every try would take longer than a job may.
-const SAMPLE: usize = 8;
+const SAMPLE_FRAMES: usize = 8;
 
 /// By about which factor the file of one look is smaller than that of the look before.
-const STEP: f64 = 1.25;
+const SIZE_RATIO: f64 = 1.25;
 
 /// A file that uses less than this part of its budget leaves room for a better look.
-const ROOMY: f64 = 0.7;
+const ROOM_FOR_BETTER: f64 = 0.7;
 
 /// Tells how many bytes a file may have.
-type Most<'a> = &'a dyn Fn(&Encoded) -> usize;
+type MaxBytes<'a> = &'a dyn Fn(&Encoded) -> usize;
 
 /// Encodes a sticker with the first look that fits, or one near it. The look is searched with a few frames from the
 /// middle, and then, from the look that they lead to, with all frames.
-fn sticker(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Encoded, ImageError> {
+fn best_sticker(animation: &Animation, preset: Preset, deadline: Deadline) -> Result<Encoded, ImageError> {
     let total = animation.frames.len();
     // The limit depends on the encoded file: equal frames are joined, which may leave a still.
     let most = |file: &Encoded| preset.max_bytes(file.frames);
-    let found = if total <= SAMPLE {
-        sought(animation, &most, deadline)?.1
+    let found = if total <= SAMPLE_FRAMES {
+        first_fitting_look(animation, &most, deadline)?.1
     } else {
-        let first = (total - SAMPLE) / 2;
-        let frames = animation.frames[first..first + SAMPLE].to_vec();
-        let share = preset.max_bytes(total as u32) * SAMPLE / total;
-        let (look, _) = sought(&Animation { frames, plays: animation.plays }, &|_| share, deadline)?;
-        from(look, animation, &most, deadline)?
+        let first = (total - SAMPLE_FRAMES) / 2;
+        let frames = animation.frames[first..first + SAMPLE_FRAMES].to_vec();
+        let share = preset.max_bytes(total as u32) * SAMPLE_FRAMES / total;
+        let (look, _) =
+            first_fitting_look(&Animation { frames, plays: animation.plays }, &|_| share, deadline)?;
+        encode_from_look(look, animation, &most, deadline)?
     };
     match found {
         Some(file) => Ok(file),
         // A still may fit where even two frames do not.
-        None if total > 1 => sticker(&Animation::still(animation.first()?.clone()), preset, deadline),
+        None if total > 1 => best_sticker(&Animation::still(animation.first()?.clone()), preset, deadline),
         None => Err(ImageError::internal("preset", "a still beyond the budget")),
     }
 }
 
 /// Searches by halves for the first look that fits and returns it with its file, or the last look without one. At most
 /// six files are encoded: the best look first, then the halving.
-fn sought(
+fn first_fitting_look(
     animation: &Animation,
-    most: Most<'_>,
+    most: MaxBytes<'_>,
     deadline: Deadline,
 ) -> Result<(usize, Option<Encoded>), ImageError> {
-    let best = looking(0, animation, deadline)?;
+    let best = encode_look(0, animation, deadline)?;
     if best.bytes.len() <= most(&best) {
         return Ok((0, Some(best)));
     }
     let (mut low, mut high, mut fits) = (1, LOOKS.len(), None);
     while low < high {
         let tried = usize::midpoint(low, high);
-        let file = looking(tried, animation, deadline)?;
+        let file = encode_look(tried, animation, deadline)?;
         if file.bytes.len() <= most(&file) {
             (high, fits) = (tried, Some(file));
         } else {
@@ -135,50 +141,50 @@ fn sought(
 
 /// Encodes from the given look on until a file fits, skipping looks that are unlikely to. Where the file leaves much
 /// room, the look before is tried, too.
-fn from(
+fn encode_from_look(
     look: usize,
     animation: &Animation,
-    most: Most<'_>,
+    most: MaxBytes<'_>,
     deadline: Deadline,
 ) -> Result<Option<Encoded>, ImageError> {
     let (mut look, last) = (look, LOOKS.len() - 1);
     let mut too_large = false;
     loop {
-        let file = looking(look, animation, deadline)?;
+        let file = encode_look(look, animation, deadline)?;
         let part = file.bytes.len() as f64 / most(&file) as f64;
         if part <= 1.0 {
-            let better = look.checked_sub(1).filter(|_| !too_large && part < ROOMY);
-            let better = better.map(|look| looking(look, animation, deadline)).transpose()?;
+            let better = look.checked_sub(1).filter(|_| !too_large && part < ROOM_FOR_BETTER);
+            let better = better.map(|look| encode_look(look, animation, deadline)).transpose()?;
             return Ok(better.filter(|better| better.bytes.len() <= most(better)).or(Some(file)));
         }
         if look == last {
             return Ok(None);
         }
         too_large = true;
-        look = last.min(look + (part.ln() / STEP.ln()).max(1.0) as usize);
+        look = last.min(look + (part.ln() / SIZE_RATIO.ln()).max(1.0) as usize);
     }
 }
 
 /// Encodes the animation with one of the looks.
-fn looking(look: usize, animation: &Animation, deadline: Deadline) -> Result<Encoded, ImageError> {
+fn encode_look(look: usize, animation: &Animation, deadline: Deadline) -> Result<Encoded, ImageError> {
     let (share, quality, solid) = LOOKS[look];
     let count = (animation.frames.len() * share).div_ceil(100).max(2);
-    let mut kept = thinned(animation, count);
+    let mut kept = with_fewer_frames(animation, count);
     if solid {
         let Animation { frames, plays } = kept.into_owned();
-        let frames = frames.into_iter().map(one_bit).collect::<Result<_, _>>()?;
+        let frames = frames.into_iter().map(with_one_bit_alpha).collect::<Result<_, _>>()?;
         kept = Cow::Owned(Animation { frames, plays });
     }
     let first = kept.first()?;
     let bytes = match kept.frames.len() {
-        1 => webp::write::still(first, quality, deadline)?,
-        _ => webp::write::animated(&kept, quality, deadline)?,
+        1 => webp::write::encode_still(first, quality, deadline)?,
+        _ => webp::write::encode_animated(&kept, quality, deadline)?,
     };
     Ok(Encoded::new(bytes, &webp::WRITER, first))
 }
 
 /// Reduces a frame's alpha to one bit: each pixel becomes opaque or fully transparent.
-fn one_bit(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
+fn with_one_bit_alpha(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
     let (width, height) = (image.width(), image.height());
     let mut rgba = image.into_rgba();
     for pixel in rgba.as_chunks_mut::<4>().0 {
@@ -190,7 +196,7 @@ fn one_bit(Frame { image, delay }: Frame) -> Result<Frame, ImageError> {
 
 /// Speeds the animation up so that it lasts no longer than the preset allows, with no frame shorter than the preset's
 /// least delay.
-fn hastened(animation: &Animation, preset: Preset) -> Cow<'_, Animation> {
+fn shortened(animation: &Animation, preset: Preset) -> Cow<'_, Animation> {
     let least = u64::from(preset.min_delay());
     let beyond = |frame: &Frame| u64::from(frame.delay).saturating_sub(least);
     let all: u64 = animation.frames.iter().map(beyond).sum();
@@ -208,7 +214,7 @@ fn hastened(animation: &Animation, preset: Preset) -> Cow<'_, Animation> {
 }
 
 /// Keeps at most `count` frames, evenly chosen. Each is shown also for the time of those that are left out after it.
-fn thinned(animation: &Animation, count: usize) -> Cow<'_, Animation> {
+fn with_fewer_frames(animation: &Animation, count: usize) -> Cow<'_, Animation> {
     let total = animation.frames.len();
     if count >= total {
         return Cow::Borrowed(animation);
@@ -260,7 +266,7 @@ mod tests {
     fn the_noisiest_still_fits_as_png() {
         for preset in Preset::ALL {
             let still = Animation::still(noise(7, true));
-            let file = within(&still, preset, Deadline::none()).expect("a file");
+            let file = best_file(&still, preset, Deadline::none()).expect("a file");
             let content_type = if preset == Preset::Whatsapp { "image/webp" } else { "image/png" };
             assert_eq!((file.content_type, file.width, file.height), (content_type, 128, 128));
             assert!(
@@ -275,7 +281,7 @@ mod tests {
     fn the_noisiest_animation_fits_and_lasts_as_long() {
         let noisy = animation(60, 50, |nth| noise(nth, nth % 2 == 0));
         let preset = Preset::Slack;
-        let file = within(&noisy, preset, Deadline::none()).expect("a file");
+        let file = best_file(&noisy, preset, Deadline::none()).expect("a file");
         assert_eq!(file.content_type, "image/gif");
         assert!(file.bytes.len() <= preset.max_bytes(file.frames), "{} bytes", file.bytes.len());
         let (frames, duration) = timing(&file.bytes);
@@ -286,7 +292,7 @@ mod tests {
     #[test]
     fn the_same_frames_give_the_same_bytes() {
         let noisy = animation(8, 50, |nth| noise(nth, nth % 2 == 0));
-        let file = || within(&noisy, Preset::Slack, Deadline::none()).expect("a file");
+        let file = || best_file(&noisy, Preset::Slack, Deadline::none()).expect("a file");
         assert!(file() == file());
     }
 
@@ -297,11 +303,11 @@ mod tests {
             Image::new(128, 128, colour.repeat(128 * 128)).expect("a picture")
         });
         for (preset, count) in [(Preset::Slack, 50), (Preset::Discord, 60)] {
-            let file = within(&plain, preset, Deadline::none()).expect("a file");
+            let file = best_file(&plain, preset, Deadline::none()).expect("a file");
             assert_eq!(timing(&file.bytes), (count, 2400), "{preset:?}");
         }
         let source = Source::open(
-            within(&plain, Preset::Teams, Deadline::none()).expect("a file").bytes,
+            best_file(&plain, Preset::Teams, Deadline::none()).expect("a file").bytes,
             &Limits::default(),
             Deadline::none(),
         );
@@ -318,7 +324,7 @@ mod tests {
     fn the_noisiest_sticker_fits_still_or_moving() {
         for frames in [1, 8] {
             let noisy = animation(frames, 1500, large_noise);
-            let file = within(&noisy, Preset::Whatsapp, Deadline::none()).expect("a file");
+            let file = best_file(&noisy, Preset::Whatsapp, Deadline::none()).expect("a file");
             assert_eq!((file.content_type, file.width), ("image/webp", 512));
             let most = Preset::Whatsapp.max_bytes(file.frames);
             assert!(file.bytes.len() <= most, "{} bytes of {most}", file.bytes.len());
@@ -343,10 +349,10 @@ mod tests {
             animation(40, 50, |nth| if (10..30).contains(&nth) { calm(nth) } else { noisy(nth) }),
             animation(40, 50, calm),
         ] {
-            let file = within(&film, preset, Deadline::none()).expect("a file");
+            let file = best_file(&film, preset, Deadline::none()).expect("a file");
             assert!(file.frames > 1 && file.bytes.len() <= most, "{} bytes of {most}", file.bytes.len());
-            let whole = |look| looks::taken(|deadline| looking(look, &film, deadline).expect("a file"));
-            let taken = looks::taken(|deadline| within(&film, preset, deadline).expect("a file"));
+            let whole = |look| looks::taken(|deadline| encode_look(look, &film, deadline).expect("a file"));
+            let taken = looks::taken(|deadline| best_file(&film, preset, deadline).expect("a file"));
             let each = (0..LOOKS.len()).map(whole).max().expect("looks");
             assert!(taken < 6 * each, "{taken} looks at the clock, {each} for a file");
         }
@@ -357,8 +363,8 @@ mod tests {
         let slow = animation(4, 5000, |nth| noise(nth, false));
         let delays =
             |animation: &Animation| animation.frames.iter().map(|frame| frame.delay).collect::<Vec<_>>();
-        assert_eq!(delays(&hastened(&slow, Preset::Whatsapp)), [2500; 4]);
-        assert_eq!(delays(&hastened(&slow, Preset::Slack)), [5000; 4]);
+        assert_eq!(delays(&shortened(&slow, Preset::Whatsapp)), [2500; 4]);
+        assert_eq!(delays(&shortened(&slow, Preset::Slack)), [5000; 4]);
     }
 
     #[test]
@@ -366,7 +372,7 @@ mod tests {
         let timed = |delays: &[u32]| {
             let frames = delays.iter().map(|&delay| Frame { image: noise(1, false), delay });
             let animation = Animation { frames: frames.collect(), plays: 0 };
-            let hastened = hastened(&animation, Preset::Whatsapp);
+            let hastened = shortened(&animation, Preset::Whatsapp);
             hastened.frames.iter().map(|frame| frame.delay).collect::<Vec<_>>()
         };
         assert_eq!(timed(&[0, 7, 8, 9, 40]), [8, 8, 8, 9, 40]);
@@ -381,7 +387,7 @@ mod tests {
         let emoji = animation(6, 50, |nth| noise(nth, nth % 2 == 0));
         let sticker = animation(3, 50, large_noise);
         for (preset, film) in [(Preset::Zulip, emoji), (Preset::Whatsapp, sticker)] {
-            let run = |deadline| within(&film, preset, deadline);
+            let run = |deadline| best_file(&film, preset, deadline);
             let taken = looks::taken(|deadline| run(deadline).expect("a file"));
             assert!(taken > 50, "{preset:?}: {taken}");
             for passes in [0, 1, taken / 3, taken / 2, taken - 1] {

@@ -2,7 +2,7 @@
 
 use jobs::colour::Colour;
 
-use crate::{Deadline, Image, ImageError, layout::Layout};
+use crate::{Deadline, Image, ImageError, layout::ThumbnailLayout};
 
 /// Rows between two checks of the deadline.
 const ROWS_PER_CHECK: usize = 256;
@@ -10,7 +10,7 @@ const ROWS_PER_CHECK: usize = 256;
 /// Puts the picture at the layout's place on a canvas of the given colour.
 pub(crate) fn place(
     image: &mut Image,
-    layout: &Layout,
+    layout: &ThumbnailLayout,
     ground: Colour,
     deadline: Deadline,
 ) -> Result<(), ImageError> {

@@ -36,7 +36,7 @@ pub(crate) fn encode(
     quality: u8,
     deadline: Deadline,
 ) -> Result<Encoded, ImageError> {
-    Ok(Encoded::new((writer.still)(image, quality, deadline)?, writer, image))
+    Ok(Encoded::new((writer.encode_still)(image, quality, deadline)?, writer, image))
 }
 
 /// Encodes every frame where the format can hold them, otherwise the first.
@@ -47,7 +47,7 @@ pub(crate) fn encode_all(
     deadline: Deadline,
 ) -> Result<Encoded, ImageError> {
     let first = animation.first()?;
-    match writer.animated {
+    match writer.encode_animated {
         Some(animated) if animation.frames.len() > 1 => {
             Ok(Encoded::new(animated(animation, quality, deadline)?, writer, first))
         }

@@ -30,7 +30,7 @@ pub enum ImageError {
     Unsupported {
         /// The format's name: `HEIC`, `PDF`, …
         kind: &'static str,
-        /// What to do instead.
+        /// The advice on what to do instead.
         advice: &'static str,
     },
     /// The format is supported, but the file uses a feature that the decoder lacks (arithmetic coding, an unusual
@@ -39,7 +39,7 @@ pub enum ImageError {
     UnsupportedFeature {
         /// The kind of file.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's own error.
         source: Cause,
     },
     /// The format is supported, but not the compression that the file uses, whether it has a name or only a number.
@@ -99,7 +99,7 @@ pub enum ImageError {
     Corrupt {
         /// The kind of file.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's own error.
         source: Option<Cause>,
     },
     /// The time limit passed while the image was worked on.

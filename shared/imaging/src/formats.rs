@@ -34,7 +34,7 @@ pub(crate) struct Codec {
     /// The format's name and media types.
     pub(crate) format: Format,
     /// Whether a file has this format, judged by its first bytes. 256 of them are enough for every format but TGA.
-    is_one: fn(&[u8]) -> bool,
+    recognises: fn(&[u8]) -> bool,
     /// Reads the headers, which tell how much decoding will cost. Called through [`Codec::read_header`].
     header: fn(&[u8], &Limits, Deadline) -> Result<Header, ImageError>,
     /// Decodes the picture in stored orientation. Called through [`Codec::picture`].
@@ -72,13 +72,13 @@ pub(crate) struct Writer {
     /// The file name extension, without a dot.
     pub(crate) extension: &'static str,
     /// Encodes a picture. The quality, 1 to 100, is ignored by formats that have none.
-    pub(crate) still: fn(&Image, u8, Deadline) -> Result<Vec<u8>, ImageError>,
+    pub(crate) encode_still: fn(&Image, u8, Deadline) -> Result<Vec<u8>, ImageError>,
     /// Encodes an animation of at least two frames, if the format can hold one.
-    pub(crate) animated: Option<WriteFrames>,
+    pub(crate) encode_animated: Option<WriteFrames>,
     /// Counts the frames of an encoded file. There may be fewer than were given, because equal frames are joined.
     pub(crate) frames: fn(&[u8]) -> u32,
     /// Strips the metadata from a file of this format, so that it can be used as it came.
-    pub(crate) kept: Option<KeepFile>,
+    pub(crate) strip_metadata: Option<StripMetadata>,
 }
 
 /// Encodes frames, with a quality of 1 to 100 that formats without one ignore.
@@ -86,7 +86,7 @@ pub(crate) type WriteFrames = fn(&Animation, u8, Deadline) -> Result<Vec<u8>, Im
 
 /// Strips the metadata from a file; `None` where the result would show something else or have more than the given
 /// number of bytes.
-pub(crate) type KeepFile = fn(&[u8], &Header, usize, Deadline) -> Result<Option<Vec<u8>>, ImageError>;
+pub(crate) type StripMetadata = fn(&[u8], &Header, usize, Deadline) -> Result<Option<Vec<u8>>, ImageError>;
 
 /// All formats. Those with a signature come before those that are recognised by headers that make sense.
 static CODECS: [&Codec; 11] = [
@@ -226,7 +226,7 @@ pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageErr
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    if let Some(codec) = CODECS.into_iter().find(|codec| (codec.is_one)(bytes)) {
+    if let Some(codec) = CODECS.into_iter().find(|codec| (codec.recognises)(bytes)) {
         return Ok((codec, 0));
     }
     match refused::refused_kind(bytes) {
@@ -249,7 +249,7 @@ impl Format {
     /// the end.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
-        CODECS.into_iter().find(|codec| (codec.is_one)(bytes)).map(|codec| codec.format)
+        CODECS.into_iter().find(|codec| (codec.recognises)(bytes)).map(|codec| codec.format)
     }
 
     /// The format of these bytes, or the reason why they are refused. A format that is known but not decoded is refused

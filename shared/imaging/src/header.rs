@@ -1,4 +1,4 @@
-//! What a file's headers tell. They are read before any pixel, and checked before any memory is allocated for pixels.
+//! The facts that a file's headers tell. They are read before any pixel, and checked before memory is allocated.
 
 use crate::{Format, ImageError, Limits, orient::Orientation};
 

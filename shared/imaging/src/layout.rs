@@ -4,7 +4,7 @@ use crate::{Fit, Gravity, ThumbnailOptions, crop::Crop, resize, resize::View};
 
 /// Where the picture lies on the thumbnail.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Layout {
+pub(crate) struct ThumbnailLayout {
     /// The part of the picture that is shown, and its size.
     pub(crate) view: View,
     /// The thumbnail's size; neither side is smaller than the view's.
@@ -13,7 +13,7 @@ pub(crate) struct Layout {
     pub(crate) at: (u32, u32),
 }
 
-impl Layout {
+impl ThumbnailLayout {
     /// The layout of a thumbnail of size `target`, for an upright picture of size `size`. `focus` says which part is
     /// kept where some is cut off: 0 is as far left or up as possible, 1 as far right or down.
     pub(crate) fn of(
@@ -108,8 +108,8 @@ mod tests {
         target: (u32, u32),
         options: &ThumbnailOptions,
     ) -> ([f64; 4], (u32, u32), (u32, u32)) {
-        let Layout { view: View { crop, width, height }, at, .. } =
-            Layout::of(size, target, options, options.gravity.anchor());
+        let ThumbnailLayout { view: View { crop, width, height }, at, .. } =
+            ThumbnailLayout::of(size, target, options, options.gravity.anchor());
         ([crop.left, crop.top, crop.width, crop.height], (width, height), at)
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn inside_grows_only_when_told_to() {
         let inside = |enlarge| {
             let options = options(Fit::Inside, Gravity::Centre, enlarge);
-            Layout::of((30, 20), (90, 90), &options, (0.5, 0.5)).canvas
+            ThumbnailLayout::of((30, 20), (90, 90), &options, (0.5, 0.5)).canvas
         };
         assert_eq!([None, Some(false), Some(true)].map(inside), [(30, 20), (30, 20), (90, 60)]);
     }
@@ -170,8 +170,8 @@ mod tests {
             focus in (0.0..=1.0, 0.0..=1.0),
         ) {
             let options = options(fit, gravity, enlarge);
-            let Layout { view: View { crop, width, height }, canvas, at } =
-                Layout::of(size, target, &options, focus);
+            let ThumbnailLayout { view: View { crop, width, height }, canvas, at } =
+                ThumbnailLayout::of(size, target, &options, focus);
             if fit != Fit::Inside {
                 prop_assert_eq!(canvas, target);
             }

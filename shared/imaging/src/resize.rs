@@ -46,7 +46,7 @@ const LEAST: u32 = 32;
 
 /// How one axis is resampled.
 #[derive(Clone, Copy, Debug)]
-struct Axis {
+struct SampledAxis {
     /// The number of source samples.
     source: u32,
     start: f64,
@@ -54,7 +54,7 @@ struct Axis {
     scale: f64,
 }
 
-impl Axis {
+impl SampledAxis {
     /// The range of source samples that the target's samples `from..to` need: the first one, and the one after the
     /// last.
     fn needed(self, from: u32, to: u32) -> (u32, u32) {
@@ -68,9 +68,9 @@ impl Axis {
 
 /// The plan of resampling a crop of a source to a target, in bands of target rows.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
-    across: Axis,
-    down: Axis,
+struct BandPlan {
+    across: SampledAxis,
+    down: SampledAxis,
     width: u32,
     height: u32,
     pixel: PixelType,
@@ -78,10 +78,13 @@ struct Plan {
     band: u32,
 }
 
-impl Plan {
+impl BandPlan {
     fn new(source: (u32, u32), crop: Crop, (width, height): (u32, u32), pixel: PixelType) -> Self {
-        let axis =
-            |source, start, length: f64, target| Axis { source, start, scale: length / f64::from(target) };
+        let axis = |source, start, length: f64, target| SampledAxis {
+            source,
+            start,
+            scale: length / f64::from(target),
+        };
         let across = axis(source.0, crop.left, crop.width, width);
         let down = axis(source.1, crop.top, crop.height, height);
         let rows = |across: u32| BAND as f64 / (f64::from(across) * pixel.size() as f64);
@@ -171,7 +174,7 @@ pub(crate) fn resample_rgba(
     if crop == Crop::whole(size) && target == size {
         return Ok(rgba.to_vec());
     }
-    let plan = Plan::new(size, crop, (width, height), PixelType::U8x4);
+    let plan = BandPlan::new(size, crop, (width, height), PixelType::U8x4);
     let (mut resizer, mut out) = (Resizer::new(), Vec::with_capacity(width as usize * height as usize * 4));
     let columns = plan.across.needed(0, width);
     let mut premultiplied = Vec::new();
@@ -213,7 +216,7 @@ fn premultiply([r, g, b, a]: [u8; 4]) -> [u8; 4] {
 
 /// Resamples rows as they come, and holds no more of them than a band needs.
 pub(crate) struct Stream {
-    plan: Plan,
+    plan: BandPlan,
     /// Pixels in a row of the source.
     width: u32,
     /// The rows that are held. The first is row `first` of the source.
@@ -246,7 +249,7 @@ impl Stream {
             (3, true) => PixelType::U16x3,
             (_, true) => PixelType::U16x4,
         };
-        let plan = Plan::new(source, crop, target, pixel);
+        let plan = BandPlan::new(source, crop, target, pixel);
         let bands = (0..target.1).step_by(plan.band as usize);
         let rows = bands.map(|from| {
             let (first, last) = plan.down.needed(from, (from + plan.band).min(target.1));

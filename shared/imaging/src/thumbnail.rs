@@ -1,4 +1,4 @@
-//! Makes thumbnails, step by step. [`Making::picture`] and [`Making::encode`] list the steps:
+//! Makes thumbnails, step by step. [`ThumbnailMaker::picture`] and [`ThumbnailMaker::encode`] list the steps:
 //!
 //! | step | module |
 //! |---|---|
@@ -18,7 +18,7 @@ use crate::{
     budget, canvas, encode,
     formats::{Writer, gif, jpeg, png, webp},
     interest,
-    layout::Layout,
+    layout::ThumbnailLayout,
     orient::Orientation,
     placeholder::Placeholder,
     resize::View,
@@ -112,7 +112,7 @@ impl Source {
     ) -> Result<Thumbnails, ImageError> {
         options.check()?;
         let mut presets = options.preset.iter();
-        let mut making = Making { source: self, options, preset: presets.next() };
+        let mut making = ThumbnailMaker { source: self, options, preset: presets.next() };
         let mut picture = making.picture(interest)?;
         let placeholder = Placeholder::of(picture.shown.first()?);
         let first = Thumbnail { preset: making.preset, file: making.encode(&picture)? };
@@ -134,51 +134,51 @@ impl Source {
     /// As [`thumbnails`](Self::thumbnails).
     pub fn thumbnail(&self, options: &ThumbnailOptions) -> Result<Encoded, ImageError> {
         options.check()?;
-        let making = Making { source: self, options, preset: options.preset.iter().next() };
+        let making = ThumbnailMaker { source: self, options, preset: options.preset.iter().next() };
         making.encode(&making.picture(&|_, _| Ok(Vec::new()))?)
     }
 }
 
 /// The inputs of one thumbnail.
-struct Making<'a> {
+struct ThumbnailMaker<'a> {
     source: &'a Source,
     options: &'a ThumbnailOptions,
     preset: Option<Preset>,
 }
 
 /// The picture of a thumbnail, before it is encoded.
-struct Picture {
+struct ThumbnailPicture {
     shown: Animation,
     /// Whether it shows exactly the pixels of the file.
-    untouched: bool,
+    is_unchanged: bool,
 }
 
-impl Making<'_> {
+impl ThumbnailMaker<'_> {
     /// Makes the thumbnail's picture on its background: every frame if an animation is wanted, otherwise the first.
-    fn picture(&self, interest: Interest<'_>) -> Result<Picture, ImageError> {
+    fn picture(&self, interest: Interest<'_>) -> Result<ThumbnailPicture, ImageError> {
         let layout = self.layout(interest)?;
-        let mut shown = self.shown(&layout)?;
+        let mut shown = self.decode(&layout)?;
         self.source.deadline.check()?;
         for frame in &mut shown.frames {
-            canvas::place(&mut frame.image, &layout, self.ground(), self.source.deadline)?;
+            canvas::place(&mut frame.image, &layout, self.background(), self.source.deadline)?;
         }
-        Ok(Picture { shown, untouched: self.leaves_untouched(&layout) })
+        Ok(ThumbnailPicture { shown, is_unchanged: self.is_unchanged(&layout) })
     }
 
     /// Computes which part of the picture is shown, its size, and its place.
-    fn layout(&self, interest: Interest<'_>) -> Result<Layout, ImageError> {
+    fn layout(&self, interest: Interest<'_>) -> Result<ThumbnailLayout, ImageError> {
         let focus = self.focus(interest)?;
         // `inside` can give a smaller size than asked for, but a preset's service accepts only the preset's size.
         let padded = ThumbnailOptions { fit: Fit::Contain, ..*self.options };
         let is_padded = self.preset.is_some() && self.options.fit == Fit::Inside;
         let options = if is_padded { &padded } else { self.options };
-        Ok(Layout::of(self.source.size(), self.target(), options, focus))
+        Ok(ThumbnailLayout::of(self.source.size(), self.target(), options, focus))
     }
 
     /// Computes where in the picture the part lies that is shown.
     fn focus(&self, interest: Interest<'_>) -> Result<(f64, f64), ImageError> {
         let size = self.source.size();
-        let share = Layout::share(size, self.target(), self.options);
+        let share = ThumbnailLayout::share(size, self.target(), self.options);
         if self.options.gravity != Gravity::Smart || share == (1.0, 1.0) {
             return Ok(self.options.gravity.anchor());
         }
@@ -193,7 +193,7 @@ impl Making<'_> {
     }
 
     /// Decodes what the layout shows: every frame if an animation is wanted, otherwise the first.
-    fn shown(&self, layout: &Layout) -> Result<Animation, ImageError> {
+    fn decode(&self, layout: &ThumbnailLayout) -> Result<Animation, ImageError> {
         let Source { codec, header, limits, deadline, .. } = self.source;
         let still =
             matches!(self.options.format, OutputFormat::Png | OutputFormat::Jpeg) && self.preset.is_none();
@@ -230,24 +230,28 @@ impl Making<'_> {
     }
 
     /// The colour behind the picture.
-    fn ground(&self) -> Colour {
-        let ground = self.options.background.unwrap_or(Colour::TRANSPARENT);
+    fn background(&self) -> Colour {
+        let background = self.options.background.unwrap_or(Colour::TRANSPARENT);
         let is_opaque = self.options.format == OutputFormat::Jpeg && self.preset.is_none();
-        if is_opaque { Colour::new(canvas::over(ground.rgba(), Colour::WHITE.rgba())) } else { ground }
+        if is_opaque {
+            Colour::new(canvas::over(background.rgba(), Colour::WHITE.rgba()))
+        } else {
+            background
+        }
     }
 
     /// Whether the thumbnail shows exactly the pixels of the file.
-    fn leaves_untouched(&self, layout: &Layout) -> bool {
+    fn is_unchanged(&self, layout: &ThumbnailLayout) -> bool {
         layout.is_identity(self.source.size())
             && self.options.background.is_none()
             && self.source.header.orientation == Orientation::UPRIGHT
     }
 
     /// Encodes the thumbnail.
-    fn encode(&self, picture: &Picture) -> Result<Encoded, ImageError> {
+    fn encode(&self, picture: &ThumbnailPicture) -> Result<Encoded, ImageError> {
         self.source.deadline.check()?;
         match self.preset {
-            Some(preset) => self.emoji(picture, preset),
+            Some(preset) => self.encode_for_preset(picture, preset),
             None => {
                 let writer = self.writer(&picture.shown)?;
                 encode::encode_all(&picture.shown, writer, self.options.quality, self.source.deadline)
@@ -265,7 +269,7 @@ impl Making<'_> {
             OutputFormat::Auto if shown.frames.len() > 1 => {
                 // An animation stays in its own format if animations can be written in that.
                 let own = self.source.codec.writer;
-                own.filter(|writer| writer.animated.is_some()).unwrap_or(&webp::WRITER)
+                own.filter(|writer| writer.encode_animated.is_some()).unwrap_or(&webp::WRITER)
             }
             OutputFormat::Auto if shown.first()?.has_alpha() => &png::WRITER,
             OutputFormat::Auto => &jpeg::WRITER,
@@ -274,9 +278,9 @@ impl Making<'_> {
 
     /// Makes the file for a preset. The uploaded file, without its metadata, is used if it has the preset's size and
     /// format and is within its limits, because encoding it anew would only make it worse or larger.
-    fn emoji(&self, picture: &Picture, preset: Preset) -> Result<Encoded, ImageError> {
-        let made = || budget::within(&picture.shown, preset, self.source.deadline);
-        match self.as_it_came(picture, preset)? {
+    fn encode_for_preset(&self, picture: &ThumbnailPicture, preset: Preset) -> Result<Encoded, ImageError> {
+        let made = || budget::best_file(&picture.shown, preset, self.source.deadline);
+        match self.source_without_metadata(picture, preset)? {
             Some(came) if self.source.frames() > 1 => Ok(came),
             Some(came) => {
                 let made = made()?;
@@ -287,15 +291,19 @@ impl Making<'_> {
     }
 
     /// The uploaded file without its metadata, if it can be used for the preset.
-    fn as_it_came(&self, picture: &Picture, preset: Preset) -> Result<Option<Encoded>, ImageError> {
+    fn source_without_metadata(
+        &self,
+        picture: &ThumbnailPicture,
+        preset: Preset,
+    ) -> Result<Option<Encoded>, ImageError> {
         let Source { header, deadline, .. } = self.source;
         let frames = self.source.frames();
         let is_too_long = frames > 1 && preset.max_frames().is_some_and(|most| frames as usize > most);
-        if !picture.untouched || preset == Preset::Whatsapp || is_too_long {
+        if !picture.is_unchanged || preset == Preset::Whatsapp || is_too_long {
             return Ok(None);
         }
         let Some(writer) = self.source.codec.writer else { return Ok(None) };
-        let Some(kept) = writer.kept else { return Ok(None) };
+        let Some(kept) = writer.strip_metadata else { return Ok(None) };
         let kept = kept(self.source.file(), header, preset.max_bytes(frames), *deadline)?;
         let first = picture.shown.first()?;
         Ok(kept.map(|bytes| Encoded::new(bytes, writer, first)))

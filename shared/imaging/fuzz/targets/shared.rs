@@ -1,4 +1,4 @@
-//! What both targets have in common.
+//! Functions that both targets use.
 
 use std::{panic, sync::Once, time::Duration};
 

@@ -28,7 +28,7 @@ pub(crate) fn cmyk_to_srgb(
         deadline.check()?;
         if transform.as_ref().is_none_or(|transform| transform.transform(inks, rgba).is_err()) {
             for (inks, pixel) in inks.as_chunks::<4>().0.iter().zip(rgba.as_chunks_mut::<4>().0) {
-                *pixel = plainly(*inks);
+                *pixel = without_profile(*inks);
             }
         }
         // The transform carries the fourth channel, black, over as alpha; the result must be opaque.
@@ -37,7 +37,7 @@ pub(crate) fn cmyk_to_srgb(
     Ok(rgba)
 }
 
-fn plainly([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 4] {
+fn without_profile([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 4] {
     let light = |ink: u8| {
         let product = u32::from(255 - ink) * u32::from(255 - black);
         ((product + 127) / 255) as u8

@@ -9,7 +9,7 @@ use super::{
     linear::Linear,
     profile::{MAX_PROFILE, changes_nothing},
 };
-use crate::decode::samples::{Layout, narrow};
+use crate::decode::samples::{SampleLayout, narrow};
 
 type Transform<T> = Arc<dyn TransformExecutor<T> + Send + Sync>;
 
@@ -32,7 +32,7 @@ pub(crate) enum Conversion {
 
 impl Conversion {
     /// A conversion from an ICC profile; `None` where the profile cannot be read, or is for other channels than these.
-    pub(crate) fn icc(profile: &[u8], layout: Layout) -> Option<Self> {
+    pub(crate) fn icc(profile: &[u8], layout: SampleLayout) -> Option<Self> {
         if profile.len() > MAX_PROFILE {
             return None;
         }
@@ -44,7 +44,7 @@ impl Conversion {
         }
     }
 
-    fn rgb(profile: &ColorProfile, layout: Layout) -> Option<Self> {
+    fn rgb(profile: &ColorProfile, layout: SampleLayout) -> Option<Self> {
         const RGBA: moxcms::Layout = moxcms::Layout::Rgba;
         let (srgb, options) = (ColorProfile::new_srgb(), TransformOptions::default());
         let transform = profile.create_transform_8bit(RGBA, &srgb, RGBA, options).ok()?;
@@ -57,7 +57,7 @@ impl Conversion {
         Some(Self::Narrow(transform))
     }
 
-    fn grey(profile: &ColorProfile, layout: Layout) -> Option<Self> {
+    fn grey(profile: &ColorProfile, layout: SampleLayout) -> Option<Self> {
         let values: Vec<u16> =
             if layout.wide { (0..=u16::MAX).collect() } else { (0..=255).map(|value| value * 257).collect() };
         let mut table = vec![0; values.len() * 3];

@@ -15,7 +15,7 @@ use moxcms::{
 };
 
 use super::{conversion::Conversion, profile::INVISIBLE};
-use crate::decode::samples::Layout;
+use crate::decode::samples::SampleLayout;
 
 /// Luminance of white on an SDR screen, in cd/m² (ITU-R BT.2408).
 const WHITE: f64 = 203.0;
@@ -47,7 +47,12 @@ struct Hdr {
 }
 
 impl Linear {
-    fn new(layout: Layout, curve: impl Fn(f64) -> f64, matrix: [[f32; 3]; 3], hdr: Option<Hdr>) -> Self {
+    fn new(
+        layout: SampleLayout,
+        curve: impl Fn(f64) -> f64,
+        matrix: [[f32; 3]; 3],
+        hdr: Option<Hdr>,
+    ) -> Self {
         let last = if layout.wide { u16::MAX } else { 255 };
         let light = |value: u16| curve(f64::from(value) / f64::from(last)) as f32;
         let encode = (0..=STEPS).map(|step| {
@@ -136,7 +141,7 @@ fn to_srgb_primaries(profile: &ColorProfile) -> Option<[[f32; 3]; 3]> {
 impl Conversion {
     /// A conversion by cICP's code points (ITU-T H.273): primaries, transfer, matrix and range. `None` where a code
     /// point is unknown. `brightest` is the peak of cLLI, in cd/m².
-    pub(crate) fn cicp(points: [u8; 4], brightest: Option<f64>, layout: Layout) -> Option<Self> {
+    pub(crate) fn cicp(points: [u8; 4], brightest: Option<f64>, layout: SampleLayout) -> Option<Self> {
         let [primaries, transfer, 0, full @ 0..=1] = points else { return None };
         let transfer = TransferCharacteristics::try_from(transfer).ok()?;
         let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
@@ -177,7 +182,7 @@ impl Conversion {
 
     /// A conversion by PNG's gAMA (the file's exponent, such as 0.45) and cHRM (x and y of white, red, green and blue).
     /// `None` where they make no sense.
-    pub(crate) fn gamma(gamma: f64, points: [f64; 8], layout: Layout) -> Option<Self> {
+    pub(crate) fn gamma(gamma: f64, points: [f64; 8], layout: SampleLayout) -> Option<Self> {
         /// An exponent this close to sRGB's is taken for sRGB itself; this is libpng's threshold.
         const NEAR: f64 = 0.05;
         let (meant, exponent) = ((gamma * 2.2 - 1.0).abs() < NEAR, 1.0 / gamma);
@@ -207,7 +212,7 @@ impl Conversion {
 mod tests {
     use super::*;
 
-    const RGB: Layout = Layout { channels: 3, wide: false };
+    const RGB: SampleLayout = SampleLayout { channels: 3, wide: false };
     /// The chromaticities of sRGB's white, red, green and blue.
     const POINTS: [f64; 8] = [0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06];
 
@@ -238,7 +243,7 @@ mod tests {
     fn another_gamma_changes_what_lies_between_black_and_white() {
         let linear = Conversion::gamma(1.0, POINTS, RGB);
         assert!(near(converted(linear, [0, 55, 255]), [0, 128, 255], 1));
-        let grey = Layout { channels: 1, wide: true };
+        let grey = SampleLayout { channels: 1, wide: true };
         let mut out = [[0; 4]];
         Conversion::gamma(1.0, POINTS, grey)
             .expect("linear")

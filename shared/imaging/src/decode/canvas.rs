@@ -17,7 +17,7 @@ impl Area {
     }
 }
 
-/// What happens to a frame before the next one is drawn.
+/// How a frame is disposed of before the next one is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Disposal {
     #[default]

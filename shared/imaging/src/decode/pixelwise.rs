@@ -27,11 +27,11 @@ pub(crate) fn fill(
             break;
         }
     }
-    shown(header, rgba, may_have_alpha, seen, total)
+    decoded(header, rgba, may_have_alpha, seen, total)
 }
 
 /// Wraps a picture of which `seen` of `total` pixels or rows were in the file.
-pub(crate) fn shown(
+pub(crate) fn decoded(
     header: &Header,
     rgba: Vec<u8>,
     may_have_alpha: bool,

@@ -6,14 +6,14 @@ pub(crate) const UNSEEN: u8 = 128;
 /// The channels and width of a row's samples: grey, grey and alpha, RGB, or straight-alpha RGBA, with 8 or 16 bits
 /// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct SampleLayout {
     /// The number of channels, 1 to 4.
     pub(crate) channels: usize,
     /// Whether samples have 16 bits.
     pub(crate) wide: bool,
 }
 
-impl Layout {
+impl SampleLayout {
     pub(crate) fn has_alpha(self) -> bool {
         matches!(self.channels, 2 | 4)
     }
@@ -23,7 +23,7 @@ impl Layout {
     }
 }
 
-/// Interleaved samples of pixels, laid out as their [`Layout`] says.
+/// Interleaved samples of pixels, laid out as their [`SampleLayout`] says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Samples<'a> {
     /// 8 bits each.

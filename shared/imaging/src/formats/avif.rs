@@ -17,9 +17,9 @@ mod view;
 use super::refused::{HEIC, brands};
 use av1::{Planes, Wanted};
 use boxes::Meta;
-pub(crate) use lines::Picture;
+pub(crate) use lines::AvifPicture;
 use matrix::Matrix;
-use properties::{Meaning, Part, Property};
+use properties::{CodePoints, Part, Property};
 use rows::{Channel, Rows};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) const FORMAT: Format = Format::new("AVIF", &["image/avif", "image/avi
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one,
+    recognises,
     header: |bytes, limits, _| header(bytes, limits),
     decode,
     view: Some(view::view),
@@ -47,7 +47,7 @@ pub(crate) static CODEC: Codec = Codec {
 
 /// Whether a file is AVIF by its brands. If its major brand is HEIC's, it is HEIC, whatever else it claims to be
 /// compatible with.
-fn is_one(bytes: &[u8]) -> bool {
+fn recognises(bytes: &[u8]) -> bool {
     brands(bytes).is_some_and(|brands| {
         let heic = brands.first().is_some_and(|major| HEIC.contains(&major));
         !heic && brands.iter().any(|brand| matches!(brand, b"avif" | b"avis"))
@@ -95,7 +95,7 @@ pub(super) fn decode(
         return Err(pixelwise::unreadable(FORMAT));
     }
     let mut rgba = vec![[0, 0, 0, 255]; picture.part.width * picture.part.height];
-    let mut canvas = Canvas { pixels: &mut rgba, part: picture.part, limits, deadline };
+    let mut canvas = PixelTarget { pixels: &mut rgba, part: picture.part, limits, deadline };
     let mut premultiplied = false;
     if let Some((table, multiplied)) = &picture.alpha {
         if picture.draw(table, None, &mut canvas)? > 0 {
@@ -106,7 +106,7 @@ pub(super) fn decode(
     }
     let shown = picture.draw(&picture.colour, Some(premultiplied), &mut canvas)?;
     let total = picture.colour.items.len();
-    pixelwise::shown(header, rgba.into_flattened(), picture.alpha.is_some(), shown, total)
+    pixelwise::decoded(header, rgba.into_flattened(), picture.alpha.is_some(), shown, total)
 }
 
 /// The picture to show, as the file describes it.
@@ -117,17 +117,17 @@ struct Primary<'a> {
     /// The part of the picture to show.
     part: Part,
     orientation: Orientation,
-    meaning: Option<Meaning>,
+    code_points: Option<CodePoints>,
     profile: Option<&'a [u8]>,
     /// The peak luminance in cd/m².
     brightest: Option<f64>,
-    colour: Table,
+    colour: Grid,
     /// The alpha, and whether the colours are premultiplied by it.
-    alpha: Option<(Table, bool)>,
+    alpha: Option<(Grid, bool)>,
 }
 
 /// A grid of pictures that make up one; mostly it is a single picture.
-struct Table {
+struct Grid {
     items: Vec<u32>,
     columns: usize,
     /// Width and height of each cell.
@@ -135,7 +135,7 @@ struct Table {
 }
 
 /// The destination of decoded pixels.
-struct Canvas<'a> {
+struct PixelTarget<'a> {
     pixels: &'a mut [[u8; 4]],
     /// The part of the picture that the pixels represent.
     part: Part,
@@ -157,31 +157,31 @@ impl<'a> Primary<'a> {
         }
         limits.check_pixels(size.0, size.1, 1)?;
         let mut part = Part { left: 0, top: 0, width: size.0 as usize, height: size.1 as usize };
-        let (mut turn, mut mirror, mut meaning, mut profile, mut brightest) = (0, None, None, None, None);
+        let (mut turn, mut mirror, mut code_points, mut profile, mut brightest) = (0, None, None, None, None);
         for property in meta.properties(item) {
             match property {
                 Property::Turn(quarters) => turn = quarters,
                 Property::Mirror(axis) => mirror = Some(axis),
-                Property::Meaning(it) => meaning = Some(it),
+                Property::CodePoints(it) => code_points = Some(it),
                 Property::Profile(it) => profile = Some(it),
                 Property::Brightest(it) => brightest = Some(f64::from(it)),
                 Property::Part(aperture) => part = aperture.within(size).unwrap_or(part),
                 _ => {}
             }
         }
-        let colour = Table::of(&meta, item, size, limits)?;
+        let colour = Grid::of(&meta, item, size, limits)?;
         let alpha = alpha(&meta, item, size, &colour, limits)?;
         let orientation = properties::orientation(turn, mirror);
-        Ok(Self { meta, size, part, orientation, meaning, profile, brightest, colour, alpha })
+        Ok(Self { meta, size, part, orientation, code_points, profile, brightest, colour, alpha })
     }
 
     /// Draws either the colours, which may be premultiplied by the alpha that is already in the canvas, or the alpha.
     /// Returns how many of the grid's pictures could be shown.
     fn draw(
         &self,
-        table: &Table,
+        table: &Grid,
         colours: Option<bool>,
-        canvas: &mut Canvas<'_>,
+        canvas: &mut PixelTarget<'_>,
     ) -> Result<usize, ImageError> {
         let held = canvas.pixels.len() as u64 * RGBA;
         let (across, down) = (table.cell.0 as usize, table.cell.1 as usize);
@@ -231,16 +231,16 @@ impl<'a> Primary<'a> {
         planes: &Planes,
         place: (usize, usize),
         colours: Option<bool>,
-        canvas: &mut Canvas<'_>,
+        canvas: &mut PixelTarget<'_>,
     ) -> Result<(), ImageError> {
-        let meaning = self.meaning(item, planes, colours.is_some());
+        let code_points = self.code_points(item, planes, colours.is_some());
         let to_srgb = match colours {
-            Some(_) => self.to_srgb(planes, &meaning),
+            Some(_) => self.to_srgb(planes, &code_points),
             None => Conversion::None,
         };
         let channel = colours
             .map_or(Channel::Alpha, |premultiplied| Channel::Colour { to_srgb: &to_srgb, premultiplied });
-        let mut rows = Rows::new(planes, Matrix::of(&meaning, planes.bits));
+        let mut rows = Rows::new(planes, Matrix::of(&code_points, planes.bits));
         for row in 0..planes.height {
             if row % ROWS == 0 {
                 canvas.deadline.check()?;
@@ -253,25 +253,28 @@ impl<'a> Primary<'a> {
 
     /// The colour description of an item's samples: from the whole picture's properties, the item's own, or the AV1
     /// stream.
-    fn meaning(&self, item: u32, planes: &Planes, colours: bool) -> Meaning {
+    fn code_points(&self, item: u32, planes: &Planes, colours: bool) -> CodePoints {
         let own = self.meta.properties(item).find_map(|property| match property {
-            Property::Meaning(meaning) => Some(meaning),
+            Property::CodePoints(code_points) => Some(code_points),
             _ => None,
         });
-        let stated = if colours { self.meaning.or(own) } else { own };
-        stated.unwrap_or(planes.meaning)
+        let stated = if colours { self.code_points.or(own) } else { own };
+        stated.unwrap_or(planes.code_points)
     }
 
     /// Chooses the conversion to sRGB: by the ICC profile, or else by the code points; what is unspecified is taken for
     /// sRGB's. The camera curves of BT.709, BT.601 and BT.2020 are taken for sRGB's as well, as browsers do, because
     /// pictures that never had another curve are labelled with them.
-    fn to_srgb(&self, planes: &Planes, meaning: &Meaning) -> Conversion {
+    fn to_srgb(&self, planes: &Planes, code_points: &CodePoints) -> Conversion {
         const UNSAID: u16 = 2;
         let layout = rows::layout(planes);
         let by_code_points = || {
-            let primaries = if meaning.primaries == UNSAID { 1 } else { meaning.primaries };
-            let transfer =
-                if matches!(meaning.transfer, 1 | UNSAID | 6 | 14 | 15) { 13 } else { meaning.transfer };
+            let primaries = if code_points.primaries == UNSAID { 1 } else { code_points.primaries };
+            let transfer = if matches!(code_points.transfer, 1 | UNSAID | 6 | 14 | 15) {
+                13
+            } else {
+                code_points.transfer
+            };
             let points = [u8::try_from(primaries).ok()?, u8::try_from(transfer).ok()?, 0, 1];
             Conversion::cicp(points, self.brightest, layout)
         };
@@ -286,23 +289,23 @@ fn alpha(
     meta: &Meta<'_>,
     item: u32,
     size: (u32, u32),
-    colour: &Table,
+    colour: &Grid,
     limits: &Limits,
-) -> Result<Option<(Table, bool)>, ImageError> {
+) -> Result<Option<(Grid, bool)>, ImageError> {
     if let Some((alpha, multiplied)) = meta.alpha(item) {
         if meta.size(alpha).is_some_and(|other| other != size) {
             return Err(unsupported("alpha of another size"));
         }
-        return Ok(Some((Table::of(meta, alpha, size, limits)?, multiplied)));
+        return Ok(Some((Grid::of(meta, alpha, size, limits)?, multiplied)));
     }
     let of_cells: Option<Vec<_>> = colour.items.iter().map(|&cell| meta.alpha(cell)).collect();
     Ok(of_cells.map(|cells| {
         let items = cells.iter().map(|(alpha, _)| *alpha).collect();
-        (Table { items, ..*colour }, cells.iter().all(|(_, multiplied)| *multiplied))
+        (Grid { items, ..*colour }, cells.iter().all(|(_, multiplied)| *multiplied))
     }))
 }
 
-impl Table {
+impl Grid {
     fn of(meta: &Meta<'_>, item: u32, size: (u32, u32), limits: &Limits) -> Result<Self, ImageError> {
         match meta.kind(item) {
             Some(kind) if &kind == b"av01" => Ok(Self { items: vec![item], columns: 1, cell: size }),
@@ -332,7 +335,7 @@ impl Table {
     }
 }
 
-impl Canvas<'_> {
+impl PixelTarget<'_> {
     /// The destination of a row of the picture at `place`, and how many pixels of the row must be skipped.
     fn line(&mut self, place: (usize, usize), row: usize) -> (&mut [[u8; 4]], usize) {
         let Part { left, top, width, height } = self.part;

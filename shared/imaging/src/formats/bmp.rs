@@ -20,7 +20,7 @@ pub(crate) const FORMAT: Format = Format::new("BMP", &["image/bmp", "image/x-bmp
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one,
+    recognises,
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,
@@ -65,7 +65,7 @@ pub(super) struct Bitmap {
 
 /// Whether this is the beginning of a BMP file. The two letters alone would match too much text, so the header after
 /// them must have a known length.
-pub(crate) fn is_one(bytes: &[u8]) -> bool {
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let length = || bytes.strip_prefix(b"BM").and_then(|rest| le32(rest, FILE_HEADER - 2));
     matches!(length(), Some(CORE | 16..=64 | 108 | 124))
 }
@@ -179,7 +179,7 @@ impl Bitmap {
         self.table + self.colours * self.colour_bytes
     }
 
-    /// Where the embedded ICC profile begins, from the start of this header.
+    /// Offset of the embedded ICC profile from the start of this header.
     pub(super) fn profile_start(&self) -> Option<usize> {
         self.profile.map(|(at, _)| at)
     }

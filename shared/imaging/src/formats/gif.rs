@@ -12,7 +12,7 @@ mod tests;
 mod whole;
 pub(crate) mod write;
 
-use blocks::{Block, Picture, Screen};
+use blocks::{Block, GifPicture, Screen};
 use lzw::Lzw;
 
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) const FORMAT: Format = Format::new("GIF", &["image/gif"]);
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]),
+    recognises: |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]),
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,
@@ -42,10 +42,10 @@ pub(crate) static CODEC: Codec = Codec {
 pub(crate) static WRITER: Writer = Writer {
     format: FORMAT,
     extension: "gif",
-    still: |image, _, deadline| write::still(image, deadline),
-    animated: Some(|animation, _, deadline| write::animated(animation, deadline)),
+    encode_still: |image, _, deadline| write::encode_still(image, deadline),
+    encode_animated: Some(|animation, _, deadline| write::encode_animated(animation, deadline)),
     frames: |bytes| header(bytes).map_or(1, |header| header.frames),
-    kept: Some(|bytes, header, most, deadline| {
+    strip_metadata: Some(|bytes, header, most, deadline| {
         // A still is better written as PNG.
         if header.frames == 1 { Ok(None) } else { Ok(whole::without_metadata(bytes, most, deadline)?) }
     }),
@@ -181,7 +181,7 @@ pub(crate) fn frames(
     if shown > 0 { Ok(plays) } else { Err(corrupt()) }
 }
 
-impl Picture<'_> {
+impl GifPicture<'_> {
     /// The position in the picture of each stored row, in the order in which rows are stored.
     fn rows(&self) -> impl Iterator<Item = usize> {
         let passes: &[(usize, usize)] =
@@ -213,7 +213,7 @@ impl Picture<'_> {
 /// Draws a picture on the canvas. Returns false if not one of its pixels could be decoded.
 fn draw(
     canvas: &mut Canvas,
-    picture: &Picture<'_>,
+    picture: &GifPicture<'_>,
     screen: &Screen<'_>,
     lzw: &mut Lzw,
     deadline: Deadline,

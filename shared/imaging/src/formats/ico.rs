@@ -19,7 +19,7 @@ pub(crate) const FORMAT: Format =
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one,
+    recognises,
     header: |bytes, limits, _| header(bytes, limits),
     decode,
     view: None,
@@ -36,7 +36,7 @@ const MAX_ENTRIES: u32 = 256;
 
 /// Whether this is the beginning of an ICO or CUR file. The signature is so short that the first directory entry is
 /// checked as well.
-pub(crate) fn is_one(bytes: &[u8]) -> bool {
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let [0, 0, 1 | 2, 0, ..] = bytes else { return false };
     let count = le16(bytes, 4).unwrap_or(0) as usize;
     let first = le32(bytes, DIRECTORY + 8).zip(le32(bytes, DIRECTORY + 12));

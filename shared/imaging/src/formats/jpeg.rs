@@ -11,7 +11,7 @@ mod write;
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use self::coefficients::Receiver;
-pub(crate) use self::header::{Channels, Info};
+pub(crate) use self::header::{Channels, JpegInfo};
 use crate::{
     Deadline, Format, ImageError, Limits, colour,
     decode::Decoded,
@@ -24,7 +24,7 @@ pub(crate) const FORMAT: Format = Format::new("JPEG", &["image/jpeg", "image/jpg
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: |bytes| bytes.starts_with(&SOI),
+    recognises: |bytes| bytes.starts_with(&SOI),
     header: |bytes, _, deadline| header(bytes, deadline),
     decode: |bytes, _, limits, deadline| decode(bytes, limits, deadline),
     view: Some(view::view),
@@ -36,10 +36,10 @@ pub(crate) static CODEC: Codec = Codec {
 pub(crate) static WRITER: Writer = Writer {
     format: FORMAT,
     extension: "jpg",
-    still: write::still,
-    animated: None,
+    encode_still: write::encode_still,
+    encode_animated: None,
     frames: |_| 1,
-    kept: None,
+    strip_metadata: None,
 };
 
 /// The start-of-image marker and the first byte of the next marker.
@@ -55,7 +55,7 @@ pub(super) fn start(bytes: &[u8]) -> Option<usize> {
 /// # Errors
 /// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageError> {
-    let info = Info::read(bytes, deadline)?;
+    let info = JpegInfo::read(bytes, deadline)?;
     Ok(Header {
         format: FORMAT,
         stored: info.size,
@@ -70,7 +70,7 @@ pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageEr
 /// Decodes the picture. Where the data is cut short or damaged, the rest of the picture is grey; the file is corrupt
 /// only if nothing at all can be shown.
 pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Decoded, ImageError> {
-    let info = Info::read(bytes, deadline)?;
+    let info = JpegInfo::read(bytes, deadline)?;
     let mut pixels = vec![0; info.size.0 as usize * info.size.1 as usize * 4];
     if !fill(bytes, &info, limits, deadline, &mut pixels)? {
         return Err(ImageError::corrupt(FORMAT, "nothing of any scan can be read"));
@@ -86,7 +86,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
 /// Fills the picture with RGBA or CMYK from the file's coefficients. Returns false if there is nothing to show.
 fn fill(
     bytes: &[u8],
-    info: &Info<'_>,
+    info: &JpegInfo<'_>,
     limits: &Limits,
     deadline: Deadline,
     buffer: &mut [u8],

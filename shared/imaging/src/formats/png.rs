@@ -6,9 +6,9 @@
 //! decompressing and into Paeth's filter, which is faster here than in `png` (`infra/bench/RESULTS.md`).
 
 mod chunks;
+mod colour_space;
 mod frames;
 mod inflate;
-mod meaning;
 mod rows;
 mod unfilter;
 mod unpack;
@@ -16,7 +16,7 @@ mod view;
 mod whole;
 mod write;
 
-use chunks::{Info, Shape};
+use chunks::{PngInfo, Shape};
 pub(crate) use rows::Rows;
 use unpack::Unpack;
 
@@ -25,7 +25,7 @@ use crate::{
     colour::Conversion,
     decode::{
         Decoded,
-        samples::{self, Layout, Samples},
+        samples::{self, SampleLayout, Samples},
     },
     exif,
     formats::{Codec, ReadAnimation, Writer},
@@ -39,7 +39,7 @@ pub(crate) const FORMAT: Format =
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
+    recognises: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     header: |bytes, limits, _| header(bytes, limits),
     decode,
     view: Some(view::view),
@@ -51,10 +51,10 @@ pub(crate) static CODEC: Codec = Codec {
 pub(crate) static WRITER: Writer = Writer {
     format: FORMAT,
     extension: "png",
-    still: |image, _, deadline| write::still(image, deadline),
-    animated: None,
+    encode_still: |image, _, deadline| write::encode_still(image, deadline),
+    encode_animated: None,
     frames: |_| 1,
-    kept: Some(|bytes, header, most, _| {
+    strip_metadata: Some(|bytes, header, most, _| {
         Ok(if header.frames == 1 { whole::without_metadata(bytes, most) } else { None })
     }),
 };
@@ -75,24 +75,24 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
     };
     // A picture that claims to be huge is refused for that, whatever else is wrong with it.
     header.check(limits)?;
-    Picture::read(bytes)?;
+    PngPicture::read(bytes)?;
     Ok(header)
 }
 
 /// The headers of a still picture in a PNG file.
-pub(crate) struct Picture<'a> {
+pub(crate) struct PngPicture<'a> {
     file: &'a [u8],
     shape: Shape,
-    info: Info<'a>,
+    info: PngInfo<'a>,
 }
 
-impl<'a> Picture<'a> {
+impl<'a> PngPicture<'a> {
     /// [`ImageError::Corrupt`] where the headers cannot be read, or no pixel data follows them.
     pub(crate) fn read(file: &'a [u8]) -> Result<Self, ImageError> {
-        let (shape, info) = (chunks::shape(file)?, Info::read(file));
+        let (shape, info) = (chunks::shape(file)?, PngInfo::read(file));
         let missing = match (shape.colour, info) {
-            (_, Info { has_data: false, .. }) => Some("no image data"),
-            (chunks::Colour::Indexed, Info { palette: None, .. }) => Some("no palette"),
+            (_, PngInfo { has_data: false, .. }) => Some("no image data"),
+            (chunks::ColourType::Indexed, PngInfo { palette: None, .. }) => Some("no palette"),
             _ => None,
         };
         match missing {
@@ -121,12 +121,12 @@ impl<'a> Picture<'a> {
 
     /// Returns the conversion of the samples to sRGB.
     pub(crate) fn conversion(&self) -> Conversion {
-        meaning::conversion(&self.info, self.unpack().layout())
+        colour_space::conversion(&self.info, self.unpack().layout())
     }
 
     /// Returns the conversion to sRGB for samples that are RGBA of 8 bits already.
     pub(crate) fn narrow_conversion(&self) -> Conversion {
-        meaning::conversion(&self.info, Layout { wide: false, ..self.unpack().layout() })
+        colour_space::conversion(&self.info, SampleLayout { wide: false, ..self.unpack().layout() })
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
-    let picture = Picture::read(bytes)?;
+    let picture = PngPicture::read(bytes)?;
     let (mut rows, mut unpack) = (picture.rows(limits, deadline)?, picture.unpack());
     let (layout, conversion) = (unpack.layout(), picture.conversion());
     let (width, height) = (header.stored.0 as usize, header.stored.1 as usize);

@@ -24,7 +24,7 @@ pub(crate) const FORMAT: Format = Format::new(
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one,
+    recognises,
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,
@@ -35,7 +35,7 @@ pub(crate) static CODEC: Codec = Codec {
 
 /// The contents of the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Layout {
+struct PnmLayout {
     width: u32,
     height: u32,
     /// The value of white, or of full ink; 1–65535.
@@ -69,7 +69,7 @@ enum Raster {
 
 /// Whether this is the beginning of a PNM file. Many texts begin with the same two letters, so the header is checked as
 /// well.
-pub(crate) fn is_one(bytes: &[u8]) -> bool {
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let Some((kind, rest)) = bytes.split_at_checked(2) else { return false };
     match kind {
         [b'P', b'1'..=b'6'] => {
@@ -104,7 +104,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     })
 }
 
-fn layout(bytes: &[u8]) -> Result<Layout, ImageError> {
+fn layout(bytes: &[u8]) -> Result<PnmLayout, ImageError> {
     let layout = match bytes.get(1) {
         Some(b'7') => pam(bytes)?,
         _ => classic(bytes),
@@ -114,7 +114,7 @@ fn layout(bytes: &[u8]) -> Result<Layout, ImageError> {
 
 /// P1–P6: width, height and (except for bitmaps) the largest value as text; then one white-space character and the
 /// pixels.
-fn classic(bytes: &[u8]) -> Option<Layout> {
+fn classic(bytes: &[u8]) -> Option<PnmLayout> {
     let (channels, raster) = match bytes.get(1)? {
         b'1' => (Channels::Grey, Raster::TextBits),
         b'2' => (Channels::Grey, Raster::Text),
@@ -127,11 +127,11 @@ fn classic(bytes: &[u8]) -> Option<Layout> {
     let (width, height) = (words.number()?, words.number()?);
     let max = if matches!(raster, Raster::TextBits | Raster::Bits) { 1 } else { words.number()? };
     let start = bytes.len() - words.0.len() + 1;
-    Some(Layout { width, height, max, channels, raster, start })
+    Some(PnmLayout { width, height, max, channels, raster, start })
 }
 
 /// P7: lines of a key and a value, up to `ENDHDR`.
-fn pam(bytes: &[u8]) -> Result<Option<Layout>, ImageError> {
+fn pam(bytes: &[u8]) -> Result<Option<PnmLayout>, ImageError> {
     let (mut width, mut height, mut depth, mut max, mut kind) = (None, None, None, None, &b""[..]);
     let mut rest = bytes.get(2..).unwrap_or_default();
     while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
@@ -157,7 +157,7 @@ fn pam(bytes: &[u8]) -> Result<Option<Layout>, ImageError> {
                     }
                 };
                 let start = bytes.len() - rest.len();
-                let layout = |width, height, max| Layout {
+                let layout = |width, height, max| PnmLayout {
                     width,
                     height,
                     max,
@@ -214,7 +214,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
 
 /// Fills the picture from 8-bit samples.
 fn filled(
-    layout: &Layout,
+    layout: &PnmLayout,
     header: &Header,
     deadline: Deadline,
     mut samples: impl Iterator<Item = u8>,
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     fn decoded(bytes: &[u8]) -> Vec<[u8; 4]> {
-        assert!(is_one(bytes), "{bytes:?}");
+        assert!(recognises(bytes), "{bytes:?}");
         let header = header(bytes).expect("a header");
         decode(bytes, &header, Deadline::none()).expect("a picture").rgba.as_chunks().0.to_vec()
     }
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn text_that_begins_with_its_letters_is_none() {
         for text in [&b"P5 is a highway"[..], b"P1", b"P6x", b"P7 332\n", b"P 1 2", b"P0 1 1"] {
-            assert!(!is_one(text), "{text:?}");
+            assert!(!recognises(text), "{text:?}");
         }
     }
 }

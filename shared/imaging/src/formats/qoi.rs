@@ -15,7 +15,7 @@ pub(crate) const FORMAT: Format = Format::new("QOI", &["image/qoi", "image/x-qoi
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one,
+    recognises,
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,
@@ -28,7 +28,7 @@ const HEADER: usize = 14;
 const END: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
 
 /// Whether this is the beginning of a QOI file.
-pub(crate) fn is_one(bytes: &[u8]) -> bool {
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
     bytes.starts_with(b"qoif")
 }
 

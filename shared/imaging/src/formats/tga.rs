@@ -19,7 +19,7 @@ pub(crate) const FORMAT: Format =
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one,
+    recognises,
     header: |bytes, _, _| header(bytes),
     decode: |bytes, header, _, deadline| decode(bytes, header, deadline),
     view: None,
@@ -36,10 +36,10 @@ const FOOTER: usize = 26;
 
 /// The contents of the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Layout {
+struct TgaLayout {
     width: u32,
     height: u32,
-    kind: Kind,
+    kind: PixelKind,
     run_lengths: bool,
     /// Bits of a stored pixel, which is an index if there is a colour map: 1, 8, 15, 16, 24 or 32.
     bits: u8,
@@ -56,14 +56,14 @@ struct Layout {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum PixelKind {
     Mapped,
     Colour,
     Grey,
 }
 
 /// Whether this is a TGA file (see the module).
-pub(crate) fn is_one(bytes: &[u8]) -> bool {
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let Some(layout) = layout(bytes) else { return false };
     if bytes.ends_with(MARK) || layout.is_tidy(bytes) {
         return true;
@@ -101,18 +101,18 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     })
 }
 
-fn layout(bytes: &[u8]) -> Option<Layout> {
+fn layout(bytes: &[u8]) -> Option<TgaLayout> {
     let [id, has_map, kind, ..] = *bytes.first_chunk::<HEADER>()?;
     let (bits, descriptor) = (bytes[16], bytes[17]);
     let map = (le16(bytes, 3)?, le16(bytes, 5)?, bytes[7]);
     let kind = match (kind, has_map, bits) {
-        (1 | 9, 1, 8 | 16) if map.1 > 0 && matches!(map.2, 15 | 16 | 24 | 32) => Kind::Mapped,
+        (1 | 9, 1, 8 | 16) if map.1 > 0 && matches!(map.2, 15 | 16 | 24 | 32) => PixelKind::Mapped,
         // A colour map is allowed beside direct colours, but has no use.
-        (2 | 10, 0 | 1, 15 | 16 | 24 | 32) => Kind::Colour,
-        (3 | 11, 0 | 1, 8 | 16) | (3, 0 | 1, 1) => Kind::Grey,
+        (2 | 10, 0 | 1, 15 | 16 | 24 | 32) => PixelKind::Colour,
+        (3 | 11, 0 | 1, 8 | 16) | (3, 0 | 1, 1) => PixelKind::Grey,
         _ => return None,
     };
-    Some(Layout {
+    Some(TgaLayout {
         width: le16(bytes, 12)?,
         height: le16(bytes, 14)?,
         kind,
@@ -126,7 +126,7 @@ fn layout(bytes: &[u8]) -> Option<Layout> {
     })
 }
 
-impl Layout {
+impl TgaLayout {
     fn map_bytes(&self) -> usize {
         self.map.1 as usize * usize::from(self.map.2).div_ceil(8)
     }
@@ -192,7 +192,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
     let stored = Stored { reader, run_lengths: layout.run_lengths };
     let has_alpha = alpha != Alpha::None;
     let mut decoded = match layout.kind {
-        Kind::Mapped => {
+        PixelKind::Mapped => {
             let colours = colours(map, layout.map.2, alpha);
             let first = layout.map.0 as usize;
             let pixel = |raw: [u8; 4]| {
@@ -201,17 +201,17 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
             };
             pixelwise::fill(header, has_alpha, deadline, stored.map(pixel))?
         }
-        Kind::Colour => {
+        PixelKind::Colour => {
             pixelwise::fill(header, has_alpha, deadline, stored.map(|raw| colour(raw, layout.bits, alpha)))?
         }
-        Kind::Grey if layout.bits == 1 => {
+        PixelKind::Grey if layout.bits == 1 => {
             pixelwise::fill(header, false, deadline, bits(data, &layout).map(|grey| [grey, grey, grey, 255]))?
         }
-        Kind::Grey if layout.bits == 16 => {
+        PixelKind::Grey if layout.bits == 16 => {
             let pixel = |[grey, a, ..]: [u8; 4]| [grey, grey, grey, if has_alpha { a } else { 255 }];
             pixelwise::fill(header, has_alpha, deadline, stored.map(pixel))?
         }
-        Kind::Grey => {
+        PixelKind::Grey => {
             pixelwise::fill(header, false, deadline, stored.map(|[grey, ..]| [grey, grey, grey, 255]))?
         }
     };
@@ -232,12 +232,12 @@ enum Alpha {
 
 impl Alpha {
     /// Reads it from the extension area, which a version 2 file may have, or otherwise from the header.
-    fn of(bytes: &[u8], layout: &Layout) -> Self {
+    fn of(bytes: &[u8], layout: &TgaLayout) -> Self {
         /// The offset of the extension area's field for the type of alpha.
         const ATTRIBUTES: usize = 494;
         let stored = match layout.kind {
-            Kind::Mapped => layout.map.2,
-            Kind::Colour | Kind::Grey => layout.bits,
+            PixelKind::Mapped => layout.map.2,
+            PixelKind::Colour | PixelKind::Grey => layout.bits,
         };
         if !matches!(stored, 16 | 32) {
             return Self::None;
@@ -283,7 +283,7 @@ fn colour([b, g, r, a]: [u8; 4], bits: u8, alpha: Alpha) -> [u8; 4] {
 }
 
 /// Pixels of one bit, the highest first; each row begins with a new byte.
-fn bits(data: &[u8], layout: &Layout) -> impl Iterator<Item = u8> {
+fn bits(data: &[u8], layout: &TgaLayout) -> impl Iterator<Item = u8> {
     let width = layout.width as usize;
     let rows = data.chunks(layout.row_of_bits().max(1));
     rows.flat_map(move |row| {
@@ -368,7 +368,7 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8]) -> (Vec<[u8; 4]>, Header) {
-        assert!(is_one(bytes), "{bytes:?}");
+        assert!(recognises(bytes), "{bytes:?}");
         let header = header(bytes).expect("a header");
         let decoded = decode(bytes, &header, Deadline::none()).expect("a picture");
         (decoded.rgba.as_chunks().0.to_vec(), header)
@@ -478,11 +478,11 @@ mod tests {
     #[test]
     fn headers_that_no_tga_has_are_not_taken_for_one() {
         let good = [head(2, [0; 5], 24, 0x20), vec![0; 12]].concat();
-        assert!(is_one(&good) && !is_one(&good[..18]) && !is_one(&good[..10]));
+        assert!(recognises(&good) && !recognises(&good[..18]) && !recognises(&good[..10]));
         for (at, value) in [(1, 2), (2, 4), (2, 0), (2, 32), (16, 0), (16, 25), (16, 8)] {
             let mut other = good.clone();
             other[at] = value;
-            assert!(!is_one(&other), "byte {at} is {value}");
+            assert!(!recognises(&other), "byte {at} is {value}");
         }
         let wide = |text: &str| -> Vec<u8> { text.bytes().flat_map(|byte| [byte, 0]).collect() };
         for other in [
@@ -492,7 +492,7 @@ mod tests {
             &wide(&"1\t2 5678 0".repeat(2000)),
             &wide(&"a\nb of lines ".repeat(2000)),
         ] {
-            assert!(!is_one(other));
+            assert!(!recognises(other));
         }
     }
 
@@ -501,7 +501,7 @@ mod tests {
         let odd = |kind, data: &[u8]| {
             let mut file = [&head(kind, [0; 5], 24, 0x20)[..], data].concat();
             file[7] = 24;
-            is_one(&file)
+            recognises(&file)
         };
         assert!(odd(2, &[0; 12]) && !odd(2, &[0; 11]) && !odd(2, &[]));
         assert!(odd(10, &[0x83, 1, 2, 3]) && !odd(10, &[0x83, 1, 2]) && !odd(10, &[0x82, 1, 2, 3]));
@@ -509,7 +509,7 @@ mod tests {
         let empty = |at: usize| {
             let mut file = [head(2, [0; 5], 24, 0x2f), vec![0; 12]].concat();
             file[at] = 0;
-            is_one(&file)
+            recognises(&file)
         };
         assert!(!empty(12) && !empty(14));
     }
@@ -524,12 +524,12 @@ mod tests {
         let mut taken = [0; 2];
         for round in 0..100_000 {
             let mut bytes: Vec<u8> = (0..if round % 100 == 0 { 4000 } else { 200 }).map(|_| byte()).collect();
-            taken[0] += u32::from(is_one(&bytes));
+            taken[0] += u32::from(recognises(&bytes));
             let kind = [1, 2, 3, 9, 10, 11][usize::from(byte() % 6)];
             bytes[1] = u8::from(kind % 8 == 1);
             bytes[2] = kind;
             bytes[16] = if kind % 8 == 2 { 24 } else { 8 };
-            taken[1] += u32::from(is_one(&bytes));
+            taken[1] += u32::from(recognises(&bytes));
         }
         // Some of those with a TGA signature in front describe pictures of a few pixels, which are complete.
         assert!(taken[0] == 0 && taken[1] < 20, "{taken:?}");

@@ -7,11 +7,11 @@
 //! pictures of their own.
 
 mod chunk;
+mod colour_space;
 mod directory;
 mod fax;
 mod jpeg;
 mod jpeg2000;
-mod meaning;
 mod old_jpeg;
 mod packed;
 mod page;
@@ -22,7 +22,7 @@ mod tests;
 
 use directory::{Directory, File, tag};
 use packed::Unpacked;
-use page::{Colour, Compression, Page, Predictor};
+use page::{ColourSpace, Compression, Page, Predictor};
 use samples::Samples;
 
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) const FORMAT: Format = Format::new("TIFF", &["image/tiff", "image/x-t
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
+    recognises: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
     header: |bytes, limits, _| header(bytes, limits),
     decode,
     view: None,
@@ -64,7 +64,7 @@ const BYTES: usize = 256 << 10;
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     let page = Page::read(first_page(bytes)?, limits)?;
     let orientation = page.directory.number(tag::ORIENTATION).and_then(|value| u32::try_from(value).ok());
-    let cmyk = if page.colour == Colour::Cmyk { 4 } else { 0 };
+    let cmyk = if page.colour == ColourSpace::Cmyk { 4 } else { 0 };
     let chunk = if page.compression.is_picture() { page.samples_in_chunk() as u64 } else { 0 };
     let alpha = u64::from(page.has_alpha_beside());
     Ok(Header {
@@ -134,7 +134,7 @@ pub(super) fn decode(
     let mut alpha = vec![0; if page.has_alpha_beside() { pixels } else { 0 }];
     let mut read = |samples: &Samples<'_>| {
         let mut out = Out { width: page.width as usize, pixels: rgba.as_chunks_mut().0, alpha: &mut alpha };
-        Chunks { page: &page, samples, limits, deadline }.read(&mut out)
+        ChunkReader { page: &page, samples, limits, deadline }.read(&mut out)
     };
     let mut rows = read(&samples)?;
     // If floats exceed white by far, they are on another scale; if by a little, they are only bright.
@@ -147,10 +147,10 @@ pub(super) fn decode(
         return Err(ImageError::corrupt(FORMAT, "no strip and no tile can be read"));
     }
     let profile = page.directory.entry(tag::ICC_PROFILE).map(|entry| entry.raw());
-    let rgba = meaning::to_rgba(&page, &samples, rgba, &alpha, profile, deadline)?;
-    let may_have_alpha = page.colour != Colour::Cmyk || page.alpha.is_some();
-    let own = matches!(page.colour, Colour::Cmyk | Colour::Lab { .. });
-    let mut decoded = pixelwise::shown(header, rgba, may_have_alpha, 1, 1)?;
+    let rgba = colour_space::to_rgba(&page, &samples, rgba, &alpha, profile, deadline)?;
+    let may_have_alpha = page.colour != ColourSpace::Cmyk || page.alpha.is_some();
+    let own = matches!(page.colour, ColourSpace::Cmyk | ColourSpace::Lab { .. });
+    let mut decoded = pixelwise::decoded(header, rgba, may_have_alpha, 1, 1)?;
     decoded.profile = profile.filter(|_| !own).map(<[u8]>::to_vec);
     Ok(decoded)
 }
@@ -165,7 +165,7 @@ struct Out<'a> {
 
 impl Out<'_> {
     /// One row of a chunk's place in the picture.
-    fn row(&mut self, place: Place, row: usize) -> (&mut [[u8; 4]], &mut [u8]) {
+    fn row(&mut self, place: ChunkPlace, row: usize) -> (&mut [[u8; 4]], &mut [u8]) {
         let start = (place.top + row) * self.width + place.left;
         let alpha = self.alpha.get_mut(start..start + place.width).unwrap_or_default();
         (&mut self.pixels[start..start + place.width], alpha)
@@ -173,7 +173,7 @@ impl Out<'_> {
 }
 
 /// Reads the chunks of a page into the picture.
-struct Chunks<'a> {
+struct ChunkReader<'a> {
     page: &'a Page<'a>,
     samples: &'a Samples<'a>,
     limits: &'a Limits,
@@ -182,14 +182,14 @@ struct Chunks<'a> {
 
 /// The place of a chunk in the picture, in pixels, without the part that exceeds the picture.
 #[derive(Clone, Copy)]
-struct Place {
+struct ChunkPlace {
     left: usize,
     top: usize,
     width: usize,
     height: usize,
 }
 
-impl Chunks<'_> {
+impl ChunkReader<'_> {
     /// Reads all chunks, and returns how many rows of chunks could be read.
     fn read(&self, out: &mut Out<'_>) -> Result<usize, ImageError> {
         let (across, down) = self.page.grid();
@@ -205,7 +205,7 @@ impl Chunks<'_> {
             for index in 0..across * down {
                 self.deadline.check()?;
                 let (left, top) = (index % across * width, index / across * height);
-                let place = Place {
+                let place = ChunkPlace {
                     left,
                     top,
                     width: width.min(self.page.width as usize - left),
@@ -237,7 +237,7 @@ impl Chunks<'_> {
         mut unpacked: Unpacked<'_>,
         row_bytes: usize,
         plane: usize,
-        place: Place,
+        place: ChunkPlace,
         out: &mut Out<'_>,
     ) -> Result<usize, ImageError> {
         let (mut row, mut scratch) = (vec![0; row_bytes], Vec::new());
@@ -275,7 +275,7 @@ impl Chunks<'_> {
         &self,
         packed: &[u8],
         plane: usize,
-        place: Place,
+        place: ChunkPlace,
         out: &mut Out<'_>,
     ) -> Result<usize, ImageError> {
         let Some(chunk) = pictures::decode(self.page, packed, self.limits, self.deadline)? else {

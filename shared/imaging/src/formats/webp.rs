@@ -10,14 +10,14 @@ pub(crate) mod write;
 use webp_codec::{End, Error, Outcome};
 
 pub(crate) use self::{
-    container::{Container, Picture},
+    container::{Container, WebpPicture},
     lossless::Rows,
 };
 use crate::{
     Deadline, Format, ImageError, Limits,
     decode::{
         Decoded,
-        samples::{Layout, UNSEEN},
+        samples::{SampleLayout, UNSEEN},
     },
     exif,
     formats::{Codec, ReadAnimation, Writer},
@@ -30,7 +30,7 @@ pub(crate) const FORMAT: Format = Format::new("WebP", &["image/webp"]);
 
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
-    is_one: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
+    recognises: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
     header: |bytes, _, _| header(bytes),
     decode,
     view: Some(view::view),
@@ -42,10 +42,10 @@ pub(crate) static CODEC: Codec = Codec {
 pub(crate) static WRITER: Writer = Writer {
     format: FORMAT,
     extension: "webp",
-    still: write::still,
-    animated: Some(write::animated),
+    encode_still: write::encode_still,
+    encode_animated: Some(write::encode_animated),
     frames: |bytes| header(bytes).map_or(1, |header| header.frames),
-    kept: None,
+    strip_metadata: None,
 };
 
 /// Bytes per pixel of a frame that is drawn on its canvas, and of an alpha channel within libwebp, which decodes it as
@@ -88,14 +88,14 @@ pub(super) fn decode(
     let (rgba, may_have_alpha) = if file.scan.animated {
         (frames::first(&file, header.stored, limits, deadline)?, true)
     } else {
-        let still = still(&file, header).ok_or_else(corrupt)?;
+        let still = still_picture(&file, header).ok_or_else(corrupt)?;
         (picture(&still, limits, deadline)?, still.has_alpha)
     };
     Ok(Decoded { rgba, may_have_alpha, profile: file.scan.profile.map(<[u8]>::to_vec) })
 }
 
 /// The picture of a file that has only one.
-pub(super) fn only_picture(bytes: &[u8]) -> Option<Picture<'_>> {
+pub(super) fn only_picture(bytes: &[u8]) -> Option<WebpPicture<'_>> {
     let file = Container::read(bytes);
     file.picture.filter(|_| !file.scan.animated)
 }
@@ -105,7 +105,7 @@ pub(super) fn only_picture(bytes: &[u8]) -> Option<Picture<'_>> {
 /// # Errors
 /// As [`decode`].
 pub(super) fn picture(
-    picture: &Picture<'_>,
+    picture: &WebpPicture<'_>,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Vec<u8>, ImageError> {
@@ -122,14 +122,14 @@ fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The picture of a file that is not an animation; `None` if its size is not that of the header.
-pub(crate) fn still<'a>(file: &Container<'a>, header: &Header) -> Option<Picture<'a>> {
+pub(crate) fn still_picture<'a>(file: &Container<'a>, header: &Header) -> Option<WebpPicture<'a>> {
     file.picture.filter(|picture| !file.scan.animated && picture.size == header.stored)
 }
 
-impl Picture<'_> {
+impl WebpPicture<'_> {
     /// The layout of a row's samples.
-    pub(crate) fn layout(&self) -> Layout {
-        Layout { channels: if self.has_alpha { 4 } else { 3 }, wide: false }
+    pub(crate) fn layout(&self) -> SampleLayout {
+        SampleLayout { channels: if self.has_alpha { 4 } else { 3 }, wide: false }
     }
 
     /// Bytes per pixel that libwebp takes in addition; it does not decode lossless pictures.
@@ -140,7 +140,11 @@ impl Picture<'_> {
 
 /// Decodes the pixels of a picture as far as possible, and returns whether it is complete. At least some pixels can be
 /// shown.
-fn pixels(picture: &Picture<'_>, limits: &Limits, deadline: Deadline) -> Result<(Vec<u8>, bool), ImageError> {
+fn pixels(
+    picture: &WebpPicture<'_>,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<(Vec<u8>, bool), ImageError> {
     let (width, height) = picture.size;
     let mut rgba = vec![0; width as usize * height as usize * 4];
     let go_on = &mut || deadline.check().is_ok();

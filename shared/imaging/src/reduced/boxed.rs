@@ -17,27 +17,27 @@ use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
     crop::Crop,
-    decode::samples::{self, Layout, Samples, UNSEEN},
+    decode::samples::{self, SampleLayout, Samples, UNSEEN},
     resize::Stream,
 };
 
 /// Samples that the boxes leave for each pixel of a small thumbnail, across and down.
-const SMALL: f64 = 4.0;
+const SAMPLES_FOR_SMALL: f64 = 4.0;
 /// The same for a thumbnail of more than [`LARGE_PIXELS`] pixels, where the cost of resampling begins to matter.
-const LARGE: f64 = 3.0;
+const SAMPLES_FOR_LARGE: f64 = 3.0;
 const LARGE_PIXELS: u64 = 1 << 17;
 /// The fewest samples per pixel; boxes that leave these are still better than no boxes.
-const LEAST: f64 = 2.0;
+const FEWEST_SAMPLES: f64 = 2.0;
 
 /// The largest box: a 32-bit sum holds 256 × 256 samples of 16 bits.
-const MOST: u32 = 256;
+const LARGEST_BOX: u32 = 256;
 
 /// How far Lanczos3 reaches beyond a crop, in pixels of the target.
 pub(crate) const REACH: f64 = 3.0;
 
 /// The boxes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Axis {
+struct BoxAxis {
     /// The size of a box in pixels.
     size: u32,
     /// The first pixel of the first box, and the pixel after the last box.
@@ -50,11 +50,11 @@ struct Axis {
     length: f64,
 }
 
-impl Axis {
+impl BoxAxis {
     fn new(pixels: u32, start: f64, length: f64, target: u32, samples: f64) -> Self {
         let scale = length / f64::from(target);
-        let fitting = (scale / samples).floor().max((scale / LEAST).floor().min(2.0));
-        let size = fitting.clamp(1.0, MOST.into()) as u32;
+        let fitting = (scale / samples).floor().max((scale / FEWEST_SAMPLES).floor().min(2.0));
+        let size = fitting.clamp(1.0, LARGEST_BOX.into()) as u32;
         let margin = REACH * scale.max(1.0) + f64::from(size);
         let first = ((start - margin).floor().max(0.0) as u32).min(pixels.saturating_sub(1));
         let end = ((start + length + margin).ceil() as u32).clamp(first + 1, pixels.max(first + 1));
@@ -70,11 +70,11 @@ impl Axis {
     }
 }
 
-/// What is averaged, and to which target it is resampled.
+/// The plan of a reduction: the pixels to average, and the target to resample to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Plan {
-    across: Axis,
-    down: Axis,
+pub(crate) struct BoxPlan {
+    across: BoxAxis,
+    down: BoxAxis,
     /// The size of the target, in stored orientation.
     target: (u32, u32),
     /// The top and height of the crop in pixels of the picture.
@@ -82,14 +82,14 @@ pub(crate) struct Plan {
     height: f64,
 }
 
-impl Plan {
+impl BoxPlan {
     /// Plans the reduction of a crop of a picture to a target size. All sizes are in stored orientation.
     pub(crate) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
         let small = u64::from(target.0) * u64::from(target.1) <= LARGE_PIXELS;
-        let samples = if small { SMALL } else { LARGE };
+        let samples = if small { SAMPLES_FOR_SMALL } else { SAMPLES_FOR_LARGE };
         Self {
-            across: Axis::new(stored.0, crop.left, crop.width, target.0, samples),
-            down: Axis::new(stored.1, crop.top, crop.height, target.1, samples),
+            across: BoxAxis::new(stored.0, crop.left, crop.width, target.0, samples),
+            down: BoxAxis::new(stored.1, crop.top, crop.height, target.1, samples),
             target,
             top: crop.top,
             height: crop.height,
@@ -116,8 +116,8 @@ enum Sums {
 
 /// Takes a picture's rows and resamples them to a view.
 pub(crate) struct Reducer {
-    plan: Plan,
-    layout: Layout,
+    plan: BoxPlan,
+    layout: SampleLayout,
     /// Whether rows come in any order, so that sums are kept for every box.
     scattered: bool,
     sums: Sums,
@@ -131,22 +131,20 @@ pub(crate) struct Reducer {
     conversion: Conversion,
     /// The part of the view that is done: straight-alpha RGBA in sRGB.
     rgba: Vec<u8>,
-    /// Bytes that all this takes at most.
+    /// The most bytes that all of this takes.
     bytes: u64,
 }
 
 impl Reducer {
     /// Creates a reducer. With `scattered`, rows may come in any order, as long as each pixel comes once; otherwise
-    /// they must come from top to bottom. The conversion turns the result into sRGB. `held` bytes are already held by
-    /// the caller.
-    ///
-    /// The most bytes that all of this takes.
+    /// they must come from top to bottom. The conversion turns the result into sRGB. `held_beside` is the number of
+    /// bytes that the caller holds.
     ///
     /// # Errors
-    /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
+    /// [`ImageError::DecoderMemory`] where both together exceed the limit.
     pub(crate) fn new(
-        plan: Plan,
-        layout: Layout,
+        plan: BoxPlan,
+        layout: SampleLayout,
         scattered: bool,
         conversion: Conversion,
         held_beside: u64,
@@ -183,7 +181,7 @@ impl Reducer {
         })
     }
 
-    fn sum_count(plan: &Plan, layout: Layout, scattered: bool) -> u64 {
+    fn sum_count(plan: &BoxPlan, layout: SampleLayout, scattered: bool) -> u64 {
         let (across, down) = (plan.across, plan.down);
         let pixels = if scattered {
             u64::from(across.count) * u64::from(down.count)
@@ -194,7 +192,7 @@ impl Reducer {
     }
 
     /// The bytes of the sums for rows in any order.
-    pub(crate) fn scattered_bytes(plan: &Plan, layout: Layout) -> u64 {
+    pub(crate) fn scattered_bytes(plan: &BoxPlan, layout: SampleLayout) -> u64 {
         Self::sum_count(plan, layout, true) * 4
     }
 
@@ -229,7 +227,7 @@ impl Reducer {
         if !self.wants(y) {
             return Ok(());
         }
-        let Axis { first, end, .. } = self.plan.across;
+        let BoxAxis { first, end, .. } = self.plan.across;
         let part = first as usize * self.layout.channels..end as usize * self.layout.channels;
         if let (1, 1, Samples::Narrow(row), false) =
             (self.plan.across.size, self.plan.down.size, samples, self.layout.has_alpha())
@@ -339,7 +337,7 @@ impl Reducer {
         let Sums::Long(sums) = std::mem::replace(&mut self.sums, Sums::Long(Vec::new())) else {
             return Ok(());
         };
-        let one = Axis { size: 1, end: plan.across.first + plan.across.count, ..plan.across };
+        let one = BoxAxis { size: 1, end: plan.across.first + plan.across.count, ..plan.across };
         let last = plan.across.pixels(plan.across.count - 1);
         let row = plan.across.count as usize * layout.channels;
         for (index, sums) in (0..).zip(sums.chunks_exact(row)) {
@@ -348,7 +346,7 @@ impl Reducer {
             // The last box may have fewer pixels than the others.
             let (sums, size) = (&sums[row - layout.channels..], if layout.wide { 2 } else { 1 });
             let edge = self.line.len() - layout.channels * size;
-            let one = Axis { end: one.first + 1, count: 1, ..one };
+            let one = BoxAxis { end: one.first + 1, count: 1, ..one };
             fold(sums, layout, one, last * down, &mut self.line[edge..]);
             self.resample(index)?;
         }
@@ -389,7 +387,7 @@ impl Reducer {
 }
 
 /// Weights colours by alpha, and alpha by 255, so that both are in units of 1/255.
-fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
+fn weighed_narrow(pixel: &[u8], layout: SampleLayout) -> [u32; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
     if layout.has_alpha() {
@@ -401,7 +399,7 @@ fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
 }
 
 /// Weights colours by alpha, rounded to 16 bits so that the sums do not overflow.
-fn weighed_wide(pixel: &[u16], layout: Layout) -> [u32; 4] {
+fn weighed_wide(pixel: &[u16], layout: SampleLayout) -> [u32; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
     if layout.has_alpha() {
@@ -440,7 +438,7 @@ fn add_wide<const N: usize>(sums: &mut [u32], row: &[u16]) {
 }
 
 /// Sums the columns of each box and rounds to the mean. `rows` rows went into each sum.
-fn fold<T: Copy + Into<u32>>(sums: &[T], layout: Layout, across: Axis, rows: u32, out: &mut [u8]) {
+fn fold<T: Copy + Into<u32>>(sums: &[T], layout: SampleLayout, across: BoxAxis, rows: u32, out: &mut [u8]) {
     match layout.channels {
         1 => fold_channels::<T, 1>(sums, layout, across, rows, out),
         2 => fold_channels::<T, 2>(sums, layout, across, rows, out),
@@ -451,8 +449,8 @@ fn fold<T: Copy + Into<u32>>(sums: &[T], layout: Layout, across: Axis, rows: u32
 
 fn fold_channels<T: Copy + Into<u32>, const N: usize>(
     sums: &[T],
-    layout: Layout,
-    across: Axis,
+    layout: SampleLayout,
+    across: BoxAxis,
     rows: u32,
     out: &mut [u8],
 ) {
@@ -539,7 +537,7 @@ impl Reciprocal {
 }
 
 /// Converts the resampler's output to straight-alpha RGBA in sRGB.
-fn to_rgba(samples: &[u8], layout: Layout, conversion: &Conversion, out: &mut [u8]) {
+fn to_rgba(samples: &[u8], layout: SampleLayout, conversion: &Conversion, out: &mut [u8]) {
     let rgba = out.as_chunks_mut().0;
     if layout.wide {
         let samples: Vec<u16> =

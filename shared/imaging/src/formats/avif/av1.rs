@@ -26,7 +26,7 @@ use rusty_av1d::{
 };
 
 use super::{
-    properties::Meaning,
+    properties::CodePoints,
     stream::{self, Chroma, Sequence},
 };
 use crate::{Deadline, ImageError, Limits};
@@ -64,7 +64,7 @@ pub(super) struct Planes {
     pub(super) bits: u8,
     pub(super) chroma: Chroma,
     /// The colour description in the stream.
-    pub(super) meaning: Meaning,
+    pub(super) code_points: CodePoints,
     /// The bytes that the decoder and the picture hold.
     pub(super) bytes: u64,
 }
@@ -175,7 +175,7 @@ impl Planes {
         let bits = picture.bits_per_component().map_or(8, |bits| bits.0);
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let bytes = sequence.picture((picture.width(), picture.height()));
-        Self { width, height, bits, chroma, meaning: sequence.meaning, bytes, picture }
+        Self { width, height, bits, chroma, code_points: sequence.code_points, bytes, picture }
     }
 
     /// Copies one row of plane 0, 1 or 2, as far as `out` is long.

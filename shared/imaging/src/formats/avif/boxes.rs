@@ -50,7 +50,7 @@ impl Numbers<'_> {
 }
 
 /// The extents of an item, in the file or in the `idat` box: offset and length, where 0 means up to the end.
-struct Place {
+struct Extents {
     inside: bool,
     pieces: Vec<(usize, usize)>,
 }
@@ -63,7 +63,7 @@ pub(super) struct Meta<'a> {
     /// The item to show.
     pub(super) primary: u32,
     kinds: BTreeMap<u32, [u8; 4]>,
-    places: BTreeMap<u32, Place>,
+    places: BTreeMap<u32, Extents>,
     properties: Vec<Property<'a>>,
     /// The properties of each item, and whether the item must not be shown without understanding them.
     links: BTreeMap<u32, Vec<(usize, bool)>>,
@@ -102,7 +102,7 @@ impl<'a> Meta<'a> {
     /// Adds a picture whose data is one extent of the file.
     pub(super) fn add(&mut self, item: u32, place: (usize, usize), properties: Vec<Property<'a>>) {
         self.kinds.insert(item, *b"av01");
-        self.places.insert(item, Place { inside: false, pieces: vec![place] });
+        self.places.insert(item, Extents { inside: false, pieces: vec![place] });
         let links = self.properties.len()..self.properties.len() + properties.len();
         self.links.insert(item, links.map(|index| (index, false)).collect());
         self.properties.extend(properties);
@@ -154,7 +154,7 @@ impl<'a> Meta<'a> {
             }
             // Construction method 2, within another item, is not used for pictures.
             if method < 2 {
-                self.places.entry(item).or_insert(Place { inside: method == 1, pieces });
+                self.places.entry(item).or_insert(Extents { inside: method == 1, pieces });
             }
         }
         Some(())

@@ -1,7 +1,7 @@
 //! Reads a picture row by row from decoded planes.
 
 use super::{
-    Primary, Table,
+    Grid, Primary,
     av1::{self, Planes, Wanted},
     matrix::Matrix,
     properties::Part,
@@ -10,13 +10,13 @@ use super::{
 use crate::{Deadline, ImageError, Limits, colour::Conversion, header::Header};
 
 /// A picture that is not a grid, for reading row by row.
-pub(crate) struct Picture<'a>(Primary<'a>);
+pub(crate) struct AvifPicture<'a>(Primary<'a>);
 
-impl<'a> Picture<'a> {
+impl<'a> AvifPicture<'a> {
     /// Opens the picture; `None` if it is a grid, or does not match the header.
     pub(crate) fn open(bytes: &'a [u8], header: &Header, limits: &Limits) -> Option<Self> {
         let picture = Primary::find(bytes, limits).ok()?;
-        let alone = |table: &Table| table.items.len() == 1;
+        let alone = |table: &Grid| table.items.len() == 1;
         let alone = alone(&picture.colour) && picture.alpha.as_ref().is_none_or(|(table, _)| alone(table));
         let size = (picture.part.width as u32, picture.part.height as u32);
         (alone && size == header.stored).then_some(Self(picture))
@@ -38,7 +38,7 @@ impl<'a> Picture<'a> {
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Option<Decoding>, ImageError> {
-        let decode = |table: &Table, held| {
+        let decode = |table: &Grid, held| {
             let Some(item) = table.items.first().copied() else { return Ok(None) };
             let Some(data) = self.0.meta.data(item) else { return Ok(None) };
             let wanted = Wanted { filtered, ..self.0.wanted(item, table.cell) };
@@ -59,13 +59,13 @@ impl<'a> Picture<'a> {
     /// Returns a reader of the decoded picture's rows.
     pub(crate) fn lines<'p>(&self, planes: &'p Decoding) -> Lines<'p> {
         let of = |item, planes: &'p Planes, colours| {
-            let meaning = self.0.meaning(item, planes, colours);
-            (Rows::new(planes, Matrix::of(&meaning, planes.bits)), meaning)
+            let code_points = self.0.code_points(item, planes, colours);
+            (Rows::new(planes, Matrix::of(&code_points, planes.bits)), code_points)
         };
-        let (colour, meaning) = of(planes.colour.0, &planes.colour.1, true);
+        let (colour, code_points) = of(planes.colour.0, &planes.colour.1, true);
         let alpha = planes.alpha.as_ref().map(|(item, planes, _)| of(*item, planes, false).0);
         Lines {
-            to_srgb: self.0.to_srgb(&planes.colour.1, &meaning),
+            to_srgb: self.0.to_srgb(&planes.colour.1, &code_points),
             premultiplied: planes.alpha.as_ref().is_some_and(|(.., premultiplied)| *premultiplied),
             part: self.0.part,
             rgba: vec![[0, 0, 0, 255]; self.0.part.width],

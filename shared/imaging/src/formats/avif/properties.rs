@@ -8,7 +8,7 @@ pub(super) enum Property<'a> {
     /// Width and height in pixels.
     Size(u32, u32),
     /// The colour description of the samples.
-    Meaning(Meaning),
+    CodePoints(CodePoints),
     Profile(&'a [u8]),
     /// The peak luminance of the picture, in cd/m².
     Brightest(u16),
@@ -31,7 +31,7 @@ pub(super) enum Property<'a> {
 
 /// Code points of ITU-T H.273.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Meaning {
+pub(super) struct CodePoints {
     pub(super) primaries: u16,
     pub(super) transfer: u16,
     pub(super) matrix: u16,
@@ -70,7 +70,7 @@ impl<'a> Property<'a> {
             b"a1op" => Self::OperatingPoint(byte(0) & 31),
             b"lsel" => Self::Layer(short(0)),
             b"clli" => Self::Brightest(short(0)),
-            b"colr" if content.starts_with(b"nclx") => Self::Meaning(Meaning {
+            b"colr" if content.starts_with(b"nclx") => Self::CodePoints(CodePoints {
                 primaries: short(4),
                 transfer: short(6),
                 matrix: short(8),

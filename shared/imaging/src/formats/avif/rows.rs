@@ -1,7 +1,7 @@
 //! Converts rows of decoded planes to RGBA in sRGB.
 
 use super::{av1::Planes, matrix::Matrix};
-use crate::{colour::Conversion, decode::samples::Layout};
+use crate::{colour::Conversion, decode::samples::SampleLayout};
 
 /// What the planes of a picture hold.
 #[derive(Clone, Copy)]
@@ -16,8 +16,8 @@ pub(super) enum Channel<'a> {
 }
 
 /// The sample layout in which the rows of these planes are given to a [`Conversion`].
-pub(super) fn layout(planes: &Planes) -> Layout {
-    Layout { channels: if planes.chroma.is_some() { 3 } else { 1 }, wide: planes.bits > 8 }
+pub(super) fn layout(planes: &Planes) -> SampleLayout {
+    SampleLayout { channels: if planes.chroma.is_some() { 3 } else { 1 }, wide: planes.bits > 8 }
 }
 
 pub(super) struct Rows<'a> {

@@ -1,7 +1,7 @@
 //! The open bitstream units of an AV1 stream (AV1 specification, 5.3) and its sequence header (5.5): enough to compute
 //! what decoding a picture will take before it is decoded.
 
-use super::properties::Meaning;
+use super::properties::CodePoints;
 
 /// The code point for "unspecified".
 const UNSAID: u16 = 2;
@@ -51,7 +51,7 @@ pub(super) struct Sequence {
     /// Bits per sample: 8, 10 or 12.
     pub(super) bits: u8,
     pub(super) chroma: Chroma,
-    pub(super) meaning: Meaning,
+    pub(super) code_points: CodePoints,
     /// Whether film grain may be added, which the decoder does in a copy.
     pub(super) grain: bool,
 }
@@ -76,9 +76,9 @@ impl Sequence {
             tools(&mut bits)?;
         }
         bits.take(3)?;
-        let (depth, chroma, meaning) = colour(&mut bits, profile)?;
+        let (depth, chroma, code_points) = colour(&mut bits, profile)?;
         let layered = (layers >> 8).count_ones() > 1;
-        Some(Self { layered, bits: depth, chroma, meaning, grain: bits.flag()? })
+        Some(Self { layered, bits: depth, chroma, code_points, grain: bits.flag()? })
     }
 
     /// Bytes of a picture of this size, as the decoder lays it out.
@@ -153,7 +153,7 @@ fn tools(bits: &mut Bits<'_>) -> Option<()> {
     Some(())
 }
 
-fn colour(bits: &mut Bits<'_>, profile: u32) -> Option<(u8, Chroma, Meaning)> {
+fn colour(bits: &mut Bits<'_>, profile: u32) -> Option<(u8, Chroma, CodePoints)> {
     let high = bits.flag()?;
     let depth = match (high, profile == 2 && high && bits.flag()?) {
         (_, true) => 12,
@@ -168,13 +168,13 @@ fn colour(bits: &mut Bits<'_>, profile: u32) -> Option<(u8, Chroma, Meaning)> {
         }
     }
     let [primaries, transfer, matrix] = codes;
-    let meaning = |full_range| Meaning { primaries, transfer, matrix, full_range };
+    let code_points = |full_range| CodePoints { primaries, transfer, matrix, full_range };
     if grey {
-        return Some((depth, None, meaning(bits.flag()?)));
+        return Some((depth, None, code_points(bits.flag()?)));
     }
     if codes == [1, 13, 0] {
         bits.take(1)?;
-        return Some((depth, Some((false, false)), meaning(true)));
+        return Some((depth, Some((false, false)), code_points(true)));
     }
     let full_range = bits.flag()?;
     let chroma = match profile {
@@ -190,7 +190,7 @@ fn colour(bits: &mut Bits<'_>, profile: u32) -> Option<(u8, Chroma, Meaning)> {
         bits.take(2)?;
     }
     bits.take(1)?;
-    Some((depth, Some(chroma), meaning(full_range)))
+    Some((depth, Some(chroma), code_points(full_range)))
 }
 
 /// Reads bits, the highest of a byte first.
@@ -256,10 +256,10 @@ mod tests {
             let content = header(file);
             let sequence = Sequence::read(content, 0).expect(name);
             assert_eq!((sequence.bits, sequence.chroma), (bits, chroma), "{name}");
-            assert!(!sequence.layered && !sequence.grain && sequence.meaning.full_range, "{name}");
+            assert!(!sequence.layered && !sequence.grain && sequence.code_points.full_range, "{name}");
             assert_eq!(Sequence::read(&content[..content.len() / 2], 0), None, "{name}, cut off");
         }
-        assert!(!Sequence::read(header(sample!("narrow.avif")), 0).expect("a header").meaning.full_range);
+        assert!(!Sequence::read(header(sample!("narrow.avif")), 0).expect("a header").code_points.full_range);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Views of an AVIF that is not a grid. The rows of the decoded planes go into boxes ([`boxed`](crate::reduced::boxed))
 //! one by one, so the picture is never held as RGBA. For small thumbnails, the loop filters are left out.
 
-use super::Picture;
+use super::AvifPicture;
 use crate::{
     Deadline, Image, ImageError, Limits,
     colour::Conversion,
-    decode::samples::{Layout, Samples},
+    decode::samples::{SampleLayout, Samples},
     header::Header,
-    reduced::boxed::{Plan, Reducer},
+    reduced::boxed::{BoxPlan, Reducer},
     resize::View,
 };
 
@@ -30,13 +30,13 @@ pub(super) fn view(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
-    let Some(picture) = Picture::open(bytes, header, limits) else { return Ok(None) };
+    let Some(picture) = AvifPicture::open(bytes, header, limits) else { return Ok(None) };
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
-    let layout = Layout { channels: picture.channels(), wide: false };
+    let layout = SampleLayout { channels: picture.channels(), wide: false };
     let mut reducer = Reducer::new(
-        Plan::new(header.stored, crop, (across, down)),
+        BoxPlan::new(header.stored, crop, (across, down)),
         layout,
         false,
         Conversion::None,

@@ -25,7 +25,7 @@ struct Control {
 
 /// A picture of the animation: its area on the screen, and where its codes lie in the file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Picture<'a> {
+pub(super) struct GifPicture<'a> {
     pub(super) area: Area,
     pub(super) interlaced: bool,
     pub(super) palette: Option<&'a [u8]>,
@@ -43,7 +43,7 @@ pub(super) struct Picture<'a> {
 /// The blocks that matter here.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Block<'a> {
-    Picture(Picture<'a>),
+    Picture(GifPicture<'a>),
     /// How often the animation is repeated after its first showing; 0 is for ever.
     Repeats(u32),
     /// An ICC profile.
@@ -147,14 +147,14 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn picture(&mut self, bytes: &'a [u8]) -> Option<Picture<'a>> {
+    fn picture(&mut self, bytes: &'a [u8]) -> Option<GifPicture<'a>> {
         let control = std::mem::take(&mut self.control);
         let flags = *bytes.get(8)?;
         let (palette, rest) = palette(flags, bytes.get(9..)?);
         let (code_size, codes) = rest.split_first().map_or((0, rest), |(&size, rest)| (size, rest));
         let codes = SubBlocks(codes);
         self.rest = codes.after();
-        Some(Picture {
+        Some(GifPicture {
             area: Area {
                 left: le16(bytes, 0)?,
                 top: le16(bytes, 2)?,

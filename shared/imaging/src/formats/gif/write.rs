@@ -1,10 +1,10 @@
 //! Writes GIF, still and animated.
 //!
-//! There are two encoders. [`animated`] and [`still`] are fast, dithered, and of the best quality that GIF allows; they
-//! are for thumbnails of any size. [`within`] makes the best file of at most a given number of bytes; it is for emoji.
-//! Both give a frame its own palette where the shared one is not good enough. Both write only the part of a frame that
-//! differs from the screen, and leave nearly unchanged pixels in it transparent, so that still areas do not flicker.
-//! Palettes and LZW codes are Darkroom's own, because [`within`] bases its choices on them.
+//! There are two encoders. [`encode_animated`] and [`encode_still`] are fast, dithered, and of the best quality that
+//! GIF allows; they are for thumbnails of any size. [`within`] makes the best file of at most a given number of bytes;
+//! it is for emoji. Both give a frame its own palette where the shared one is not good enough. Both write only the part
+//! of a frame that differs from the screen, and leave nearly unchanged pixels in it transparent, so that still areas do
+//! not flicker. Palettes and LZW codes are Darkroom's own, because [`within`] bases its choices on them.
 //!
 //! GIF's alpha has one bit. A pixel is opaque if its alpha is at least a half. It keeps its own colour and is not mixed
 //! with a background, so edges are clean on any background, without fringes and without dithered holes.
@@ -21,7 +21,7 @@ mod tests;
 mod timing;
 
 use delta::{Screen, Solid, solid};
-use file::{File, Picture};
+use file::{File, WrittenPicture};
 use palette::{Histogram, MOST, Palette};
 
 pub(crate) use self::budget::within;
@@ -43,15 +43,15 @@ const WORSE: f64 = 1.25;
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
-pub(crate) fn still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
-    animated(&Animation::still(image.clone()), deadline)
+pub(crate) fn encode_still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+    encode_animated(&Animation::still(image.clone()), deadline)
 }
 
 /// Encodes every frame of an animation.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid frames.
-pub(crate) fn animated(animation: &Animation, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn encode_animated(animation: &Animation, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     let failed = |error| ImageError::internal("encode", error);
     let first = animation.first()?;
     let width = u16::try_from(first.width()).map_err(failed)?;
@@ -138,7 +138,7 @@ struct Part {
 fn write(file: &mut File, part: &Part, deadline: Deadline) -> Result<(), TimedOut> {
     let most = part.delta.indices.iter().copied().max().unwrap_or(0);
     let code_size = (u8::BITS - most.leading_zeros()).max(2);
-    file.picture(&Picture {
+    file.picture(&WrittenPicture {
         area: part.delta.area,
         delay: part.delay,
         clear: part.delta.clear,

@@ -41,13 +41,13 @@ mod transform;
 
 use self::{
     frame::Channel,
-    headers::{Header, Outline},
+    headers::{Outline, ScanHeader},
     planes::Planes,
     rows::Rows,
     scan::Scan,
 };
 pub(crate) use self::{
-    frame::{Fault, FrameHeader},
+    frame::{FrameFault, FrameHeader},
     rows::Receiver,
 };
 use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
@@ -56,7 +56,7 @@ use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 pub(crate) const BLOCK: u32 = 8;
 
 /// The reason why decoding ends early.
-enum Stop {
+enum EarlyEnd {
     /// There is no result: no reduction is suitable, or nothing can be read.
     Nothing,
     /// The time limit or a limit on memory.
@@ -65,7 +65,7 @@ enum Stop {
     Enough,
 }
 
-impl From<TimedOut> for Stop {
+impl From<TimedOut> for EarlyEnd {
     fn from(late: TimedOut) -> Self {
         Self::Refused(late.into())
     }
@@ -108,8 +108,8 @@ pub(crate) fn decode(
     });
     match planes {
         Ok(planes) => Ok(planes),
-        Err(Stop::Nothing | Stop::Enough) => Ok(None),
-        Err(Stop::Refused(error)) => Err(error),
+        Err(EarlyEnd::Nothing | EarlyEnd::Enough) => Ok(None),
+        Err(EarlyEnd::Refused(error)) => Err(error),
     }
 }
 
@@ -125,13 +125,13 @@ pub(crate) fn rows(
     receiver: Receiver<'_>,
 ) -> Result<bool, ImageError> {
     let seen = headers::read(bytes, size, &|_| Some(Side::Eight), deadline).and_then(|outline| {
-        let mut rows = Rows::new(&outline.frame, receiver).ok_or(Stop::Nothing)?;
+        let mut rows = Rows::new(&outline.frame, receiver).ok_or(EarlyEnd::Nothing)?;
         outline.decode(rows.bytes(), limits, deadline, |channels| rows.push(channels))
     });
     match seen {
         Ok(seen) => Ok(seen),
-        Err(Stop::Nothing | Stop::Enough) => Ok(false),
-        Err(Stop::Refused(error)) => Err(error),
+        Err(EarlyEnd::Nothing | EarlyEnd::Enough) => Ok(false),
+        Err(EarlyEnd::Refused(error)) => Err(error),
     }
 }
 
@@ -164,18 +164,18 @@ impl Side {
         self.samples() * self.samples()
     }
 
-    fn kept(self) -> Kept {
+    fn kept(self) -> KeptCoefficients {
         static PLACES: [[u8; 64]; 4] =
             [places(Side::One), places(Side::Two), places(Side::Four), places(Side::Eight)];
         let places = &PLACES[self as usize];
         let last = (0..64).rev().find(|&at| places[at as usize] != u8::MAX).unwrap_or_default();
-        Kept { places, last, count: self.coefficients() }
+        KeptCoefficients { places, last, count: self.coefficients() }
     }
 }
 
 /// The coefficients of a block that are kept, and where they are stored.
 #[derive(Clone, Copy)]
-struct Kept {
+struct KeptCoefficients {
     /// The storage place of each coefficient, indexed by its place in the file; `u8::MAX` for those that are not kept.
     places: &'static [u8; 64],
     /// The last coefficient in the file that is kept.
@@ -184,7 +184,7 @@ struct Kept {
     count: usize,
 }
 
-impl Kept {
+impl KeptCoefficients {
     /// A bit mask of the coefficients, in the order of the file.
     fn bits(self) -> u64 {
         (0..64).filter(|&at| self.places[at] != u8::MAX).fold(0, |kept, at| kept | 1 << at)
@@ -217,15 +217,15 @@ impl Outline<'_> {
         held: u64,
         limits: &Limits,
         deadline: Deadline,
-        mut push: impl FnMut(&[Channel]) -> Result<(), Stop>,
-    ) -> Result<bool, Stop> {
+        mut push: impl FnMut(&[Channel]) -> Result<(), EarlyEnd>,
+    ) -> Result<bool, EarlyEnd> {
         let Self { mut frame, scans } = self;
         let needed = progressive::needed(scans, &frame);
         if needed.is_empty() {
-            return Err(Stop::Nothing);
+            return Err(EarlyEnd::Nothing);
         }
-        let bytes = frame.bytes() + held + needed.iter().map(Header::bytes).sum::<u64>();
-        limits.check_memory(bytes).map_err(Stop::Refused)?;
+        let bytes = frame.bytes() + held + needed.iter().map(ScanHeader::bytes).sum::<u64>();
+        limits.check_memory(bytes).map_err(EarlyEnd::Refused)?;
         let mut scans = Vec::with_capacity(needed.len());
         for header in needed {
             deadline.check()?;
@@ -233,7 +233,7 @@ impl Outline<'_> {
                 Some(scan) => scans.push(scan),
                 // Scans that came before are shown.
                 None if !scans.is_empty() => break,
-                None => return Err(Stop::Nothing),
+                None => return Err(EarlyEnd::Nothing),
             }
         }
         frame.make_room();
@@ -245,7 +245,7 @@ impl Outline<'_> {
             if wanted {
                 deadline.check()?;
                 match push(&frame.channels) {
-                    Err(Stop::Enough) => wanted = false,
+                    Err(EarlyEnd::Enough) => wanted = false,
                     other => other?,
                 }
             }

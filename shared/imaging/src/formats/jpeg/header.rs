@@ -4,7 +4,7 @@ use super::FORMAT;
 use crate::{
     Deadline, ImageError, TimedOut, exif,
     formats::jpeg::coefficients::{
-        Fault, FrameHeader,
+        FrameFault, FrameHeader,
         markers::{self, Segment, Segments},
     },
     orient::Orientation,
@@ -25,7 +25,7 @@ const MOST_PIECES: usize = 255;
 
 /// The headers of a JPEG that can be decoded.
 #[derive(Debug)]
-pub(crate) struct Info<'a> {
+pub(crate) struct JpegInfo<'a> {
     /// Width and height in pixels, as stored.
     pub(crate) size: (u32, u32),
     pub(crate) channels: Channels,
@@ -35,7 +35,7 @@ pub(crate) struct Info<'a> {
     profile: Vec<&'a [u8]>,
 }
 
-impl<'a> Info<'a> {
+impl<'a> JpegInfo<'a> {
     /// Reads the headers up to the first scan. Segments that do not matter for the picture are skipped, whatever they
     /// contain.
     ///
@@ -58,7 +58,9 @@ impl<'a> Info<'a> {
                 }
                 markers::DHT | markers::DAC => {}
                 markers::SOF0..=markers::SOF15 | markers::DHP | markers::SOF55 if frame.is_none() => {
-                    return Err(refusal(Fault::Unsupported("arithmetic, lossless or hierarchical coding")));
+                    return Err(refusal(FrameFault::Unsupported(
+                        "arithmetic, lossless or hierarchical coding",
+                    )));
                 }
                 markers::APP0 if begins(JFIF) => jfif = true,
                 markers::APP1 => {
@@ -72,7 +74,7 @@ impl<'a> Info<'a> {
                 _ => {}
             }
         }
-        let frame = frame.ok_or_else(|| refusal(Fault::Damaged("a scan before any frame")))?;
+        let frame = frame.ok_or_else(|| refusal(FrameFault::Damaged("a scan before any frame")))?;
         let height = if frame.height == 0 { lines(segments, deadline)? } else { Some(frame.height) };
         let Some(height) = height.filter(|_| frame.width > 0) else { return Err(ImageError::Empty) };
         let channels = Channels::of(&frame, jfif, adobe);
@@ -107,10 +109,12 @@ fn lines(mut segments: Segments<'_>, deadline: Deadline) -> Result<Option<u32>, 
     Ok(None)
 }
 
-fn refusal(fault: Fault) -> ImageError {
+fn refusal(fault: FrameFault) -> ImageError {
     match fault {
-        Fault::Unsupported(what) => ImageError::UnsupportedFeature { format: FORMAT, source: what.into() },
-        Fault::Damaged(what) => ImageError::corrupt(FORMAT, what),
+        FrameFault::Unsupported(what) => {
+            ImageError::UnsupportedFeature { format: FORMAT, source: what.into() }
+        }
+        FrameFault::Damaged(what) => ImageError::corrupt(FORMAT, what),
     }
 }
 
@@ -174,8 +178,8 @@ mod tests {
         [&[0xff, 0xd8][..], &segments.concat()].concat()
     }
 
-    fn read(file: &[u8]) -> Result<Info<'_>, ImageError> {
-        Info::read(file, Deadline::none())
+    fn read(file: &[u8]) -> Result<JpegInfo<'_>, ImageError> {
+        JpegInfo::read(file, Deadline::none())
     }
 
     fn jfif() -> Vec<u8> {

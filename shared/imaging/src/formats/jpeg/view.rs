@@ -13,16 +13,16 @@
 //! memory, and the quality at these and at lower bounds are in `infra/bench/RESULTS.md`.
 
 use super::{
-    self as jpeg, Channels, Info,
+    self as jpeg, Channels, JpegInfo,
     coefficients::{self, BLOCK, Receiver, Sampling, Side},
 };
 use crate::{
     Deadline, Image, ImageError, Limits,
     colour::{self, Conversion},
-    decode::samples::{Layout, Samples},
+    decode::samples::{SampleLayout, Samples},
     header::Header,
     plane,
-    reduced::boxed::{Plan, Reducer},
+    reduced::boxed::{BoxPlan, Reducer},
     resize::View,
 };
 
@@ -60,7 +60,7 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    let info = Info::read(bytes, deadline)?;
+    let info = JpegInfo::read(bytes, deadline)?;
     let (channels, profile) = (info.channels, info.profile());
     let whole = || whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
     if samples((0.5, 0.5)) < FINER {
@@ -119,11 +119,11 @@ fn whole(
 ) -> Result<Option<Image>, ImageError> {
     let crop = header.orientation.stored_crop(view.crop, header.stored.0, header.stored.1);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
-    let layout = Layout { channels: if channels == Channels::Grey { 1 } else { 3 }, wide: false };
+    let layout = SampleLayout { channels: if channels == Channels::Grey { 1 } else { 3 }, wide: false };
     if let Channels::Cmyk | Channels::Ycck = channels {
         return Ok(None);
     }
-    let plan = Plan::new(header.stored, crop, (across, down));
+    let plan = BoxPlan::new(header.stored, crop, (across, down));
     let mut reducer = Reducer::new(plan, layout, false, Conversion::None, 0, limits, deadline)?;
     let (first, held) = (reducer.first_row(), reducer.bytes());
     let mut row = vec![0; header.stored.0 as usize * layout.channels];

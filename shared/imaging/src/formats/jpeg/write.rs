@@ -8,7 +8,7 @@ use crate::{Deadline, Image, ImageError, deadline::TimedWriter};
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
-pub(super) fn still(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+pub(super) fn encode_still(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     let mut out = TimedWriter::new(deadline);
     let mut encoder = JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100));
     let written = encoder.encode_image(&OverWhite(image));

@@ -64,7 +64,7 @@ impl<'a> Iterator for Chunks<'a> {
 
 /// IHDR's colour type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Colour {
+pub(super) enum ColourType {
     Grey,
     Rgb,
     Indexed,
@@ -77,7 +77,7 @@ pub(super) enum Colour {
 pub(super) struct Shape {
     pub(super) width: u32,
     pub(super) height: u32,
-    pub(super) colour: Colour,
+    pub(super) colour: ColourType,
     /// Bits per sample, 1–16.
     pub(super) depth: u8,
     pub(super) interlaced: bool,
@@ -90,11 +90,11 @@ impl Shape {
             return None;
         };
         let colour = match (colour, depth) {
-            (0, 1 | 2 | 4 | 8 | 16) => Colour::Grey,
-            (2, 8 | 16) => Colour::Rgb,
-            (3, 1 | 2 | 4 | 8) => Colour::Indexed,
-            (4, 8 | 16) => Colour::GreyAlpha,
-            (6, 8 | 16) => Colour::Rgba,
+            (0, 1 | 2 | 4 | 8 | 16) => ColourType::Grey,
+            (2, 8 | 16) => ColourType::Rgb,
+            (3, 1 | 2 | 4 | 8) => ColourType::Indexed,
+            (4, 8 | 16) => ColourType::GreyAlpha,
+            (6, 8 | 16) => ColourType::Rgba,
             _ => return None,
         };
         let (width, height) = (be32(header, 0)?, be32(header, 4)?);
@@ -104,10 +104,10 @@ impl Shape {
     /// Bits per pixel.
     pub(super) fn bits(&self) -> usize {
         let samples = match self.colour {
-            Colour::Grey | Colour::Indexed => 1,
-            Colour::GreyAlpha => 2,
-            Colour::Rgb => 3,
-            Colour::Rgba => 4,
+            ColourType::Grey | ColourType::Indexed => 1,
+            ColourType::GreyAlpha => 2,
+            ColourType::Rgb => 3,
+            ColourType::Rgba => 4,
         };
         samples * usize::from(self.depth)
     }
@@ -121,7 +121,7 @@ impl Shape {
 /// The contents of the other chunks. The first chunk of each type counts, and for those about colour only what comes
 /// before the image data.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Info<'a> {
+pub(super) struct PngInfo<'a> {
     pub(super) palette: Option<&'a [u8]>,
     pub(super) transparency: Option<&'a [u8]>,
     pub(super) cicp: Option<&'a [u8]>,
@@ -133,7 +133,7 @@ pub(super) struct Info<'a> {
     pub(super) has_data: bool,
 }
 
-impl<'a> Info<'a> {
+impl<'a> PngInfo<'a> {
     pub(super) fn read(file: &'a [u8]) -> Self {
         let mut info = Self::default();
         for chunk in Chunks::of(file) {

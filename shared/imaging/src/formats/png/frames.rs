@@ -2,7 +2,7 @@
 
 use png::{AnimationControl, BlendOp, ColorType, DisposeOp, FrameControl, Reader, Transformations};
 
-use super::{FORMAT, Picture};
+use super::{FORMAT, PngPicture};
 use crate::{
     Deadline, ImageError, Limits,
     animation::{self, Animation, EachFrame},
@@ -33,7 +33,7 @@ pub(super) fn animation(
     let read = |each: &mut EachFrame<'_>| frames(bytes, header, limits, deadline, each);
     match animation::of_frames(header, view, deadline, read) {
         Ok(frames) => {
-            let conversion = Picture::read(bytes)?.narrow_conversion();
+            let conversion = PngPicture::read(bytes)?.narrow_conversion();
             frames.map(|rgba| {
                 conversion.narrow(rgba);
                 deadline.check().map_err(ImageError::from)

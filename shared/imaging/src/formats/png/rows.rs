@@ -124,15 +124,15 @@ impl<'a> Rows<'a> {
         let mut out = || lines.next().unwrap_or_default();
         match count {
             0 | 1 => {
-                if !unfilter::one(unread[0], size, above, raw(0), out()) {
+                if !unfilter::undo_row(unread[0], size, above, raw(0), out()) {
                     return Ok(0);
                 }
             }
-            2 => unfilter::by_paeth(size, above, [raw(0), raw(1)], [out(), out()]),
-            3 => unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2)], [out(), out(), out()]),
+            2 => unfilter::undo_paeth(size, above, [raw(0), raw(1)], [out(), out()]),
+            3 => unfilter::undo_paeth(size, above, [raw(0), raw(1), raw(2)], [out(), out(), out()]),
             _ => {
                 let rows = [out(), out(), out(), out()];
-                unfilter::by_paeth(size, above, [raw(0), raw(1), raw(2), raw(3)], rows);
+                unfilter::undo_paeth(size, above, [raw(0), raw(1), raw(2), raw(3)], rows);
             }
         }
         let read = count.max(1);
@@ -180,7 +180,7 @@ fn passes(shape: &Shape) -> Vec<Pass> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::chunks::Colour, *};
+    use super::{super::chunks::ColourType, *};
 
     /// A PNG whose rows have these filters, and the unfiltered rows in the order of the file.
     fn file(shape: Shape, filters: &[u8], noise: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
@@ -193,7 +193,7 @@ mod tests {
                 let filter = *filters.next().expect("a filter");
                 let raw: Vec<u8> = noise.by_ref().take(bytes).copied().collect();
                 let mut row = vec![0; bytes];
-                unfilter::one(filter, (shape.bits() / 8).max(1), &above, &raw, &mut row);
+                unfilter::undo_row(filter, (shape.bits() / 8).max(1), &above, &raw, &mut row);
                 data.push(filter);
                 data.extend(&raw);
                 above.clone_from(&row);
@@ -219,8 +219,13 @@ mod tests {
         read
     }
 
-    const KINDS: [(Colour, u8); 5] =
-        [(Colour::Grey, 1), (Colour::Grey, 8), (Colour::GreyAlpha, 8), (Colour::Rgb, 8), (Colour::Rgba, 16)];
+    const KINDS: [(ColourType, u8); 5] = [
+        (ColourType::Grey, 1),
+        (ColourType::Grey, 8),
+        (ColourType::GreyAlpha, 8),
+        (ColourType::Rgb, 8),
+        (ColourType::Rgba, 16),
+    ];
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn lines_longer_than_what_is_inflated_at_once_are_read() {
-        let shape = Shape { width: 12_000, height: 9, colour: Colour::Rgba, depth: 8, interlaced: false };
+        let shape = Shape { width: 12_000, height: 9, colour: ColourType::Rgba, depth: 8, interlaced: false };
         let (file, rows) = file(shape, &[PAETH], &[7, 1, 0, 0, 250, 3, 0]);
         assert!(read(&file, shape) == rows);
     }

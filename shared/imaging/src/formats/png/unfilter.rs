@@ -19,7 +19,7 @@ const PIXEL: usize = 4;
 /// Undoes the filter of one row. `above` is the row before it, or zeros at the top; `raw` is the row without its filter
 /// byte; all slices have the same length. `size` is the number of bytes of a pixel: 1, 2, 3, 4, 6 or 8. False if there
 /// is no such filter.
-pub(super) fn one(filter: u8, size: usize, above: &[u8], raw: &[u8], out: &mut [u8]) -> bool {
+pub(super) fn undo_row(filter: u8, size: usize, above: &[u8], raw: &[u8], out: &mut [u8]) -> bool {
     match (filter, size) {
         (0, _) => out.copy_from_slice(raw),
         (2, _) => {
@@ -27,7 +27,7 @@ pub(super) fn one(filter: u8, size: usize, above: &[u8], raw: &[u8], out: &mut [
                 *out = raw.wrapping_add(*above);
             }
         }
-        (PAETH, 1..=4) => by_paeth(size, above, [raw], [out]),
+        (PAETH, 1..=4) => undo_paeth(size, above, [raw], [out]),
         (1 | 3, 1) => serial::<1>(filter, above, raw, out),
         (1 | 3, 2) => serial::<2>(filter, above, raw, out),
         (1 | 3, 3) => serial::<3>(filter, above, raw, out),
@@ -88,7 +88,7 @@ fn paeth<const N: usize>(above: &[u8], raw: &[u8], out: &mut [u8]) {
 
 /// Undoes Paeth's filter in up to [`ROWS`] successive rows; `above` is the row before the first. Pixels of more than
 /// four bytes are processed one row after the other.
-pub(super) fn by_paeth<const COUNT: usize>(
+pub(super) fn undo_paeth<const COUNT: usize>(
     size: usize,
     above: &[u8],
     raw: [&[u8]; COUNT],
@@ -97,14 +97,14 @@ pub(super) fn by_paeth<const COUNT: usize>(
     const { assert!(COUNT <= ROWS) };
     let level = Level::new();
     match size {
-        1 => dispatch!(level, simd => together::<_, 1, COUNT>(simd, above, raw, out)),
-        2 => dispatch!(level, simd => together::<_, 2, COUNT>(simd, above, raw, out)),
-        3 => dispatch!(level, simd => together::<_, 3, COUNT>(simd, above, raw, out)),
-        4 => dispatch!(level, simd => together::<_, 4, COUNT>(simd, above, raw, out)),
+        1 => dispatch!(level, simd => undo_paeth_together::<_, 1, COUNT>(simd, above, raw, out)),
+        2 => dispatch!(level, simd => undo_paeth_together::<_, 2, COUNT>(simd, above, raw, out)),
+        3 => dispatch!(level, simd => undo_paeth_together::<_, 3, COUNT>(simd, above, raw, out)),
+        4 => dispatch!(level, simd => undo_paeth_together::<_, 4, COUNT>(simd, above, raw, out)),
         _ => {
             let mut above = above;
             for (raw, out) in raw.into_iter().zip(out) {
-                one(PAETH, size, above, raw, out);
+                undo_row(PAETH, size, above, raw, out);
                 above = out;
             }
         }
@@ -146,7 +146,7 @@ fn nearest<S: Simd>(left: u8x16<S>, above: u8x16<S>, corner: u8x16<S>) -> u8x16<
 /// Processes pixels of `N` bytes. Pixels before a row begins are zero, and remain so; those computed after a row's end
 /// are ignored.
 #[inline(always)]
-fn together<S: Simd, const N: usize, const COUNT: usize>(
+fn undo_paeth_together<S: Simd, const N: usize, const COUNT: usize>(
     simd: S,
     above: &[u8],
     raw: [&[u8]; COUNT],
@@ -164,9 +164,9 @@ fn together<S: Simd, const N: usize, const COUNT: usize>(
     let row_of = |x: usize, row: usize| x.checked_sub(row).map(|x| x * N);
     let mut edge = |front: &mut Front<S>, out: &mut [&mut [u8]; COUNT], x: usize| {
         for (row, raw) in raw.iter().enumerate() {
-            pixels[row] = row_of(x, row).map_or(0, |at| some::<N>(raw, at));
+            pixels[row] = row_of(x, row).map_or(0, |at| pixel_or_zeros::<N>(raw, at));
         }
-        let done = front.step(simd, pixels, some::<N>(above, x * N));
+        let done = front.step(simd, pixels, pixel_or_zeros::<N>(above, x * N));
         for (row, out) in out.iter_mut().enumerate() {
             if let Some(place) = row_of(x, row).and_then(|at| out.get_mut(at..at + N)) {
                 place.copy_from_slice(&done[row].to_le_bytes()[..N]);
@@ -179,9 +179,9 @@ fn together<S: Simd, const N: usize, const COUNT: usize>(
     let mut pixels = [0; ROWS];
     for x in begun..ended {
         for row in 0..COUNT {
-            pixels[row] = four(raw[row], (x - row) * N);
+            pixels[row] = four_bytes(raw[row], (x - row) * N);
         }
-        let done = front.step(simd, pixels, four(above, x * N));
+        let done = front.step(simd, pixels, four_bytes(above, x * N));
         for row in 0..COUNT {
             let at = (x - row) * N;
             if let Some(place) = out[row].get_mut(at..at + PIXEL) {
@@ -196,12 +196,12 @@ fn together<S: Simd, const N: usize, const COUNT: usize>(
 
 /// A pixel's bytes and those after it.
 #[inline(always)]
-fn four(row: &[u8], at: usize) -> u32 {
+fn four_bytes(row: &[u8], at: usize) -> u32 {
     row.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u32::from_le_bytes(bytes))
 }
 
 /// A pixel's bytes; zeros after the row's end.
-fn some<const N: usize>(row: &[u8], at: usize) -> u32 {
+fn pixel_or_zeros<const N: usize>(row: &[u8], at: usize) -> u32 {
     let pixel = row.get(at..at + N).unwrap_or_default();
     pixel.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
@@ -243,7 +243,7 @@ mod tests {
             let length = size * pixels;
             let [above, raw @ ..]: [&[u8]; 5] = std::array::from_fn(|row| &noise[row * 320..][..length]);
             let mut first = vec![0; length];
-            prop_assert!(one(filter, size, above, raw[0], &mut first));
+            prop_assert!(undo_row(filter, size, above, raw[0], &mut first));
             prop_assert_eq!(first, plain(filter, size, above, raw[0]));
 
             let mut expected = Vec::new();
@@ -251,23 +251,23 @@ mod tests {
                 expected.push(plain(PAETH, size, expected.last().map_or(above, Vec::as_slice), raw));
             }
             let mut four: [Vec<u8>; 4] = std::array::from_fn(|_| vec![0; length]);
-            by_paeth(size, above, raw, four.each_mut().map(Vec::as_mut_slice));
+            undo_paeth(size, above, raw, four.each_mut().map(Vec::as_mut_slice));
             prop_assert_eq!(&four[..], &expected[..]);
             let mut two: [Vec<u8>; 2] = std::array::from_fn(|_| vec![0; length]);
-            by_paeth(size, above, [raw[0], raw[1]], two.each_mut().map(Vec::as_mut_slice));
+            undo_paeth(size, above, [raw[0], raw[1]], two.each_mut().map(Vec::as_mut_slice));
             prop_assert_eq!(&two[..], &expected[..2]);
             let [first, rest @ ..] = raw;
             let mut one = [vec![0; length]];
-            by_paeth(size, above, [first], one.each_mut().map(Vec::as_mut_slice));
+            undo_paeth(size, above, [first], one.each_mut().map(Vec::as_mut_slice));
             prop_assert_eq!(&one[..], &expected[..1]);
             let mut three: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; length]);
-            by_paeth(size, &expected[0], rest, three.each_mut().map(Vec::as_mut_slice));
+            undo_paeth(size, &expected[0], rest, three.each_mut().map(Vec::as_mut_slice));
             prop_assert_eq!(&three[..], &expected[1..]);
         }
     }
 
     #[test]
     fn there_is_no_sixth_filter() {
-        assert!(!one(5, 3, &[0; 3], &[0; 3], &mut [0; 3]));
+        assert!(!undo_row(5, 3, &[0; 3], &[0; 3], &mut [0; 3]));
     }
 }

@@ -1,15 +1,15 @@
 //! Unpacks a PNG's rows to samples: expands bits, looks up palettes, and turns the transparent colour into alpha.
 
 use super::{
-    chunks::{Colour, Info, Shape},
+    chunks::{ColourType, PngInfo, Shape},
     rows::Row,
 };
-use crate::decode::samples::{Layout, Samples};
+use crate::decode::samples::{SampleLayout, Samples};
 
 /// Converts the rows of one picture to samples.
 pub(crate) struct Unpack {
     shape: Shape,
-    layout: Layout,
+    layout: SampleLayout,
     /// The RGBA colour of each index; those beyond the palette are black.
     palette: [[u8; 4]; 256],
     /// The transparent colour of tRNS, as stored.
@@ -21,31 +21,31 @@ pub(crate) struct Unpack {
 }
 
 impl Unpack {
-    pub(super) fn new(shape: Shape, info: &Info<'_>) -> Self {
+    pub(super) fn new(shape: Shape, info: &PngInfo<'_>) -> Self {
         let transparency = info.transparency;
         let key = transparency.and_then(|key| transparent(&shape, key));
         let channels = match shape.colour {
-            Colour::Grey => 1 + usize::from(key.is_some()),
-            Colour::GreyAlpha => 2,
-            Colour::Rgb => 3 + usize::from(key.is_some()),
-            Colour::Indexed => 3 + usize::from(transparency.is_some_and(|alpha| !alpha.is_empty())),
-            Colour::Rgba => 4,
+            ColourType::Grey => 1 + usize::from(key.is_some()),
+            ColourType::GreyAlpha => 2,
+            ColourType::Rgb => 3 + usize::from(key.is_some()),
+            ColourType::Indexed => 3 + usize::from(transparency.is_some_and(|alpha| !alpha.is_empty())),
+            ColourType::Rgba => 4,
         };
         let mut palette = [[0, 0, 0, 255]; 256];
         for (entry, &[r, g, b]) in palette.iter_mut().zip(info.palette.unwrap_or_default().as_chunks().0) {
             *entry = [r, g, b, 255];
         }
-        if shape.colour == Colour::Indexed {
+        if shape.colour == ColourType::Indexed {
             for (entry, &alpha) in palette.iter_mut().zip(transparency.unwrap_or_default()) {
                 entry[3] = alpha;
             }
         }
-        let layout = Layout { channels, wide: shape.depth == 16 };
+        let layout = SampleLayout { channels, wide: shape.depth == 16 };
         Self { shape, layout, palette, key, values: Vec::new(), narrow: Vec::new(), wide: Vec::new() }
     }
 
     /// The layout of the samples.
-    pub(crate) fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> SampleLayout {
         self.layout
     }
 
@@ -75,10 +75,10 @@ impl Unpack {
         };
         let scale = 255 / (u8::MAX >> (8 - depth));
         match (shape.colour, key) {
-            (Colour::Indexed, _) if layout.has_alpha() => {
+            (ColourType::Indexed, _) if layout.has_alpha() => {
                 look_up(values, narrow, |index| palette[usize::from(index)]);
             }
-            (Colour::Indexed, _) => look_up(values, narrow, |index| {
+            (ColourType::Indexed, _) => look_up(values, narrow, |index| {
                 let [r, g, b, _] = palette[usize::from(index)];
                 [r, g, b]
             }),
@@ -116,8 +116,8 @@ fn transparent(shape: &Shape, chunk: &[u8]) -> Option<[u16; 3]> {
     let mask = u16::MAX >> (16 - shape.depth);
     let samples = chunk.as_chunks::<2>().0;
     match (shape.colour, samples) {
-        (Colour::Grey, &[y, ..]) => Some([u16::from_be_bytes(y) & mask; 3]),
-        (Colour::Rgb, &[r, g, b, ..]) => Some([r, g, b].map(|sample| u16::from_be_bytes(sample) & mask)),
+        (ColourType::Grey, &[y, ..]) => Some([u16::from_be_bytes(y) & mask; 3]),
+        (ColourType::Rgb, &[r, g, b, ..]) => Some([r, g, b].map(|sample| u16::from_be_bytes(sample) & mask)),
         _ => None,
     }
 }
@@ -125,14 +125,14 @@ fn transparent(shape: &Shape, chunk: &[u8]) -> Option<[u16; 3]> {
 /// Adds an alpha channel to grey or RGB: zero where the colour equals the key, otherwise full.
 fn keyed<T: Copy + Default + Into<u16>>(
     mut samples: impl Iterator<Item = T>,
-    colour: Colour,
+    colour: ColourType,
     key: [u16; 3],
     scale: impl Fn(T) -> T,
     full: T,
     out: &mut Vec<T>,
 ) {
     let alpha = |is_key: bool| if is_key { T::default() } else { full };
-    if colour == Colour::Grey {
+    if colour == ColourType::Grey {
         out.extend(samples.flat_map(|value| [scale(value), alpha(value.into() == key[0])]));
     } else {
         while let (Some(r), Some(g), Some(b)) = (samples.next(), samples.next(), samples.next()) {
@@ -145,7 +145,13 @@ fn keyed<T: Copy + Default + Into<u16>>(
 mod tests {
     use super::*;
 
-    fn unpacked(colour: Colour, depth: u8, info: &Info<'_>, data: &[u8], width: u32) -> (usize, Vec<u16>) {
+    fn unpacked(
+        colour: ColourType,
+        depth: u8,
+        info: &PngInfo<'_>,
+        data: &[u8],
+        width: u32,
+    ) -> (usize, Vec<u16>) {
         let shape = Shape { width, height: 1, colour, depth, interlaced: false };
         let mut unpack = Unpack::new(shape, info);
         let channels = unpack.layout().channels;
@@ -158,33 +164,34 @@ mod tests {
 
     #[test]
     fn few_bits_are_spread_over_all_of_grey() {
-        let info = Info::default();
-        assert_eq!(unpacked(Colour::Grey, 1, &info, &[0b1010_0000], 3), (1, vec![255, 0, 255]));
+        let info = PngInfo::default();
+        assert_eq!(unpacked(ColourType::Grey, 1, &info, &[0b1010_0000], 3), (1, vec![255, 0, 255]));
         assert_eq!(
-            unpacked(Colour::Grey, 2, &info, &[0b0001_1011, 0xff], 5),
+            unpacked(ColourType::Grey, 2, &info, &[0b0001_1011, 0xff], 5),
             (1, vec![0, 85, 170, 255, 255])
         );
-        assert_eq!(unpacked(Colour::Grey, 4, &info, &[0x0f, 0x70], 3), (1, vec![0, 255, 119]));
+        assert_eq!(unpacked(ColourType::Grey, 4, &info, &[0x0f, 0x70], 3), (1, vec![0, 255, 119]));
     }
 
     #[test]
     fn an_index_beyond_the_palette_is_black_and_alpha_beyond_its_table_full() {
-        let info = Info { palette: Some(&[1, 2, 3, 4, 5, 6]), transparency: Some(&[7]), ..Info::default() };
+        let info =
+            PngInfo { palette: Some(&[1, 2, 3, 4, 5, 6]), transparency: Some(&[7]), ..PngInfo::default() };
         let pixels = vec![1, 2, 3, 7, 4, 5, 6, 255, 0, 0, 0, 255];
-        assert_eq!(unpacked(Colour::Indexed, 4, &info, &[0x01, 0x90], 3), (4, pixels));
-        let opaque = Info { palette: Some(&[1, 2, 3]), ..Info::default() };
-        assert_eq!(unpacked(Colour::Indexed, 8, &opaque, &[0, 200], 2), (3, vec![1, 2, 3, 0, 0, 0]));
+        assert_eq!(unpacked(ColourType::Indexed, 4, &info, &[0x01, 0x90], 3), (4, pixels));
+        let opaque = PngInfo { palette: Some(&[1, 2, 3]), ..PngInfo::default() };
+        assert_eq!(unpacked(ColourType::Indexed, 8, &opaque, &[0, 200], 2), (3, vec![1, 2, 3, 0, 0, 0]));
     }
 
     #[test]
     fn the_transparent_colour_is_compared_as_it_is_stored() {
-        let grey = Info { transparency: Some(&[0xff, 0xf2]), ..Info::default() };
-        assert_eq!(unpacked(Colour::Grey, 4, &grey, &[0x12], 2), (2, vec![17, 255, 34, 0]));
-        let rgb = Info { transparency: Some(&[0, 1, 0, 2, 0, 3]), ..Info::default() };
+        let grey = PngInfo { transparency: Some(&[0xff, 0xf2]), ..PngInfo::default() };
+        assert_eq!(unpacked(ColourType::Grey, 4, &grey, &[0x12], 2), (2, vec![17, 255, 34, 0]));
+        let rgb = PngInfo { transparency: Some(&[0, 1, 0, 2, 0, 3]), ..PngInfo::default() };
         let pixels = vec![1, 2, 3, 0, 1, 2, 4, 255];
-        assert_eq!(unpacked(Colour::Rgb, 8, &rgb, &[1, 2, 3, 1, 2, 4], 2), (4, pixels));
+        assert_eq!(unpacked(ColourType::Rgb, 8, &rgb, &[1, 2, 3, 1, 2, 4], 2), (4, pixels));
         let wide = [0, 1, 0, 2, 0, 3, 1, 1, 0, 2, 0, 3];
         let pixels = vec![1, 2, 3, 0, 257, 2, 3, 65_535];
-        assert_eq!(unpacked(Colour::Rgb, 16, &rgb, &wide, 2), (4, pixels));
+        assert_eq!(unpacked(ColourType::Rgb, 16, &rgb, &wide, 2), (4, pixels));
     }
 }

@@ -3,11 +3,11 @@
 //! accept any order, unless these sums would be large. Decompression takes most of the time and cannot be avoided
 //! (`infra/bench/RESULTS.md`).
 
-use super::Picture;
+use super::PngPicture;
 use crate::{
     Deadline, Image, ImageError, Limits,
     header::Header,
-    reduced::boxed::{Plan, Reducer},
+    reduced::boxed::{BoxPlan, Reducer},
     resize::View,
 };
 
@@ -26,11 +26,11 @@ pub(super) fn view(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
-    let Ok(picture) = Picture::read(bytes) else { return Ok(None) };
+    let Ok(picture) = PngPicture::read(bytes) else { return Ok(None) };
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);
-    let plan = Plan::new(header.stored, crop, (across, down));
+    let plan = BoxPlan::new(header.stored, crop, (across, down));
     let mut unpack = picture.unpack();
     let (layout, interlaced) = (unpack.layout(), picture.is_interlaced());
     if interlaced && Reducer::scattered_bytes(&plan, layout) > MOST_SUMS {

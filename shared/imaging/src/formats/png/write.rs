@@ -23,7 +23,7 @@ impl Image {
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
-pub(super) fn still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+pub(super) fn encode_still(image: &Image, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     write(image, Compression::Balanced, deadline)
 }
 

@@ -5,7 +5,7 @@ use super::{FORMAT, chunk::Chunk, directory::tag, page::Page};
 use crate::{
     Deadline, ImageError, Limits,
     formats::jpeg::{
-        Info,
+        JpegInfo,
         coefficients::{self, Receiver},
     },
 };
@@ -22,7 +22,7 @@ pub(super) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Chunk>, ImageError> {
-    let info = match Info::read(file, deadline) {
+    let info = match JpegInfo::read(file, deadline) {
         Ok(info) => info,
         Err(ImageError::UnsupportedFeature { source, .. }) => {
             return Err(ImageError::UnsupportedFeature { format: FORMAT, source });

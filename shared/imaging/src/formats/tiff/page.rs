@@ -11,7 +11,7 @@ use crate::{ImageError, Limits};
 
 /// The colour space of a pixel's samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Colour {
+pub(super) enum ColourSpace {
     Grey {
         white_is_zero: bool,
     },
@@ -25,7 +25,7 @@ pub(super) enum Colour {
     },
 }
 
-impl Colour {
+impl ColourSpace {
     /// The number of samples.
     fn channels(self) -> usize {
         match self {
@@ -38,7 +38,7 @@ impl Colour {
 
 /// The number type of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum SampleKind {
     Unsigned,
     Signed,
     Float,
@@ -99,12 +99,12 @@ pub(super) struct Page<'a> {
     pub(super) directory: Directory<'a>,
     pub(super) width: u32,
     pub(super) height: u32,
-    pub(super) colour: Colour,
+    pub(super) colour: ColourSpace,
     /// Samples per pixel, including those that are not shown.
     pub(super) samples: usize,
     /// Bits per sample, 1–64.
     pub(super) bits: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: SampleKind,
     /// The index of the alpha sample, and whether the others are premultiplied by it.
     pub(super) alpha: Option<(usize, bool)>,
     /// Whether each sample has its own chunks.
@@ -154,31 +154,31 @@ impl<'a> Page<'a> {
         let bits = bits(&directory, samples, if compression.is_picture() { 8 } else { 1 })?;
         let kind = kind(&directory)?;
         let mut colour = colour(&directory, samples, compression)?;
-        if let (Compression::Jpeg2000 { chroma }, Colour::YCbCr) = (&mut compression, colour) {
+        if let (Compression::Jpeg2000 { chroma }, ColourSpace::YCbCr) = (&mut compression, colour) {
             // The decoder of the chunk converts it to RGB.
-            (*chroma, colour) = (true, Colour::Rgb);
+            (*chroma, colour) = (true, ColourSpace::Rgb);
         }
-        if (compression, colour) == (Compression::OldJpeg, Colour::Rgb) {
+        if (compression, colour) == (Compression::OldJpeg, ColourSpace::Rgb) {
             // Some writers state RGB for YCbCr data; libtiff does not believe it either.
-            colour = Colour::YCbCr;
+            colour = ColourSpace::YCbCr;
         }
         if colour.channels() > samples {
             return Err(corrupt("fewer samples than its colours have"));
         }
         let planar = samples > 1 && directory.number_or(tag::PLANAR, 1) == 2;
-        let halved = colour == Colour::YCbCr && !compression.is_picture();
+        let halved = colour == ColourSpace::YCbCr && !compression.is_picture();
         let subsampling = if halved { subsampling(&directory)? } else { (1, 1) };
         if subsampling != (1, 1) && (planar || bits != 8 || samples != 3) {
             return Err(unsupported(format!("{samples} samples of {bits} bits with chroma {subsampling:?}")));
         }
-        if colour == Colour::Palette && (bits > 8 || kind != Kind::Unsigned) {
+        if colour == ColourSpace::Palette && (bits > 8 || kind != SampleKind::Unsigned) {
             return Err(unsupported(format!("a palette of {bits} bits")));
         }
-        if kind == Kind::Float && !matches!(bits, 16 | 24 | 32 | 64) {
+        if kind == SampleKind::Float && !matches!(bits, 16 | 24 | 32 | 64) {
             return Err(unsupported(format!("floats of {bits} bits")));
         }
         let wide =
-            bits == 16 && kind == Kind::Unsigned && matches!(compression, Compression::Jpeg2000 { .. });
+            bits == 16 && kind == SampleKind::Unsigned && matches!(compression, Compression::Jpeg2000 { .. });
         if compression.is_picture() && bits != 8 && !wide {
             return Err(unsupported(format!("{compression:?} of {bits} bits")));
         }
@@ -218,7 +218,8 @@ impl<'a> Page<'a> {
 
     /// The chroma sampling factors for JPEGs that are constructed from the TIFF's tags.
     pub(super) fn jpeg_sampling(&self) -> (u8, u8) {
-        let sampling = if self.colour == Colour::YCbCr { subsampling(&self.directory).ok() } else { None };
+        let sampling =
+            if self.colour == ColourSpace::YCbCr { subsampling(&self.directory).ok() } else { None };
         sampling.map_or((1, 1), |(across, down)| (across as u8, down as u8))
     }
 
@@ -245,17 +246,17 @@ impl<'a> Page<'a> {
 
     /// Whether each pixel's four bytes hold one float, because the values of black and white are not known yet.
     pub(super) fn is_open_range(&self) -> bool {
-        matches!(self.colour, Colour::Grey { .. })
+        matches!(self.colour, ColourSpace::Grey { .. })
             && match self.kind {
-                Kind::Unsigned => self.bits >= 32,
-                Kind::Signed => self.bits > 8,
-                Kind::Float => true,
+                SampleKind::Unsigned => self.bits >= 32,
+                SampleKind::Signed => self.bits > 8,
+                SampleKind::Float => true,
             }
     }
 
     /// Whether a pixel's four bytes have no room for alpha, so that it is kept separately.
     pub(super) fn has_alpha_beside(&self) -> bool {
-        self.alpha.is_some() && (self.colour == Colour::Cmyk || self.is_open_range())
+        self.alpha.is_some() && (self.colour == ColourSpace::Cmyk || self.is_open_range())
     }
 
     /// The bytes of the page's pixels: four each, and one more if alpha is kept separately.
@@ -300,11 +301,11 @@ fn bits(directory: &Directory<'_>, samples: usize, otherwise: u32) -> Result<u32
     Ok(first as u32)
 }
 
-fn kind(directory: &Directory<'_>) -> Result<Kind, ImageError> {
+fn kind(directory: &Directory<'_>) -> Result<SampleKind, ImageError> {
     match directory.number_or(tag::SAMPLE_FORMAT, 1) {
-        1 | 4 => Ok(Kind::Unsigned),
-        2 => Ok(Kind::Signed),
-        3 => Ok(Kind::Float),
+        1 | 4 => Ok(SampleKind::Unsigned),
+        2 => Ok(SampleKind::Signed),
+        3 => Ok(SampleKind::Float),
         other => Err(unsupported(format!("sample format {other}"))),
     }
 }
@@ -358,7 +359,11 @@ fn name(compression: u64) -> Cow<'static, str> {
     })
 }
 
-fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -> Result<Colour, ImageError> {
+fn colour(
+    directory: &Directory<'_>,
+    samples: usize,
+    compression: Compression,
+) -> Result<ColourSpace, ImageError> {
     // If the tag is missing, the number of samples decides; faxes are black on white.
     let are_inks = directory.number_or(tag::INK_SET, 0) == 1;
     let otherwise = match (samples, compression) {
@@ -368,29 +373,29 @@ fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -
         _ => 2,
     };
     Ok(match directory.number_or(tag::PHOTOMETRIC, otherwise) {
-        0 => Colour::Grey { white_is_zero: true },
-        1 | 4 => Colour::Grey { white_is_zero: false },
-        2 | 6 if samples < 3 => Colour::Grey { white_is_zero: false },
-        2 => Colour::Rgb,
-        3 => Colour::Palette,
-        5 => Colour::Cmyk,
-        6 => Colour::YCbCr,
-        8 if samples < 3 => Colour::Grey { white_is_zero: false },
-        8 => Colour::Lab { signed: true },
-        9 => Colour::Lab { signed: false },
+        0 => ColourSpace::Grey { white_is_zero: true },
+        1 | 4 => ColourSpace::Grey { white_is_zero: false },
+        2 | 6 if samples < 3 => ColourSpace::Grey { white_is_zero: false },
+        2 => ColourSpace::Rgb,
+        3 => ColourSpace::Palette,
+        5 => ColourSpace::Cmyk,
+        6 => ColourSpace::YCbCr,
+        8 if samples < 3 => ColourSpace::Grey { white_is_zero: false },
+        8 => ColourSpace::Lab { signed: true },
+        9 => ColourSpace::Lab { signed: false },
         other => return Err(unsupported(format!("photometric interpretation {other}"))),
     })
 }
 
 /// Finds the alpha sample. A single extra sample without an explanation is alpha beside RGB or grey, because many
 /// writers leave the explanation out; an extra sample that is said to be something else is not shown.
-fn alpha(directory: &Directory<'_>, colour: Colour, samples: usize) -> Option<(usize, bool)> {
+fn alpha(directory: &Directory<'_>, colour: ColourSpace, samples: usize) -> Option<(usize, bool)> {
     let first = colour.channels();
     if samples <= first {
         return None;
     }
     let Some(entry) = directory.entry(tag::EXTRA_SAMPLES) else {
-        return (samples == first + 1 && matches!(colour, Colour::Rgb | Colour::Grey { .. }))
+        return (samples == first + 1 && matches!(colour, ColourSpace::Rgb | ColourSpace::Grey { .. }))
             .then_some((first, false));
     };
     (first..samples).zip(0..entry.count).find_map(|(sample, index)| match entry.number(index)? {
@@ -413,7 +418,7 @@ fn predictor(
     directory: &Directory<'_>,
     compression: Compression,
     bits: u32,
-    kind: Kind,
+    kind: SampleKind,
 ) -> Result<Predictor, ImageError> {
     if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
@@ -421,7 +426,7 @@ fn predictor(
     match (directory.number_or(tag::PREDICTOR, 1), bits) {
         (0 | 1, _) => Ok(Predictor::None),
         (2, 8 | 16 | 32 | 64) => Ok(Predictor::Horizontal),
-        (3, 16 | 24 | 32 | 64) if kind == Kind::Float => Ok(Predictor::Float),
+        (3, 16 | 24 | 32 | 64) if kind == SampleKind::Float => Ok(Predictor::Float),
         (other, bits) => Err(unsupported(format!("predictor {other} with {bits} bits"))),
     }
 }
@@ -431,9 +436,9 @@ fn predictor(
 const MAX_TILE: u32 = 4096;
 
 /// The size of a chunk, and the offsets and lengths of all chunks.
-type Chunks<'a> = ((u32, u32), Entry<'a>, Option<Entry<'a>>);
+type ChunkGrid<'a> = ((u32, u32), Entry<'a>, Option<Entry<'a>>);
 
-fn chunks<'a>(directory: &Directory<'a>, width: u32, height: u32) -> Result<Chunks<'a>, ImageError> {
+fn chunks<'a>(directory: &Directory<'a>, width: u32, height: u32) -> Result<ChunkGrid<'a>, ImageError> {
     let entry = |one, other| directory.entry(one).or_else(|| directory.entry(other));
     let side = |tag| directory.number(tag).map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let (size, offsets, lengths) = match side(tag::TILE_WIDTH).zip(side(tag::TILE_HEIGHT)) {

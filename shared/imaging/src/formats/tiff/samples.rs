@@ -1,15 +1,15 @@
 //! Converts unpacked rows to 8-bit samples, and puts each to its place among the four bytes of its pixel, from where
-//! `meaning` takes them. The last of the four bytes is alpha, or the black of CMYK; if that leaves no room for alpha,
-//! it is kept separately.
+//! `colour_space` takes them. The last of the four bytes is alpha, or the black of CMYK; if that leaves no room for
+//! alpha, it is kept separately.
 
 use std::cell::Cell;
 
-use super::page::{Colour, Kind, Page, Predictor};
+use super::page::{ColourSpace, Page, Predictor, SampleKind};
 use crate::decode::pixelwise::to_eight_bits;
 
 /// The destination of a sample.
 #[derive(Clone, Copy)]
-enum Place {
+enum SampleTarget {
     /// One of the pixel's four bytes.
     Byte(usize),
     /// All four bytes, which hold one float.
@@ -44,17 +44,23 @@ impl<'a> Samples<'a> {
     }
 
     /// The destination of a sample: one of a pixel's four bytes, or the separate alpha; `None` if it is not shown.
-    fn place(&self, sample: usize) -> Option<Place> {
+    fn place(&self, sample: usize) -> Option<SampleTarget> {
         if self.page.alpha.is_some_and(|(alpha, _)| sample == alpha) {
-            return Some(if self.page.has_alpha_beside() { Place::Beside } else { Place::Byte(3) });
+            return Some(if self.page.has_alpha_beside() {
+                SampleTarget::Beside
+            } else {
+                SampleTarget::Byte(3)
+            });
         }
         let shown = match self.page.colour {
-            Colour::Grey { .. } if self.open_range => return (sample == 0).then_some(Place::Float),
-            Colour::Grey { .. } | Colour::Palette => 1,
-            Colour::Cmyk => 4,
-            Colour::Rgb | Colour::YCbCr | Colour::Lab { .. } => 3,
+            ColourSpace::Grey { .. } if self.open_range => {
+                return (sample == 0).then_some(SampleTarget::Float);
+            }
+            ColourSpace::Grey { .. } | ColourSpace::Palette => 1,
+            ColourSpace::Cmyk => 4,
+            ColourSpace::Rgb | ColourSpace::YCbCr | ColourSpace::Lab { .. } => 3,
         };
-        (sample < shown).then_some(Place::Byte(sample))
+        (sample < shown).then_some(SampleTarget::Byte(sample))
     }
 
     /// Undoes the predictor in place. A row of floats then has the highest byte of each first.
@@ -117,7 +123,7 @@ impl<'a> Samples<'a> {
         if first == 0 {
             // Opaque, unless a sample says otherwise.
             alpha.fill(u8::MAX);
-            if !self.open_range && self.page.colour != Colour::Cmyk {
+            if !self.open_range && self.page.colour != ColourSpace::Cmyk {
                 out.iter_mut().for_each(|pixel| pixel[3] = u8::MAX);
             }
         }
@@ -125,13 +131,13 @@ impl<'a> Samples<'a> {
         for sample in 0..count {
             let indices = (0..out.len()).map(|pixel| pixel * count + sample);
             match self.place(first + sample) {
-                Some(Place::Byte(place)) => {
+                Some(SampleTarget::Byte(place)) => {
                     let targets = out.iter_mut().map(|pixel| &mut pixel[place]);
-                    let is_index = place == 0 && self.page.colour == Colour::Palette;
+                    let is_index = place == 0 && self.page.colour == ColourSpace::Palette;
                     self.put_one(row, targets.zip(indices), is_index);
                 }
-                Some(Place::Beside) => self.put_one(row, alpha.iter_mut().zip(indices), false),
-                Some(Place::Float) => {
+                Some(SampleTarget::Beside) => self.put_one(row, alpha.iter_mut().zip(indices), false),
+                Some(SampleTarget::Float) => {
                     let pixels = out.iter_mut().zip(indices);
                     pixels.for_each(|(pixel, at)| *pixel = (self.number(row, at) as f32).to_ne_bytes());
                 }
@@ -144,7 +150,7 @@ impl<'a> Samples<'a> {
     fn put_one<'o>(&self, row: &[u8], targets: impl Iterator<Item = (&'o mut u8, usize)>, is_index: bool) {
         let page = self.page;
         match (page.kind, page.bits) {
-            (Kind::Float, _) => {
+            (SampleKind::Float, _) => {
                 let mut greatest = self.greatest.get();
                 for (target, at) in targets {
                     let value = self.number(row, at);
@@ -158,10 +164,10 @@ impl<'a> Samples<'a> {
             (_, bits) if is_index => {
                 targets.for_each(|(target, at)| *target = self.whole(row, at, bits) as u8);
             }
-            (_, 16) if matches!(page.colour, Colour::Lab { .. }) => {
+            (_, 16) if matches!(page.colour, ColourSpace::Lab { .. }) => {
                 targets.for_each(|(target, at)| *target = (self.whole(row, at, 16) >> 8) as u8);
             }
-            (Kind::Unsigned, bits) => {
+            (SampleKind::Unsigned, bits) => {
                 let max = if bits >= 32 { u32::MAX } else { (1 << bits) - 1 };
                 let spare = bits.saturating_sub(32);
                 targets.for_each(|(target, at)| {
@@ -169,7 +175,7 @@ impl<'a> Samples<'a> {
                 });
             }
             // Zero is black, and negative values are black, too.
-            (Kind::Signed, bits) => {
+            (SampleKind::Signed, bits) => {
                 let max = (1_u64 << (bits - 1)) - 1;
                 let spare = bits.saturating_sub(33);
                 targets.for_each(|(target, at)| {
@@ -220,15 +226,15 @@ impl<'a> Samples<'a> {
         let bits = self.page.bits;
         let whole = self.whole(row, at, bits);
         let value = match (self.page.kind, bits) {
-            (Kind::Unsigned, _) => whole as f64,
+            (SampleKind::Unsigned, _) => whole as f64,
             // The highest of the stored bits is the sign.
-            (Kind::Signed, _) => {
+            (SampleKind::Signed, _) => {
                 (whole << (64 - bits)).cast_signed() as f64 / 2_f64.powi(64 - bits.cast_signed())
             }
-            (Kind::Float, 16) => half(whole as u16),
-            (Kind::Float, 24) => small(whole as u32),
-            (Kind::Float, 32) => f32::from_bits(whole as u32).into(),
-            (Kind::Float, _) => f64::from_bits(whole),
+            (SampleKind::Float, 16) => half(whole as u16),
+            (SampleKind::Float, 24) => small(whole as u32),
+            (SampleKind::Float, 32) => f32::from_bits(whole as u32).into(),
+            (SampleKind::Float, _) => f64::from_bits(whole),
         };
         if value.is_finite() { value } else { 0.0 }
     }

@@ -11,7 +11,7 @@ pub(crate) struct Container<'a> {
     /// The size of the canvas, which only the extended form states.
     pub(super) canvas: Option<(u32, u32)>,
     /// The picture of a file that is not an animation.
-    pub(super) picture: Option<Picture<'a>>,
+    pub(super) picture: Option<WebpPicture<'a>>,
     /// How often an animation is played; 0 is for ever.
     pub(super) plays: u32,
     /// Frames, and metadata that is complete in the file.
@@ -21,7 +21,7 @@ pub(crate) struct Container<'a> {
 
 /// A picture in the form that libwebp expects: its chunk, with that of its alpha channel before it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Picture<'a> {
+pub(crate) struct WebpPicture<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) size: (u32, u32),
     pub(crate) has_alpha: bool,
@@ -39,15 +39,16 @@ pub(super) struct Frame<'a> {
     pub(super) blends: bool,
     /// Whether its area is cleared before the next frame.
     pub(super) disposes: bool,
-    pub(super) picture: Option<Picture<'a>>,
+    pub(super) picture: Option<WebpPicture<'a>>,
 }
 
 impl<'a> Container<'a> {
     pub(crate) fn read(file: &'a [u8]) -> Self {
         let body = file.get(12..).unwrap_or_default();
-        let mut container = Container { body, plays: 1, picture: Picture::first_of(body), ..Self::default() };
+        let mut container =
+            Container { body, plays: 1, picture: WebpPicture::first_of(body), ..Self::default() };
         let scan = &mut container.scan;
-        if let Some(Picture { size: (width, height), .. }) = container.picture {
+        if let Some(WebpPicture { size: (width, height), .. }) = container.picture {
             scan.saw_frame(width, height);
         }
         for Chunk { kind, data, whole, .. } in chunks(body) {
@@ -63,7 +64,7 @@ impl<'a> Container<'a> {
                     if let (Some(width), Some(height)) = (le24(data, 6), le24(data, 9)) {
                         scan.saw_frame(width + 1, height + 1);
                     }
-                    if let Some(Picture { size: (width, height), .. }) =
+                    if let Some(WebpPicture { size: (width, height), .. }) =
                         Frame::read(data).and_then(|it| it.picture)
                     {
                         scan.saw_frame(width, height);
@@ -94,12 +95,12 @@ impl<'a> Frame<'a> {
             delay: le24(data, 12)?,
             blends: flags & 2 == 0,
             disposes: flags & 1 != 0,
-            picture: Picture::first_of(&data[16..]),
+            picture: WebpPicture::first_of(&data[16..]),
         })
     }
 }
 
-impl<'a> Picture<'a> {
+impl<'a> WebpPicture<'a> {
     fn first_of(body: &'a [u8]) -> Option<Self> {
         let mut alpha = None;
         let data = chunks(body).find_map(|chunk| match chunk.kind {

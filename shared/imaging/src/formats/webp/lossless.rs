@@ -22,7 +22,7 @@ mod transforms;
 mod tests;
 
 use self::{bits::Bits, pixels::Pixels, transforms::Transform};
-use super::{Picture, corrupt, unseen};
+use super::{WebpPicture, corrupt, unseen};
 use crate::{Deadline, ImageError, Limits, TimedOut, decode::samples};
 
 /// Decodes the whole picture as far as possible. At least some pixels can be shown.
@@ -30,7 +30,7 @@ use crate::{Deadline, ImageError, Limits, TimedOut, decode::samples};
 /// # Errors
 /// [`ImageError::Corrupt`], [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
 pub(super) fn pixels(
-    picture: &Picture<'_>,
+    picture: &WebpPicture<'_>,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Vec<u8>, ImageError> {
@@ -54,14 +54,14 @@ pub(super) fn pixels(
 }
 
 /// The reason why reading ended early.
-enum Fault {
+enum ReadFault {
     /// The data is invalid, or ends early.
     Data,
     /// A limit or the deadline was exceeded.
     Refused(ImageError),
 }
 
-impl From<TimedOut> for Fault {
+impl From<TimedOut> for ReadFault {
     fn from(late: TimedOut) -> Self {
         Self::Refused(late.into())
     }
@@ -75,9 +75,9 @@ struct Memory<'a> {
 
 impl Memory<'_> {
     /// Must be called before so many bytes are allocated.
-    fn take(&mut self, bytes: u64) -> Result<(), Fault> {
+    fn take(&mut self, bytes: u64) -> Result<(), ReadFault> {
         self.taken += bytes;
-        self.limits.check_memory(self.taken).map_err(Fault::Refused)
+        self.limits.check_memory(self.taken).map_err(ReadFault::Refused)
     }
 
     fn give_back(&mut self, bytes: u64) {
@@ -111,19 +111,23 @@ impl<'a> Rows<'a> {
     /// [`ImageError::Corrupt`] where that part is incomplete; [`ImageError::DecoderMemory`] or
     /// [`ImageError::TimeLimit`].
     pub(crate) fn open(
-        picture: &Picture<'a>,
+        picture: &WebpPicture<'a>,
         held: u64,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
         let memory = Memory { limits, taken: held };
         Self::read(picture, memory, deadline).map_err(|fault| match fault {
-            Fault::Data => corrupt(),
-            Fault::Refused(error) => error,
+            ReadFault::Data => corrupt(),
+            ReadFault::Refused(error) => error,
         })
     }
 
-    fn read(picture: &Picture<'a>, mut memory: Memory<'_>, deadline: Deadline) -> Result<Self, Fault> {
+    fn read(
+        picture: &WebpPicture<'a>,
+        mut memory: Memory<'_>,
+        deadline: Deadline,
+    ) -> Result<Self, ReadFault> {
         const CHUNK: usize = 8;
         const HEADER: usize = 5;
         let data = picture.data.get(CHUNK + HEADER..).unwrap_or_default();
@@ -157,11 +161,11 @@ impl<'a> Rows<'a> {
         }
         match self.pixels.row(&mut self.bits, &mut self.line[..self.stored]) {
             Ok(()) => {}
-            Err(Fault::Data) => {
+            Err(ReadFault::Data) => {
                 self.height = self.row;
                 return Ok(None);
             }
-            Err(Fault::Refused(error)) => return Err(error),
+            Err(ReadFault::Refused(error)) => return Err(error),
         }
         let mut width = self.stored;
         for transform in self.transforms.iter_mut().rev() {

@@ -22,7 +22,7 @@ use self::{
     planes::{LARGEST, Planes},
     weighted::Weighted,
 };
-use super::{Container, Picture};
+use super::{Container, WebpPicture};
 use crate::{
     Deadline, Image, ImageError, Limits, colour,
     crop::Crop,
@@ -55,7 +55,7 @@ pub(super) fn view(
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
     let file = Container::read(bytes);
-    let Some(picture) = super::still(&file, header) else { return Ok(None) };
+    let Some(picture) = super::still_picture(&file, header) else { return Ok(None) };
     let (width, height) = header.stored;
     let wanted = Wanted {
         crop: header.orientation.stored_crop(view.crop, width, height),
@@ -64,8 +64,8 @@ pub(super) fn view(
     limits.check_memory(u64::from(width) * u64::from(height) * picture.memory())?;
     let rgba = match (picture.lossless, picture.has_alpha) {
         (true, _) => lossless::view(&picture, wanted, limits, deadline),
-        (false, true) => translucent(&picture, wanted, limits, deadline),
-        (false, false) => opaque(&picture, wanted, limits, deadline),
+        (false, true) => view_with_alpha(&picture, wanted, limits, deadline),
+        (false, false) => view_of_opaque(&picture, wanted, limits, deadline),
     };
     let mut rgba = match rgba {
         Ok(Some(rgba)) => rgba,
@@ -125,8 +125,8 @@ impl Wanted {
 }
 
 /// Decodes a lossy picture without alpha; for a strong reduction, channel by channel.
-fn opaque(
-    picture: &Picture<'_>,
+fn view_of_opaque(
+    picture: &WebpPicture<'_>,
     wanted: Wanted,
     limits: &Limits,
     deadline: Deadline,
@@ -149,12 +149,12 @@ fn opaque(
         let samples = plane.samples.iter().map(|&sample| f32::from(sample));
         plane::resample(samples, (plane.width, plane.height), wanted.within(part, plane.scale), wanted.size)
     };
-    Ok(Some(colours::opaque(&[resampled(&luma)?, resampled(&blue)?, resampled(&red)?])))
+    Ok(Some(colours::to_opaque_rgba(&[resampled(&luma)?, resampled(&blue)?, resampled(&red)?])))
 }
 
 /// Decodes a lossy picture with alpha; averaged over boxes, if these have more than one pixel.
-fn translucent(
-    picture: &Picture<'_>,
+fn view_with_alpha(
+    picture: &WebpPicture<'_>,
     wanted: Wanted,
     limits: &Limits,
     deadline: Deadline,

@@ -11,11 +11,11 @@ const LOSSLESS: u8 = 100;
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`] or [`ImageError::Internal`].
-pub(crate) fn still(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn encode_still(image: &Image, quality: u8, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
     deadline.check()?;
     let size = (image.width(), image.height());
     let go_on = &mut || deadline.check().is_ok();
-    webp_codec::encode(image.rgba(), size, meaning(quality), go_on).map_err(failed)
+    webp_codec::encode(image.rgba(), size, webp_quality(quality), go_on).map_err(failed)
 }
 
 /// Encodes every frame with its exact duration, and the number of plays. Equal frames are joined. The quality is 1–99,
@@ -23,7 +23,7 @@ pub(crate) fn still(image: &Image, quality: u8, deadline: Deadline) -> Result<Ve
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`] or [`ImageError::Internal`].
-pub(crate) fn animated(
+pub(crate) fn encode_animated(
     animation: &Animation,
     quality: u8,
     deadline: Deadline,
@@ -34,7 +34,8 @@ pub(crate) fn animated(
     let size = (first.image.width(), first.image.height());
     let plays = u16::try_from(animation.plays).unwrap_or(u16::MAX);
     let go_on = &mut || deadline.check().is_ok();
-    let mut encoder = webp_codec::Animation::new(size, plays, meaning(quality), go_on).map_err(failed)?;
+    let mut encoder =
+        webp_codec::Animation::new(size, plays, webp_quality(quality), go_on).map_err(failed)?;
     for frame in &animation.frames {
         deadline.check()?;
         encoder.add(frame.image.rgba(), frame.delay).map_err(failed)?;
@@ -55,7 +56,7 @@ fn declare_alpha(file: &mut [u8]) {
     }
 }
 
-fn meaning(quality: u8) -> Quality {
+fn webp_quality(quality: u8) -> Quality {
     if quality >= LOSSLESS { Quality::Lossless } else { Quality::Lossy(quality) }
 }
 
@@ -81,9 +82,12 @@ mod tests {
         let frames = colours.into_iter().zip([70, 0, 41, 5000]);
         let frames = frames.map(|(colour, delay)| Frame { image: plain(colour), delay }).collect();
         for quality in [60, 100] {
-            let file =
-                animated(&Animation { frames: Clone::clone(&frames), plays: 7 }, quality, Deadline::none())
-                    .expect("a file");
+            let file = encode_animated(
+                &Animation { frames: Clone::clone(&frames), plays: 7 },
+                quality,
+                Deadline::none(),
+            )
+            .expect("a file");
             let header = webp::header(&file).expect("a header");
             let mut shown = Vec::new();
             let plays = webp::frames::frames(
@@ -122,7 +126,8 @@ mod tests {
         for (alpha, quality) in [(0, 60), (0, 100), (255, 60)] {
             let frames =
                 [[200, 30, 30, 255], [30, 200, 30, 255]].map(|colour| framed(colour, alpha)).to_vec();
-            let file = animated(&Animation { frames, plays: 0 }, quality, Deadline::none()).expect("a file");
+            let file =
+                encode_animated(&Animation { frames, plays: 0 }, quality, Deadline::none()).expect("a file");
             assert_eq!(
                 (&file[12..16], file[20] & 0x10 != 0),
                 (&b"VP8X"[..], alpha == 0),
@@ -137,9 +142,9 @@ mod tests {
             |x: u32, y: u32| [(x * x % 251) as u8, (x * y % 241) as u8, (y * 8) as u8, 255 - (x as u8)];
         let rgba = (0..30).flat_map(|y| (0..40).flat_map(move |x| wave(x, y))).collect();
         let image = Image::new(40, 30, rgba).expect("an image");
-        let size = |quality| still(&image, quality, Deadline::none()).expect("a file").len();
+        let size = |quality| encode_still(&image, quality, Deadline::none()).expect("a file").len();
         assert!(size(5) < size(60) && size(60) < size(99));
-        let file = still(&image, LOSSLESS, Deadline::none()).expect("a file");
+        let file = encode_still(&image, LOSSLESS, Deadline::none()).expect("a file");
         let header = webp::header(&file).expect("a header");
         let back =
             webp::CODEC.picture(&file, &header, &Limits::default(), Deadline::none()).expect("a picture");

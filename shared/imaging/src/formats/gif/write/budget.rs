@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::{
     choice::{self, Candidate, Candidates},
     delta::Area,
-    file::{File, Picture},
+    file::{File, WrittenPicture},
     palette::{Histogram, MOST},
     timing,
 };
@@ -53,7 +53,7 @@ const CANDIDATES: usize = 6;
 /// missing after several frames thus get into a palette, if there are bytes for it.
 const CAP: f32 = 64.0;
 
-/// The shared palette is tried if its extra error costs no more bytes than this many palettes.
+/// How many palettes' bytes the error of the shared one may exceed the bound of [`ALIKE`] by, and still be tried.
 const TABLES: f64 = 3.0;
 
 /// The error, in bits, up to which leaving a pixel as it is needs no alternative.
@@ -83,7 +83,7 @@ fn solid([r, g, b, a]: Pixel) -> Pixel {
 }
 
 /// The frames to encode.
-struct Film {
+struct SourceFrames {
     width: usize,
     height: usize,
     frames: Vec<Frame>,
@@ -102,7 +102,7 @@ struct Frame {
     length: f32,
 }
 
-impl Film {
+impl SourceFrames {
     fn of(animation: &Animation, first: &Image, deadline: Deadline) -> Result<Self, TimedOut> {
         let schedule = timing::schedule(animation.frames.iter().map(|frame| frame.delay));
         let total: f64 = schedule.iter().map(|&(_, delay)| f64::from(delay)).sum();
@@ -144,7 +144,7 @@ impl Film {
 /// The result of encoding at some price.
 struct Attempt {
     /// The file, if it fits.
-    tried: Option<Tried>,
+    tried: Option<EncodedFile>,
     /// The size of the file, or an estimate of it.
     size: usize,
     /// The number of pixels that were coded.
@@ -152,7 +152,7 @@ struct Attempt {
 }
 
 /// A file that was encoded at some price.
-struct Tried {
+struct EncodedFile {
     bytes: Vec<u8>,
     /// The file's error.
     error: f64,
@@ -167,8 +167,8 @@ pub(crate) fn within(
     budget: usize,
     deadline: Deadline,
 ) -> Result<Option<Vec<u8>>, ImageError> {
-    let film = Film::of(animation, animation.first()?, deadline)?;
-    let mut best: Option<Tried> = None;
+    let film = SourceFrames::of(animation, animation.first()?, deadline)?;
+    let mut best: Option<EncodedFile> = None;
     let mut search = Search::new(budget);
     let mut steps = LARGEST_STEP..LARGEST_STEP;
     let mut work = 0;
@@ -296,7 +296,7 @@ impl Search {
 
 /// Encodes at these prices. Returns the file if it fits, and its size or an estimate of it.
 fn attempt(
-    film: &Film,
+    film: &SourceFrames,
     prices: &Prices,
     budget: usize,
     steps: &Range<usize>,
@@ -318,7 +318,7 @@ fn attempt(
     let (error, work) = (coder.error, coder.work);
     let bytes = coder.file();
     let size = bytes.len();
-    Ok(Attempt { tried: (size <= budget).then_some(Tried { bytes, error }), size, work })
+    Ok(Attempt { tried: (size <= budget).then_some(EncodedFile { bytes, error }), size, work })
 }
 
 /// A picture of the file, kept until its delay is known.
@@ -342,7 +342,7 @@ struct Coded {
 
 /// Encodes one frame after the other.
 struct Coder<'a> {
-    film: &'a Film,
+    film: &'a SourceFrames,
     price: f32,
     shown: Vec<Pixel>,
     cleared: bool,
@@ -361,7 +361,7 @@ struct Coder<'a> {
 }
 
 impl<'a> Coder<'a> {
-    fn new(film: &'a Film, steps: Range<usize>) -> Self {
+    fn new(film: &'a SourceFrames, steps: Range<usize>) -> Self {
         Self {
             film,
             price: 0.0,
@@ -587,7 +587,7 @@ impl<'a> Coder<'a> {
         let (width, height) = (self.film.width as u16, self.film.height as u16);
         let mut file = File::new(width, height, table, super::repeats(self.film.plays));
         for part in &self.parts {
-            file.picture(&Picture {
+            file.picture(&WrittenPicture {
                 area: part.area,
                 delay: part.delay,
                 clear: part.clear,

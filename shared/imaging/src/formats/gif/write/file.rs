@@ -6,7 +6,7 @@ use super::delta::Area;
 pub(super) struct File(Vec<u8>);
 
 /// A picture to write.
-pub(super) struct Picture<'a> {
+pub(super) struct WrittenPicture<'a> {
     pub(super) area: Area,
     /// Hundredths of a second.
     pub(super) delay: u16,
@@ -35,7 +35,7 @@ impl File {
         file
     }
 
-    pub(super) fn picture(&mut self, picture: &Picture<'_>) {
+    pub(super) fn picture(&mut self, picture: &WrittenPicture<'_>) {
         let disposal = if picture.clear { 2 } else { 1 };
         self.0.extend([0x21, 0xf9, 4, disposal << 2 | 1]);
         self.short(picture.delay);

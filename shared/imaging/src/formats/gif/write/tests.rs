@@ -57,7 +57,7 @@ proptest! {
             }
         }
         let animation = Animation { frames, plays };
-        let file = animated(&animation, Deadline::none()).expect("a GIF");
+        let file = encode_animated(&animation, Deadline::none()).expect("a GIF");
         prop_assert_eq!(&shown(&file), &animation);
         let mut seen = shown_by_image(&file);
         seen.dedup();
@@ -113,7 +113,7 @@ fn photos() -> Animation {
 
 #[test]
 fn a_photo_keeps_its_look() {
-    let shown = shown(&animated(&photos(), Deadline::none()).expect("a GIF"));
+    let shown = shown(&encode_animated(&photos(), Deadline::none()).expect("a GIF"));
     assert_eq!(shown.frames.len(), 8);
     for (shown, meant) in shown.frames.iter().zip(&photos().frames) {
         let error = error(&shown.image, &meant.image);
@@ -150,7 +150,7 @@ fn frames_that_share_few_colours_get_palettes_of_their_own() {
     let film =
         Animation { frames: (0..9).map(|step| Frame { image: hue(step), delay: 40 }).collect(), plays: 0 };
     for file in [
-        animated(&film, Deadline::none()).expect("a GIF"),
+        encode_animated(&film, Deadline::none()).expect("a GIF"),
         within(&film, 1_000_000, Deadline::none()).expect("time enough").expect("a GIF"),
     ] {
         for (shown, meant) in shown(&file).frames.iter().zip(&film.frames) {
@@ -184,8 +184,8 @@ fn partial_alpha_has_a_clean_edge_in_its_own_colour() {
     let film =
         Animation { frames: [40, 60].map(|delay| Frame { image: disc.clone(), delay }).to_vec(), plays: 0 };
     for file in [
-        still(&disc, Deadline::none()).expect("a GIF"),
-        animated(&film, Deadline::none()).expect("a GIF"),
+        encode_still(&disc, Deadline::none()).expect("a GIF"),
+        encode_animated(&film, Deadline::none()).expect("a GIF"),
         within(&film, 50_000, Deadline::none()).expect("time enough").expect("a GIF"),
         within(&film, 900, Deadline::none()).expect("time enough").expect("a GIF"),
     ] {
@@ -253,14 +253,14 @@ fn areas_that_stand_still_are_not_written_again() {
         frames: (0..count).map(|step| Frame { image: moving(step), delay: 40 }).collect(),
         plays: 0,
     };
-    let bytes = |count| animated(&frames(count), Deadline::none()).expect("a GIF").len();
+    let bytes = |count| encode_animated(&frames(count), Deadline::none()).expect("a GIF").len();
     assert!(bytes(10) < bytes(1) + 10 * 250, "{} and {}", bytes(10), bytes(1));
 }
 
 #[test]
 fn a_still_is_a_gif_of_one_frame_with_its_transparency() {
     let picture = image(9, 7, |x, y| if x > y { [10, 20, 30, 255] } else { [200, 100, 50, 20] });
-    let shown = shown(&still(&picture, Deadline::none()).expect("a GIF"));
+    let shown = shown(&encode_still(&picture, Deadline::none()).expect("a GIF"));
     assert_eq!((shown.frames.len(), shown.plays), (1, 1));
     let pixels = shown.frames[0].image.rgba().as_chunks::<4>().0.to_vec();
     assert_eq!((pixels[1], pixels[9]), ([10, 20, 30, 255], [0; 4]));
@@ -268,6 +268,6 @@ fn a_still_is_a_gif_of_one_frame_with_its_transparency() {
 
 #[test]
 fn the_clock_stops_it() {
-    let late = animated(&Animation::still(gradient(0)), Deadline::after(std::time::Duration::ZERO));
+    let late = encode_animated(&Animation::still(gradient(0)), Deadline::after(std::time::Duration::ZERO));
     assert!(matches!(late, Err(ImageError::TimeLimit(_))));
 }

@@ -34,11 +34,11 @@ impl<'a> Window<'a> {
     pub(super) fn start(&mut self, at: usize) -> Bits<'_> {
         (self.at, self.end, self.ended) = (at, 0, false);
         self.fill();
-        self.resume(Place::default())
+        self.resume(BitPosition::default())
     }
 
     /// Loads more data, and continues from a reader's position.
-    pub(super) fn advance(&mut self, mut place: Place) -> Bits<'_> {
+    pub(super) fn advance(&mut self, mut place: BitPosition) -> Bits<'_> {
         let used = place.at.min(self.end);
         self.bytes.copy_within(used..self.end, 0);
         self.end -= used;
@@ -53,7 +53,7 @@ impl<'a> Window<'a> {
     }
 
     /// Continues from a reader's position.
-    pub(super) fn resume(&self, place: Place) -> Bits<'_> {
+    pub(super) fn resume(&self, place: BitPosition) -> Bits<'_> {
         let end = if self.ended { self.end } else { usize::MAX };
         Bits { bytes: &self.bytes, place, end }
     }
@@ -108,7 +108,7 @@ impl<'a> Window<'a> {
 
 /// A reader's position within a window.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct BitPosition {
     /// The next byte to load.
     at: usize,
     /// The bits that were loaded and not used yet, from the top. Bits below the upper `left` ones are either zero or
@@ -121,13 +121,13 @@ pub(super) struct Place {
 /// [`exhausted`](Self::exhausted) tells that it did.
 pub(super) struct Bits<'w> {
     bytes: &'w [u8],
-    place: Place,
+    place: BitPosition,
     /// The end of the data, if it lies within the window.
     end: usize,
 }
 
 impl Bits<'_> {
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> BitPosition {
         self.place
     }
 
@@ -140,7 +140,7 @@ impl Bits<'_> {
     /// Whether bits beyond the end of the data were used.
     #[inline(always)]
     pub(super) fn exhausted(&self) -> bool {
-        let Place { at, left, .. } = self.place;
+        let BitPosition { at, left, .. } = self.place;
         at > self.end && (at - self.end) * 8 > left as usize
     }
 

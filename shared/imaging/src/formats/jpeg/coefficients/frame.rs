@@ -40,7 +40,7 @@ pub(super) struct Channel {
 
 /// The reason why a frame is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum FrameFault {
     /// The frame is of a kind that is not supported.
     Unsupported(&'static str),
     /// The frame header is invalid.
@@ -58,27 +58,31 @@ pub(crate) struct FrameHeader<'a> {
 }
 
 impl<'a> FrameHeader<'a> {
-    pub(crate) fn parse(segment: &'a [u8]) -> Result<Self, Fault> {
+    pub(crate) fn parse(segment: &'a [u8]) -> Result<Self, FrameFault> {
         let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else {
-            return Err(Fault::Damaged("a frame header that is cut short"));
+            return Err(FrameFault::Damaged("a frame header that is cut short"));
         };
         match precision {
             8 => {}
-            12 => return Err(Fault::Unsupported("12 bits a sample")),
-            _ => return Err(Fault::Damaged("samples of no such number of bits")),
+            12 => return Err(FrameFault::Unsupported("12 bits a sample")),
+            _ => return Err(FrameFault::Damaged("samples of no such number of bits")),
         }
         match count {
             1 | 3 | 4 => {}
-            0 => return Err(Fault::Damaged("no channels")),
-            _ => return Err(Fault::Unsupported("a number of channels that says nothing of their colours")),
+            0 => return Err(FrameFault::Damaged("no channels")),
+            _ => {
+                return Err(FrameFault::Unsupported(
+                    "a number of channels that says nothing of their colours",
+                ));
+            }
         }
         let channels = rest.as_chunks().0.get(..count.into());
-        let channels = channels.ok_or(Fault::Damaged("a frame header that is cut short"))?;
+        let channels = channels.ok_or(FrameFault::Damaged("a frame header that is cut short"))?;
         let valid = |&[_, factors, _]: &[u8; 3]| {
             (1..=4).contains(&(factors >> 4)) && (1..=4).contains(&(factors & 15))
         };
         if !channels.iter().all(valid) {
-            return Err(Fault::Damaged("sampling factors that there cannot be"));
+            return Err(FrameFault::Damaged("sampling factors that there cannot be"));
         }
         let (height, width) = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([w0, w1]));
         Ok(Self { width: width.into(), height: height.into(), channels })

@@ -1,7 +1,7 @@
 //! Reads a file's headers: the frame, and the scans with their offsets.
 
 use super::{
-    Choice, Stop, be16,
+    Choice, EarlyEnd, be16,
     coding::{Band, Coding},
     frame::{Frame, FrameHeader, Quantisers},
     huffman::Codes,
@@ -16,11 +16,11 @@ const MOST_SCANS: usize = 1000;
 /// The frame, and its scans in the order of the file.
 pub(super) struct Outline<'a> {
     pub(super) frame: Frame,
-    pub(super) scans: Vec<Header<'a>>,
+    pub(super) scans: Vec<ScanHeader<'a>>,
 }
 
 /// A scan's header, with the tables that apply to it.
-pub(super) struct Header<'a> {
+pub(super) struct ScanHeader<'a> {
     pub(super) channels: Vec<Selected>,
     pub(super) coding: Coding,
     pub(super) tables: Tables<'a>,
@@ -56,7 +56,7 @@ pub(super) fn read<'a>(
     size: (u32, u32),
     choice: Choice<'_>,
     deadline: Deadline,
-) -> Result<Outline<'a>, Stop> {
+) -> Result<Outline<'a>, EarlyEnd> {
     let (mut tables, mut outline, mut segments) =
         (Tables::standard(), None::<Outline<'_>>, Segments::new(data));
     while let Some(Segment { marker, content, end }) = segments.following(deadline)? {
@@ -84,7 +84,7 @@ pub(super) fn read<'a>(
             break;
         }
     }
-    outline.filter(|outline| !outline.scans.is_empty()).ok_or(Stop::Nothing)
+    outline.filter(|outline| !outline.scans.is_empty()).ok_or(EarlyEnd::Nothing)
 }
 
 impl<'a> Tables<'a> {
@@ -139,7 +139,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-impl<'a> Header<'a> {
+impl<'a> ScanHeader<'a> {
     /// Parses a scan's header; `None` if it is invalid.
     fn parse(
         segment: &[u8],
@@ -190,7 +190,7 @@ impl<'a> Outline<'a> {
     /// coded sequentially counts only once: further scans of it are ignored.
     fn add(&mut self, segment: &[u8], tables: Tables<'a>, place: (&'a [u8], usize)) -> Option<()> {
         let Self { frame, scans } = self;
-        let header = Header::parse(segment, frame, tables, place, scans)?;
+        let header = ScanHeader::parse(segment, frame, tables, place, scans)?;
         let came = |selected: &Selected| scans.iter().any(|scan| scan.has(selected.channel));
         if !frame.progressive && header.channels.iter().any(came) {
             return Some(());
@@ -213,7 +213,7 @@ impl<'a> Outline<'a> {
         let Self { frame, scans } = self;
         // The scan that brings the last bit of a channel's DC completes the channel, if that is all that is needed of
         // it or if the AC comes in the same scan.
-        let ends = |scan: &Header<'_>| {
+        let ends = |scan: &ScanHeader<'_>| {
             matches!(scan.coding, Coding::Baseline | Coding::First(0) | Coding::Refinement(0))
         };
         let whole = |channel| scans.iter().any(|scan| ends(scan) && scan.has(channel));

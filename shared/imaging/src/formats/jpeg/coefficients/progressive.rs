@@ -2,18 +2,18 @@
 //! whether they are zero is stored.
 
 use super::{
-    Kept,
+    KeptCoefficients,
     bits::Bits,
     coding::{Band, Coding},
     frame::Frame,
-    headers::{Header, Selected},
+    headers::{ScanHeader, Selected},
     huffman::Coded,
     scan::Part,
 };
 
 /// Selects the scans that must be read: those that contain a kept coefficient, and those without which a later needed
 /// scan could not be read, because it refines their coefficients together with kept ones.
-pub(super) fn needed<'a>(scans: Vec<Header<'a>>, frame: &Frame) -> Vec<Header<'a>> {
+pub(super) fn needed<'a>(scans: Vec<ScanHeader<'a>>, frame: &Frame) -> Vec<ScanHeader<'a>> {
     let mut kept: Vec<u64> = frame.channels.iter().map(|channel| channel.side.kept().bits()).collect();
     let mut needed: Vec<_> = scans
         .into_iter()
@@ -112,7 +112,7 @@ pub(super) fn refine(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: us
 
 /// Reads one more bit of a coefficient, which moves it away from zero.
 #[inline(always)]
-fn correct(kept: Kept, block: &mut [i16], at: usize, low: u8, bits: &mut Bits<'_>) {
+fn correct(kept: KeptCoefficients, block: &mut [i16], at: usize, low: u8, bits: &mut Bits<'_>) {
     bits.refill();
     if bits.take(1) == 0 {
         return;

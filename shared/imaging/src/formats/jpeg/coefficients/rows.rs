@@ -8,7 +8,7 @@
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use super::{
-    BLOCK, Stop,
+    BLOCK, EarlyEnd,
     frame::{Channel, Frame},
     transform,
 };
@@ -131,7 +131,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Takes the blocks of the next row of MCUs, and passes on the rows that they complete.
-    pub(super) fn push(&mut self, channels: &[Channel]) -> Result<(), Stop> {
+    pub(super) fn push(&mut self, channels: &[Channel]) -> Result<(), EarlyEnd> {
         for (lines, channel) in self.channels.iter_mut().zip(channels) {
             lines.forget(self.next);
             lines.extend(channel, self.next);
@@ -141,8 +141,8 @@ impl<'a> Rows<'a> {
                 lines.enlarged(self.next, row, &mut self.sums);
             }
             let rows: Vec<&[u8]> = self.made.iter().map(|row| &row[..self.width]).collect();
-            if !(self.take)(self.next as u32, &rows).map_err(Stop::Refused)? {
-                return Err(Stop::Enough);
+            if !(self.take)(self.next as u32, &rows).map_err(EarlyEnd::Refused)? {
+                return Err(EarlyEnd::Enough);
             }
             self.next += 1;
         }

@@ -3,18 +3,18 @@
 use std::rc::Rc;
 
 use super::{
-    BLOCK, Kept, Stop,
-    bits::{self, Bits, Place, Window},
+    BLOCK, EarlyEnd, KeptCoefficients,
+    bits::{self, BitPosition, Bits, Window},
     coding::Coding,
     frame::{Channel, Frame},
-    headers::{Header, Selected},
+    headers::{ScanHeader, Selected},
     huffman::{Differences, Skipper, Values},
     markers::next_marker,
     progressive,
 };
 use crate::Deadline;
 
-impl Header<'_> {
+impl ScanHeader<'_> {
     /// The bytes of the header and of the scan's reader.
     pub(super) fn bytes(&self) -> u64 {
         (size_of::<Self>() + bytes(self.coding, self.channels.len())) as u64
@@ -37,7 +37,7 @@ const fn bytes(coding: Coding, channels: usize) -> usize {
 pub(super) struct Part {
     /// The channel's index in the frame.
     channel: usize,
-    pub(super) kept: Kept,
+    pub(super) kept: KeptCoefficients,
     dc: Option<Rc<Differences>>,
     /// Decodes the AC coefficients that are kept, if any is.
     pub(super) values: Option<Rc<Values>>,
@@ -82,7 +82,7 @@ struct Block {
 }
 
 /// The composition of a scan's MCUs (ITU T.81, A.2).
-struct Layout {
+struct McuLayout {
     across: usize,
     down: usize,
     /// Rows of the scan's MCUs in one row of the picture's.
@@ -90,7 +90,7 @@ struct Layout {
     blocks: Vec<Block>,
 }
 
-impl Layout {
+impl McuLayout {
     fn new(frame: &Frame, parts: &[Part]) -> Self {
         // In a scan with one channel, an MCU is one block, and no block is padding.
         if let [Part { channel, .. }] = *parts {
@@ -119,10 +119,10 @@ impl Layout {
 pub(super) struct Scan<'a> {
     coding: Coding,
     parts: Vec<Part>,
-    layout: Layout,
+    layout: McuLayout,
     window: Window<'a>,
     /// The position of the next MCU.
-    place: Place,
+    place: BitPosition,
     /// The next MCU, and the end of the current restart interval.
     next: usize,
     end: usize,
@@ -135,8 +135,8 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Creates the reader; `None` if a Huffman table is missing or invalid.
-    pub(super) fn new(frame: &Frame, header: Header<'a>) -> Option<Self> {
-        let Header { channels, coding, tables, data, at } = header;
+    pub(super) fn new(frame: &Frame, header: ScanHeader<'a>) -> Option<Self> {
+        let ScanHeader { channels, coding, tables, data, at } = header;
         let mut parts: Vec<Part> = Vec::with_capacity(channels.len());
         for (index, &Selected { channel, dc, ac }) in channels.iter().enumerate() {
             let kept = frame.channels[channel].side.kept();
@@ -175,7 +175,7 @@ impl<'a> Scan<'a> {
             }
             parts.push(part);
         }
-        let layout = Layout::new(frame, &parts);
+        let layout = McuLayout::new(frame, &parts);
         let mut window = Window::new(data);
         let place = window.start(at).place();
         let mut scan = Self {
@@ -210,7 +210,7 @@ impl<'a> Scan<'a> {
         row: usize,
         channels: &mut [Channel],
         deadline: Deadline,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, EarlyEnd> {
         self.parts.iter_mut().for_each(|part| part.swap(channels));
         let walk = Walk { row, channels, deadline };
         let seen = match self.coding {
@@ -270,13 +270,13 @@ impl Walk<'_> {
         scan: &mut Scan<'_>,
         anew: bool,
         read: impl Fn(&mut Part, &mut Bits<'_>, usize) -> Option<()>,
-    ) -> Result<bool, Stop> {
-        let Layout { across, rows, .. } = scan.layout;
+    ) -> Result<bool, EarlyEnd> {
+        let McuLayout { across, rows, .. } = scan.layout;
         let total = scan.total();
         let until = total.min((self.row + 1) * rows * across);
         let mut seen = false;
         while scan.next < until {
-            let Scan { parts, layout: Layout { blocks, .. }, window, .. } = scan;
+            let Scan { parts, layout: McuLayout { blocks, .. }, window, .. } = scan;
             let mut bits = window.resume(scan.place);
             let end = until.min(scan.end);
             let mut next = if scan.lost { end } else { scan.next };

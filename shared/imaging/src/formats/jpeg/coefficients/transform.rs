@@ -96,8 +96,8 @@ fn eight_by_eight<const N: usize>(values: &[i32; N]) -> [u8; N] {
     }
     let mut rows = [[0; 8]; 8];
     rows.as_flattened_mut().copy_from_slice(values);
-    let rows = transposed(eight::<11>(rows));
-    let samples = transposed(eight::<18>(rows));
+    let rows = transposed(columns_of_eight::<11>(rows));
+    let samples = transposed(columns_of_eight::<18>(rows));
     for (out, value) in out.iter_mut().zip(samples.as_flattened()) {
         *out = value.wrapping_add(128).clamp(0, 255) as u8;
     }
@@ -111,7 +111,7 @@ fn transposed(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
 
 /// Transforms each column, and rounds away `LESS` bits.
 #[inline(always)]
-fn eight<const LESS: u32>(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
+fn columns_of_eight<const LESS: u32>(rows: [[i32; 8]; 8]) -> [[i32; 8]; 8] {
     type Row = [i32; 8];
     #[inline(always)]
     fn with(a: Row, b: Row, one: impl Fn(i32, i32) -> i32) -> Row {
@@ -156,7 +156,7 @@ fn four_by_four<const N: usize>(values: &[i32; N]) -> [u8; N] {
             *value = coefficient as f32;
         }
     }
-    let across = four(four(rows));
+    let across = columns_of_four(columns_of_four(rows));
     let mut out = [0; N];
     for (out, value) in out.iter_mut().zip(across.as_flattened()) {
         *out = (value * 0.125 + 128.5).clamp(0.0, 255.0) as u8;
@@ -165,7 +165,7 @@ fn four_by_four<const N: usize>(values: &[i32; N]) -> [u8; N] {
 }
 
 /// Transforms each column and returns it as a row, so that doing it twice restores the order.
-fn four([a, b, c, d]: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+fn columns_of_four([a, b, c, d]: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     // √2 cos π/8 and √2 sin π/8.
     const LARGE: f32 = 1.306_563;
     const SMALL: f32 = 0.541_196_1;

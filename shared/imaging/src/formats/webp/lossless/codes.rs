@@ -1,7 +1,7 @@
 //! The prefix codes of a picture: their stored lengths, and which block uses which (RFC 9649, 3.7.2).
 
 use super::{
-    Fault, Memory,
+    Memory, ReadFault,
     bits::Bits,
     pixels::Blocks,
     tables::{Code, Shape},
@@ -24,7 +24,7 @@ const PER_LOOK: usize = 64;
 
 /// The codes for the pixels of some blocks.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Group {
+pub(super) struct CodeGroup {
     pub(super) green: Code,
     pub(super) red: Code,
     pub(super) blue: Code,
@@ -32,12 +32,12 @@ pub(super) struct Group {
     pub(super) distance: Code,
     /// The channels that are constant in these blocks.
     pub(super) fixed: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: StoredChannels,
 }
 
 /// The channels of a pixel that are stored.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum StoredChannels {
     #[default]
     All,
     Opaque,
@@ -47,7 +47,7 @@ pub(super) enum Kind {
 /// All codes of a picture.
 pub(super) struct Codes {
     pub(super) tables: Vec<u16>,
-    groups: Vec<Group>,
+    groups: Vec<CodeGroup>,
     /// The group of each block.
     blocks: Option<Blocks<u16>>,
 }
@@ -61,7 +61,7 @@ impl Codes {
         shown: bool,
         memory: &mut Memory<'_>,
         deadline: Deadline,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ReadFault> {
         let mut blocks = None;
         // For each stored group, its index among those that are kept, which are those that a block uses.
         let mut kept = vec![Some(0)];
@@ -71,7 +71,7 @@ impl Codes {
             blocks = Some(found);
         }
         let count = kept.iter().flatten().count();
-        memory.take(count as u64 * size_of::<Group>() as u64)?;
+        memory.take(count as u64 * size_of::<CodeGroup>() as u64)?;
         let mut codes = Self { tables: Vec::new(), groups: Vec::with_capacity(count), blocks };
         let mut lengths = Lengths { of: [0; MOST_SYMBOLS], table: Vec::with_capacity(128) };
         for (index, place) in kept.iter().enumerate() {
@@ -81,7 +81,7 @@ impl Codes {
             let end = codes.tables.len();
             let group = codes.group(bits, &mut lengths, cache, memory)?;
             if bits.is_over() {
-                return Err(Fault::Data);
+                return Err(ReadFault::Data);
             }
             match place {
                 Some(_) => codes.groups.push(group),
@@ -103,13 +103,13 @@ impl Codes {
         lengths: &mut Lengths,
         cache: u32,
         memory: &mut Memory<'_>,
-    ) -> Result<Group, Fault> {
+    ) -> Result<CodeGroup, ReadFault> {
         let green = (VALUES + LENGTHS) as usize + if cache > 0 { 1 << cache } else { 0 };
         let mut codes = [Code::default(); 5];
         for (code, symbols) in codes.iter_mut().zip([green, 256, 256, 256, DISTANCES]) {
             lengths.read(bits, symbols)?;
             let lengths = &lengths.of[..symbols];
-            let shape = Shape::of(lengths).ok_or(Fault::Data)?;
+            let shape = Shape::of(lengths).ok_or(ReadFault::Data)?;
             let start = self.tables.len();
             self.reserve(shape.entries, memory)?;
             self.tables.resize(start + shape.entries, 0);
@@ -118,15 +118,15 @@ impl Codes {
         let [green, red, blue, alpha, distance] = codes;
         let only = |code: Code| code.only(&self.tables);
         let (fixed, kind) = match (only(red), only(blue), only(alpha)) {
-            (Some(red), Some(blue), Some(alpha)) => (alpha << 24 | red << 16 | blue, Kind::Green),
-            (_, _, Some(alpha)) => (alpha << 24, Kind::Opaque),
-            _ => (0, Kind::All),
+            (Some(red), Some(blue), Some(alpha)) => (alpha << 24 | red << 16 | blue, StoredChannels::Green),
+            (_, _, Some(alpha)) => (alpha << 24, StoredChannels::Opaque),
+            _ => (0, StoredChannels::All),
         };
-        Ok(Group { green, red, blue, alpha, distance, fixed, kind })
+        Ok(CodeGroup { green, red, blue, alpha, distance, fixed, kind })
     }
 
     /// Makes room for a table. While the tables are moved, both places count.
-    fn reserve(&mut self, entries: usize, memory: &mut Memory<'_>) -> Result<(), Fault> {
+    fn reserve(&mut self, entries: usize, memory: &mut Memory<'_>) -> Result<(), ReadFault> {
         const LEAST: usize = 4096;
         let (held, needed) = (self.tables.capacity(), self.tables.len() + entries);
         if needed > held {
@@ -140,7 +140,7 @@ impl Codes {
 
     /// The codes of a pixel, and the column at which the next block begins.
     #[inline]
-    pub(super) fn at(&self, x: usize, y: usize) -> Option<(&Group, usize)> {
+    pub(super) fn at(&self, x: usize, y: usize) -> Option<(&CodeGroup, usize)> {
         let (group, until) = match &self.blocks {
             Some(Blocks { bits, across, of }) => {
                 let block = (y >> bits) * across + (x >> bits);
@@ -153,7 +153,7 @@ impl Codes {
 }
 
 /// For each group up to the last that is used: its index among the used groups.
-fn used(groups: &[u16], memory: &mut Memory<'_>) -> Result<Vec<Option<u16>>, Fault> {
+fn used(groups: &[u16], memory: &mut Memory<'_>) -> Result<Vec<Option<u16>>, ReadFault> {
     let count = usize::from(groups.iter().copied().max().unwrap_or(0)) + 1;
     memory.take(count as u64 * size_of::<Option<u16>>() as u64)?;
     let mut used = vec![None; count];
@@ -171,7 +171,7 @@ struct Lengths {
 }
 
 impl Lengths {
-    fn read(&mut self, bits: &mut Bits<'_>, symbols: usize) -> Result<(), Fault> {
+    fn read(&mut self, bits: &mut Bits<'_>, symbols: usize) -> Result<(), ReadFault> {
         self.of[..symbols.max(256)].fill(0);
         if !bits.flag() {
             return self.read_normal(bits, symbols);
@@ -190,13 +190,13 @@ impl Lengths {
         }
     }
 
-    fn read_normal(&mut self, bits: &mut Bits<'_>, symbols: usize) -> Result<(), Fault> {
+    fn read_normal(&mut self, bits: &mut Bits<'_>, symbols: usize) -> Result<(), ReadFault> {
         let count = bits.read(4) as usize + 4;
         let mut first = [0; ORDER.len()];
         for &place in ORDER.iter().take(count) {
             first[place] = bits.read(3) as u8;
         }
-        let shape = Shape::of(&first).ok_or(Fault::Data)?;
+        let shape = Shape::of(&first).ok_or(ReadFault::Data)?;
         self.table.clear();
         self.table.resize(shape.entries, 0);
         let code = shape.fill(&first, 0, &mut self.table);
@@ -205,7 +205,7 @@ impl Lengths {
             let size = 2 + 2 * bits.read(3);
             left = 2 + bits.read(size) as usize;
             if left > symbols {
-                return Err(Fault::Data);
+                return Err(ReadFault::Data);
             }
         }
         let (mut at, mut last) = (0, 8);
@@ -224,7 +224,7 @@ impl Lengths {
             }
             let end = at + repeat;
             if end > symbols {
-                return Err(Fault::Data);
+                return Err(ReadFault::Data);
             }
             self.of[at..end].fill(value);
             at = end;

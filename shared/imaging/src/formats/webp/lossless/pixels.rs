@@ -4,9 +4,9 @@
 //! one 2²⁰ before it.
 
 use super::{
-    Fault, Memory,
+    Memory, ReadFault,
     bits::Bits,
-    codes::{Codes, Group, Kind, LENGTHS, VALUES},
+    codes::{CodeGroup, Codes, LENGTHS, StoredChannels, VALUES},
 };
 use crate::Deadline;
 
@@ -39,7 +39,7 @@ pub(super) fn read(
     memory: &mut Memory<'_>,
     deadline: Deadline,
     each: &mut dyn FnMut(&[u32]),
-) -> Result<(), Fault> {
+) -> Result<(), ReadFault> {
     let before = memory.taken();
     let mut pixels = Pixels::read(bits, size, false, memory, deadline)?;
     let mut line = vec![0; size.0 as usize];
@@ -57,7 +57,7 @@ pub(super) struct Pixels {
     height: usize,
     codes: Codes,
     cache: Option<Box<Cache>>,
-    kept: Kept,
+    kept: PixelRing,
     /// The number of pixels still to be copied, and their distance.
     copy: usize,
     distance: usize,
@@ -74,11 +74,11 @@ impl Pixels {
         shown: bool,
         memory: &mut Memory<'_>,
         deadline: Deadline,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ReadFault> {
         let cached = bits.flag();
         let cache = if cached { bits.read(4) } else { 0 };
         if cached && !(1..=CACHE_BITS).contains(&cache) {
-            return Err(Fault::Data);
+            return Err(ReadFault::Data);
         }
         let codes = Codes::read(bits, (width, height), cache, shown, memory, deadline)?;
         let kept = (u64::from(width) * u64::from(height)).next_power_of_two().min(MOST);
@@ -88,7 +88,7 @@ impl Pixels {
             height: height as usize,
             codes,
             cache: cached.then(|| Box::new(Cache { colours: [0; 1 << CACHE_BITS], shift: 32 - cache })),
-            kept: Kept { ring: vec![0; kept as usize], at: 0 },
+            kept: PixelRing { ring: vec![0; kept as usize], at: 0 },
             copy: 0,
             distance: 1,
             deadline,
@@ -97,7 +97,7 @@ impl Pixels {
     }
 
     /// Reads the next row. The caller asks only for rows that exist.
-    pub(super) fn row(&mut self, bits: &mut Bits<'_>, out: &mut [u32]) -> Result<(), Fault> {
+    pub(super) fn row(&mut self, bits: &mut Bits<'_>, out: &mut [u32]) -> Result<(), ReadFault> {
         if self.unwatched < self.width {
             self.deadline.check()?;
             self.unwatched += PER_LOOK;
@@ -113,7 +113,7 @@ impl Pixels {
             None => self.fill(bits, &mut NoCache),
         };
         if good.is_none() || bits.is_over() {
-            return Err(Fault::Data);
+            return Err(ReadFault::Data);
         }
         self.kept.show(start, out);
         Ok(())
@@ -130,9 +130,9 @@ impl Pixels {
             while self.kept.at < until {
                 let tables = &self.codes.tables;
                 let length = match group.kind {
-                    Kind::All => self.kept.read::<3>(group, tables, until, bits, cache),
-                    Kind::Opaque => self.kept.read::<2>(group, tables, until, bits, cache),
-                    Kind::Green => self.kept.read::<0>(group, tables, until, bits, cache),
+                    StoredChannels::All => self.kept.read::<3>(group, tables, until, bits, cache),
+                    StoredChannels::Opaque => self.kept.read::<2>(group, tables, until, bits, cache),
+                    StoredChannels::Green => self.kept.read::<0>(group, tables, until, bits, cache),
                 };
                 let Some(length) = length else { break };
                 self.copy = number(length, bits);
@@ -151,20 +151,20 @@ impl Pixels {
 }
 
 /// The most recent pixels, as many as a copy can refer to.
-struct Kept {
+struct PixelRing {
     /// The ring; its length is a power of two.
     ring: Vec<u32>,
     /// The number of pixels that were read.
     at: usize,
 }
 
-impl Kept {
+impl PixelRing {
     /// Reads stored pixels up to a place. Returns the symbol of a length, if one comes before. `CHANNELS` channels are
     /// stored in addition to green.
     #[inline(always)]
     fn read<const CHANNELS: u8>(
         &mut self,
-        group: &Group,
+        group: &CodeGroup,
         tables: &[u16],
         until: usize,
         bits: &mut Bits<'_>,
@@ -302,7 +302,7 @@ impl<T> Blocks<T> {
         memory: &mut Memory<'_>,
         deadline: Deadline,
         from: impl Fn(u32) -> T,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ReadFault> {
         let side = bits.read(3) + 2;
         let size = (width.div_ceil(1 << side), height.div_ceil(1 << side));
         let count = size.0 as usize * size.1 as usize;

@@ -118,7 +118,7 @@ fn narrow(wide: u64) -> u32 {
 /// Clamps biased values to 0–255.
 #[inline(always)]
 fn clamped(value: u64) -> u64 {
-    value & all(value >> 8 & ONES) | all(value >> 9 & ONES)
+    value & mask_of(value >> 8 & ONES) | mask_of(value >> 9 & ONES)
 }
 
 /// The distance of two pixels, summed over the channels.
@@ -127,11 +127,11 @@ fn distance(a: u64, b: u64) -> u64 {
     let apart = a + BIAS - b;
     let below = !apart >> 8 & ONES;
     // The negation of a negative difference is its complement plus one.
-    (((apart ^ all(below)) & LOW) + below).wrapping_mul(ONES) >> 48
+    (((apart ^ mask_of(below)) & LOW) + below).wrapping_mul(ONES) >> 48
 }
 
 /// Extends each one to a mask of all bits of a value.
 #[inline(always)]
-fn all(ones: u64) -> u64 {
+fn mask_of(ones: u64) -> u64 {
     (ones << 8) - ones
 }

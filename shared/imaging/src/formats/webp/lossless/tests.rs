@@ -11,7 +11,7 @@ use super::*;
 use crate::formats::webp::Container;
 
 /// A picture as libwebp decodes it: its pixels, the number of rows, and whether it is complete.
-fn expected(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
+fn expected(picture: &WebpPicture<'_>) -> Option<(Vec<u8>, u32, bool)> {
     let (width, height) = picture.size;
     let mut rgba = vec![0; width as usize * height as usize * 4];
     let outcome = webp_codec::decode_rgba(picture.data, picture.size, &mut rgba, &mut || true);
@@ -20,7 +20,7 @@ fn expected(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
 }
 
 /// The same by this decoder.
-fn found(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
+fn found(picture: &WebpPicture<'_>) -> Option<(Vec<u8>, u32, bool)> {
     let mut rows = Rows::open(picture, 0, &Limits::default(), Deadline::none()).ok()?;
     let mut rgba = Vec::new();
     while let Some(row) = rows.next().expect("no limit") {
@@ -33,7 +33,7 @@ fn found(picture: &Picture<'_>) -> Option<(Vec<u8>, u32, bool)> {
 }
 
 /// Asserts that both give the same picture. This decoder may show more if the data ends early or is invalid.
-fn assert_alike(picture: &Picture<'_>) -> bool {
+fn assert_alike(picture: &WebpPicture<'_>) -> bool {
     let (found, expected) = (found(picture), expected(picture));
     let (rgba, rows, whole) = found.unwrap_or_default();
     let (other, least, complete) = expected.unwrap_or_default();
@@ -50,10 +50,10 @@ fn chunk(data: &[u8]) -> Vec<u8> {
     [b"VP8L", &(data.len() as u32).to_le_bytes()[..], data].concat()
 }
 
-fn of_chunk(data: &[u8]) -> Option<Picture<'_>> {
+fn of_chunk(data: &[u8]) -> Option<WebpPicture<'_>> {
     let features = webp_codec::features(data)?;
     let size = (features.width, features.height);
-    Some(Picture { data, size, has_alpha: features.has_alpha, lossless: features.lossless })
+    Some(WebpPicture { data, size, has_alpha: features.has_alpha, lossless: features.lossless })
 }
 
 /// Pixels that make an encoder use all its features: few colours or many, soft or noisy, opaque or not.

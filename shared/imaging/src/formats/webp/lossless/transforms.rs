@@ -1,7 +1,7 @@
 //! Undoes the transforms that made the picture easier to compress, row by row (RFC 9649, 3.5).
 
 use super::{
-    Fault, Memory,
+    Memory, ReadFault,
     bits::Bits,
     pixels::{self, Blocks},
     predict,
@@ -41,12 +41,12 @@ impl Transform {
         (width, height): (u32, u32),
         memory: &mut Memory<'_>,
         deadline: Deadline,
-    ) -> Result<(Vec<Self>, u32), Fault> {
+    ) -> Result<(Vec<Self>, u32), ReadFault> {
         let (mut transforms, mut width, mut seen) = (Vec::new(), width, [false; 4]);
         while bits.flag() {
             let kind = bits.read(2);
             if std::mem::replace(&mut seen[kind as usize & 3], true) {
-                return Err(Fault::Data);
+                return Err(ReadFault::Data);
             }
             let size = (width, height);
             transforms.push(match kind {
@@ -115,7 +115,7 @@ impl Palette {
         width: usize,
         memory: &mut Memory<'_>,
         deadline: Deadline,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ReadFault> {
         let count = bits.read(8) + 1;
         // Indices without a colour are transparent.
         let mut colours = Box::new([0; 256]);

@@ -8,7 +8,7 @@ pub(super) fn from_yuv(luma: f32, blue: f32, red: f32) -> [u8; 3] {
 }
 
 /// Converts whole channels to opaque RGBA.
-pub(super) fn opaque([luma, blue, red]: &[Vec<f32>; 3]) -> Vec<u8> {
+pub(super) fn to_opaque_rgba([luma, blue, red]: &[Vec<f32>; 3]) -> Vec<u8> {
     let mut rgba = vec![255; luma.len() * 4];
     let samples = luma.iter().zip(blue).zip(red);
     for (pixel, ((&luma, &blue), &red)) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(samples) {

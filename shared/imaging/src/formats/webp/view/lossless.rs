@@ -6,19 +6,19 @@ use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
     decode::samples::Samples,
-    formats::webp::{Picture, Rows},
-    reduced::boxed::{Plan, Reducer},
+    formats::webp::{Rows, WebpPicture},
+    reduced::boxed::{BoxPlan, Reducer},
 };
 
 /// Decodes the wanted part of the picture; `None` if nothing of it can be shown. Missing rows are the same as in the
 /// whole picture: transparent if it has an alpha channel, otherwise grey.
 pub(super) fn view(
-    picture: &Picture<'_>,
+    picture: &WebpPicture<'_>,
     wanted: Wanted,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Vec<u8>>, ImageError> {
-    let plan = Plan::new(picture.size, wanted.crop, wanted.size);
+    let plan = BoxPlan::new(picture.size, wanted.crop, wanted.size);
     let mut reducer = Reducer::new(plan, picture.layout(), false, Conversion::None, 0, limits, deadline)?;
     let mut rows = Rows::open(picture, reducer.bytes(), limits, deadline)?;
     while !reducer.is_full() {

@@ -12,20 +12,20 @@ use crate::{
         samples::Samples,
         upsample::{twice, weigh},
     },
-    formats::webp::{self, Picture},
-    reduced::boxed::{Plan, Reducer},
+    formats::webp::{self, WebpPicture},
+    reduced::boxed::{BoxPlan, Reducer},
 };
 
 /// Decodes the wanted part of the picture. Missing rows are transparent if it has an alpha channel, otherwise grey.
 pub(super) fn view(
-    picture: &Picture<'_>,
+    picture: &WebpPicture<'_>,
     wanted: Wanted,
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Vec<u8>, ImageError> {
     let part = wanted.part(picture.size);
     let (width, height) = (part.width as usize, part.height);
-    let plan = Plan::new((part.width, height), wanted.within(part, (1.0, 1.0)), wanted.size);
+    let plan = BoxPlan::new((part.width, height), wanted.within(part, (1.0, 1.0)), wanted.size);
     let held = u64::from(picture.size.0) * u64::from(picture.size.1) * picture.memory();
     let mut reducer = Reducer::new(plan, picture.layout(), false, Conversion::None, held, limits, deadline)?;
     let mut pixels = Pixels::new(width, picture.has_alpha);
@@ -172,7 +172,7 @@ mod tests {
         ] {
             let header = webp::header(file).expect(name);
             let container = webp::Container::read(file);
-            let picture = webp::still(&container, &header).expect(name);
+            let picture = webp::still_picture(&container, &header).expect(name);
             let (width, height) = picture.size;
             let mut expected = vec![0; (width * height * 4) as usize];
             decode_rgba(picture.data, picture.size, &mut expected, &mut || true).expect(name);

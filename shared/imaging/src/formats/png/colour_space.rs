@@ -4,13 +4,13 @@
 
 use fdeflate::decompress_to_vec_bounded;
 
-use super::chunks::Info;
-use crate::{colour::Conversion, decode::samples::Layout, scan::be32};
+use super::chunks::PngInfo;
+use crate::{colour::Conversion, decode::samples::SampleLayout, scan::be32};
 
 /// The most bytes that a profile is decompressed to; larger profiles are ignored.
 const MAX_PROFILE: usize = 4 << 20;
 
-pub(super) fn conversion(info: &Info<'_>, layout: Layout) -> Conversion {
+pub(super) fn conversion(info: &PngInfo<'_>, layout: SampleLayout) -> Conversion {
     by_code_points(info, layout)
         .or_else(|| by_profile(info, layout))
         .or_else(|| info.srgb.filter(|intent| matches!(intent, [0..=3])).map(|_| Conversion::None))
@@ -18,7 +18,7 @@ pub(super) fn conversion(info: &Info<'_>, layout: Layout) -> Conversion {
         .unwrap_or(Conversion::None)
 }
 
-fn by_code_points(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
+fn by_code_points(info: &PngInfo<'_>, layout: SampleLayout) -> Option<Conversion> {
     /// cLLI counts in ten-thousandths of a candela per square metre.
     const UNIT: f64 = 10_000.0;
     let points = info.cicp?.as_array()?;
@@ -27,7 +27,7 @@ fn by_code_points(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
 }
 
 /// The contents of iCCP are a name of up to 79 bytes, a zero, the compression method (0 is deflate), and the profile.
-fn by_profile(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
+fn by_profile(info: &PngInfo<'_>, layout: SampleLayout) -> Option<Conversion> {
     let chunk = info.profile?;
     let name = chunk.iter().take(80).position(|&byte| byte == 0)?;
     let [0, packed @ ..] = chunk.get(name + 1..)? else { return None };
@@ -36,7 +36,7 @@ fn by_profile(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
 }
 
 /// gAMA and cHRM count in hundred-thousandths.
-fn by_gamma(info: &Info<'_>, layout: Layout) -> Option<Conversion> {
+fn by_gamma(info: &PngInfo<'_>, layout: SampleLayout) -> Option<Conversion> {
     const UNIT: f64 = 100_000.0;
     let value = |chunk: &[u8], at: usize| be32(chunk, at).map(|value| f64::from(value) / UNIT);
     let gamma = value(info.gamma?, 0)?;

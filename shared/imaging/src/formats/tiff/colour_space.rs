@@ -2,7 +2,7 @@
 
 use super::{
     directory::tag,
-    page::{Colour, Kind, Page},
+    page::{ColourSpace, Page, SampleKind},
     samples::Samples,
 };
 use crate::{Deadline, ImageError, colour, decode::samples::unpremultiply};
@@ -24,7 +24,7 @@ pub(super) fn to_rgba(
 ) -> Result<Vec<u8>, ImageError> {
     let premultiplied = page.alpha.is_some_and(|(_, premultiplied)| premultiplied);
     match page.colour {
-        Colour::Grey { white_is_zero } if samples.open_range => {
+        ColourSpace::Grey { white_is_zero } if samples.open_range => {
             let range = range(page, &rgba, deadline)?;
             each(&mut rgba, deadline, |pixel| {
                 let value = (f64::from(f32::from_ne_bytes(*pixel)) - range.0) / (range.1 - range.0);
@@ -32,30 +32,30 @@ pub(super) fn to_rgba(
                 *pixel = opaque(if white_is_zero { 255 - grey } else { grey });
             })?;
         }
-        Colour::Grey { white_is_zero } => each_seen(&mut rgba, deadline, |pixel| {
+        ColourSpace::Grey { white_is_zero } => each_seen(&mut rgba, deadline, |pixel| {
             let [grey, _, _, alpha] = *pixel;
             let grey = if white_is_zero { 255 - grey } else { grey };
             *pixel = [grey, grey, grey, alpha];
         })?,
-        Colour::Palette => {
+        ColourSpace::Palette => {
             let palette = palette(page);
             each_seen(&mut rgba, deadline, |pixel| {
                 let [r, g, b] = palette.get(usize::from(pixel[0])).copied().unwrap_or(BLACK);
                 *pixel = [r, g, b, pixel[3]];
             })?;
         }
-        Colour::Rgb => {}
-        Colour::Cmyk => {
+        ColourSpace::Rgb => {}
+        ColourSpace::Cmyk => {
             if premultiplied {
                 each_with(&mut rgba, alpha, deadline, divide)?;
             }
             rgba = colour::cmyk_to_srgb(&rgba, profile, deadline)?;
         }
-        Colour::YCbCr => {
+        ColourSpace::YCbCr => {
             let convert = YCbCr::of(page);
             each_seen(&mut rgba, deadline, |pixel| *pixel = convert.rgba(*pixel))?;
         }
-        Colour::Lab { signed } => {
+        ColourSpace::Lab { signed } => {
             each_seen(&mut rgba, deadline, |pixel| {
                 let [lightness, a, b, alpha] = *pixel;
                 let sign = |value: u8| {
@@ -70,7 +70,7 @@ pub(super) fn to_rgba(
         each_with(&mut rgba, alpha, deadline, |pixel, alpha| pixel[3] = alpha)?;
     }
     // Premultiplied CMYK was divided by alpha before it was converted to RGB.
-    if premultiplied && page.colour != Colour::Cmyk {
+    if premultiplied && page.colour != ColourSpace::Cmyk {
         each(&mut rgba, deadline, unpremultiply)?;
     }
     Ok(rgba)
@@ -133,12 +133,12 @@ fn range(page: &Page<'_>, rgba: &[u8], deadline: Deadline) -> Result<(f64, f64),
         }
     }
     let seen = (f64::from(least), f64::from(greatest));
-    let white = if page.kind == Kind::Float { 1.0 } else { 2_f64.powi(page.bits.cast_signed()) - 1.0 };
+    let white = if page.kind == SampleKind::Float { 1.0 } else { 2_f64.powi(page.bits.cast_signed()) - 1.0 };
     let is_picture = match page.kind {
-        Kind::Float => seen.0 >= 0.0 && seen.1 <= white,
+        SampleKind::Float => seen.0 >= 0.0 && seen.1 <= white,
         // Anything less would be black in 8 bits.
-        Kind::Unsigned => seen.1 >= white / 256.0,
-        Kind::Signed => false,
+        SampleKind::Unsigned => seen.1 >= white / 256.0,
+        SampleKind::Signed => false,
     };
     Ok(if is_picture || seen.0 >= seen.1 { (0.0, white) } else { seen })
 }
