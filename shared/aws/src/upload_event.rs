@@ -1,4 +1,4 @@
-//! What S3 says when a pre-signed upload arrives.
+//! The events that S3 sends when pre-signed uploads arrive.
 //!
 //! The shape is [Event message structure] of the S3 user guide; keys in it are URL-encoded, blanks as `+`.
 //!

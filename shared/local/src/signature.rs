@@ -8,7 +8,7 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 use url::Url;
 
-/// A method as HTTP has it.
+/// The name of a method in HTTP.
 pub(crate) fn name(method: ReadMethod) -> &'static str {
     match method {
         ReadMethod::Get => "GET",
@@ -16,7 +16,7 @@ pub(crate) fn name(method: ReadMethod) -> &'static str {
     }
 }
 
-/// What an upload must be like.
+/// The properties that an upload must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms<'a> {
     /// Its media type.
@@ -27,14 +27,14 @@ pub struct Terms<'a> {
     pub checksum: Option<&'a str>,
 }
 
-/// Signs URLs, and tells those that it signed.
+/// Signs URLs, and checks those that it signed.
 #[derive(Clone)]
 pub struct Signer {
     base: Url,
     key: Hmac<Sha256>,
 }
 
-/// A URL that gives no right to what was asked: never signed, changed since, or too old.
+/// A URL that does not grant the request: it was never signed, has been changed, or has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the address was not signed for this, or its time is over")]
 pub struct NotGranted;

@@ -31,7 +31,7 @@ async fn new() -> (TempDir, Store) {
     (folder, store)
 }
 
-/// Everything below a folder, but for the folders.
+/// The number of files below a folder.
 fn files(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
@@ -252,7 +252,7 @@ async fn a_sweep_removes_the_image_of_a_submission_that_died_before_its_row_was_
     assert_eq!(files(&folder.path().join("objects")), 2);
 }
 
-/// A list reads as many rows as it shows, however many there are: told by SQLite's own plan.
+/// A list reads only as many rows as it shows, however many there are. SQLite's query plan says so.
 #[tokio::test]
 async fn lists_of_every_kind_go_by_an_index() {
     let (folder, store) = new().await;
