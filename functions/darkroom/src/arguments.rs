@@ -1,4 +1,4 @@
-//! The command line. Each option can be given in the environment, too, which is how containers are told.
+//! The command line. Each option can also be given in the environment, as is usual for containers.
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -70,7 +70,7 @@ pub enum StoreKind {
     Aws,
 }
 
-/// What every process can be told.
+/// The options of every process.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The address to listen on: 0.0.0.0 for all networks of the machine.

@@ -1,4 +1,5 @@
-//! The engine with models: read when they have changed, refused with a code, tried again when they cannot be had.
+//! The engine with models: they are read when they have changed, refused with a code, and tried again when they cannot
+//! be read.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{path::Path, sync::Arc};
@@ -132,7 +133,7 @@ async fn the_time_limit_covers_the_model() {
     }
 }
 
-/// A bucket that lets nothing be read: a permanent refusal, or no answer at all.
+/// A bucket from which nothing can be read: it refuses for good, or does not answer.
 enum Closed {
     Denied,
     Silent,

@@ -1,4 +1,4 @@
-//! What a queue gave up is read once and removed, whatever it is.
+//! The promises of dead letters: each is handled once and removed, whatever it contains.
 #![allow(clippy::expect_used)]
 
 use jobs::{
