@@ -28,7 +28,7 @@ async fn a_model_of_ones_own_finds_what_it_is_made_to_find() {
     let known: Value = serde_json::from_slice(&file("findings.json")).unwrap();
     let expected = known["onnxruntime"]["yolov8"].as_array().unwrap();
     let mut bodies = Vec::new();
-    // The second job meets a worker that may have the model ready.
+    // The second job may meet a worker that has the model ready.
     for _ in 0..2 {
         let job = api.ended(&api.submit(&query, file("few.png")).await).await;
         assert_eq!(job["status"], "succeeded", "{job}");

@@ -1,4 +1,4 @@
-//! What is refused, each with its status and code.
+//! Refused requests, each with its status and code.
 
 use reqwest::{Method, header, multipart};
 use serde_json::json;
