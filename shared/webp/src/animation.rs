@@ -91,7 +91,7 @@ impl<'a> Animation<'a> {
             )
         };
         if added == 0 {
-            return Err(self.meaning(picture.error()));
+            return Err(self.reason(picture.error()));
         }
         self.now = self.now.wrapping_add(delay.min(MAX_DELAY));
         Ok(())
@@ -117,14 +117,14 @@ impl<'a> Animation<'a> {
         };
         // SAFETY: what `file` owns is freed once, here; an empty one owns nothing.
         unsafe { WebPDataClear(&mut file) };
-        if done { Ok(bytes) } else { Err(self.meaning(Error::Refused(0))) }
+        if done { Ok(bytes) } else { Err(self.reason(Error::Refused(0))) }
     }
 
     /// Translates the encoder's error.
-    fn meaning(&mut self, refused: Error) -> Error {
+    fn reason(&mut self, refused: Error) -> Error {
         // SAFETY: the watch lives until this is dropped, and the encoder, which alone has the pointer too, is not
         // running.
-        unsafe { &mut *self.watch }.meaning(refused)
+        unsafe { &mut *self.watch }.reason(refused)
     }
 }
 

@@ -58,7 +58,7 @@ pub fn encode(
     // SAFETY: both are valid; the picture's writer is libwebp's own, and `custom_ptr` is what it takes. The watch
     // outlives the call, and no one else touches it meanwhile.
     let encoded = unsafe { WebPEncode(&raw const config, &raw mut picture.0) };
-    if encoded == 0 { Err(watch.meaning(picture.error())) } else { Ok(writer.to_vec()) }
+    if encoded == 0 { Err(watch.reason(picture.error())) } else { Ok(writer.to_vec()) }
 }
 
 /// A picture in libwebp's memory.

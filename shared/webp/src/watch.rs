@@ -30,7 +30,7 @@ impl<'a> Watch<'a> {
 
     /// Translates the encoder's error: [`Error::Stopped`] if the callback stopped it. A panic of the callback is
     /// resumed here, where it crosses no C frames.
-    pub(crate) fn meaning(&mut self, refused: Error) -> Error {
+    pub(crate) fn reason(&mut self, refused: Error) -> Error {
         if let Some(panic) = self.panic.take() {
             resume_unwind(panic);
         }

@@ -149,15 +149,15 @@ fn pixels(
     let mut rgba = vec![0; width as usize * height as usize * 4];
     let go_on = &mut || deadline.check().is_ok();
     let decoded = webp_codec::decode_rgba(picture.data, picture.size, &mut rgba, go_on);
-    let Outcome { rows, end } = shown(decoded, limits, deadline)?;
+    let Outcome { rows, end } = checked_outcome(decoded, limits, deadline)?;
     if !picture.has_alpha {
-        unseen(&mut rgba, width, rows);
+        grey_from(&mut rgba, width, rows);
     }
     Ok((rgba, end == End::Whole))
 }
 
 /// Fills the rows from `rows` on with grey.
-pub(crate) fn unseen(rgba: &mut [u8], width: u32, rows: u32) {
+pub(crate) fn grey_from(rgba: &mut [u8], width: u32, rows: u32) {
     let rest = rgba.as_chunks_mut::<4>().0.iter_mut().skip(rows as usize * width as usize);
     rest.for_each(|pixel| *pixel = [UNSEEN, UNSEEN, UNSEEN, 255]);
 }
@@ -166,7 +166,7 @@ pub(crate) fn unseen(rgba: &mut [u8], width: u32, rows: u32) {
 ///
 /// # Errors
 /// [`ImageError::Corrupt`], [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`].
-pub(crate) fn shown(
+pub(crate) fn checked_outcome(
     decoded: Result<Outcome, Error>,
     limits: &Limits,
     deadline: Deadline,

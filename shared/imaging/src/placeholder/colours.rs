@@ -53,12 +53,12 @@ pub(super) fn dominant(rgba: &[u8]) -> Vec<DominantColour> {
     let shades = shades(rgba);
     let cells = cells(&shades);
     let total: f64 = cells.iter().map(|cell| cell.weight).sum();
-    let mut clusters = alike_joined(gathered(&cells));
+    let mut clusters = join_alike(k_means(&cells));
     clusters.retain(|cluster| weight(cluster) >= LEAST_SHARE * total);
     // The sort is stable: equally frequent clusters stay in the order of the cube.
     clusters.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     let named = clusters.iter().map(|cluster| DominantColour {
-        colour: shown(cluster),
+        colour: representative(cluster),
         share: (weight(cluster) / total * 1e4).round() / 1e4,
     });
     named.collect()
@@ -119,7 +119,7 @@ fn cell(shades: &[Shade]) -> Cell<'_> {
 }
 
 /// Clusters the cells by k-means.
-fn gathered<'a>(cells: &[Cell<'a>]) -> Vec<Vec<Cell<'a>>> {
+fn k_means<'a>(cells: &[Cell<'a>]) -> Vec<Vec<Cell<'a>>> {
     let mut centres = seeds(cells);
     let mut clusters = Vec::new();
     for _ in 0..ROUNDS {
@@ -160,7 +160,7 @@ fn nearest(centres: &[Lab], lab: Lab) -> Option<usize> {
 }
 
 /// Joins clusters that look alike, the closest pair first.
-fn alike_joined(mut clusters: Vec<Vec<Cell<'_>>>) -> Vec<Vec<Cell<'_>>> {
+fn join_alike(mut clusters: Vec<Vec<Cell<'_>>>) -> Vec<Vec<Cell<'_>>> {
     loop {
         let centres: Vec<_> = clusters.iter().map(|cluster| mean(cluster, |cell| cell.weight)).collect();
         let pairs = (0..centres.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
@@ -181,7 +181,7 @@ fn weight(cluster: &[Cell<'_>]) -> f64 {
 
 /// The colour that represents a cluster (see the module). The middle weighs cells by the square of their weight, so
 /// that the mixed colours along the edges of a plain area do not move it.
-fn shown(cluster: &[Cell<'_>]) -> Colour {
+fn representative(cluster: &[Cell<'_>]) -> Colour {
     let middle = mean(cluster, |cell| cell.weight * cell.weight);
     let from_middle = |shade: &Shade| distance(to_lab(shade.rgb), middle);
     // Of equals the first wins, which is the first in the cube's order.

@@ -18,7 +18,7 @@ pub(crate) fn without_metadata(
     deadline: Deadline,
 ) -> Result<Option<Vec<u8>>, TimedOut> {
     let mut walk = Walk { file, at: 0, kept: Vec::new(), most, pictures: 0 };
-    Ok(walk.go(deadline)?.map(|()| walk.kept))
+    Ok(walk.run(deadline)?.map(|()| walk.kept))
 }
 
 struct Walk<'a> {
@@ -31,7 +31,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn go(&mut self, deadline: Deadline) -> Result<Option<()>, TimedOut> {
+    fn run(&mut self, deadline: Deadline) -> Result<Option<()>, TimedOut> {
         let mut lzw = Lzw::new();
         let Some(screen) = self.screen() else { return Ok(None) };
         loop {

@@ -20,7 +20,7 @@ mod palette;
 mod tests;
 mod timing;
 
-use delta::{Screen, Solid, solid};
+use delta::{Screen, Solid, with_one_bit_alpha};
 use file::{File, WrittenPicture};
 use palette::{Histogram, MOST, Palette};
 
@@ -57,11 +57,12 @@ pub(crate) fn encode_animated(animation: &Animation, deadline: Deadline) -> Resu
     let width = u16::try_from(first.width()).map_err(failed)?;
     let height = u16::try_from(first.height()).map_err(failed)?;
     let schedule = timing::schedule(animation.frames.iter().map(|frame| frame.delay));
-    let pixels = |index: usize| animation.frames.get(index).map(|frame| solid(frame.image.rgba()));
+    let pixels =
+        |index: usize| animation.frames.get(index).map(|frame| with_one_bit_alpha(frame.image.rgba()));
 
     let mut all = Histogram::new();
     for frame in &animation.frames {
-        count(&mut all, &solid(frame.image.rgba()), deadline)?;
+        count(&mut all, &with_one_bit_alpha(frame.image.rgba()), deadline)?;
     }
     let mut shared = all.palette(MOST);
     let mut file = File::new(width, height, &shared.colours, repeats(animation.plays));
@@ -72,7 +73,7 @@ pub(crate) fn encode_animated(animation: &Animation, deadline: Deadline) -> Resu
         deadline.check()?;
         let Some(frame) = following.take() else { break };
         following = schedule.get(nth + 1).and_then(|&(index, _)| pixels(index));
-        let mut own = own(&shared, &frame, animation.frames.len(), deadline)?;
+        let mut own = own_palette(&shared, &frame, animation.frames.len(), deadline)?;
         let palette = own.as_mut().unwrap_or(&mut shared);
         let delta = screen.draw(&frame, following.as_deref(), palette, nth == 0, deadline)?;
         match &mut pending {
@@ -93,7 +94,7 @@ pub(crate) fn encode_animated(animation: &Animation, deadline: Deadline) -> Resu
 }
 
 /// A palette for this frame alone, if the shared one is not good enough.
-fn own(
+fn own_palette(
     shared: &Palette,
     frame: &Solid,
     frames: usize,

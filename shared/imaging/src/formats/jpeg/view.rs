@@ -3,7 +3,7 @@
 //! uses the coarsest reduction that is enough for it, and is resampled from there to the thumbnail's size in one step
 //! of Lanczos3. Subsampled chroma is thus neither enlarged first nor shifted: its crop is computed in fractions of its
 //! samples, the last of which may lie partly outside the picture. Nothing is rounded before the last step, and the
-//! block means that make up an eighth are turned into point samples first ([`points`]).
+//! block means that make up an eighth are turned into point samples first ([`means_to_points`]).
 //!
 //! Where no reduction leaves enough samples, the whole picture is decoded row by row and averaged over boxes like a PNG
 //! ([`boxed`](crate::reduced::boxed)). Most of the memory that this takes is the result.
@@ -62,7 +62,7 @@ pub(super) fn view(
     };
     let info = JpegInfo::read(bytes, deadline)?;
     let (channels, profile) = (info.channels, info.profile());
-    let whole = || whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
+    let whole = || view_of_whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
     if samples((0.5, 0.5)) < FINER {
         return whole();
     }
@@ -92,7 +92,7 @@ pub(super) fn view(
         let (size, crop) = ((plane.width, plane.height), plane.within(crop));
         let mut samples: Vec<f32> = plane.samples.into_iter().map(f32::from).collect();
         if side == Side::One {
-            points(&mut samples, size.0 as usize);
+            means_to_points(&mut samples, size.0 as usize);
         }
         plane::resample(samples.into_iter(), size, crop, (across, down))
     });
@@ -109,7 +109,7 @@ pub(super) fn view(
 }
 
 /// Decodes the view from the whole picture, row by row ([`boxed`]); `None` if the picture is CMYK, or shows nothing.
-fn whole(
+fn view_of_whole(
     bytes: &[u8],
     header: &Header,
     view: View,
@@ -155,7 +155,7 @@ fn whole(
 
 /// Turns the means of blocks into values at their centres. The mean exceeds the value at the centre by a twenty-fourth
 /// of the second difference, across and down; uncorrected, the finest details of a thumbnail would be too pale.
-fn points(means: &mut [f32], across: usize) {
+fn means_to_points(means: &mut [f32], across: usize) {
     let sharper = |before: f32, here: f32, behind: f32| here + (here + here - before - behind) / 24.0;
     // The row, extended by its end values on both sides.
     let mut row = vec![0.0; across + 2];

@@ -22,7 +22,7 @@ mod transforms;
 mod tests;
 
 use self::{bits::Bits, pixels::Pixels, transforms::Transform};
-use super::{WebpPicture, corrupt, unseen};
+use super::{WebpPicture, corrupt, grey_from};
 use crate::{Deadline, ImageError, Limits, TimedOut, decode::samples};
 
 /// Decodes the whole picture as far as possible. At least some pixels can be shown.
@@ -43,12 +43,12 @@ pub(super) fn pixels(
         let Some(row) = rows.next()? else { break };
         samples::spread(row, channels, 255, line);
     }
-    let shown = rows.shown();
+    let shown = rows.rows_read();
     if shown == 0 {
         return Err(corrupt());
     }
     if !picture.has_alpha {
-        unseen(&mut rgba, width, shown);
+        grey_from(&mut rgba, width, shown);
     }
     Ok(rgba)
 }
@@ -186,7 +186,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The number of rows that were read.
-    pub(crate) fn shown(&self) -> u32 {
+    pub(crate) fn rows_read(&self) -> u32 {
         self.row
     }
 }

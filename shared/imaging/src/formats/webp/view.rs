@@ -142,7 +142,7 @@ fn view_of_opaque(
         planes.push(&rows);
         deadline.check().is_ok()
     });
-    super::shown(decoded, limits, deadline)?;
+    super::checked_outcome(decoded, limits, deadline)?;
     let [luma, blue, red] = planes.finish();
     let resampled = |plane: &Plane| {
         deadline.check()?;
@@ -172,7 +172,7 @@ fn view_with_alpha(
         weighted.push(&rows, alpha);
         deadline.check().is_ok()
     });
-    super::shown(decoded, limits, deadline)?;
+    super::checked_outcome(decoded, limits, deadline)?;
     let size = weighted.reduced();
     let crop = wanted.within(part, (1.0 / side.0 as f64, 1.0 / side.1 as f64));
     resize::resample_rgba(&weighted.finish(), size, crop, wanted.size, true, deadline).map(Some)

@@ -78,7 +78,7 @@ fn distance(a: Pixel, b: Pixel) -> u32 {
 }
 
 /// Reduces a pixel's alpha to the one bit that GIF has.
-fn solid([r, g, b, a]: Pixel) -> Pixel {
+fn with_one_bit_alpha([r, g, b, a]: Pixel) -> Pixel {
     if a >= 128 { [r, g, b, 255] } else { NOTHING }
 }
 
@@ -111,7 +111,7 @@ impl SourceFrames {
         for (index, delay) in schedule {
             deadline.check()?;
             let Some(frame) = animation.frames.get(index) else { continue };
-            let pixels = frame.image.rgba().as_chunks().0.iter().copied().map(solid).collect();
+            let pixels = frame.image.rgba().as_chunks().0.iter().copied().map(with_one_bit_alpha).collect();
             let length = (f64::from(delay).max(1.0) / mean) as f32;
             frames.push(Frame { pixels, weights: Vec::new(), delay, length });
         }
@@ -193,10 +193,10 @@ pub(crate) fn within(
             break;
         }
         if best.is_none() && work > WORK {
-            search.hurry();
+            search.raise_steeply();
         }
         let enough = ENOUGH - LESS * nth as f64;
-        if fits && (nth == 0 || size as f64 >= budget as f64 * enough) || !search.go_on(size, fits) {
+        if fits && (nth == 0 || size as f64 >= budget as f64 * enough) || !search.next_prices(size, fits) {
             break;
         }
     }
@@ -245,14 +245,14 @@ impl Search {
     }
 
     /// Makes the next price much higher.
-    fn hurry(&mut self) {
+    fn raise_steeply(&mut self) {
         self.prices.low *= HURRY;
     }
 
     /// Chooses the next prices; false if the search is over.
-    fn go_on(&mut self, size: usize, fits: bool) -> bool {
+    fn next_prices(&mut self, size: usize, fits: bool) -> bool {
         if self.mixing.is_some() {
-            return self.mix(size as f64, fits);
+            return self.next_share(size as f64, fits);
         }
         let over = size as f64 / self.budget;
         let price = self.prices.low;
@@ -266,7 +266,7 @@ impl Search {
             (Some(low), Some(high)) if high.price < low.price * CLOSE => {
                 self.prices = Prices { low: low.price, high: high.price, share: 0.0 };
                 self.mixing = Some(((0.0, high.size.exp()), (1.0, low.size.exp())));
-                return self.mix(high.size.exp(), true);
+                return self.next_share(high.size.exp(), true);
             }
             (Some(low), Some(high)) => {
                 let goal = (self.budget * (1.0 + ENOUGH) / 2.0).ln();
@@ -283,7 +283,7 @@ impl Search {
     }
 
     /// Chooses the next share. The size grows roughly in proportion to it.
-    fn mix(&mut self, size: f64, fits: bool) -> bool {
+    fn next_share(&mut self, size: f64, fits: bool) -> bool {
         let Some((mut fitting, mut not)) = self.mixing else { return false };
         *if fits { &mut fitting } else { &mut not } = (self.prices.share, size);
         let goal = self.budget * (1.0 + ENOUGH) / 2.0;
@@ -383,7 +383,7 @@ impl<'a> Coder<'a> {
         let film = self.film;
         let Some(frame) = film.frames.get(nth) else { return Ok(()) };
         let next = film.frames.get(nth + 1);
-        let wanting: Vec<bool> = (0..frame.pixels.len()).map(|at| self.wants(frame, at)).collect();
+        let wanting: Vec<bool> = (0..frame.pixels.len()).map(|at| self.is_worth_drawing(frame, at)).collect();
         let gone = |at: usize| {
             (frame.pixels[at] != NOTHING || self.shown[at] != NOTHING)
                 && next.is_some_and(|next| next.pixels[at] == NOTHING)
@@ -403,7 +403,7 @@ impl<'a> Coder<'a> {
             self.count(frame);
             return Ok(());
         }
-        let best = self.best(nth, frame, area, &wanting, deadline)?;
+        let best = self.best_coding(nth, frame, area, &wanting, deadline)?;
         let Coded { part, indices, .. } = best;
         let colours = part.own.as_ref().unwrap_or(&film.shared);
         let across = area.right - area.left;
@@ -426,7 +426,7 @@ impl<'a> Coder<'a> {
 
     /// Codes the frame with the palette that costs least of those that are tried: the shared one if it may do, and of
     /// its own as many colours as the previous frame had, now and then half or twice as many.
-    fn best(
+    fn best_coding(
         &mut self,
         nth: usize,
         frame: &Frame,
@@ -526,7 +526,7 @@ impl<'a> Coder<'a> {
     }
 
     /// Whether drawing a pixel gains more than it costs at least.
-    fn wants(&self, frame: &Frame, at: usize) -> bool {
+    fn is_worth_drawing(&self, frame: &Frame, at: usize) -> bool {
         let (pixel, shown) = (frame.pixels[at], self.shown[at]);
         pixel != NOTHING
             && (shown == NOTHING || frame.weights[at] * distance(pixel, shown) as f32 > self.price)
@@ -542,7 +542,7 @@ impl<'a> Coder<'a> {
             candidates.push(&[keep]);
             return;
         }
-        let mut least = nearest.to(pixel);
+        let mut least = nearest.distances_to(pixel);
         let kept = shown != NOTHING;
         if kept {
             least = least.min(off);
@@ -626,7 +626,7 @@ impl Nearest {
     }
 
     /// Computes the distances to a pixel and returns the least.
-    fn to(&mut self, pixel: Pixel) -> f32 {
+    fn distances_to(&mut self, pixel: Pixel) -> f32 {
         if self.of != pixel {
             let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(f32::from);
             let [reds, greens, blues] = &self.axes;

@@ -77,7 +77,7 @@ pub(super) struct Delta {
 }
 
 /// The pixels of a frame; those with an alpha below a half are transparent.
-pub(super) fn solid(rgba: &[u8]) -> Box<Solid> {
+pub(super) fn with_one_bit_alpha(rgba: &[u8]) -> Box<Solid> {
     rgba.as_chunks::<4>().0.iter().map(|&[r, g, b, a]| (a >= 128).then_some([r, g, b])).collect()
 }
 

@@ -39,7 +39,7 @@ fn colour(point: Point) -> [u8; 3] {
 }
 
 /// The index of a colour, made of the highest bits of each channel.
-fn shared(rgb: [u8; 3], bits: u32) -> usize {
+fn bin_index(rgb: [u8; 3], bits: u32) -> usize {
     rgb.iter().fold(0, |index, &value| index << bits | usize::from(value) >> (8 - bits))
 }
 
@@ -75,7 +75,7 @@ impl Histogram {
     }
 
     pub(super) fn add(&mut self, rgb: [u8; 3], weight: f64) {
-        self.bins[shared(rgb, BITS)].add(&Bin { sum: rgb.map(|value| f64::from(value) * weight), weight });
+        self.bins[bin_index(rgb, BITS)].add(&Bin { sum: rgb.map(|value| f64::from(value) * weight), weight });
         if let Some(exact) = &mut self.exact {
             match exact.binary_search_by_key(&rgb, |&(colour, _)| colour) {
                 Ok(at) => exact[at].1 += weight,
@@ -95,7 +95,7 @@ impl Histogram {
                 let mut samples = self.samples();
                 let mut means = Vec::new();
                 split(samples.coarse(), colours, |boxes, _| means = means_of(boxes));
-                Palette::new(samples.settled(means), false)
+                Palette::new(samples.after_lloyd(means), false)
             }
         }
     }
@@ -152,13 +152,13 @@ impl Samples {
     }
 
     /// Moves the colours to the means of what they stand for, and returns them in order.
-    fn settled(&self, means: Vec<Point>) -> Vec<[u8; 3]> {
+    fn after_lloyd(&self, means: Vec<Point>) -> Vec<[u8; 3]> {
         let coarse = self.coarse.as_ref().unwrap_or(&self.fine);
         // With a colour for each sample, they are at the means already.
         let rounds = if means.len() < coarse.len() { ROUNDS } else { 0 };
-        let mut middles = (0..rounds).fold(means, |middles, _| moved(coarse, middles));
+        let mut middles = (0..rounds).fold(means, |middles, _| lloyd_step(coarse, middles));
         if self.coarse.is_some() {
-            middles = (0..FINE_ROUNDS).fold(middles, |middles, _| moved(&self.fine, middles));
+            middles = (0..FINE_ROUNDS).fold(middles, |middles, _| lloyd_step(&self.fine, middles));
         }
         let mut colours: Vec<[u8; 3]> = middles.into_iter().map(colour).collect();
         colours.sort_unstable();
@@ -201,7 +201,7 @@ impl Reductions {
 
     /// The palette of one of the steps.
     pub(super) fn palette(&self, step: &Reduction) -> Vec<[u8; 3]> {
-        self.samples.settled(step.means.clone())
+        self.samples.after_lloyd(step.means.clone())
     }
 }
 
@@ -246,14 +246,14 @@ impl Moments {
 
     /// The squared length of the sum divided by the weight. The greater its total over two halves, the less error is
     /// left.
-    fn drawn(&self) -> f64 {
+    fn explained(&self) -> f64 {
         let length: f64 = self.sum.iter().map(|sum| sum * sum).sum();
         if self.weight > 0.0 { length / self.weight } else { 0.0 }
     }
 
     /// The squared error if the mean stands for all samples.
     fn error(&self) -> f64 {
-        self.squares - self.drawn()
+        self.squares - self.explained()
     }
 
     fn mean(&self) -> Point {
@@ -297,7 +297,7 @@ impl Cut {
         let mut below = Moments::default();
         for (at, sample) in samples.iter().enumerate() {
             if at > 0 {
-                let gain = below.drawn() + whole.without(&below).drawn() - whole.drawn();
+                let gain = below.explained() + whole.without(&below).explained() - whole.explained();
                 if gain > best.gain {
                     (best.at, best.lower, best.gain) = (at, below, gain);
                 }
@@ -331,7 +331,7 @@ fn split(samples: &mut [Sample], colours: usize, mut each: impl FnMut(&[Cut], f6
 }
 
 /// One iteration of Lloyd's algorithm: moves each colour to the mean of its nearest samples. A colour with none stays.
-fn moved(samples: &[Sample], middles: Vec<Point>) -> Vec<Point> {
+fn lloyd_step(samples: &[Sample], middles: Vec<Point>) -> Vec<Point> {
     let search = Search::new(&middles);
     let mut found = vec![Moments::default(); middles.len()];
     for sample in samples {
@@ -395,7 +395,7 @@ impl Palette {
         {
             return index as u8;
         }
-        let found = &mut self.found[shared(rgb, FINE_BITS)];
+        let found = &mut self.found[bin_index(rgb, FINE_BITS)];
         if *found == 0 {
             // The centre of the colours that share the entry.
             let middle = rgb.map(|value| value & !3 | 2);

@@ -147,8 +147,8 @@ impl Frame {
     /// The bytes of the coefficients and the bit masks.
     pub(super) fn bytes(&self) -> u64 {
         let of = |channel: &Channel| {
-            let each =
-                channel.side.coefficients() * 2 + if channel.remembers(self.progressive) { 8 } else { 0 };
+            let each = channel.side.coefficients() * 2
+                + if channel.tracks_nonzero(self.progressive) { 8 } else { 0 };
             (channel.blocks() * each) as u64
         };
         self.channels.iter().map(of).sum()
@@ -157,7 +157,8 @@ impl Frame {
     pub(super) fn make_room(&mut self) {
         for channel in &mut self.channels {
             channel.coefficients = vec![0; channel.blocks() * channel.side.coefficients()];
-            channel.nonzero = vec![0; if channel.remembers(self.progressive) { channel.blocks() } else { 0 }];
+            channel.nonzero =
+                vec![0; if channel.tracks_nonzero(self.progressive) { channel.blocks() } else { 0 }];
         }
     }
 
@@ -177,7 +178,7 @@ impl Channel {
     }
 
     /// Whether it must be known which coefficients are not zero.
-    fn remembers(&self, progressive: bool) -> bool {
+    fn tracks_nonzero(&self, progressive: bool) -> bool {
         progressive && self.side != Side::One
     }
 }

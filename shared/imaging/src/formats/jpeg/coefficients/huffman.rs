@@ -164,7 +164,7 @@ impl Values {
     /// Takes the kept coefficients of a block and those between them. Returns the index of the first remaining
     /// coefficient, which is beyond the last if the block is finished.
     #[inline(always)]
-    pub(super) fn low(&self, bits: &mut Bits<'_>, kept: KeptCoefficients, block: &mut [i16]) -> u32 {
+    pub(super) fn take_kept(&self, bits: &mut Bits<'_>, kept: KeptCoefficients, block: &mut [i16]) -> u32 {
         let mut next = 1_u32;
         while next <= kept.last {
             bits.refill();

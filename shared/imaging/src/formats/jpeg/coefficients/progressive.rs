@@ -40,7 +40,7 @@ pub(super) fn needed<'a>(scans: Vec<ScanHeader<'a>>, frame: &Frame) -> Vec<ScanH
 }
 
 /// Reads a block in the first scan of a band: the values without their lowest bits.
-pub(super) fn first(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usize) -> Option<()> {
+pub(super) fn read_first(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usize) -> Option<()> {
     if part.run > 0 {
         part.run -= 1;
         return Some(());
@@ -68,7 +68,7 @@ pub(super) fn first(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usi
 
 /// Reads a block in a refinement scan: one more bit for every coefficient that was not zero, and new coefficients
 /// between them.
-pub(super) fn refine(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usize) -> Option<()> {
+pub(super) fn read_refinement(part: &mut Part, band: Band, bits: &mut Bits<'_>, place: usize) -> Option<()> {
     let Part { kept, values, run, coefficients, nonzero, .. } = part;
     let (values, block) = (values.as_ref()?, kept.block(coefficients, place)?);
     let nonzero = nonzero.get_mut(place)?;

@@ -55,7 +55,7 @@ pub(super) struct Part {
 impl Part {
     /// Reads the DC of a block, without its `low` lowest bits.
     #[inline(always)]
-    fn mean(&mut self, bits: &mut Bits<'_>, at: usize, low: u8) -> Option<()> {
+    fn read_dc(&mut self, bits: &mut Bits<'_>, at: usize, low: u8) -> Option<()> {
         self.last = self.last.wrapping_add(self.dc.as_ref()?.take(bits)?);
         let mean = self.last.wrapping_shl(low.into());
         *self.coefficients.get_mut(at * self.kept.count)? =
@@ -215,10 +215,10 @@ impl<'a> Scan<'a> {
         let walk = Walk { row, channels, deadline };
         let seen = match self.coding {
             Coding::Baseline => walk.through(self, true, |part, bits, at| {
-                part.mean(bits, at, 0)?;
+                part.read_dc(bits, at, 0)?;
                 let mut next = 1;
                 if let Some(values) = &part.values {
-                    next = values.low(bits, part.kept, part.kept.block(&mut part.coefficients, at)?);
+                    next = values.take_kept(bits, part.kept, part.kept.block(&mut part.coefficients, at)?);
                     bits.refill();
                 }
                 if next < 64 {
@@ -226,7 +226,7 @@ impl<'a> Scan<'a> {
                 }
                 Some(())
             }),
-            Coding::First(low) => walk.through(self, true, |part, bits, at| part.mean(bits, at, low)),
+            Coding::First(low) => walk.through(self, true, |part, bits, at| part.read_dc(bits, at, low)),
             Coding::Refinement(low) => walk.through(self, false, |part, bits, at| {
                 bits.refill();
                 *part.coefficients.get_mut(at * part.kept.count)? |= (bits.peek::<1>() as i16) << low;
@@ -234,10 +234,10 @@ impl<'a> Scan<'a> {
                 Some(())
             }),
             Coding::Band(band) => {
-                walk.through(self, false, |part, bits, at| progressive::first(part, band, bits, at))
+                walk.through(self, false, |part, bits, at| progressive::read_first(part, band, bits, at))
             }
             Coding::BandRefinement(band) => {
-                walk.through(self, false, |part, bits, at| progressive::refine(part, band, bits, at))
+                walk.through(self, false, |part, bits, at| progressive::read_refinement(part, band, bits, at))
             }
         };
         self.parts.iter_mut().for_each(|part| part.swap(channels));

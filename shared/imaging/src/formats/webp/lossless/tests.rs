@@ -29,7 +29,7 @@ fn found(picture: &WebpPicture<'_>) -> Option<(Vec<u8>, u32, bool)> {
             false => rgba.extend(row.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255])),
         }
     }
-    Some((rgba, rows.shown(), rows.shown() == picture.size.1))
+    Some((rgba, rows.rows_read(), rows.rows_read() == picture.size.1))
 }
 
 /// Asserts that both give the same picture. This decoder may show more if the data ends early or is invalid.

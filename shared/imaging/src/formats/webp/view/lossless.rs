@@ -22,15 +22,15 @@ pub(super) fn view(
     let mut reducer = Reducer::new(plan, picture.layout(), false, Conversion::None, 0, limits, deadline)?;
     let mut rows = Rows::open(picture, reducer.bytes(), limits, deadline)?;
     while !reducer.is_full() {
-        let y = rows.shown();
+        let y = rows.rows_read();
         let Some(row) = rows.next()? else { break };
         reducer.push(y, Samples::Narrow(row))?;
     }
-    if rows.shown() == 0 {
+    if rows.rows_read() == 0 {
         return Ok(None);
     }
     if !reducer.is_full() && !picture.has_alpha {
-        reducer.push_unseen(rows.shown()..picture.size.1)?;
+        reducer.push_unseen(rows.rows_read()..picture.size.1)?;
     }
     Ok(Some(reducer.finish()?.0))
 }

@@ -40,7 +40,7 @@ pub(super) fn view(
     let decoded = webp_codec::decode_rows(picture.data, part, true, &mut |rows| {
         pixels.take(&rows, &mut push) && deadline.check().is_ok()
     });
-    webp::shown(decoded, limits, deadline)?;
+    webp::checked_outcome(decoded, limits, deadline)?;
     pixels.end(&mut push);
     pushed?;
     if !picture.has_alpha {
