@@ -115,8 +115,8 @@ impl Api {
     }
 }
 
-/// Puts a file into the bucket of models, or into the folder that `darkroom serve` has for them, as whoever runs the
-/// stack does.
+/// Puts a file into the models bucket, or into the models folder of `darkroom serve`, as the operator of the stack
+/// does.
 pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
     if let Ok(folder) = env::var("MODELS_DIR") {
         let path = Path::new(&folder).join(key);

@@ -48,7 +48,7 @@ use crate::{
 /// How often a local store is swept.
 const SWEEP: Duration = Duration::from_secs(600);
 
-/// How often what is overdue is recovered.
+/// How often overdue jobs are recovered.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// How long one recovery may take.

@@ -666,7 +666,7 @@ impl Job {
         self.lease = None;
         self.wake_at = None;
         if let Some(callback) = &mut self.callback {
-            // Whoever wrote the end sends the message next. If it dies before that, recovery sends it.
+            // The process that ends the job sends the message next. If it dies before that, recovery sends it.
             callback.wake_at = Some(now + TIME_TO_ANNOUNCE);
         }
     }

@@ -13,12 +13,10 @@
 //! | [`error`], [`codes`] | errors by whose fault they are, and the code of each |
 //! | [`limits`], [`units`] | the limits of a deployment, and quantities as messages and documents write them |
 
-pub mod algorithm;
 pub mod browse;
 pub mod callback;
 pub mod callback_headers;
 pub mod codes;
-pub mod colour;
 pub mod error;
 pub mod hosts;
 pub mod id;
@@ -33,4 +31,5 @@ pub mod process;
 pub mod recover;
 pub mod secret;
 pub mod submit;
-pub mod units;
+
+pub use algorithm::{self, colour, units};

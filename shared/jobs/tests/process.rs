@@ -300,7 +300,7 @@ async fn an_address_that_stays_out_of_reach_fails_the_job_with_its_code() {
     assert_eq!(job.attempts(), Limits::default().attempts);
 }
 
-/// A server that asks to be asked again after so many seconds.
+/// A server that asks to wait for this many seconds.
 struct Busy(Option<u64>);
 
 #[async_trait]

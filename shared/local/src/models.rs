@@ -1,4 +1,4 @@
-//! Models in a folder, into which whoever runs the service puts them.
+//! Models in a folder, into which the operator of the service puts them.
 
 use std::{
     io,

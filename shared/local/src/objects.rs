@@ -111,7 +111,7 @@ impl Incoming {
         self.bytes
     }
 
-    /// The SHA-256 of what has arrived, in Base64, as [`CHECKSUM`] has it.
+    /// The SHA-256 of the bytes that have arrived, in Base64, as in the header [`CHECKSUM`].
     #[must_use]
     pub fn checksum(&self) -> String {
         BASE64_STANDARD.encode(self.digest.clone().finalize())

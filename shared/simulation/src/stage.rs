@@ -44,7 +44,7 @@ const RECOVERERS: usize = 3;
 pub(crate) enum Start {
     /// Some messages of a queue are handed to one of its consumers.
     Deliver { queue: usize, slot: usize, deliveries: Vec<Delivery> },
-    /// The recoverer looks for what is overdue.
+    /// The recoverer looks for overdue jobs.
     Sweep,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Weather {
     pub(crate) interruptions: u32,
     /// A message is delivered twice.
     pub(crate) duplicates: u32,
-    /// A message is lost without a trace, as one is that nobody could receive for 14 days.
+    /// A message is lost without a trace, as one that nobody could receive for 14 days is.
     pub(crate) losses: u32,
     /// A message takes minutes.
     pub(crate) delays: u32,

@@ -649,7 +649,7 @@ impl World {
         self.objects[number].iter().find(|object| object.key == *key)
     }
 
-    /// Stores an object, in the place of what has its key.
+    /// Stores an object, replacing one that has its key.
     pub(crate) fn put_object(&mut self, key: ObjectKey, body: Bytes, content_type: &str) {
         let number = self.number(key.job());
         self.note("stored", number, body.len() as u64);

@@ -40,7 +40,7 @@ pub(crate) struct EngineProcesses {
 }
 
 impl EngineProcesses {
-    /// An engine whose processes have so many bytes of memory each, and may read these models.
+    /// An engine whose processes have `memory` bytes of memory each, and may read these models.
     pub(crate) fn new(limits: Limits, memory: u64, models: Arc<dyn ReadModels>) -> Self {
         Self { limits, memory, models, idle: Mutex::default() }
     }
