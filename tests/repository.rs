@@ -1,4 +1,4 @@
-//! What must agree across files.
+//! Checks that span several files.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -251,6 +251,28 @@ fn every_action_of_a_workflow_is_pinned_by_its_commit() {
     assert!(pinned > 5, "{pinned} actions were found");
 }
 
+/// `rustfmt` leaves comments as they are, so their width is checked here.
+#[test]
+fn comments_are_at_most_120_columns_wide() {
+    let output = Command::new("git").args(["ls-files", "-z", "*.rs"]).current_dir(root()).output();
+    let output = output.expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tracked = String::from_utf8(output.stdout).expect("names in UTF-8");
+    // A file may have been removed without its removal being staged yet.
+    let files: Vec<_> = tracked.split_terminator('\0').filter(|file| root().join(file).exists()).collect();
+    assert!(files.len() > 100, "{} files were found", files.len());
+    let mut wide = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(root().join(file)).expect("a source file");
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.trim_start().starts_with("//") && line.chars().count() > 120 {
+                wide.push(format!("{file}:{number}"));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "these comments are wider:\n{}", wide.join("\n"));
+}
+
 #[test]
 fn the_chart_has_the_version_of_the_workspace() {
     let chart = fs::read_to_string(root().join("infra/helm/darkroom/Chart.yaml")).expect("the chart");
@@ -285,7 +307,7 @@ fn dependencies_of(package: &str) -> Vec<String> {
 
 #[test]
 fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
-    for package in ["jobs", "imaging", "detection", "onnx"] {
+    for package in ["algorithm", "jobs", "imaging", "detection", "onnx"] {
         let dependencies = dependencies_of(package);
         assert!(dependencies.iter().any(|name| name == "serde"), "the list is read: {dependencies:?}");
         let strangers: Vec<_> = dependencies

@@ -3,8 +3,8 @@
 
 use std::{fs, io, process::ExitCode};
 
+use algorithm::Parameters;
 use imaging::{Deadline, Encoded, Limits, Source, THUMBNAIL, ThumbnailOptions};
-use jobs::algorithm::Parameters;
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;

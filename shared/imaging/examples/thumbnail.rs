@@ -21,8 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use algorithm::Parameters;
 use imaging::{Deadline, ImageError, Limits, Source, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails};
-use jobs::algorithm::Parameters;
 use serde_json::{Map, Value, json};
 
 struct Refused {

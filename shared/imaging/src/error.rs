@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jobs::units;
+use algorithm::units;
 
 use crate::{Format, TimedOut};
 

@@ -1,9 +1,6 @@
 //! The options of a thumbnail.
 
-use jobs::{
-    algorithm::{Kind, Parameter, Specification},
-    colour::Colour,
-};
+use algorithm::{Kind, Parameter, Specification, colour::Colour};
 use serde::Deserialize;
 
 use crate::{ImageError, Preset};
@@ -161,7 +158,7 @@ impl Default for ThumbnailOptions {
 
 /// The description of the thumbnail algorithm. Submission validates against it and `GET /algorithms` shows it.
 pub static THUMBNAIL: Specification = Specification {
-    name: jobs::algorithm::THUMBNAIL,
+    name: algorithm::THUMBNAIL,
     version: "7",
     summary: "A small version of the image: upright, sRGB, without metadata, exactly the size asked for.",
     references: &[
@@ -272,7 +269,7 @@ impl ThumbnailOptions {
 
 #[cfg(test)]
 mod tests {
-    use jobs::algorithm::Parameters;
+    use algorithm::Parameters;
     use serde_json::{Value, json};
 
     use super::*;

@@ -7,11 +7,11 @@
 mod blurhash;
 mod colours;
 
+use algorithm::colour::Colour;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jobs::colour::Colour;
 use serde::Serialize;
 
-use crate::{Image, canvas};
+use crate::{Image, alpha};
 
 /// The most pixels that are sampled along a side.
 const SAMPLES: u32 = 128;
@@ -71,7 +71,7 @@ fn sampled(image: &Image) -> Image {
 /// Composites the pixels over white.
 fn over_white(image: &Image) -> Vec<[u8; 3]> {
     let pixels = image.rgba().as_chunks::<4>().0;
-    let over = pixels.iter().map(|&pixel| canvas::over(pixel, Colour::WHITE.rgba()));
+    let over = pixels.iter().map(|&pixel| alpha::over(pixel, Colour::WHITE.rgba()));
     over.map(|[r, g, b, _]| [r, g, b]).collect()
 }
 

@@ -6,10 +6,10 @@
 //! to the same rows of a whole resample. Of a picture with alpha, only the rows and columns that a band needs are
 //! premultiplied, into a buffer of the band's size.
 
-use jobs::algorithm::Rectangle;
+use algorithm::Rectangle;
 use resample::{FilterType, PixelType, Pixels, ResizeAlg, ResizeOptions, Resizer};
 
-use crate::{Deadline, Image, ImageError, crop::Crop, decode::samples::unpremultiply};
+use crate::{Deadline, Image, ImageError, alpha::unpremultiply, crop::Crop};
 
 const STEP: &str = "resize";
 

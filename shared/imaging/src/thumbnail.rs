@@ -9,11 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use jobs::colour::Colour;
+use algorithm::colour::Colour;
 use serde::Serialize;
 
 use crate::{
     Encoded, Fit, Gravity, Image, ImageError, Interest, OutputFormat, Preset, Source, ThumbnailOptions,
+    alpha,
     animation::Animation,
     budget, canvas, encode,
     formats::{Writer, gif, jpeg, png, webp},
@@ -233,11 +234,7 @@ impl ThumbnailMaker<'_> {
     fn background(&self) -> Colour {
         let background = self.options.background.unwrap_or(Colour::TRANSPARENT);
         let is_opaque = self.options.format == OutputFormat::Jpeg && self.preset.is_none();
-        if is_opaque {
-            Colour::new(canvas::over(background.rgba(), Colour::WHITE.rgba()))
-        } else {
-            background
-        }
+        if is_opaque { Colour::new(alpha::over(background.rgba(), Colour::WHITE.rgba())) } else { background }
     }
 
     /// Whether the thumbnail shows exactly the pixels of the file.

@@ -2,8 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
-
 pub use algorithm::{ModelKey, NotAModelKey};
 
 use crate::id::JobId;

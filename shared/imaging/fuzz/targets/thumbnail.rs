@@ -3,7 +3,7 @@
 #![no_main]
 
 use imaging::{Deadline, Fit, Limits, PointOfInterest, Source, THUMBNAIL, Thumbnail, ThumbnailOptions};
-use jobs::algorithm::{Kind, Parameters};
+use algorithm::{Kind, Parameters};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 

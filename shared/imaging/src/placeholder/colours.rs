@@ -7,7 +7,7 @@
 //! cluster, as in drawings. In photographs it is an accident which of many colours is the most frequent; there it is
 //! one in the cluster's middle.
 
-use jobs::colour::Colour;
+use algorithm::colour::Colour;
 
 use super::{DominantColour, blurhash::to_linear};
 

@@ -1,7 +1,7 @@
 //! No input makes the crate panic: whatever the bytes, the answer is a picture or a typed refusal.
 
+use algorithm::colour::Colour;
 use imaging::{Deadline, Fit, Format, Gravity, Limits, OutputFormat, Source, ThumbnailOptions};
-use jobs::colour::Colour;
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::every_file;

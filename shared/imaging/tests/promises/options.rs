@@ -1,5 +1,6 @@
 //! Every option of a thumbnail, from the parameters to the pixels.
 
+use algorithm::{Parameters, colour::Colour};
 use image::{
     Delay, DynamicImage, Frame, GenericImageView as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
     codecs::gif::{GifEncoder, Repeat},
@@ -7,7 +8,6 @@ use image::{
 use imaging::{
     Encoded, Fit, Gravity, Image, OutputFormat, PointOfInterest, Preset, Presets, THUMBNAIL, ThumbnailOptions,
 };
-use jobs::{algorithm::Parameters, colour::Colour};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
