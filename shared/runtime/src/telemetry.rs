@@ -10,7 +10,7 @@ use tracing_subscriber::{
 
 /// The crates whose events are logged at the level asked for. Everything else is logged from `warn` on: at finer levels
 /// the SDKs print whole requests, and those carry images, addresses and tokens.
-const OURS: [&str; 13] = [
+const OURS: [&str; 15] = [
     "aws",
     "darkroom",
     "detection",
@@ -20,7 +20,9 @@ const OURS: [&str; 13] = [
     "jobs",
     "local",
     "notify",
+    "onnx",
     "process",
+    "recover",
     "runtime",
     "status",
     "submit",
