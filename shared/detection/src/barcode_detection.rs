@@ -14,13 +14,14 @@ mod picture;
 mod profile;
 mod stacked;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use imaging::Deadline;
+use jobs::algorithm::{Kind, Parameter, Specification};
 use rxing::BarcodeFormat;
 use serde::Deserialize;
 
 use crate::{
-    Class, DetectError, Detector, Findings, Model, Schema,
+    Class, DetectError, Findings, Schema,
+    algorithm::{Algorithm, Scene},
     window::{self, Window},
 };
 use matrix::hull;
@@ -87,10 +88,9 @@ const BARS: [&str; 10] =
     ["codabar", "code_39", "code_93", "code_128", "ean_8", "ean_13", "itf", "pdf417", "upc_a", "upc_e"];
 
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     formats: Option<Vec<String>>,
     turned: bool,
-    region: Option<Rectangle>,
 }
 
 /// A code that was read, in pixels of the window.
@@ -139,25 +139,12 @@ impl Code {
     }
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
-
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
-        let mut codes = codes(&picture(&window), &settings, deadline)?;
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        let window = scene.window;
+        let mut codes = codes(&picture(&window), self, scene.deadline)?;
         codes.sort_by(|a, b| {
             let ([ax, ay], [bx, by]) = (a.centre(), b.centre());
             ay.total_cmp(&by).then(ax.total_cmp(&bx)).then_with(|| a.text.cmp(&b.text))

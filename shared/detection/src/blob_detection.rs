@@ -33,13 +33,14 @@ mod pyramid;
 mod tiles;
 mod upsample;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use imaging::Deadline;
+use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
     window::{self, Window},
 };
 
@@ -159,11 +160,8 @@ fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     vec![("threshold", threshold.into()), ("polarity", polarity.into())]
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
-
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     method: Method,
     min_sigma: f64,
     max_sigma: f64,
@@ -175,7 +173,6 @@ struct Settings {
     overlap: f64,
     polarity: Polarity,
     max_blobs: usize,
-    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -194,26 +191,16 @@ enum Polarity {
     Both,
 }
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        let Scene { window, deadline, .. } = *scene;
         let mut findings = Findings::new(&SCHEMA);
         if window.is_of_one_colour() {
             return Ok(findings);
         }
-        for blob in find(window, &settings, deadline)?.into_iter().take(settings.max_blobs) {
+        for blob in find(window, self, deadline)?.into_iter().take(self.max_blobs) {
             let (x, y) = window.place(f64::from(blob.column) + 0.5, f64::from(blob.row) + 0.5);
             findings.push(x, y, [blob.sigma, blob.radius, blob.response, blob.polarity]);
         }

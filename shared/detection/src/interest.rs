@@ -4,7 +4,7 @@ use imaging::{Deadline, Image, PointOfInterest, TimedOut};
 use jobs::algorithm::Parameters;
 use serde_json::json;
 
-use crate::{DetectError, Detector, poi_detection};
+use crate::{DetectError, Detector, algorithm::Adaptor, poi_detection};
 
 /// The points of interest of a small picture, for [`imaging::Source::thumbnails`]. Their weight is the root of Harris's
 /// response, which grows with the contrast's fourth power: one hard edge shall not outweigh all else.
@@ -17,7 +17,7 @@ pub fn interest(image: &Image, deadline: Deadline) -> Result<Vec<PointOfInterest
         "subpixel": true,
     });
     let parameters = Parameters(parameters.as_object().cloned().unwrap_or_default());
-    match poi_detection::Algorithm.detect(image, &parameters, None, deadline) {
+    match Adaptor::<poi_detection::Settings>::new().detect(image, &parameters, None, deadline) {
         Ok(found) => Ok(found
             .entries()
             .map(|entry| PointOfInterest {

@@ -10,6 +10,7 @@
 //! - Memory: a detector may hold a few float planes of the image's size beside the image itself, at most eight; most
 //!   work in tiles or strips and hold less than one.
 
+mod algorithm;
 mod barcode_detection;
 mod blob_detection;
 mod findings;

@@ -31,16 +31,17 @@ mod regions;
 mod split;
 mod stains;
 
-use imaging::{Deadline, Image, TimedOut};
+use imaging::{Deadline, TimedOut};
 use jobs::{
-    algorithm::{Kind, Parameter, Parameters, Rectangle, Specification},
+    algorithm::{Kind, Parameter, Parameters, Specification},
     colour::Colour,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
     window::{self, Window},
 };
 
@@ -204,11 +205,8 @@ const fn schema(columns: &'static [Column]) -> Schema {
     }
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
-
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     stains: Stains,
     detection_image: DetectionImage,
     white: Option<Colour>,
@@ -222,7 +220,6 @@ struct Settings {
     max_background: f64,
     split: bool,
     max_nuclei: usize,
-    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -241,22 +238,11 @@ enum DetectionImage {
     OpticalDensitySum,
 }
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
-        find(window, &settings, TILE, deadline)
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        find(scene.window, self, TILE, scene.deadline)
     }
 }
 
@@ -509,6 +495,8 @@ impl Nucleus {
 
 #[cfg(test)]
 mod tests {
+    use imaging::Image;
+
     use super::*;
 
     /// Discs of stain of many sizes, touching and apart, on uneven ground.
@@ -572,8 +560,9 @@ mod tests {
         let grey =
             |value: u8| Image::new(64, 48, [value, value, value, 255].repeat(64 * 48)).expect("an image");
         for image in [grey(255), grey(0), grey(127), Image::new(1, 1, vec![9; 4]).expect("an image")] {
-            let found = Algorithm.detect(&image, &Parameters::default(), None, Deadline::none());
-            assert!(found.expect("in range").is_empty());
+            let settings = settings(serde_json::json!({}));
+            let found = find(Window::whole(&image), &settings, TILE, Deadline::none());
+            assert!(found.expect("no deadline").is_empty());
         }
     }
 }

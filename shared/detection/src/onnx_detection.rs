@@ -17,13 +17,13 @@ mod model;
 mod shown;
 mod suppress;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use jobs::algorithm::{Kind, Parameter, Rectangle, Specification};
 use serde::Deserialize;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Schema,
-    window::{self, Window},
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
+    window,
 };
 use answers::Answer;
 pub use description::Description;
@@ -93,48 +93,30 @@ const MOST_FOUND: usize = 100_000;
 const NEAR: f64 = 2.0;
 
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     min_score: Option<f64>,
     iou: Option<f64>,
     max_detections: usize,
-    region: Option<Rectangle>,
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
-
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        model: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let model = model.ok_or(ModelError::NotLoaded)?;
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        let Scene { window, deadline, .. } = *scene;
+        let model = scene.model()?;
         deadline.check()?;
-        let window = Window::of(image, settings.region)?;
         let mut findings = Findings::new(&SCHEMA);
         findings.made_by(model.source().clone());
         if window.is_of_one_colour() {
             return Ok(findings);
         }
-        let region =
-            settings.region.unwrap_or(Rectangle { x: 0, y: 0, width: image.width(), height: image.height() });
-        let size = [region.width, region.height];
+        let size = window.size();
         let description = model.description();
-        let min_score = settings.min_score.unwrap_or(description.min_score);
-        let suppression = Suppression {
-            iou: settings.iou.unwrap_or(description.suppression.iou),
-            ..description.suppression
-        };
-        let picture = Opaque::new(image, region);
+        let min_score = self.min_score.unwrap_or(description.min_score);
+        let suppression =
+            Suppression { iou: self.iou.unwrap_or(description.suppression.iou), ..description.suppression };
+        let picture = Opaque::new(window);
         let mut pixels = vec![0.0; description.shape().iter().product()];
         let mut all = Vec::new();
         for (i, showing) in showings(&description.input, size)?.enumerate() {
@@ -152,7 +134,7 @@ impl Detector for Algorithm {
             }
         }
         let kept = suppress(all, suppression, deadline)?;
-        for found in kept.iter().take(settings.max_detections) {
+        for found in kept.iter().take(self.max_detections) {
             let [left, top, right, bottom] = found.corners;
             let [x, y] = found.centre();
             let (x, y) = window.place(x, y);

@@ -28,14 +28,14 @@ mod fast;
 mod orb;
 mod tensor;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema, peaks,
-    window::{self, Window},
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
+    peaks, window,
 };
 
 use tensor::Measure;
@@ -164,11 +164,8 @@ fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     vec![("fast_threshold", threshold.into())]
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
-
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     method: Method,
     max_points: usize,
     min_distance: usize,
@@ -181,7 +178,6 @@ struct Settings {
     fast_threshold: u8,
     scale_factor: f32,
     levels: usize,
-    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -193,36 +189,21 @@ enum Method {
     Orb,
 }
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
-        match settings.method {
-            Method::Harris => tensor_corners(window, &settings, Measure::Harris { k: settings.k }, deadline),
-            Method::ShiTomasi => tensor_corners(window, &settings, Measure::ShiTomasi, deadline),
-            Method::Fast => fast_corners(window, &settings, deadline),
-            Method::Orb => orb_keypoints(window, &settings, deadline),
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        match self.method {
+            Method::Harris => tensor_corners(self, Measure::Harris { k: self.k }, scene),
+            Method::ShiTomasi => tensor_corners(self, Measure::ShiTomasi, scene),
+            Method::Fast => fast_corners(self, scene),
+            Method::Orb => orb_keypoints(self, scene),
         }
     }
 }
 
-fn tensor_corners(
-    window: Window<'_>,
-    settings: &Settings,
-    measure: Measure,
-    deadline: Deadline,
-) -> Result<Findings, DetectError> {
+fn tensor_corners(settings: &Settings, measure: Measure, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+    let Scene { window, deadline, .. } = *scene;
     let mut findings = Findings::new(&SCHEMA);
     if window.is_of_one_colour() {
         return Ok(findings);
@@ -237,11 +218,8 @@ fn tensor_corners(
     Ok(findings)
 }
 
-fn fast_corners(
-    window: Window<'_>,
-    settings: &Settings,
-    deadline: Deadline,
-) -> Result<Findings, DetectError> {
+fn fast_corners(settings: &Settings, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+    let Scene { window, deadline, .. } = *scene;
     let grey = fast::Plane::of(window, deadline)?;
     let corners = fast::corners(&grey, settings.fast_threshold, deadline)?;
     let mut findings = Findings::new(&SCHEMA);
@@ -252,11 +230,8 @@ fn fast_corners(
     Ok(findings)
 }
 
-fn orb_keypoints(
-    window: Window<'_>,
-    settings: &Settings,
-    deadline: Deadline,
-) -> Result<Findings, DetectError> {
+fn orb_keypoints(settings: &Settings, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+    let Scene { window, deadline, .. } = *scene;
     let pyramid = orb::Settings {
         max_points: settings.max_points,
         threshold: settings.fast_threshold,

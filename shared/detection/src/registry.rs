@@ -2,14 +2,18 @@
 
 use jobs::algorithm::Specification;
 
-use crate::Detector;
+use crate::{
+    Detector,
+    algorithm::{Adaptor, Algorithm},
+};
 
-/// Each module named here has a `SPECIFICATION` and a unit struct `Algorithm` that implements [`Detector`]. The two
-/// lists are separate statics, so that a function that only describes algorithms links none of their code.
+/// Each module named here has a struct `Settings` that implements [`Algorithm`]. The two lists are separate statics, so
+/// that a function that only describes algorithms links none of their code.
 macro_rules! registry {
     ($($module:ident,)*) => {
-        static DETECTORS: &[&dyn Detector] = &[$(&crate::$module::Algorithm,)*];
-        static SPECIFICATIONS: &[&Specification] = &[$(&crate::$module::SPECIFICATION,)*];
+        static DETECTORS: &[&dyn Detector] = &[$(&Adaptor::<crate::$module::Settings>::new(),)*];
+        static SPECIFICATIONS: &[&Specification] =
+            &[$(<crate::$module::Settings as Algorithm>::SPECIFICATION,)*];
     };
 }
 

@@ -20,11 +20,8 @@ pub(crate) const REGION: Parameter = Parameter {
 /// A rectangle of an image. Neither side is zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'a> {
-    pixels: &'a [[u8; 4]],
-    /// Pixels from one row of the image to the next.
-    stride: usize,
-    left: usize,
-    top: usize,
+    image: &'a Image,
+    region: Rectangle,
     pub(crate) width: usize,
     pub(crate) height: usize,
 }
@@ -43,14 +40,7 @@ impl<'a> Window<'a> {
         if !(fits(region.x, region.width, width) && fits(region.y, region.height, height)) {
             return Err(DetectError::OutsideImage { region, image: [width, height] });
         }
-        Ok(Window {
-            pixels: image.rgba().as_chunks::<4>().0,
-            stride: width as usize,
-            left: region.x as usize,
-            top: region.y as usize,
-            width: region.width as usize,
-            height: region.height as usize,
-        })
+        Ok(Window { image, region, width: region.width as usize, height: region.height as usize })
     }
 
     /// The whole of an image.
@@ -59,9 +49,24 @@ impl<'a> Window<'a> {
         Self::of(image, None).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
+    /// Width and height.
+    pub(crate) fn size(&self) -> [u32; 2] {
+        [self.region.width, self.region.height]
+    }
+
+    /// A part of the window at the size of `target`, width and height, as Pillow's `BILINEAR` makes it: RGBA, from which
+    /// nothing beside the part is looked at. `None` where it cannot be resampled.
+    pub(crate) fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
+        let size = (self.image.width(), self.image.height());
+        let part = Rectangle { x: self.region.x + part.x, y: self.region.y + part.y, ..part };
+        imaging::bilinear(self.image.rgba(), size, part, target).ok()
+    }
+
     /// A row of pixels; `row` counts from the window's top.
     pub(crate) fn row(&self, row: usize) -> &'a [[u8; 4]] {
-        &self.pixels[(self.top + row) * self.stride + self.left..][..self.width]
+        let pixels = self.image.rgba().as_chunks::<4>().0;
+        let start = (self.region.y as usize + row) * self.image.width() as usize + self.region.x as usize;
+        &pixels[start..][..self.width]
     }
 
     /// Fills `out` with the grey (see `grey`) of a row's pixels from `column` on.
@@ -87,7 +92,7 @@ impl<'a> Window<'a> {
 
     /// A place in the window as a place in the image.
     pub(crate) fn place(&self, x: f64, y: f64) -> (f64, f64) {
-        (x + self.left as f64, y + self.top as f64)
+        (x + f64::from(self.region.x), y + f64::from(self.region.y))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a model is shown: the picture resized to its input, or pieces of it as they are.
 
-use imaging::Image;
 use jobs::algorithm::Rectangle;
 
 use super::{
     description::{Align, Channels, Fit, Input, Layout},
     model::ModelError,
 };
+use crate::window::Window;
 
 /// The most tiles that a region is cut into.
 const MOST_TILES: u64 = 10_000;
@@ -115,31 +115,25 @@ impl Axis {
 
 /// The picture as models see it: nothing is transparent.
 pub(super) struct Opaque<'a> {
-    image: &'a Image,
-    region: Rectangle,
-    /// The region on white, where any of it is transparent.
+    window: Window<'a>,
+    /// The window on white, where any of it is transparent.
     composed: Option<Vec<u8>>,
 }
 
 impl<'a> Opaque<'a> {
-    /// The part of an image that will be shown.
-    pub(super) fn new(image: &'a Image, region: Rectangle) -> Self {
-        let stride = image.width() as usize;
-        let pixels = image.rgba().as_chunks::<4>().0;
-        let rows = || {
-            let rows = pixels.chunks_exact(stride).skip(region.y as usize).take(region.height as usize);
-            rows.flat_map(|row| &row[region.x as usize..][..region.width as usize])
-        };
-        let composed = rows().any(|pixel| pixel[3] < 255).then(|| {
+    /// A window, composed onto white where it is not opaque.
+    pub(super) fn new(window: Window<'a>) -> Self {
+        let pixels = || (0..window.height).flat_map(|row| window.row(row));
+        let composed = pixels().any(|pixel| pixel[3] < 255).then(|| {
             let on_white = |value: u8, alpha: u8| {
                 let (value, alpha) = (u32::from(value), u32::from(alpha));
                 ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
             };
             let rgba =
-                rows().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
+                pixels().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
             rgba.collect()
         });
-        Self { image, region, composed }
+        Self { window, composed }
     }
 
     /// The samples of the input, one after the other in the model's order, into `out`.
@@ -169,12 +163,10 @@ impl<'a> Opaque<'a> {
 
     /// A part of the region at that size, as Pillow's `BILINEAR` makes it. Nothing beside the part is looked at.
     fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
-        let Rectangle { x, y, width, height } = self.region;
-        let (rgba, size, [x, y]) = match &self.composed {
-            Some(rgba) => (rgba.as_slice(), (width, height), [part.x, part.y]),
-            None => (self.image.rgba(), (self.image.width(), self.image.height()), [x + part.x, y + part.y]),
-        };
-        imaging::bilinear(rgba, size, Rectangle { x, y, ..part }, target).ok()
+        match &self.composed {
+            Some(rgba) => imaging::bilinear(rgba, self.window.size().into(), part, target).ok(),
+            None => self.window.resample(part, target),
+        }
     }
 }
 
@@ -212,6 +204,8 @@ impl<'a> Samples<'a> {
 
 #[cfg(test)]
 mod tests {
+    use imaging::Image;
+
     use super::*;
 
     fn input(json: &str) -> Input {
@@ -227,10 +221,9 @@ mod tests {
         let mut rgba = [50, 50, 50, 255].repeat((width * height) as usize);
         rgba[..3].copy_from_slice(&[250, 10, 20]);
         let image = Image::new(width, height, rgba).expect("an image");
-        let whole = Rectangle { x: 0, y: 0, width, height };
         let showing = all(input, [width, height])[0];
         let mut out = vec![0.0; input.shape().iter().product()];
-        Opaque::new(&image, whole).show(&showing, input, scale, &mut out).expect("it fits");
+        Opaque::new(Window::whole(&image)).show(&showing, input, scale, &mut out).expect("it fits");
         out
     }
 
@@ -296,11 +289,12 @@ mod tests {
     #[test]
     fn what_is_transparent_lies_on_white() {
         let image = Image::new(2, 1, vec![9, 9, 9, 255, 100, 0, 0, 51]).expect("an image");
-        let whole = Rectangle { x: 1, y: 0, width: 1, height: 1 };
+        let region = Rectangle { x: 1, y: 0, width: 1, height: 1 };
+        let window = Window::of(&image, Some(region)).expect("it lies inside");
         let input = input(r#"{"width": 1, "height": 1}"#);
         let mut out = [0.0; 3];
         let showing = all(&input, [1, 1])[0];
-        Opaque::new(&image, whole).show(&showing, &input, 1.0, &mut out).expect("it fits");
+        Opaque::new(window).show(&showing, &input, 1.0, &mut out).expect("it fits");
         assert_eq!(out, [224.0, 204.0, 204.0]);
     }
 }
