@@ -1,8 +1,8 @@
 //! How an algorithm is written, and the one adaptor that makes a [`Detector`] of each.
 //!
 //! An algorithm is the struct that its parameters are read into, with one method that searches a [`Scene`]. All that
-//! algorithms have in common happens before, in [`Adaptor`]: the parameters are checked and completed, the struct is read
-//! from them, and the region is cut out of the image.
+//! algorithms have in common happens before, in [`Adaptor`]: the parameters are checked and completed, the struct is
+//! read from them, and the region is cut out of the image.
 
 use std::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! Which algorithms there are. A new one is its file (with its `mod` in `lib.rs`) and its line here.
+//! The list of algorithms. A new one is its file, with its `mod` in `lib.rs`, and its line here.
 
 use jobs::algorithm::Specification;
 
@@ -31,13 +31,13 @@ pub fn detectors() -> &'static [&'static dyn Detector] {
     DETECTORS
 }
 
-/// The detector of that name. The thumbnail is not one: `imaging` makes it.
+/// The detector of that name. The thumbnail is none: `imaging` makes it.
 #[must_use]
 pub fn detector(name: &str) -> Option<&'static dyn Detector> {
     DETECTORS.iter().copied().find(|detector| detector.specification().name == name)
 }
 
-/// What a job can ask for: the thumbnail, then every detector.
+/// All algorithms that a job can ask for: the thumbnail, then every detector.
 #[must_use]
 pub fn catalogue() -> Vec<&'static Specification> {
     std::iter::once(&imaging::THUMBNAIL).chain(SPECIFICATIONS.iter().copied()).collect()

@@ -1,14 +1,15 @@
-//! The part of an image that a detector looks at: all of it, or the region that was asked for.
+//! The pixels that a detector searches: those of the whole image, or of the region that was asked for.
 //!
-//! A region is as good as an image of its own: what lies outside it is not looked at, not even to smooth what lies at
-//! its border. So the findings in a region are those in the picture cut out along it, moved to where it lies.
+//! A region is searched as if it were an image of its own. Pixels outside it have no influence, not even on the
+//! smoothing at its border. So the findings in a region are those in an image that was cut out along it, moved to the
+//! region's place.
 
 use imaging::Image;
 use jobs::algorithm::{Kind, Parameter, Rectangle};
 
 use crate::{DetectError, grey};
 
-/// The parameter that every detector has; its settings read it as `Option<Rectangle>`.
+/// The parameter that every detector has. [`Adaptor`](crate::algorithm::Adaptor) reads it.
 pub(crate) const REGION: Parameter = Parameter {
     name: "region",
     summary: "The rectangle that is searched, all of it within the image; without it, the whole image. Nothing \
@@ -17,7 +18,7 @@ pub(crate) const REGION: Parameter = Parameter {
     kind: Kind::Rectangle,
 };
 
-/// A rectangle of an image. Neither side is zero.
+/// A rectangle of an image; neither of its sides is zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'a> {
     image: &'a Image,
@@ -27,10 +28,10 @@ pub(crate) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// The region of an image, or the whole of it.
+    /// The region of an image, or the whole image if there is no region.
     ///
     /// # Errors
-    /// [`DetectError::OutsideImage`] where any of the region lies outside.
+    /// [`DetectError::OutsideImage`] where a part of the region lies outside the image.
     pub(crate) fn of(image: &'a Image, region: Option<Rectangle>) -> Result<Self, DetectError> {
         let [width, height] = [image.width(), image.height()];
         let region = region.unwrap_or(Rectangle { x: 0, y: 0, width, height });
@@ -54,8 +55,8 @@ impl<'a> Window<'a> {
         [self.region.width, self.region.height]
     }
 
-    /// A part of the window at the size of `target`, width and height, as Pillow's `BILINEAR` makes it: RGBA, from which
-    /// nothing beside the part is looked at. `None` where it cannot be resampled.
+    /// A part of the window resampled to the width and height `target`, as Pillow's `BILINEAR` does it, in RGBA. Pixels
+    /// beside the part have no influence. `None` where it cannot be resampled.
     pub(crate) fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
         let size = (self.image.width(), self.image.height());
         let part = Rectangle { x: self.region.x + part.x, y: self.region.y + part.y, ..part };
@@ -84,13 +85,13 @@ impl<'a> Window<'a> {
         grey::bytes(self.row(row).as_flattened(), out);
     }
 
-    /// Whether all pixels are equal; looks no farther than the first that differs.
+    /// Whether all pixels are equal. The search ends at the first one that differs.
     pub(crate) fn is_of_one_colour(&self) -> bool {
         let first = self.row(0)[0];
         (0..self.height).all(|row| self.row(row).iter().all(|pixel| *pixel == first))
     }
 
-    /// A place in the window as a place in the image.
+    /// Converts a place in the window to a place in the image.
     pub(crate) fn place(&self, x: f64, y: f64) -> (f64, f64) {
         (x + f64::from(self.region.x), y + f64::from(self.region.y))
     }
