@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_corners_is_interesting_and_what_has_none_is_not() {
+    fn corners_are_interesting_and_one_colour_is_not() {
         let points = interest(&board(200, 40), Deadline::none()).expect("in time");
         assert!(points.len() > 10, "{points:?}");
         assert!(points.iter().all(|point| point.weight > 0.0));

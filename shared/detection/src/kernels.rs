@@ -398,7 +398,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_dealt_is_merged(row in proptest::collection::vec(-10f32..10.0, 0..70)) {
+        fn a_row_that_was_dealt_is_merged_again(row in proptest::collection::vec(-10f32..10.0, 0..70)) {
             let half = row.len() / 2;
             let (mut even, mut odd, mut merged) = (vec![0.0; half], vec![0.0; half], vec![0.0; 2 * half]);
             deal(&row, &mut even, &mut odd);

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_beyond_the_image_is_refused() {
+    fn a_region_that_reaches_beyond_the_image_is_refused() {
         let image = numbered(7, 5);
         for region in [[7, 0, 1, 1], [0, 900, 1, 1], [0, 0, 8, 5], [5, 0, 3, 5], [0, 4, 7, 2], [u32::MAX; 4]]
         {

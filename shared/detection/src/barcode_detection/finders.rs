@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_more_finder_patterns_than_codes_is_told_dark_on_light_and_light_on_dark() {
+    fn too_many_finder_patterns_are_recognised_dark_on_light_and_light_on_dark() {
         for module in [1, 2, 5] {
             let side = |finders: u32| finders * 8 * module;
             for inverted in [false, true] {
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn tall_stripes_that_look_like_finder_patterns_in_their_rows_are_told() {
+    fn tall_stripes_that_look_like_finder_patterns_in_their_rows_are_recognised() {
         let stripe = |x: u32, _: u32| matches!(x % 8, 0 | 2..=4 | 6);
         assert!(few(400, 400, stripe));
         assert!(!few(400, 20_000, stripe) && !few(400, 20_000, |x, y| !stripe(x, y)));
     }
 
     #[test]
-    fn what_looks_like_none_is_never_too_much() {
+    fn pictures_without_finder_patterns_are_never_too_much() {
         assert!(few(1, 1, |_, _| true) && few(3000, 2, |x, _| x % 2 == 0) && few(2, 3000, |_, y| y % 2 == 0));
         assert!(few(1500, 1500, |x, y| (x + y) % 2 == 0), "a chequerboard");
         // Xorshift (Marsaglia 2003).

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_within_corners_is_painted_over() {
+    fn the_area_within_corners_is_painted_over() {
         let mut picture = Picture { grey: vec![0; 400], width: 20, height: 20 };
         picture.paint_over(&[[10.0, 5.0], [15.0, 10.0], [10.0, 15.0], [5.0, 10.0]]);
         let white = |x: usize, y: usize| picture.grey[y * 20 + x] == 255;

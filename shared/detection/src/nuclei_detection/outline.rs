@@ -229,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_seen_from_its_middle_is_simple(
+        fn a_polygon_whose_border_is_visible_from_its_middle_is_simple(
             radii in proptest::collection::vec(1f64..9.0, 4..12), turns in 1usize..3,
             jitter in proptest::collection::vec(-0.4f64..0.4, 12),
         ) {

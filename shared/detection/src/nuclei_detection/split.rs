@@ -616,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_border_cuts_is_not_split() {
+    fn a_disc_that_the_border_cuts_is_not_split() {
         assert_eq!(counts(&discs(40, 12, &[[20.0, -3.0, 12.0]]), 40, true).len(), 1);
         assert_eq!(counts(&[1; 50], 10, true), [50]);
     }
@@ -646,7 +646,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shallow_changes_no_split(
+        fn the_shortcut_for_shallow_pixels_changes_no_split(
             all in proptest::collection::vec((0f64..60.0, 0f64..50.0, 1f64..11.0), 1..12),
             holes in proptest::collection::vec(0usize..3000, 0..6),
         ) {

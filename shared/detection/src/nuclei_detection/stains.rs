@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_two_stains_is_taken_for_haematoxylin_and_eosin() {
+    fn a_slide_without_two_stains_is_taken_for_haematoxylin_and_eosin() {
         let [first, _] = pair(Stains::HE);
         let one: Vec<[f64; 2]> = (0..400).map(|i| [0.3 + f64::from(i % 10) * 0.04, 0.0]).collect();
         for amounts in [vec![[0.0, 0.0]; 400], one] {

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_name() {
+    fn an_impossible_value_is_refused_with_its_name() {
         for (pointer, value, named) in [
             ("/input/width", json!(0), "input.width"),
             ("/input/height", json!(4096), "input.height"),

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_transparent_lies_on_white() {
+    fn transparent_pixels_are_shown_on_white() {
         let image = Image::new(2, 1, vec![9, 9, 9, 255, 100, 0, 0, 51]).expect("an image");
         let region = Rectangle { x: 1, y: 0, width: 1, height: 1 };
         let window = Window::of(&image, Some(region)).expect("it lies inside");

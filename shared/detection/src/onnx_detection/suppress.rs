@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_yields_to_what_was_seen_whole() {
+    fn a_box_that_was_cut_yields_to_one_that_was_seen_whole() {
         let whole = Found { showing: 1, ..found([0.0, 0.0, 40.0, 10.0], 0.6, 0) };
         let part = Found { cut: true, ..found([0.0, 0.0, 12.0, 10.0], 0.9, 0) };
         assert_eq!(scores(&[whole, part], how(0.5, false)), [0.6]);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_has_suppressed_yields_only_to_other_showings() {
+    fn boxes_that_a_model_has_suppressed_yield_only_to_other_showings() {
         let twice = [found([0.0, 0.0, 10.0, 10.0], 0.5, 0), found([0.0, 0.0, 10.0, 10.0], 0.9, 0)];
         let how = Suppression { between_showings: true, ..how(0.5, false) };
         assert_eq!(scores(&twice, how), [0.9, 0.5]);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_and_what_is_noise_makes_none() {
+    fn known_codes_and_noise_make_no_region() {
         let found = |picture: &Picture, known: &[Corners]| {
             regions(picture, known, 14.0, Deadline::none()).expect("no deadline").len()
         };
