@@ -1,5 +1,5 @@
-//! The description of an algorithm: its name, its parameters and its results. A submission is checked against it, `GET
-//! /algorithms` shows it, and a worker runs by it.
+//! The description of an algorithm: its name, its parameters and its results. A submission is checked against it,
+//! `GET /algorithms` shows it, and a worker runs by it.
 
 pub mod colour;
 mod model_key;

@@ -23,7 +23,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use url::Url;
 
-/// Time goes in steps. One is as long as whoever ends a job has to tell of that.
+/// Time passes in steps. One is as long as a worker that ends a job has to send the message about its callback.
 const STEP: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(2 * 60);
 const PATIENCE: Duration = Duration::from_secs(2 * 60);
@@ -87,7 +87,7 @@ enum Notifier {
     Posts(Rc<Row>, TryNumber),
 }
 
-/// What may still go wrong, and what clients may still do.
+/// How often each fault may still happen, and clients may still act.
 #[derive(Clone, Copy, Hash)]
 struct Budget {
     losses: u8,
@@ -105,7 +105,7 @@ struct State {
     row: Option<Rc<Row>>,
     workers: [Worker; 2],
     notifier: Notifier,
-    /// What the recoverer has read.
+    /// The row that the recoverer has read.
     recoverer: Option<Rc<Row>>,
     /// Messages on their way: for workers, for notifiers.
     work: u8,
@@ -144,7 +144,7 @@ impl State {
         hasher.finish()
     }
 
-    /// Writes a row on the condition that nobody else has; what is written must be sound.
+    /// Writes a row on the condition that nobody else has. The row must be sound.
     fn write(&mut self, mut job: Job) -> Option<Rc<Row>> {
         let stored = &self.row.as_ref()?.job;
         if stored.revision() != job.revision() {
@@ -204,7 +204,7 @@ enum End {
 }
 
 /// A worker takes a message: the first steps of `Processor::handle`.
-fn take(state: &State, index: usize) -> Option<State> {
+fn take_message(state: &State, index: usize) -> Option<State> {
     let mut next = state.clone();
     let Some(row) = next.row.clone() else {
         next.results.clear();
@@ -285,7 +285,7 @@ fn end(state: &State, index: usize, row: &Row, claim: Claim, end: End) -> State 
 }
 
 /// A worker that has lost its job removes what it stored.
-fn clean(state: &State, index: usize, attempt: u64) -> State {
+fn remove_results(state: &State, index: usize, attempt: u64) -> State {
     let mut next = state.clone();
     next.workers[index] = Worker::Idle;
     next.results.remove(&attempt);
@@ -384,7 +384,7 @@ fn end_try(state: &State, number: TryNumber, delivered: bool) -> State {
 }
 
 /// Time passes. A worker that has had its time is ended, as Lambda ends a function.
-fn tick(state: &State) -> State {
+fn pass_time(state: &State) -> State {
     let mut next = state.clone();
     next.now += 1;
     let lease = u32::try_from(LEASE.as_secs() / STEP.as_secs()).expect("few steps");
@@ -409,7 +409,7 @@ fn successors(state: &State) -> Vec<State> {
     let deaths = |change: &dyn Fn(&mut State)| spend(|budget| &mut budget.deaths, change);
     let losses = |change: &dyn Fn(&mut State)| spend(|budget| &mut budget.losses, change);
     if state.now < state.steps {
-        all.push(tick(state));
+        all.push(pass_time(state));
     }
     for (index, worker) in state.workers.iter().enumerate() {
         let dies = deaths(&|next| {
@@ -419,10 +419,10 @@ fn successors(state: &State) -> Vec<State> {
         match worker {
             Worker::Idle => {
                 if state.work > 0 {
-                    all.extend(take(state, index));
+                    all.extend(take_message(state, index));
                     // The same message is there once more.
                     let copied = spend(|budget| &mut budget.copies, &|next| next.send_work());
-                    all.extend(copied.and_then(|copied| take(&copied, index)));
+                    all.extend(copied.and_then(|copied| take_message(&copied, index)));
                 }
             }
             Worker::Read(row) => all.push(claim(state, index, row)),
@@ -446,7 +446,7 @@ fn successors(state: &State) -> Vec<State> {
                 }));
             }
             Worker::Lost { attempt } => {
-                all.push(clean(state, index, *attempt));
+                all.push(remove_results(state, index, *attempt));
                 all.extend(dies);
             }
         }
@@ -454,7 +454,7 @@ fn successors(state: &State) -> Vec<State> {
     match &state.notifier {
         Notifier::Idle => {
             if state.tell > 0 {
-                all.push(hear(state));
+                all.push(take_callback_message(state));
             }
         }
         Notifier::Read(row) => all.push(begin_try(state, row)),
@@ -468,7 +468,7 @@ fn successors(state: &State) -> Vec<State> {
         }
     }
     match &state.recoverer {
-        None => all.extend(look(state)),
+        None => all.extend(read_due_row(state)),
         Some(row) => {
             all.push(recover(state, row, true));
             all.extend(losses(&|next| *next = recover(next, row, false)));
@@ -512,7 +512,7 @@ fn successors(state: &State) -> Vec<State> {
 }
 
 /// A notifier takes a message.
-fn hear(state: &State) -> State {
+fn take_callback_message(state: &State) -> State {
     let mut next = state.clone();
     next.tell -= 1;
     if let Some(row) = next.row.clone().filter(|row| row.job.owes_callback()) {
@@ -522,7 +522,7 @@ fn hear(state: &State) -> State {
 }
 
 /// The recoverer reads a job that is due.
-fn look(state: &State) -> Option<State> {
+fn read_due_row(state: &State) -> Option<State> {
     let row = state.row.clone().filter(|row| state.is_due(row.job.due()))?;
     let mut next = state.clone();
     next.recoverer = Some(row);
@@ -531,7 +531,7 @@ fn look(state: &State) -> Option<State> {
 
 /// The next state if nothing goes wrong: everybody finishes what they have begun, then messages are taken, then what is
 /// due is recovered, then time passes. `None` once there is nothing more to do.
-fn go_on(state: &State) -> Option<State> {
+fn next_without_faults(state: &State) -> Option<State> {
     for (index, worker) in state.workers.iter().enumerate() {
         match worker {
             Worker::Idle => {}
@@ -543,7 +543,7 @@ fn go_on(state: &State) -> Option<State> {
                 }
                 return Some(end(&next, index, row, *claim, End::Succeeds));
             }
-            Worker::Lost { attempt } => return Some(clean(state, index, *attempt)),
+            Worker::Lost { attempt } => return Some(remove_results(state, index, *attempt)),
         }
     }
     match &state.notifier {
@@ -554,11 +554,11 @@ fn go_on(state: &State) -> Option<State> {
     if let Some(row) = &state.recoverer {
         return Some(recover(state, row, true));
     }
-    let taken = if state.work > 0 { take(state, 0) } else { None };
-    let heard = || (state.tell > 0).then(|| hear(state));
+    let taken = if state.work > 0 { take_message(state, 0) } else { None };
+    let heard = || (state.tell > 0).then(|| take_callback_message(state));
     let due = state.row.as_ref().and_then(|row| row.job.due());
     let waits = due.is_some() || state.work > 0;
-    taken.or_else(heard).or_else(|| look(state)).or_else(|| waits.then(|| tick(state)))
+    taken.or_else(heard).or_else(|| read_due_row(state)).or_else(|| waits.then(|| pass_time(state)))
 }
 
 /// Checks that the job comes to its end if nothing goes wrong any more; `sure` holds the states of which that is known.
@@ -571,7 +571,7 @@ fn comes_to_an_end(state: &State, sure: &mut HashSet<u64>) {
         }
         passed.push(key);
         assert!(passed.len() < 1_000, "it never comes to an end: {:?}", state.row.map(|row| row.job.clone()));
-        let Some(next) = go_on(&state) else {
+        let Some(next) = next_without_faults(&state) else {
             finished(&state);
             break;
         };
