@@ -1,15 +1,25 @@
-//! Checks which module uses which. The source is read as text, because the compiler allows circular dependencies.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+//! Checks which crate and which module of `imaging` uses which. The source is read as text, because the compiler allows
+//! circular dependencies among modules. `make guide` draws the pictures of both in ARCHITECTURE.md.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write as _,
     fs,
     path::Path,
 };
 
+/// Which of some things uses which others.
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
 /// The lowest layer: these modules use only each other within the crate.
-const GROUND: [&str; 10] =
-    ["crop", "deadline", "error", "exif", "format", "header", "limits", "orient", "pixels", "scan"];
+const GROUND: [&str; 11] =
+    ["alpha", "crop", "deadline", "error", "exif", "format", "header", "limits", "orient", "pixels", "scan"];
 
 /// The modules by their paths, such as `formats::gif::lzw`, with the text of their files without tests.
 fn sources() -> BTreeMap<String, String> {
@@ -32,7 +42,7 @@ fn sources() -> BTreeMap<String, String> {
         }
     }
     let mut all = BTreeMap::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut all);
+    collect(&root().join("shared/imaging/src"), "", &mut all);
     all
 }
 
@@ -60,7 +70,7 @@ fn paths(tree: &str) -> Vec<String> {
 }
 
 /// The modules that each module names, in a `use` or in a path that begins with `crate`.
-fn uses() -> BTreeMap<String, BTreeSet<String>> {
+fn uses() -> Uses {
     let sources = sources();
     // Public items are re-exported at the crate's root: `crate::Image` belongs to the module `pixels`.
     let mut at_root = BTreeMap::new();
@@ -120,7 +130,7 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// Every module that one depends on, directly or indirectly.
-fn reached(uses: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+fn reached(uses: &Uses, from: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut left = vec![from.to_owned()];
     while let Some(module) = left.pop() {
@@ -153,5 +163,81 @@ fn the_lowest_layer_uses_no_other_module() {
     for (module, uses) in uses().iter().filter(|(module, _)| GROUND.contains(&module.as_str())) {
         let above: Vec<_> = uses.iter().filter(|used| !GROUND.contains(&used.as_str())).collect();
         assert!(above.is_empty(), "{module} uses {above:?}");
+    }
+}
+
+/// The workspace's crates, but for those of tests, and which each is built from.
+fn crates() -> Uses {
+    let manifests = ["functions", "shared"].map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let texts = manifests
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("Cargo.toml")).ok());
+    let mut crates: Uses = texts
+        .map(|text| {
+            let name = text.split("name = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
+            let dependencies = dependencies.split("\n[").next().unwrap().lines();
+            let names = dependencies.filter_map(|line| line.split(['.', ' ']).next());
+            (name, names.map(str::to_owned).collect())
+        })
+        .collect();
+    crates.retain(|name, _| !["testing", "simulation"].contains(&name.as_str()));
+    let known: BTreeSet<_> = crates.keys().cloned().collect();
+    crates.values_mut().for_each(|used| used.retain(|name| known.contains(name)));
+    crates
+}
+
+/// The modules at the root of `imaging`, each with all that is below it; the ground is one.
+fn modules_at_root() -> Uses {
+    let place = |path: &str| {
+        let first = path.split("::").next().unwrap();
+        if GROUND.contains(&first) { "ground".to_owned() } else { first.to_owned() }
+    };
+    let mut uses_at_root = Uses::new();
+    for (module, used) in uses() {
+        let own = place(&module);
+        let others = used.iter().map(|other| place(other)).filter(|other| *other != own);
+        uses_at_root.entry(own.clone()).or_default().extend(others);
+    }
+    uses_at_root
+}
+
+/// A picture in Mermaid: an arrow from each thing to what it uses, unless a longer way leads there.
+fn picture(uses: &Uses) -> String {
+    let mut picture = "```mermaid\ngraph TD\n".to_owned();
+    for (user, used) in uses {
+        let direct = used.iter().filter(|one| {
+            !used.iter().any(|other| other != *one && other != user && reached(uses, other).contains(*one))
+        });
+        direct.for_each(|one| writeln!(picture, "    {user} --> {one}").unwrap());
+    }
+    picture + "```\n"
+}
+
+#[test]
+fn the_pictures_of_crates_and_modules_are_those_of_the_code() {
+    let file = root().join("ARCHITECTURE.md");
+    let mut text = fs::read_to_string(&file).unwrap();
+    for (name, uses) in [("crates", crates()), ("modules of imaging", modules_at_root())] {
+        let (start, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end -->");
+        let from = text.find(&start).unwrap_or_else(|| panic!("no place for {name}")) + start.len();
+        let to = from + text[from..].find(end).expect("an end");
+        text.replace_range(from..to, &format!("\n{}\n", picture(&uses)));
+    }
+    if env::var_os("UPDATE_GUIDE").is_some() {
+        fs::write(&file, &text).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&file).unwrap() == text,
+        "the pictures in ARCHITECTURE.md are old: make guide"
+    );
+}
+
+#[test]
+fn the_modules_at_the_root_of_imaging_are_in_no_circle() {
+    let uses = modules_at_root();
+    for module in uses.keys() {
+        assert!(!reached(&uses, module).contains(module), "{module} leads to itself");
     }
 }

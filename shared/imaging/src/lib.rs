@@ -28,6 +28,7 @@
 //! No input makes this crate panic, and nothing is decoded before its limits are checked. An image that is refused
 //! gives an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
 
+mod alpha;
 mod animation;
 mod budget;
 mod canvas;

@@ -1,6 +1,6 @@
 //! The canvas on which an animation's frames are drawn.
 
-use crate::canvas;
+use crate::alpha;
 
 /// A rectangle on the canvas. It may reach beyond the canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Canvas {
 /// Composites one pixel over another. Over a fully transparent pixel the upper one is kept as it is, even if it is
 /// itself transparent.
 fn laid_over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
-    if above[3] == u8::MAX || below[3] == 0 { above } else { canvas::over(above, below) }
+    if above[3] == u8::MAX || below[3] == 0 { above } else { alpha::over(above, below) }
 }
 
 #[cfg(test)]

@@ -83,15 +83,6 @@ pub(crate) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
     out
 }
 
-/// Converts a premultiplied pixel to straight alpha.
-pub(crate) fn unpremultiply(pixel: &mut [u8; 4]) {
-    let alpha = u32::from(pixel[3]);
-    for value in &mut pixel[..3] {
-        let whole = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
-        *value = whole.unwrap_or(0).min(255) as u8;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

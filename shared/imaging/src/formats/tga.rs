@@ -5,8 +5,8 @@
 //! or the fields that are used are valid and the picture is complete.
 
 use crate::{
-    Deadline, Format, ImageError,
-    decode::{Decoded, pixelwise, samples},
+    Deadline, Format, ImageError, alpha,
+    decode::{Decoded, pixelwise},
     formats::Codec,
     header::Header,
     orient::Orientation,
@@ -257,7 +257,7 @@ impl Alpha {
     fn settle(self, rgba: &mut [u8]) {
         let pixels = rgba.as_chunks_mut::<4>().0;
         match self {
-            Self::Premultiplied => pixels.iter_mut().for_each(samples::unpremultiply),
+            Self::Premultiplied => pixels.iter_mut().for_each(alpha::unpremultiply),
             Self::Perhaps if pixels.iter().all(|pixel| pixel[3] == 0) => {
                 pixels.iter_mut().for_each(|pixel| pixel[3] = 255);
             }

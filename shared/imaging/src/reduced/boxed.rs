@@ -14,7 +14,7 @@ use std::ops::Range;
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use crate::{
-    Deadline, ImageError, Limits,
+    Deadline, ImageError, Limits, alpha,
     colour::Conversion,
     crop::Crop,
     decode::samples::{self, SampleLayout, Samples, UNSEEN},
@@ -557,7 +557,7 @@ fn to_rgba(samples: &[u8], layout: SampleLayout, conversion: &Conversion, out: &
     } else {
         samples::spread(samples, layout.channels, u8::MAX, rgba);
         if layout.has_alpha() {
-            rgba.iter_mut().for_each(samples::unpremultiply);
+            rgba.iter_mut().for_each(alpha::unpremultiply);
         }
         conversion.narrow(out);
     }

@@ -5,7 +5,7 @@ use super::{
     page::{ColourSpace, Page, SampleKind},
     samples::Samples,
 };
-use crate::{Deadline, ImageError, colour, decode::samples::unpremultiply};
+use crate::{Deadline, ImageError, alpha::unpremultiply, colour};
 
 /// Pixels that are converted between two checks of the deadline.
 const BAND: usize = 1 << 16;
