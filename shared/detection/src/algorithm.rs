@@ -25,8 +25,8 @@ pub(crate) trait Algorithm: DeserializeOwned {
     /// of findings are those of the image ([`Window::place`]).
     ///
     /// # Errors
-    /// [`DetectError::TimedOut`] when the deadline passes: whoever implements this checks it every few dozen rows. Any
-    /// other [`DetectError`] that the algorithm has a reason for.
+    /// [`DetectError::TimedOut`] when the deadline passes, which an implementation checks every few dozen rows; and any
+    /// other [`DetectError`] that the algorithm meets.
     fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError>;
 }
 

@@ -56,8 +56,12 @@ impl<'a> Window<'a> {
     }
 
     /// A part of the window resampled to the width and height `target`, as Pillow's `BILINEAR` does it, in RGBA. Pixels
-    /// beside the part have no influence. `None` where it cannot be resampled.
+    /// beside the part have no influence. `None` where the part is not within the window, or cannot be resampled.
     pub(crate) fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
+        let [width, height] = self.size();
+        if part.x.checked_add(part.width)? > width || part.y.checked_add(part.height)? > height {
+            return None;
+        }
         let size = (self.image.width(), self.image.height());
         let part = Rectangle { x: self.region.x + part.x, y: self.region.y + part.y, ..part };
         imaging::bilinear(self.image.rgba(), size, part, target).ok()
@@ -120,6 +124,17 @@ mod tests {
         assert_eq!(window.place(0.5, 1.5), (2.5, 2.5));
         let whole = Window::whole(&image);
         assert_eq!((whole.width, whole.height, whole.row(4)[6][0]), (7, 5, 34));
+    }
+
+    #[test]
+    fn a_part_is_resampled_from_the_window_and_never_from_beyond_it() {
+        let image = numbered(7, 5);
+        let window = Window::of(&image, Some(rectangle([2, 1, 3, 4]))).expect("it lies inside");
+        let same = window.resample(rectangle([1, 2, 2, 2]), (2, 2)).expect("it lies inside");
+        assert_eq!(same.iter().step_by(4).collect::<Vec<_>>(), [&24, &25, &31, &32]);
+        for beyond in [[1, 0, 3, 4], [0, 1, 3, 4], [u32::MAX, 0, 1, 1]] {
+            assert_eq!(window.resample(rectangle(beyond), (1, 1)), None, "{beyond:?}");
+        }
     }
 
     #[test]
