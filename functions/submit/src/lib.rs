@@ -204,8 +204,8 @@ struct UploadRequest {
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<options::HeadersSchema>)]
     callback_headers: Option<CallbackHeaders>,
-    /// How long the job has to end, counted from five minutes after the address has ended, in seconds; a day, unless said
-    /// otherwise.
+    /// How long the job has to end, counted from five minutes after the address has ended, in seconds; a day, unless
+    /// said otherwise.
     #[schema(minimum = 10, maximum = 86_400)]
     deadline: Option<u64>,
     /// The SHA-256 of the file, in hexadecimal: another file is then refused.

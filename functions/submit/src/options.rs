@@ -99,9 +99,10 @@ impl Options {
 }
 
 /// Adds options given as names and texts: `algorithms` (names, separated by commas), `callback_url`,
-/// `callback_token`, `deadline`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any parameter as
-/// `{algorithm}.{parameter}`, those of the default algorithm by their name alone. A parameter asks for its algorithm.
-/// Names and values are not checked here, but with those that came as JSON; only what was given before is refused.
+/// `callback_token`, `deadline`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any
+/// parameter as `{algorithm}.{parameter}`, those of the default algorithm by their name alone. A parameter asks for
+/// its algorithm. Names and values are not checked here, but with those that came as JSON; only what was given before
+/// is refused.
 fn add_texts(
     request: &mut Request,
     catalogue: &[&'static Specification],
