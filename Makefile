@@ -217,8 +217,8 @@ chart: .local/helm/helm .venv/chart ## check the Helm chart: lint, rendered text
 	touch $@
 
 .PHONY: guide
-guide: ## write the guide's tables anew from the code
-	UPDATE_GUIDE=1 cargo test --locked --quiet --workspace --test guide
+guide: ## write the guide's tables and the description of the API anew from the code
+	UPDATE_GUIDE=1 cargo test --locked --quiet --workspace --test guide --test description --test modules
 
 .PHONY: pictures
 pictures: up .venv/releasing ## draw the README's picture and the sample emoji anew, from what the running stack finds

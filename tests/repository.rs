@@ -1,4 +1,4 @@
-//! What must agree across files.
+//! Checks that span several files.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -186,7 +186,7 @@ fn links_of(markdown: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_documents_link_to_is_there() {
+fn the_links_of_documents_lead_somewhere() {
     let pages = fs::read_dir(root().join("functions/docs/guide")).expect("the guide");
     let mut documents: Vec<_> = pages.map(|page| page.expect("an entry").path()).collect();
     documents.extend(
@@ -204,7 +204,7 @@ fn what_documents_link_to_is_there() {
 
 /// `infra/seen` notes what each test came to on a host; `make hosts` takes the notes into the repository.
 #[test]
-fn what_is_said_of_hosts_names_tests_that_exist_and_every_failure_is_explained() {
+fn the_lists_of_hosts_name_tests_that_exist_and_explain_every_failure() {
     let read =
         |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     for host in ["ministack", "localstack", "serve"] {
@@ -251,6 +251,28 @@ fn every_action_of_a_workflow_is_pinned_by_its_commit() {
     assert!(pinned > 5, "{pinned} actions were found");
 }
 
+/// `rustfmt` leaves comments as they are, so their width is checked here.
+#[test]
+fn comments_are_at_most_120_columns_wide() {
+    let output = Command::new("git").args(["ls-files", "-z", "*.rs"]).current_dir(root()).output();
+    let output = output.expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tracked = String::from_utf8(output.stdout).expect("names in UTF-8");
+    // A file may have been removed without its removal being staged yet.
+    let files: Vec<_> = tracked.split_terminator('\0').filter(|file| root().join(file).exists()).collect();
+    assert!(files.len() > 100, "{} files were found", files.len());
+    let mut wide = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(root().join(file)).expect("a source file");
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.trim_start().starts_with("//") && line.chars().count() > 120 {
+                wide.push(format!("{file}:{number}"));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "these comments are wider:\n{}", wide.join("\n"));
+}
+
 #[test]
 fn the_chart_has_the_version_of_the_workspace() {
     let chart = fs::read_to_string(root().join("infra/helm/darkroom/Chart.yaml")).expect("the chart");
@@ -285,7 +307,7 @@ fn dependencies_of(package: &str) -> Vec<String> {
 
 #[test]
 fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
-    for package in ["jobs", "imaging", "detection", "onnx"] {
+    for package in ["algorithm", "jobs", "imaging", "detection", "onnx"] {
         let dependencies = dependencies_of(package);
         assert!(dependencies.iter().any(|name| name == "serde"), "the list is read: {dependencies:?}");
         let strangers: Vec<_> = dependencies
@@ -318,7 +340,7 @@ fn one_tls_stack_and_no_c_library_beside_it_but_libwebp_and_for_one_machine_sqli
 }
 
 #[test]
-fn what_runs_models_is_linked_by_the_worker_alone_and_by_what_has_every_function_in_it() {
+fn only_the_worker_and_the_program_with_every_function_link_tract() {
     let functions = fs::read_dir(root().join("functions")).expect("the functions");
     let linking: BTreeSet<_> = functions
         .map(|function| function.expect("an entry").file_name().into_string().expect("a name"))

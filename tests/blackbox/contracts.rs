@@ -76,7 +76,7 @@ async fn a_signed_upload_takes_what_was_signed_and_a_signed_download_gives_it() 
     let bucket = Clients::from_env(API_PATIENCE).await.bucket(variable("BUCKET"));
     let client = Api::new().client;
     let job = JobId::new(OffsetDateTime::now_utc());
-    // Not an upload's key: this object shall start no job.
+    // The key is not that of an upload, so that this object starts no job.
     let key = ObjectKey::Source(job);
     let validity = Duration::from_secs(60);
     let terms = UploadTerms { content_type: "image/png".to_owned(), bytes: 5, sha256: None };
@@ -127,7 +127,7 @@ async fn own_queue(name: &str) -> String {
     created.queue_url.unwrap()
 }
 
-/// What a queue gives out at the moment: bodies and receipts.
+/// Receives the visible messages of a queue: bodies and receipts.
 async fn receive(url: &str) -> Vec<(String, String)> {
     let received =
         sqs().await.receive_message().queue_url(url).max_number_of_messages(10).send().await.unwrap();
@@ -216,7 +216,7 @@ async fn messages_come_again_until_they_are_removed() {
 async fn a_job_whose_message_was_never_sent_is_worked_on_all_the_same() {
     let clients = Clients::from_env(API_PATIENCE).await;
     let (table, bucket) = (clients.table(variable("JOBS_TABLE")), clients.bucket(variable("BUCKET")));
-    // As a submission leaves it that dies between the row and the message, five minutes ago.
+    // The row of a submission that died five minutes ago, before it sent the message.
     let now = OffsetDateTime::now_utc();
     let sent = now - Limits::default().patience;
     let catalogue = detection::catalogue();

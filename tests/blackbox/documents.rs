@@ -24,7 +24,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// The fenced blocks of a document: what stands behind the fence, and the text.
+/// The fenced blocks of a document: the info string and the text of each.
 fn blocks(markdown: &str) -> Vec<(String, String)> {
     let mut blocks: Vec<(String, String)> = Vec::new();
     let mut inside = false;
@@ -50,17 +50,17 @@ fn blocks(markdown: &str) -> Vec<(String, String)> {
 fn every_block_names_what_it_is_in() {
     for document in documents() {
         for (info, text) in blocks(&fs::read_to_string(&document).unwrap()) {
-            // zsh, where it is typed into, takes what follows a # for words of the command.
+            // An interactive zsh does not know comments, and takes the text after a # for arguments.
             let commented = text.lines().any(|line| info.starts_with("sh") && line.contains(" # "));
             assert!(!commented, "{}: a command has a comment behind it:\n{text}", document.display());
-            let known = ["sh", "sh make", "json", "python", "text", "xml", "html", "yaml", "rust"];
+            let known = ["sh", "sh make", "json", "python", "text", "xml", "html", "yaml", "rust", "mermaid"];
             assert!(known.contains(&info.as_str()), "{}: ```{info}\n{text}", document.display());
         }
     }
 }
 
-/// What CI does not run, because its build takes as long as all the rest together. `test-image` makes the same image of
-/// another binary.
+/// Targets that CI does not run, because the build takes as long as all the rest together. `test-image` makes the same
+/// image of another binary.
 const BY_HAND: [&str; 1] = ["image"];
 
 /// The commands of `make` blocks change the machine or its stack; `.ci/run` runs each of them that can be run there.
@@ -97,7 +97,7 @@ fn every_make_command_that_is_shown_is_run_by_ci() {
     }
 }
 
-/// A folder that looks like the repository's root, so that what a block writes beside the files does not land there.
+/// A folder that looks like the repository's root, so that files that a block writes do not land in the repository.
 fn workplace(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("darkroom-{}-{name}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
@@ -108,8 +108,8 @@ fn workplace(name: &str) -> PathBuf {
     folder
 }
 
-/// Runs a script, for three minutes at most, and ends whatever it leaves running. Returns whether it succeeded, and what
-/// it printed.
+/// Runs a script, for three minutes at most, and ends whatever it leaves running. Returns whether it succeeded, and
+/// what it printed.
 fn run(script: &str, folder: &Path) -> (bool, String) {
     let log = folder.join("output-of-the-blocks");
     let file = fs::File::create(&log).unwrap();
@@ -130,7 +130,7 @@ fn run(script: &str, folder: &Path) -> (bool, String) {
             None => sleep(Duration::from_millis(50)),
         }
     };
-    // Without an answer: there may be nothing left of the group.
+    // The result is ignored, because the group may have ended.
     Command::new("kill").args(["-KILL", "--", &format!("-{}", bash.id())]).output().unwrap();
     bash.wait().unwrap();
     let printed = fs::read_to_string(&log).unwrap();

@@ -28,7 +28,7 @@ async fn a_model_of_ones_own_finds_what_it_is_made_to_find() {
     let known: Value = serde_json::from_slice(&file("findings.json")).unwrap();
     let expected = known["onnxruntime"]["yolov8"].as_array().unwrap();
     let mut bodies = Vec::new();
-    // The second job meets a worker that may have the model ready.
+    // The second job may meet a worker that has the model ready.
     for _ in 0..2 {
         let job = api.ended(&api.submit(&query, file("few.png")).await).await;
         assert_eq!(job["status"], "succeeded", "{job}");
@@ -70,7 +70,7 @@ async fn a_model_of_ones_own_finds_what_it_is_made_to_find() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
-async fn what_is_wrong_with_a_model_is_said() {
+async fn a_faulty_model_fails_its_job_with_a_code_that_says_why() {
     let api = Api::new();
     put_model(&key("broken.onnx"), file("yolov8.onnx")[..5000].to_vec()).await;
     put_model(&key("broken.json"), file("yolov8.json")).await;

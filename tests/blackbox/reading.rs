@@ -1,4 +1,4 @@
-//! Everything that reads.
+//! Tests of every route that reads.
 
 use image::GenericImageView as _;
 use reqwest::{Method, StatusCode, header};
@@ -171,7 +171,7 @@ async fn head_is_answered_wherever_get_is() {
     let api = Api::new();
     let job = api.ended(&api.submit("algorithms=thumbnail,poi_detection", png(40, 40)).await).await;
     let id = id(&job);
-    // What differs between two requests in any case.
+    // Removes the headers that differ between any two requests.
     let without_own = |headers: &header::HeaderMap| {
         let mut headers = headers.clone();
         for name in

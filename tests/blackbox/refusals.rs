@@ -1,4 +1,4 @@
-//! What is refused, each with its status and code.
+//! Refused requests, each with its status and code.
 
 use reqwest::{Method, header, multipart};
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn an_image_too_large_for_a_request_is_referred_to_uploads() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
-async fn wishes_that_cannot_be_met_are_refused() {
+async fn requests_that_cannot_be_met_are_refused() {
     let api = Api::new();
     for (query, code) in [
         ("algorithms=teleportation", "unknown_algorithm"),
@@ -120,7 +120,7 @@ async fn addresses_out_of_bounds_are_refused() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
-async fn what_is_not_there_is_not_found() {
+async fn absent_jobs_and_results_are_not_found() {
     let api = Api::new();
     let nobody = "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7";
     for route in [

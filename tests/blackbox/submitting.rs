@@ -1,4 +1,4 @@
-//! Every way in, and what comes of it.
+//! Tests of every way to submit a job, and of its results.
 
 use axum::{
     Router,

@@ -115,7 +115,7 @@ impl Api {
     }
 }
 
-/// Puts a file into the bucket of models, or into the folder that `darkroom serve` has for them, as whoever runs the stack
+/// Puts a file into the models bucket, or into the models folder of `darkroom serve`, as the operator of the stack
 /// does.
 pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
     if let Ok(folder) = env::var("MODELS_DIR") {
@@ -139,7 +139,7 @@ pub(crate) async fn delete_model(key: &str) {
     client.delete_object().bucket(variable("MODELS_BUCKET")).key(key).send().await.unwrap();
 }
 
-/// A client of SQS itself, for what no port offers.
+/// A client of SQS itself, for operations that no port offers.
 pub(crate) async fn sqs() -> aws_sdk_sqs::Client {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
     aws_sdk_sqs::Client::new(&config.http_client(aws::http_client()).load().await)
@@ -260,7 +260,7 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
-    /// What was received, once there are so many.
+    /// Waits until this many callbacks were received, and returns them.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Received> {
         let waiting = async {
             loop {

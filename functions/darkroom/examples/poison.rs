@@ -1,5 +1,5 @@
-//! `darkroom` with an engine that fails on some images as badly as a decoder can: `tests/serve.rs` shows that neither the
-//! service nor any other job suffers from it. What happens is told by the words that an image file ends with.
+//! `darkroom` with an engine that fails on some images as badly as a decoder can: `tests/serve.rs` shows that neither
+//! the service nor any other job suffers from it. The last words of an image file say how.
 
 use std::{hint, process::ExitCode, sync::Arc};
 
@@ -22,7 +22,7 @@ impl Engine for Poisoned {
         if image.ends_with(b"poison: panic") {
             assert_eq!(sha256, "", "the image is poisoned");
         } else if image.ends_with(b"poison: crash") {
-            // What a decoder in C ends with that does what it must not.
+            // The signal that ends a decoder in C after an illegal instruction.
             kill_process(getpid(), Signal::ILL).unwrap_or_default();
         } else if image.ends_with(b"poison: memory") {
             let mut taken = Vec::new();

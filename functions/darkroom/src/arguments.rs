@@ -1,4 +1,4 @@
-//! The command line. Each option can be given in the environment, too, which is how containers are told.
+//! The command line. Each option can also be given in the environment, as is usual for containers.
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -70,7 +70,7 @@ pub enum StoreKind {
     Aws,
 }
 
-/// What every process can be told.
+/// The options of every process.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The address to listen on: 0.0.0.0 for all networks of the machine.
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn an_argument_that_cannot_be_is_refused_by_name() {
         for (arguments, named) in [
             (vec!["darkroom"], "Usage"),
             (vec!["darkroom", "serve", "--port", "70000"], "--port"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-/// How long one answer may take.
+/// The longest that one answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long the job may take.
@@ -17,7 +17,7 @@ const JOB: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What a service did not do.
+/// The way in which a service failed the check.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// There is no answer.
@@ -26,13 +26,13 @@ pub enum CheckError {
     /// The answer has another status than it should have.
     #[error("{url} answers {status}, not {expected}: {body}")]
     Status {
-        /// What was asked.
+        /// The URL that was requested.
         url: Url,
         /// The answer's status.
         status: StatusCode,
-        /// What it should be.
+        /// The status that was expected.
         expected: StatusCode,
-        /// What the answer says.
+        /// The body of the answer.
         body: String,
     },
     /// The job has ended otherwise, or has not ended.
@@ -63,7 +63,7 @@ pub(crate) async fn health(base: &Url) -> Result<(), CheckError> {
 }
 
 /// Submits a small picture to the service at `base`, waits for its job, fetches the thumbnail and deletes the job.
-/// Returns what was seen, in a sentence.
+/// Returns a sentence about how it went.
 ///
 /// # Errors
 /// [`CheckError`] at the first step that goes otherwise.

@@ -1,4 +1,4 @@
-//! Putting the parts together, running them, and bringing them to their end.
+//! Puts the parts of a process together, runs them, and shuts them down.
 
 use std::{io, net::SocketAddr, path::Path, process, sync::Arc, time::Duration};
 
@@ -48,7 +48,7 @@ use crate::{
 /// How often a local store is swept.
 const SWEEP: Duration = Duration::from_secs(600);
 
-/// How often what is overdue is recovered.
+/// How often overdue jobs are recovered.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// How long one recovery may take.
@@ -57,38 +57,38 @@ const RECOVERING: Duration = Duration::from_secs(50);
 /// Why a process does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The environment does not say what is needed, or says what cannot be.
+    /// A variable of the environment is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The local store cannot be used.
     #[error(transparent)]
     Store(#[from] local::OpenError),
-    /// Somebody else has the port, or the address is not this machine's.
+    /// The port is in use, or the address is not this machine's.
     #[error("cannot listen on {0}: {1}; name another port in PORT, or another address in HOST")]
     Listen(SocketAddr, #[source] io::Error),
     /// The links of callbacks would lead nowhere.
     #[error("the environment variable PUBLIC_URL is not set: callbacks link to results below it")]
     PublicUrl,
-    /// The operating system refuses what every process gets.
+    /// The operating system refuses something that every process needs.
     #[error("the process cannot be set up: {0}")]
     System(#[source] io::Error),
-    /// Something counts already.
+    /// The metrics were set up already.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Why a command ends otherwise than it should.
+/// Why a command fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The process does not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The service that was asked is not as it should be.
+    /// The service that was checked is not as it should be.
     #[error(transparent)]
     Check(#[from] CheckError),
 }
 
-/// What a process does.
+/// The tasks of a process.
 #[derive(Clone, Copy)]
 struct Role {
     api: bool,
@@ -100,7 +100,7 @@ struct Role {
 /// Makes the engine that works on images within limits, with the models that it may read.
 pub type MakeEngine = fn(&Limits, Arc<dyn ReadModels>) -> Arc<dyn Engine>;
 
-/// Runs a command: a process, until a signal ends it, or a question to one.
+/// Runs a command: a process, until a signal ends it, or a check of one.
 ///
 /// # Errors
 /// [`Error`], with a sentence that says what to change or what is wrong.
@@ -115,7 +115,7 @@ pub fn run(arguments: Arguments) -> Result<(), Error> {
 pub fn run_with(arguments: Arguments, make_engine: MakeEngine) -> Result<(), Error> {
     let is_engine = matches!(arguments.command, Command::Engine);
     let mut system = if is_engine {
-        // Its standard output is for its parent.
+        // The standard output of this process is for its parent.
         telemetry::init_on_standard_error();
         Builder::new_current_thread()
     } else {
@@ -124,7 +124,7 @@ pub fn run_with(arguments: Arguments, make_engine: MakeEngine) -> Result<(), Err
     };
     let system = system.enable_all().build().map_err(StartError::System)?;
     let ended = system.block_on(run_command(arguments.command, make_engine));
-    // What still runs on a thread of its own was given back; nobody waits for it.
+    // Jobs that still run on threads of their own were given back, so nobody waits for them.
     system.shutdown_background();
     ended
 }
@@ -158,7 +158,7 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
     let address = listener.local_addr().map_err(StartError::System)?;
     let public_url = match &config.public_url {
         Some(url) => url.clone(),
-        // A process that delivers callbacks for others does not know where they answer.
+        // A process that only delivers callbacks does not know where the API answers.
         None if role.notify && !role.api => return Err(StartError::PublicUrl),
         None => {
             Url::parse(&format!("http://localhost:{}", address.port())).map_err(|_| StartError::PublicUrl)?
@@ -177,7 +177,7 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
     if role.worker {
         let (interrupt, interrupted) = watch::channel(false);
         let consumer = Arc::new(worker(&ports, &config, jobs_at_once, interrupted));
-        // While so many images are worked on, as many more are fetched or read.
+        // While images are worked on, as many more are fetched or read.
         let poller =
             Poller { name: "jobs", queue: ports.jobs_queue.clone(), consumer, at_once: 2 * jobs_at_once };
         parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
@@ -186,7 +186,7 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
         let consumer = Arc::new(courier(&ports, &config, &public_url));
         let at_once = common.callbacks_at_once.into();
         let poller = Poller { name: "callbacks", queue: ports.callbacks_queue.clone(), consumer, at_once };
-        // A callback that is on its way is not called back: a receiver that takes too long is given up by itself.
+        // A callback that is under way is not interrupted, because a receiver that takes too long is given up anyway.
         let (interrupt, _) = watch::channel(false);
         parts.spawn(poller.run(Ending { stop: stopped.clone(), interrupt, grace }));
     }
@@ -230,7 +230,7 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
     Ok(())
 }
 
-/// Says on start what there is to know.
+/// Logs at the start how the process is set up.
 fn announce(
     address: SocketAddr,
     public_url: &Url,
@@ -262,7 +262,7 @@ async fn signalled() -> io::Result<()> {
 }
 
 fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Receiver<bool>) -> Worker {
-    // A job that is fetched while others are worked on waits for one of them, at the longest.
+    // A job that was fetched while others are worked on waits for one of them, at the longest.
     let limits = Limits { turn: config.limits.job, ..config.limits.clone() };
     let memory = machine::memory_of_a_job();
     let engine: Arc<dyn Engine> =

@@ -1,9 +1,9 @@
 //! The functions in one process, for laptops, containers and clusters: the same routers and handlers, behind an HTTP
 //! server and queues that are polled.
 //!
-//! `darkroom serve` does everything, by default on a folder (`local`); `darkroom api`, `worker`, `notify` and `recover` do
-//! one function's work each, on AWS services or what speaks their API. `darkroom check` and `health` ask one that runs.
-//! `darkroom engine` is what `serve` and `worker` start for the work on images ([`isolation`]).
+//! `darkroom serve` does everything, by default on a folder (`local`); `darkroom api`, `worker`, `notify` and `recover`
+//! do one function's work each, on AWS services or what speaks their API. `darkroom check` and `health` ask one that
+//! runs. `darkroom engine` is what `serve` and `worker` start for the work on images ([`isolation`]).
 
 mod arguments;
 mod check;

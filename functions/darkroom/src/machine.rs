@@ -1,12 +1,12 @@
-//! What the machine, or the container, has.
+//! The processors and the memory of the machine or the container.
 
 use std::{fs, num::NonZero, path::Path, thread::available_parallelism};
 
 /// The memory that one job is given, in bytes: as much as the function has, for the largest image that is taken.
 const JOB: u64 = 1_769 << 20;
 
-/// How many images can be worked on at the same time: as many as there are processors, and as the memory is enough for;
-/// at least one.
+/// How many images can be worked on at the same time: one for each processor, as far as the memory is enough, and at
+/// least one.
 pub(crate) fn jobs_at_once() -> usize {
     let processors = available_parallelism().map_or(1, NonZero::get);
     let enough_for =
@@ -14,13 +14,12 @@ pub(crate) fn jobs_at_once() -> usize {
     processors.min(enough_for).max(1)
 }
 
-/// The most memory that a process may take which works on one image, in bytes: what one job is given, or less where there
-/// is no more.
+/// The most memory that a process which works on an image may take, in bytes: [`JOB`], or all there is if that is less.
 pub(crate) fn memory_of_a_job() -> u64 {
     memory(Path::new("/")).unwrap_or(JOB).min(JOB)
 }
 
-/// The memory of the container, where it is in one that limits it, or of the machine, in bytes.
+/// The memory in bytes: the limit of the container if it has one, otherwise the memory of the machine.
 fn memory(root: &Path) -> Option<u64> {
     let of_container = ["sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"]
         .iter()

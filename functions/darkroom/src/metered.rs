@@ -1,4 +1,4 @@
-//! Ports that count what passes through them, and one that keeps jobs waiting for their turn.
+//! Ports that count their calls for the metrics, and an engine that makes jobs wait for their turn.
 
 use std::{
     sync::Arc,
@@ -36,14 +36,15 @@ const QUEUE_MESSAGES: &str = "darkroom_queue_messages";
 const QUEUE_AGE: &str = "darkroom_queue_age_seconds";
 const DEAD_LETTERS: &str = "darkroom_queue_dead_letters";
 
-/// The upper ends of the histograms' buckets, in seconds: from an answer out of a cache to the longest that a job may take.
+/// The upper ends of the histograms' buckets, in seconds: from an answer out of a cache to the longest that a job may
+/// take.
 const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
 
-/// Starts counting; the handle writes what was counted in Prometheus' text format.
+/// Sets the metrics up. The handle writes them in Prometheus' text format.
 ///
 /// # Errors
-/// [`BuildError`] where something counts already.
+/// [`BuildError`] if they were set up already.
 pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     describe_counter!(JOBS, "Jobs that ended, by status and, for those that failed, code");
@@ -68,7 +69,7 @@ pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Notes an answer.
+/// Counts an answer.
 pub(crate) fn answered(method: &axum::http::Method, status: u16, took: Duration) {
     // A client may send any word as a method, and each would be a time series of its own.
     let method = match method.as_str() {
@@ -79,7 +80,7 @@ pub(crate) fn answered(method: &axum::http::Method, status: u16, took: Duration)
     histogram!(REQUEST_SECONDS, "method" => method).record(took);
 }
 
-/// Notes what a recovery did.
+/// Counts the jobs of a recovery.
 pub(crate) fn recovered(report: Report) {
     let Report { queued, ended, announced, tidied, failed } = report;
     for (what, count) in [
@@ -93,7 +94,7 @@ pub(crate) fn recovered(report: Report) {
     }
 }
 
-/// Notes how a local store's queue stands.
+/// Measures how many messages a local store's queue has, and how old they are.
 pub(crate) async fn measure(queue: &local::Queue, name: &'static str) -> Result<(), PortError> {
     let (messages, age) = queue.backlog().await?;
     gauge!(QUEUE_MESSAGES, "queue" => name).set(precise(messages));
@@ -102,7 +103,7 @@ pub(crate) async fn measure(queue: &local::Queue, name: &'static str) -> Result<
     Ok(())
 }
 
-/// A count as Prometheus has it; exact below 2³².
+/// A count as a floating-point number, as Prometheus has it; exact below 2³².
 fn precise(count: u64) -> f64 {
     u32::try_from(count).unwrap_or(u32::MAX).into()
 }
@@ -115,7 +116,7 @@ pub(crate) struct Metered<T: ?Sized>(pub Arc<T>);
 impl WriteJobs for Metered<dyn WriteJobs> {
     async fn write(&self, job: &mut Job) -> Result<(), WriteError> {
         self.0.write(job).await?;
-        // What is written of a job after its end is about its callback or its leftovers.
+        // Later writes of an ended job are about its callback or its leftovers.
         if let Some(ended) = job.finished_at().filter(|ended| *ended == job.updated_at()) {
             let code = job.error().map_or_else(String::new, |failure| failure.code.to_string());
             counter!(JOBS, "status" => job.status().name(), "code" => code).increment(1);
@@ -159,7 +160,8 @@ impl PostCallbacks for Metered<dyn PostCallbacks> {
     }
 }
 
-/// An engine that works on so many images at the same time; others wait for their turn, already fetched.
+/// An engine that works on a limited number of images at the same time. Others are fetched already and wait for their
+/// turn.
 pub(crate) struct Turns {
     engine: Arc<dyn Engine>,
     turns: Semaphore,

@@ -1,4 +1,4 @@
-//! Signed uploads and downloads of a local store: what S3 answers on AWS.
+//! Signed uploads and downloads of a local store, in the place of S3.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) fn router(objects: Objects) -> Router {
         .with_state(Arc::new(objects))
 }
 
-/// What a signed URL says.
+/// The query of a signed URL.
 #[derive(Debug, Deserialize)]
 struct Grant {
     expires: i64,
@@ -42,7 +42,7 @@ fn not_granted(_: NotGranted) -> Problem {
     )
 }
 
-/// The grant of a request; one that cannot be read grants nothing.
+/// Reads the grant of a request. One that cannot be read grants nothing.
 fn grant_of(key: &str, query: Result<Query<Grant>, QueryRejection>) -> Result<(ObjectKey, Grant), Problem> {
     match (key.parse(), query) {
         (Ok(key), Ok(Query(grant))) => Ok((key, grant)),

@@ -13,10 +13,10 @@ use tracing::Instrument as _;
 
 use crate::stores::Inbox;
 
-/// How long one call waits for a message, which is also how long stopping may have to wait for it.
+/// How long one call waits for a message. Stopping may have to wait as long for the call.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// How long to leave a queue alone that failed: doubled each time, up to the second one.
+/// The wait after a queue failed: the first one, doubled each time up to the second one.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// How long interrupted handlers have to give back what they hold.
@@ -31,14 +31,14 @@ pub(crate) struct Poller {
     pub at_once: usize,
 }
 
-/// How a poller is brought to its end.
+/// How a poller is shut down.
 #[derive(Clone)]
 pub(crate) struct Ending {
-    /// Says true when no new message is to be taken.
+    /// True once no new message is to be taken.
     pub stop: watch::Receiver<bool>,
-    /// Told true when what is still being handled is to be given back.
+    /// Set to true when messages that are still being handled are to be given back.
     pub interrupt: watch::Sender<bool>,
-    /// How long what is being handled may go on after `stop`.
+    /// How long handlers may go on after `stop`.
     pub grace: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Poller {
                     pause = PAUSE.0;
                     let mut slot = Some(slot);
                     for message in messages {
-                        // The first has its slot already, and of the others there are no more than free ones.
+                        // The first message has its slot already. For each other one a slot is free.
                         let slot = slot.take().or_else(|| slots.clone().try_acquire_owned().ok());
                         handlers.spawn(self.handle(message, slot));
                     }
@@ -114,7 +114,7 @@ impl Poller {
                 }
             };
             if let Err(error) = done {
-                // The message comes again, and does nothing that it has done.
+                // The message comes again, and has no effect the second time.
                 tracing::warn!(error = %Chain(&error), "the queue was not told what became of the message");
             }
             drop(slot);
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// A queue that hands out what it was given and notes what becomes of it; it fails once at first.
+    /// A queue that hands out given messages and notes what becomes of them. Its first call fails.
     #[derive(Default)]
     struct Script {
         messages: Mutex<Vec<Received>>,

@@ -1,4 +1,4 @@
-//! What whoever runs the process asks: whether it lives, whether it is ready, and what it has counted.
+//! The routes for operators: liveness, readiness and metrics.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::metered;
 
-/// What the answers are made from.
+/// The state that the answers are made from.
 pub(crate) struct Vitals {
     pub probes: Vec<Arc<dyn Probe>>,
     pub stop: watch::Receiver<bool>,
@@ -33,7 +33,7 @@ pub(crate) fn router(vitals: Vitals) -> Router {
         .with_state(Arc::new(vitals))
 }
 
-/// Ready is what has every store and queue at hand and is not about to end.
+/// A process is ready if it reaches every store and queue and is not shutting down.
 async fn ready(State(vitals): State<Arc<Vitals>>) -> Response {
     let answer = |code, status: &str| (code, Json(serde_json::json!({"status": status}))).into_response();
     if *vitals.stop.borrow() {

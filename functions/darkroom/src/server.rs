@@ -39,7 +39,7 @@ const HEADERS: Duration = Duration::from_secs(15);
 /// How long a client may send nothing in the middle of a body.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// How long an answer to a request may take to be found, its body excluded.
+/// How long the service may take to begin its answer to a request.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long an upload may take in all: as long as its address works.
@@ -54,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A server.
 pub(crate) struct Server {
     pub router: Router,
-    /// What paths begin with where clients see them, as far as a proxy before the server leaves it on.
+    /// The prefix of paths as clients see them. A proxy in front of the server may have removed it.
     pub base: String,
     /// How many requests are answered at the same time.
     pub requests: Arc<Semaphore>,
@@ -121,7 +121,7 @@ impl Server {
         response
     }
 
-    /// What is answered when there are too many requests.
+    /// The answer when there are too many requests.
     async fn refuse(&self, id: &str) -> Response<Body> {
         let refusing = Router::new().fallback(async || {
             let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "throttled", BUSY).into_response();
@@ -145,7 +145,7 @@ async fn accept(
     Ok((stream, connection))
 }
 
-/// A request's address as the router knows it: below the base, where that is in front of it.
+/// A request's URI as the router knows it: without the base, if it begins with that.
 fn below(base: &str, uri: Uri) -> Uri {
     let base = base.trim_end_matches('/');
     let rest = uri.path_and_query().and_then(|path| path.as_str().strip_prefix(base));
@@ -155,7 +155,7 @@ fn below(base: &str, uri: Uri) -> Uri {
     }
 }
 
-/// A body whose client must not fall silent.
+/// A body that fails if its client sends nothing for too long.
 struct Patient {
     body: Incoming,
     silence: Pin<Box<Sleep>>,

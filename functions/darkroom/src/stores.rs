@@ -1,4 +1,4 @@
-//! What the handlers stand on: a folder of this machine, or AWS services.
+//! The ports that the handlers use: on a folder of this machine, or on AWS services.
 
 use std::{path::Path, sync::Arc};
 
@@ -31,7 +31,7 @@ pub(crate) struct Ports {
     pub sender: Arc<dyn SendMessages>,
     pub jobs_queue: Arc<dyn Inbox>,
     pub callbacks_queue: Arc<dyn Inbox>,
-    /// What either queue gave up.
+    /// The dead-letter queues of both queues.
     pub dead_letters: [Arc<dyn Inbox>; 2],
     pub probes: Vec<Arc<dyn Probe>>,
     /// The local store itself, where it is one.

@@ -41,18 +41,18 @@ impl Serving {
     fn start_on(port: &str, folder: &Path) -> Self {
         let folder = folder.to_str().unwrap();
         let mut command = darkroom(&["serve", "--port", port, "--data-dir", folder, "--grace-seconds", "20"]);
-        // An image that kills its worker three times is given up. Here the test kills, and no image is to blame.
+        // An image that kills its worker three times is given up. Here the test kills it, so there are more attempts.
         Self::of(command.env("ALLOWED_NETWORKS", "127.0.0.1/32").env("MAX_ATTEMPTS", "100"))
     }
 
-    /// Runs what listens, and waits until it says where.
+    /// Runs a program and waits until it says where it listens.
     fn of(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let first = said.next().expect("a line on start");
         let base = first.rsplit(' ').next().unwrap().to_owned();
         assert!(base.starts_with("http://127.0.0.1:"), "{first}");
-        // What else it says is read, so that it never waits for a reader.
+        // The rest of its output is read, so that it never waits for a reader.
         std::thread::spawn(move || said.for_each(drop));
         Self { child, base }
     }
@@ -230,7 +230,7 @@ async fn killed(jobs: u8, kills: u32) -> (usize, Duration) {
                                 accepted.push(job["job_id"].as_str().unwrap().to_owned());
                             }
                         }
-                        // The process is on its way down, or not up again.
+                        // The process is being killed, or is not up again.
                         _ => tokio::time::sleep(Duration::from_millis(20)).await,
                     }
                 }
@@ -279,7 +279,7 @@ async fn sigterm_lets_what_has_begun_finish_and_ends_with_success() {
     let folder = tempfile::tempdir().unwrap();
     let mut serving = Serving::start(folder.path());
     let client = client();
-    // A request that is under way: its body arrives in two halves.
+    // A request that is under way: its body is sent in two halves.
     let image = png(9);
     let mut connection = TcpStream::connect(serving.base.trim_start_matches("http://")).unwrap();
     let head = format!(
@@ -299,7 +299,7 @@ async fn sigterm_lets_what_has_begun_finish_and_ends_with_success() {
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     assert!(serving.ended().success());
 
-    // What was accepted on the way down is done by the next process.
+    // A job that was accepted during the shutdown is done by the next process.
     let id = answer.split("\"job_id\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let serving = Serving::start(folder.path());
     let job = settled(&client, &serving.route(&format!("/jobs/{id}"))).await;
@@ -323,7 +323,7 @@ fn a_client_that_falls_silent_is_let_go() {
     })
     .into();
     for connection in &mut silent {
-        // Whether with an answer or without: the connection ends.
+        // The connection ends, with an answer or without one.
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).unwrap();
     }

@@ -1,5 +1,5 @@
-//! The guide: Markdown that is read in the repository, shown as HTML at `/docs/guide`. Nothing is loaded from elsewhere,
-//! and pages have no pictures.
+//! The guide: Markdown that is read in the repository, shown as HTML at `/docs/guide`. Nothing is loaded from
+//! elsewhere, and pages have no pictures.
 
 use axum::{
     Router,
@@ -127,8 +127,8 @@ fn address(name: &str, links: &Links) -> String {
     if name == "index" { links.to("/docs/guide") } else { links.to(&format!("/docs/guide/{name}")) }
 }
 
-/// The page's text as HTML, and its sections. Headings get the anchors that they have on GitHub, and a link to a file of
-/// the repository, which is not here, is shown as its text.
+/// The page's text as HTML, and its sections. Headings get the anchors that they have on GitHub, and a link to a file
+/// of the repository, which is not here, is shown as its text.
 fn body_of(page: &Page, links: &Links) -> (String, Vec<Section>) {
     let mut sections: Vec<Section> = Vec::new();
     let mut events: Vec<Event<'_>> = Vec::new();

@@ -47,8 +47,8 @@ struct Service;
 #[must_use]
 pub fn description() -> openapi::OpenApi {
     let mut description = Service::openapi();
-    description.merge(submit::Description::openapi());
-    description.merge(status::Description::openapi());
+    description.merge(submit::description());
+    description.merge(status::description());
     for route in ["/jobs", "/uploads", "/run_task"] {
         let submission = description.paths.paths.get_mut(route).and_then(|item| item.post.as_mut());
         if let Some(submission) = submission {

@@ -101,8 +101,8 @@ fn presets() -> String {
     table(["preset", "pixels", "bytes at most", "frames at most"], rows)
 }
 
-/// Each limit with its variable, its default as the variable has it and as messages write it, and what it holds. A limit
-/// that is not here does not compile.
+/// Each limit with its variable, its default as the variable has it and as messages write it, and what it holds. A
+/// limit that is not here does not compile.
 fn limit_rows() -> Vec<(&'static str, u64, String, &'static str)> {
     let Limits {
         inline_bytes,

@@ -1,4 +1,4 @@
-//! Delivering callbacks: one message, one signed POST.
+//! Delivering callbacks: one message, one POST.
 
 use std::sync::Arc;
 
@@ -32,7 +32,8 @@ pub fn describe(links: Links) -> Arc<dyn Fn(&Job) -> Value + Send + Sync> {
 impl Consume for Courier {
     async fn consume(&self, body: &str) -> Outcome {
         let Ok(Message::DeliverCallback { job_id }) = serde_json::from_str(body) else {
-            // Perhaps a newer release wrote it: kept, it ends among the dead letters, and an alarm tells.
+            // A newer release may have written it, so it is kept until it goes to the dead-letter queue, which raises
+            // an alarm.
             tracing::error!(bytes = body.len(), "not a message of this queue");
             return Outcome::Retry(None);
         };

@@ -45,7 +45,7 @@ impl World {
         Self::ending_after(Duration::ZERO, retention, answers).await
     }
 
-    /// A world whose job ended so long after others.
+    /// A world whose job ended `later` than those of other worlds.
     async fn ending_after(later: Duration, retention: Duration, answers: Vec<Answer>) -> Self {
         let faults = Faults::default();
         let (jobs, queue) = (MemoryJobs::new(faults.clone()), MemoryQueue::new(faults.clone()));
@@ -98,7 +98,7 @@ async fn the_owner_gets_the_job_with_absolute_links() {
     assert_eq!(body["data"]["results"]["thumbnail"]["url"], url);
 }
 
-/// Whether a wait is so long, or up to a tenth longer.
+/// Whether a wait is this long, or up to a tenth longer.
 fn is_about(wait: Duration, seconds: u64) -> bool {
     (10 * seconds..=11 * seconds).contains(&(wait.as_secs() * 10))
 }

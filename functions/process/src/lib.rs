@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 pub use engine::ImageEngine;
 
-/// Handles the jobs queue, which takes our own messages and S3's word of uploads.
+/// Handles the jobs queue, which has our own messages and S3's events of uploads.
 pub struct Worker {
     processor: Processor,
     interrupt: Option<watch::Receiver<bool>>,
@@ -28,7 +28,7 @@ impl Worker {
         Self { processor, interrupt: None }
     }
 
-    /// A worker that gives back what it is working on as soon as `interrupt` says true.
+    /// A worker that gives back its jobs as soon as `interrupt` is true.
     #[must_use]
     pub fn interruptible(processor: Processor, interrupt: watch::Receiver<bool>) -> Self {
         Self { processor, interrupt: Some(interrupt) }
@@ -36,7 +36,7 @@ impl Worker {
 
     async fn interrupted(&self) {
         if let Some(interrupt) = &self.interrupt {
-            // Where the sender is gone there is nobody left to interrupt.
+            // If the sender is gone, nobody can interrupt any more.
             if interrupt.clone().wait_for(|now| *now).await.is_ok() {
                 return;
             }
@@ -58,7 +58,8 @@ fn jobs_of(body: &str) -> Option<Vec<JobId>> {
 impl Consume for Worker {
     async fn consume(&self, body: &str) -> Outcome {
         let Some(jobs) = jobs_of(body) else {
-            // Perhaps a newer release wrote it: kept, it ends among the dead letters, and an alarm tells.
+            // A newer release may have written it, so it is kept until it goes to the dead-letter queue, which raises
+            // an alarm.
             tracing::error!(bytes = body.len(), "not a message of this queue");
             return Outcome::Retry(None);
         };

@@ -1,4 +1,4 @@
-//! The models that jobs name: read from their bucket when they have changed, and kept ready between jobs.
+//! The models that jobs name. They are read from their bucket when they have changed, and kept ready between jobs.
 
 use std::{
     collections::VecDeque,
@@ -41,7 +41,7 @@ struct Ready {
     bytes: u64,
 }
 
-/// A model whose files are at hand, or that is ready.
+/// A model that is ready, or whose files have been read.
 pub(crate) enum Pending {
     Ready(Model),
     Files { key: ModelKey, files: [(String, Bytes); 2] },
@@ -53,15 +53,17 @@ impl Models {
         Self { store, max_bytes, ready: Arc::default() }
     }
 
-    /// Reads a model's files, unless they are those of one that is ready.
+    /// Reads a model's files, unless the model is ready and they have not changed.
     ///
     /// # Errors
     /// [`WorkError::Failed`] where there is no such model, a larger one than is taken, or one that must not be read;
-    /// [`WorkError::AttemptFailed`] where it was not read within `patience`; [`WorkError::Port`] where it cannot be read this time.
+    /// [`WorkError::AttemptFailed`] where it was not read within `patience`; [`WorkError::Port`] where it cannot be
+    /// read this time.
     pub(crate) async fn read(&self, key: ModelKey, patience: Duration) -> Result<Pending, WorkError> {
         let name = key.as_str().to_owned();
         match tokio::time::timeout(patience, self.read_patiently(key)).await {
-            // Denied, encrypted with a key that is out of reach, or archived: to ask again mends none of these.
+            // Access is denied, the key of its encryption cannot be used, or it is archived: a retry helps with none of
+            // these.
             Ok(Err(WorkError::Port(error))) if !error.retryable => {
                 tracing::error!(error = %Chain(&error), "a model cannot be read");
                 let text =
@@ -85,14 +87,14 @@ impl Models {
             (None, None, Some(ready)) => return Ok(Pending::Ready(ready.model)),
             (model, description, _) => (model, description),
         };
-        // Where one has changed and the other has not, that one was not read.
+        // If only one of the files has changed, the other one was not read and is needed now.
         let model = self.read_if_none(model, &key, ModelFile::Model, self.max_bytes).await?;
         let description =
             self.read_if_none(description, &key, ModelFile::Description, DESCRIPTION_BYTES).await?;
         Ok(Pending::Files { key, files: [model, description] })
     }
 
-    /// A file that may have been read already; else it is, whatever is known of it.
+    /// The file if it was read already; otherwise it is read now, whether or not it has changed.
     async fn read_if_none(
         &self,
         read: Option<(String, Bytes)>,
@@ -107,7 +109,7 @@ impl Models {
         read.ok_or_else(|| not_found(key, file).into())
     }
 
-    /// A file with its tag, or none where it is the known one.
+    /// A file with its tag, or `None` if it has the known tag.
     async fn read_file(
         &self,
         key: &ModelKey,
@@ -127,7 +129,7 @@ impl Models {
         }
     }
 
-    /// The model, made ready if it is not: that takes processor time, so it is not for an asynchronous thread.
+    /// The model, made ready if it is not. That takes processor time, so it is not for an asynchronous thread.
     ///
     /// # Errors
     /// Those of [`onnx::load`].
@@ -149,7 +151,7 @@ impl Models {
         Ok(model)
     }
 
-    /// What is ready of that key, which is thereby used.
+    /// The ready model of that key, which becomes the one used last.
     fn known(&self, key: &ModelKey) -> Option<Ready> {
         let mut all = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         let place = all.iter().position(|ready| ready.model.source().key == *key)?;

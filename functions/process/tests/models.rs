@@ -1,4 +1,5 @@
-//! The engine with models: read when they have changed, refused with a code, tried again when they cannot be had.
+//! The engine with models: they are read when they have changed, refused with a code, and tried again when they cannot
+//! be read.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{path::Path, sync::Arc};
@@ -85,7 +86,7 @@ async fn a_result_names_the_very_files_and_follows_them() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_fails_with_its_code() {
+async fn a_model_that_cannot_be_run_fails_with_its_code() {
     let (engine, models, _) = engine(&Limits::default());
     models.put("lonely.onnx", file("yolov8.onnx"));
     models.put("broken.onnx", &b"not a model"[..]);
@@ -132,7 +133,7 @@ async fn the_time_limit_covers_the_model() {
     }
 }
 
-/// A bucket that lets nothing be read: a permanent refusal, or no answer at all.
+/// A bucket from which nothing can be read: it refuses for good, or does not answer.
 enum Closed {
     Denied,
     Silent,

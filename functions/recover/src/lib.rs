@@ -1,4 +1,4 @@
-//! Recovering: every minute whatever is overdue, and at any time what a queue gave up.
+//! Recovering overdue jobs every minute, and the jobs of dead letters at any time.
 
 use async_trait::async_trait;
 use aws_lambda_events::sqs::SqsMessage;
@@ -14,15 +14,15 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
-/// What the function is called with: dead letters, or the schedule's word that a minute is over.
+/// The event that the function is called with: dead letters, or the schedule, every minute.
 #[derive(Debug, Deserialize)]
 pub struct Event {
-    /// Messages that were given up. Without them, a minute is over.
+    /// Messages of a dead-letter queue; `None` in the schedule's events.
     #[serde(rename = "Records")]
     pub dead_letters: Option<Vec<SqsMessage>>,
 }
 
-/// Sees to every job that is overdue, all shards side by side, until it is `until`.
+/// Recovers every overdue job, all shards at the same time; begins none after `until`.
 pub async fn sweep(recoverer: &Recoverer, until: OffsetDateTime) -> Report {
     let mut shards = JoinSet::new();
     for shard in 0..SHARDS {
@@ -50,8 +50,8 @@ pub async fn sweep(recoverer: &Recoverer, until: OffsetDateTime) -> Report {
     report
 }
 
-/// Reads dead letters. The rows of their jobs say what is owed, so a letter has nothing to say but that its job may be due
-/// sooner than that; what cannot be read says nothing at all.
+/// Handles dead letters. The job's row says what is owed, so a dead letter only means that it may be due sooner. One
+/// that cannot be read is dropped.
 pub struct DeadLetters(pub Recoverer);
 
 /// The jobs that a message of either queue is about.
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_function_is_called_with_is_told_apart() {
+    fn dead_letters_are_told_from_the_schedule() {
         let letters =
             r#"{"Records": [{"messageId": "1", "receiptHandle": "r", "body": "{}", "attributes": {}}]}"#;
         let read: Event = serde_json::from_str(letters).expect("letters");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tracing::Instrument as _;
 
-/// How long before Lambda ends the function it stops by itself.
+/// How long before the end of its timeout the function stops by itself.
 const MARGIN: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]

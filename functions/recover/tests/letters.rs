@@ -1,4 +1,4 @@
-//! What a queue gave up is read once and removed, whatever it is.
+//! The promises of dead letters: each is handled once and removed, whatever it contains.
 #![allow(clippy::expect_used)]
 
 use jobs::{
@@ -38,7 +38,7 @@ async fn a_dead_letter_queues_its_job_again_and_comes_again_only_where_that_fail
 }
 
 #[tokio::test]
-async fn what_says_nothing_is_removed_and_harms_no_neighbour() {
+async fn a_letter_that_says_nothing_is_removed_and_harms_no_neighbour() {
     let (_, queue, _, _, recoverer) = world();
     let letters = DeadLetters(recoverer);
     let long = "x".repeat(256 << 10);

@@ -10,7 +10,6 @@ use axum::{
     extract::{Path, State},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http_api::{
     Links, Prefer, Problem,
@@ -28,7 +27,8 @@ use jobs::{
     ports::{Probe, ReadObjects},
 };
 use serde::Deserialize;
-use utoipa::{IntoParams, OpenApi};
+use utoipa::{IntoParams, OpenApi, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use health::ask;
 
@@ -47,36 +47,33 @@ pub struct App {
 
 /// The routes of this function.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/jobs", get(list_jobs))
-        .route("/jobs/{id}", get(get_job))
-        .route("/jobs/{id}/thumbnail", get(objects::get_thumbnail))
-        .route("/jobs/{id}/results/{algorithm}", get(objects::get_result))
-        .route("/thumbnails", get(list_thumbnails))
-        .route("/algorithms", get(list_algorithms))
-        .route("/health", get(health::get_health))
-        .route("/status/{id}", get(legacy_status))
-        .route("/result/{id}", get(legacy_result))
-        .with_state(Arc::new(app))
+    Router::from(routes()).with_state(Arc::new(app))
 }
 
 /// The description of these routes.
+#[must_use]
+pub fn description() -> openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// Each handler as a route, with what its `utoipa::path` says of it.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Schemas::openapi())
+        .routes(routes!(list_jobs))
+        .routes(routes!(get_job))
+        .routes(routes!(objects::get_thumbnail))
+        .routes(routes!(objects::get_result))
+        .routes(routes!(list_thumbnails))
+        .routes(routes!(list_algorithms))
+        .routes(routes!(health::get_health))
+        .routes(routes!(legacy_status))
+        .routes(routes!(legacy_result))
+}
+
+/// What the descriptions of the routes refer to and do not name themselves.
 #[derive(OpenApi)]
-#[openapi(
-    paths(
-        list_jobs,
-        get_job,
-        objects::get_thumbnail,
-        objects::get_result,
-        list_thumbnails,
-        list_algorithms,
-        health::get_health,
-        legacy_status,
-        legacy_result
-    ),
-    components(schemas(http_api::view::StatusView))
-)]
-pub struct Description;
+#[openapi(components(schemas(http_api::view::StatusView)))]
+struct Schemas;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -12,7 +12,7 @@ use jobs::{
     callback_headers::CallbackHeaders,
     error::{Reason, Refusal},
     secret::Secret,
-    submit::{Submitter, Wishes, media_type},
+    submit::{self, Submitter, media_type},
 };
 use serde::Deserialize;
 use url::form_urlencoded;
@@ -68,8 +68,8 @@ pub(crate) struct Form {
 
 /// A submission, its image at hand or to be fetched.
 pub(crate) enum Image {
-    Inline(Bytes, Wishes),
-    At(String, Wishes),
+    Inline(Bytes, submit::Request),
+    At(String, submit::Request),
 }
 
 /// Reads a request by its content type.
@@ -116,8 +116,8 @@ fn from_file(submitter: &Submitter, body: Bytes, texts: Texts, kind: &str) -> Re
         && (submitter.identify)(&body)
             .is_err_and(|refusal| ["unknown_format", "empty_image"].contains(&refusal.code));
     if !is_unknown {
-        let wishes = Options::default().into_wishes(&submitter.catalogue, texts)?;
-        return Ok(Image::Inline(body, wishes));
+        let request = Options::default().into_request(&submitter.catalogue, texts)?;
+        return Ok(Image::Inline(body, request));
     }
     if !kind.starts_with("image/") && extract::without_mark(&body).trim_ascii_start().starts_with(b"{") {
         return from_json(submitter, &body, texts);
@@ -143,11 +143,11 @@ fn from_file(submitter: &Submitter, body: Bytes, texts: Texts, kind: &str) -> Re
 
 fn from_json(submitter: &Submitter, body: &[u8], texts: Texts) -> Result<Image, Problem> {
     let (url, options) = extract::json::<Submission>(body)?.into_parts();
-    let wishes = options.into_wishes(&submitter.catalogue, texts)?;
+    let request = options.into_request(&submitter.catalogue, texts)?;
     let url = url.ok_or_else(|| {
         Refusal::invalid("missing_image", "Name the image's address as `image_url`, or send the file itself.")
     })?;
-    Ok(Image::At(url, wishes))
+    Ok(Image::At(url, request))
 }
 
 async fn read_form(
@@ -234,7 +234,7 @@ impl Fields {
             return Err(extract::given_twice("image_url"));
         }
         let url = self.url.or(url);
-        let wishes = options.into_wishes(&submitter.catalogue, self.texts)?;
+        let request = options.into_request(&submitter.catalogue, self.texts)?;
         let duplicate = |text: String| Err(Refusal::invalid("duplicate_image", text).into());
         let image = match (self.image, self.files.pop()) {
             (image, None) => image,
@@ -249,8 +249,8 @@ impl Fields {
         };
         match (image, url) {
             (Some(_), Some(_)) => duplicate("A job has one image: send a file or an `image_url`.".to_owned()),
-            (Some(image), None) => Ok(Image::Inline(image, wishes)),
-            (None, Some(url)) => Ok(Image::At(url, wishes)),
+            (Some(image), None) => Ok(Image::Inline(image, request)),
+            (None, Some(url)) => Ok(Image::At(url, request)),
             (None, None) => {
                 let text = "Send the file as the form's part `image`, or its address as `image_url`.";
                 Err(Refusal::invalid("missing_image", text).into())

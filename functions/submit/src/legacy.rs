@@ -13,7 +13,7 @@ use jobs::{
     callback_headers::CallbackHeaders,
     job::Job,
     secret::Secret,
-    submit::{Submitter, Wishes},
+    submit::{Request, Submitter},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -69,7 +69,7 @@ async fn try_submit(
     if let Some(name) = submission.algorithm_name.filter(|name| name != THUMBNAIL) {
         algorithms.push((name, Parameters::default()));
     }
-    let wishes = Wishes {
+    let request = Request {
         algorithms,
         callback_url: submission.callback_url,
         callback_token: submission.callback_token,
@@ -77,5 +77,5 @@ async fn try_submit(
         deadline: None,
         idempotency_key,
     };
-    Ok(submitter.submit_url(&submission.image_url, wishes).await?)
+    Ok(submitter.submit_url(&submission.image_url, request).await?)
 }

@@ -12,7 +12,6 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, post},
 };
 use http_api::{
     IdempotencyKey, Links, Prefer, Problem,
@@ -25,11 +24,12 @@ use jobs::{
     callback_headers::CallbackHeaders,
     error::{Reason, Refusal, sentence},
     job::Job,
-    submit::{Submitter, Wishes},
+    submit::{self, Submitter},
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{OpenApi, ToSchema, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{body::Submission, options::Options};
 
@@ -39,29 +39,37 @@ const FORM_OVERHEAD: usize = 64 << 10;
 /// The routes of this function.
 pub fn router(submitter: Submitter) -> Router {
     let inline = usize::try_from(submitter.limits.inline_bytes).unwrap_or(usize::MAX);
-    Router::new()
-        .route("/jobs", post(submit_job))
-        .route("/run_task", post(run_task))
-        .route("/uploads", post(grant_upload))
-        .route("/jobs/{id}", delete(delete_job))
-        .route("/jobs/{id}/callback", post(redeliver_callback))
-        .route("/job-submission", post(legacy::submit))
+    Router::from(routes())
         .layer(DefaultBodyLimit::max(inline.saturating_add(FORM_OVERHEAD)))
         .with_state(Arc::new(submitter))
 }
 
 /// The description of these routes.
+#[must_use]
+pub fn description() -> openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// Each handler as a route, with what its `utoipa::path` says of it.
+fn routes() -> OpenApiRouter<Arc<Submitter>> {
+    OpenApiRouter::with_openapi(Schemas::openapi())
+        .routes(routes!(submit_job))
+        .routes(routes!(grant_upload))
+        .routes(routes!(delete_job))
+        .routes(routes!(redeliver_callback))
+        .routes(routes!(legacy::submit))
+        .routes(routes!(run_task))
+}
+
+/// What the descriptions of the routes refer to and do not name themselves.
 #[derive(OpenApi)]
-#[openapi(
-    paths(submit_job, grant_upload, delete_job, redeliver_callback, legacy::submit, run_task),
-    components(schemas(
-        options::HeadersSchema,
-        options::AlgorithmChoice,
-        options::DetailedChoice,
-        body::Form
-    ))
-)]
-pub struct Description;
+#[openapi(components(schemas(
+    options::HeadersSchema,
+    options::AlgorithmChoice,
+    options::DetailedChoice,
+    body::Form
+)))]
+struct Schemas;
 
 /// Tells an image's media type by its first bytes, or refuses it by name.
 ///
@@ -74,7 +82,7 @@ pub fn identify(bytes: &[u8]) -> Result<&'static str, Refusal> {
 /// The media types of each format that is decoded, the usual one first.
 #[must_use]
 pub fn media_types() -> Arc<[&'static [&'static str]]> {
-    Format::ALL.iter().map(|format| format.media_types()).collect()
+    Format::all().map(Format::media_types).collect()
 }
 
 fn refused_image(error: &ImageError) -> Refusal {
@@ -155,11 +163,11 @@ async fn accept(
     request: Request,
 ) -> Result<Response, Problem> {
     let job = match body::read(submitter, request).await? {
-        body::Image::Inline(image, wishes) => {
-            submitter.submit_image(image, Wishes { idempotency_key, ..wishes }).await?
+        body::Image::Inline(image, request) => {
+            submitter.submit_image(image, submit::Request { idempotency_key, ..request }).await?
         }
-        body::Image::At(url, wishes) => {
-            submitter.submit_url(&url, Wishes { idempotency_key, ..wishes }).await?
+        body::Image::At(url, request) => {
+            submitter.submit_url(&url, submit::Request { idempotency_key, ..request }).await?
         }
     };
     let job = prefer.until_ended(&*submitter.jobs, job).await;
@@ -196,8 +204,8 @@ struct UploadRequest {
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<options::HeadersSchema>)]
     callback_headers: Option<CallbackHeaders>,
-    /// How long the job has to end, counted from five minutes after the address has ended, in seconds; a day, unless said
-    /// otherwise.
+    /// How long the job has to end, counted from five minutes after the address has ended, in seconds; a day, unless
+    /// said otherwise.
     #[schema(minimum = 10, maximum = 86_400)]
     deadline: Option<u64>,
     /// The SHA-256 of the file, in hexadecimal: another file is then refused.
@@ -263,9 +271,9 @@ async fn grant_upload(
         sha256,
     } = extract::json(&body)?;
     let options = Options { algorithms, callback_url, callback_token, callback_headers, deadline };
-    let wishes = options.into_wishes(&submitter.catalogue, texts)?;
-    let wishes = Wishes { idempotency_key, ..wishes };
-    let granted = submitter.grant_upload(&content_type, bytes, sha256.as_deref(), wishes).await?;
+    let request = options.into_request(&submitter.catalogue, texts)?;
+    let request = submit::Request { idempotency_key, ..request };
+    let granted = submitter.grant_upload(&content_type, bytes, sha256.as_deref(), request).await?;
     let upload = TicketView {
         method: "PUT",
         url: granted.ticket.url.to_string(),

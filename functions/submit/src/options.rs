@@ -8,7 +8,7 @@ use jobs::{
     callback_headers::CallbackHeaders,
     error::Refusal,
     secret::Secret,
-    submit::Wishes,
+    submit::Request,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -68,15 +68,15 @@ const HEADERS: &str = "callback_headers";
 pub(crate) type Texts = Vec<(String, String)>;
 
 impl Options {
-    /// What is wished for, with what stands beside the options as texts.
+    /// The request that these options and the texts beside them make.
     ///
     /// # Errors
     /// What is given in both ways, or by two names for one parameter.
-    pub(crate) fn into_wishes(
+    pub(crate) fn into_request(
         self,
         catalogue: &[&'static Specification],
         texts: Texts,
-    ) -> Result<Wishes, Problem> {
+    ) -> Result<Request, Problem> {
         let algorithms = self
             .algorithms
             .into_iter()
@@ -85,7 +85,7 @@ impl Options {
                 AlgorithmChoice::Detailed(DetailedChoice { name, parameters }) => (name, parameters),
             })
             .collect();
-        let mut wishes = Wishes {
+        let mut request = Request {
             algorithms,
             callback_url: self.callback_url,
             callback_token: self.callback_token,
@@ -93,17 +93,18 @@ impl Options {
             deadline: self.deadline,
             idempotency_key: None,
         };
-        add_texts(&mut wishes, catalogue, texts)?;
-        Ok(wishes)
+        add_texts(&mut request, catalogue, texts)?;
+        Ok(request)
     }
 }
 
 /// Adds options given as names and texts: `algorithms` (names, separated by commas), `callback_url`,
-/// `callback_token`, `deadline`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any parameter as
-/// `{algorithm}.{parameter}`, those of the default algorithm by their name alone. A parameter asks for its algorithm.
-/// Names and values are not checked here, but with those that came as JSON; only what was given before is refused.
+/// `callback_token`, `deadline`, `callback_headers` (JSON) or each of these as `callback_headers.{name}`, and any
+/// parameter as `{algorithm}.{parameter}`, those of the default algorithm by their name alone. A parameter asks for
+/// its algorithm. Names and values are not checked here, but with those that came as JSON; only what was given before
+/// is refused.
 fn add_texts(
-    wishes: &mut Wishes,
+    request: &mut Request,
     catalogue: &[&'static Specification],
     mut texts: Texts,
 ) -> Result<(), Problem> {
@@ -113,23 +114,23 @@ fn add_texts(
         match key.as_str() {
             "algorithms" => {
                 for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-                    parameters_of(wishes, name);
+                    parameters_of(request, name);
                 }
             }
-            "callback_url" if wishes.callback_url.is_none() => wishes.callback_url = Some(text),
-            "callback_token" if wishes.callback_token.is_none() => {
-                wishes.callback_token = Some(Secret::new(text));
+            "callback_url" if request.callback_url.is_none() => request.callback_url = Some(text),
+            "callback_token" if request.callback_token.is_none() => {
+                request.callback_token = Some(Secret::new(text));
             }
-            HEADERS if wishes.callback_headers.0.is_empty() => {
-                wishes.callback_headers = headers_of(&text)?;
+            HEADERS if request.callback_headers.0.is_empty() => {
+                request.callback_headers = headers_of(&text)?;
             }
-            "deadline" if wishes.deadline.is_none() => wishes.deadline = Some(seconds_of(&text)?),
+            "deadline" if request.deadline.is_none() => request.deadline = Some(seconds_of(&text)?),
             "callback_url" | "callback_token" | "deadline" | HEADERS => {
                 return Err(extract::given_twice(&key));
             }
             _ if key.starts_with(HEADERS) && key[HEADERS.len()..].starts_with('.') => {
                 let name = key[HEADERS.len() + 1..].to_owned();
-                wishes.callback_headers.0.push((name, Secret::new(text)));
+                request.callback_headers.0.push((name, Secret::new(text)));
             }
             _ => {
                 let (algorithm, name) = key.split_once('.').unwrap_or((THUMBNAIL, key.as_str()));
@@ -138,7 +139,7 @@ fn add_texts(
                     .find(|specification| specification.name == algorithm)
                     .and_then(|specification| specification.parameters.iter().find(|p| p.name == name))
                     .map_or_else(|| text.clone().into(), |parameter| parameter.kind.read_text(&text));
-                if parameters_of(wishes, algorithm).0.insert(name.to_owned(), value).is_some() {
+                if parameters_of(request, algorithm).0.insert(name.to_owned(), value).is_some() {
                     return Err(extract::given_twice(&format!("{algorithm}.{name}")));
                 }
             }
@@ -163,12 +164,12 @@ fn seconds_of(text: &str) -> Result<u64, Refusal> {
 }
 
 /// The parameters asked for one algorithm, which is thereby asked for.
-fn parameters_of<'a>(wishes: &'a mut Wishes, algorithm: &str) -> &'a mut Parameters {
-    let index = wishes.algorithms.iter().position(|(name, _)| name == algorithm).unwrap_or_else(|| {
-        wishes.algorithms.push((algorithm.to_owned(), Parameters::default()));
-        wishes.algorithms.len() - 1
+fn parameters_of<'a>(request: &'a mut Request, algorithm: &str) -> &'a mut Parameters {
+    let index = request.algorithms.iter().position(|(name, _)| name == algorithm).unwrap_or_else(|| {
+        request.algorithms.push((algorithm.to_owned(), Parameters::default()));
+        request.algorithms.len() - 1
     });
-    &mut wishes.algorithms[index].1
+    &mut request.algorithms[index].1
 }
 
 #[cfg(test)]
@@ -177,23 +178,23 @@ mod tests {
 
     use super::*;
 
-    fn read(texts: &[(&str, &str)]) -> Wishes {
-        let mut wishes = Wishes::default();
+    fn read(texts: &[(&str, &str)]) -> Request {
+        let mut request = Request::default();
         let texts = texts.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
-        add_texts(&mut wishes, &detection::catalogue(), texts).expect("each once");
-        wishes
+        add_texts(&mut request, &detection::catalogue(), texts).expect("each once");
+        request
     }
 
     #[test]
     fn texts_name_algorithms_and_parameters() {
-        let wishes = read(&[
+        let request = read(&[
             ("algorithms", "poi_detection, thumbnail"),
             ("width", "200"),
             ("thumbnail.fit", "contain"),
             ("poi_detection.sigma", "2.5"),
         ]);
         let asked: Vec<_> =
-            wishes.algorithms.iter().map(|(name, parameters)| (name.as_str(), json!(parameters))).collect();
+            request.algorithms.iter().map(|(name, parameters)| (name.as_str(), json!(parameters))).collect();
         assert_eq!(
             asked,
             [
@@ -205,13 +206,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_option_can_be_a_text() {
-        let wishes = read(&[
+        let request = read(&[
             ("preset", "slack,discord"),
             ("background", "FF8800"),
             ("enlarge", "false"),
             ("gravity", "smart"),
         ]);
-        let (name, parameters) = &wishes.algorithms[0];
+        let (name, parameters) = &request.algorithms[0];
         let thumbnail = detection::catalogue().into_iter().find(|known| known.name == name).expect("known");
         let resolved = thumbnail.resolve(parameters).expect("valid").parameters;
         for (name, value) in [
@@ -240,37 +241,37 @@ mod tests {
 
     #[test]
     fn headers_of_a_callback_come_as_one_text_or_each_by_its_name() {
-        let names = |wishes: &Wishes| -> Vec<_> {
-            let headers = wishes.callback_headers.0.iter();
+        let names = |request: &Request| -> Vec<_> {
+            let headers = request.callback_headers.0.iter();
             headers.map(|(name, value)| format!("{name}: {}", value.expose())).collect()
         };
-        let wishes =
+        let request =
             read(&[("callback_headers", r#"{"X-Key": "a", "X-B": "b"}"#), ("callback_headers.x.y", "c")]);
-        assert_eq!(names(&wishes), ["X-Key: a", "X-B: b", "x.y: c"]);
+        assert_eq!(names(&request), ["X-Key: a", "X-B: b", "x.y: c"]);
         assert_eq!(
             names(&read(&[("callback_headers.Authorization", "Basic dTpw")])),
             ["Authorization: Basic dTpw"]
         );
         for text in ["hunter2", "[]", r#"{"a": 1}"#, ""] {
             let texts = vec![("callback_headers".to_owned(), text.to_owned())];
-            let problem = add_texts(&mut Wishes::default(), &[], texts).expect_err(text);
+            let problem = add_texts(&mut Request::default(), &[], texts).expect_err(text);
             assert!(problem.detail().contains("JSON object") && !problem.detail().contains("hunter2"));
         }
         let json: Options =
             serde_json::from_value(json!({"callback_headers": {"X-Key": "hunter2"}})).expect("valid");
         assert!(!format!("{json:?}").contains("hunter2"));
         let texts = vec![("callback_headers".to_owned(), "{}".to_owned())];
-        json.into_wishes(&[], texts).expect_err("given twice");
+        json.into_request(&[], texts).expect_err("given twice");
     }
 
     #[test]
     fn a_deadline_is_a_number_however_it_is_given() {
         assert_eq!(read(&[("deadline", "60")]).deadline, Some(60));
         let json: Options = serde_json::from_value(json!({"deadline": 60})).expect("valid");
-        assert_eq!(json.into_wishes(&[], Texts::new()).expect("once").deadline, Some(60));
+        assert_eq!(json.into_request(&[], Texts::new()).expect("once").deadline, Some(60));
         for text in ["", "soon", "-1", "1.5"] {
             let texts = vec![("deadline".to_owned(), text.to_owned())];
-            add_texts(&mut Wishes::default(), &[], texts).expect_err(text);
+            add_texts(&mut Request::default(), &[], texts).expect_err(text);
         }
     }
 
@@ -282,9 +283,9 @@ mod tests {
         }))
         .expect("valid");
         assert!(!format!("{options:?}").contains("hunter2"));
-        let wishes = options.into_wishes(&[], Texts::new()).expect("nothing twice");
-        assert_eq!(wishes.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
-        assert_eq!(json!(wishes.algorithms[1].1), json!({"width": 7}));
+        let request = options.into_request(&[], Texts::new()).expect("nothing twice");
+        assert_eq!(request.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
+        assert_eq!(json!(request.algorithms[1].1), json!({"width": 7}));
         for choice in [json!(3), json!({"name": "thumbnail", "params": {"width": 7}})] {
             let options = json!({"algorithms": [choice]});
             let error = serde_json::from_value::<Options>(options).expect_err("not a choice");

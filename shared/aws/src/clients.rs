@@ -11,7 +11,7 @@ use crate::{Bucket, JobsTable, Queue};
 /// How long an API function waits for a service; its own timeout is 15 s.
 pub const API_PATIENCE: Duration = Duration::from_secs(8);
 
-/// How long a worker waits for a service; a claim's lease has 20 s for that.
+/// How long a worker waits for a service; a lease allows 20 s for that.
 pub const WORKER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// An HTTP client for the SDKs, on rustls and ring.
@@ -26,8 +26,9 @@ pub fn http_client() -> SharedHttpClient {
 pub struct Clients(SdkConfig);
 
 impl Clients {
-    /// Reads the environment; nothing is connected to yet. A call gets an answer within `patience`, tries included, or
-    /// fails: less than the function's own timeout, so that the function can still say so.
+    /// Reads the environment; nothing is connected to yet. A call fails if it has no answer within `patience`, tries
+    /// included. `patience` must be less than the function's own timeout, so that the function can still report the
+    /// failure.
     pub async fn from_env(patience: Duration) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
@@ -73,13 +74,13 @@ impl Clients {
         Queue::new(aws_sdk_sqs::Client::new(&self.0), "callbacks_queue", url.into())
     }
 
-    /// The queue at this URL where messages about jobs lie that could not be handled.
+    /// The dead-letter queue of the jobs queue, at this URL.
     #[must_use]
     pub fn jobs_dead_letters(&self, url: impl Into<String>) -> Queue {
         Queue::new(aws_sdk_sqs::Client::new(&self.0), "jobs_dead_letters", url.into())
     }
 
-    /// The queue at this URL where messages about callbacks lie that could not be handled.
+    /// The dead-letter queue of the callbacks queue, at this URL.
     #[must_use]
     pub fn callbacks_dead_letters(&self, url: impl Into<String>) -> Queue {
         Queue::new(aws_sdk_sqs::Client::new(&self.0), "callbacks_dead_letters", url.into())

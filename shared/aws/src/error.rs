@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use jobs::error::PortError;
 
-/// Turns an SDK's error into a port's. Whether asking again may help follows from what failed: the way there, the
-/// service itself (5xx), or its patience (throttling); everything else is a fault of the deployment.
+/// Turns an SDK's error into a port's. A retry may help if the connection failed, the service failed (5xx) or the call
+/// was throttled; everything else is a fault of the deployment.
 pub(crate) fn port_error<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> PortError
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
@@ -36,7 +36,7 @@ fn is_retryable<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> b
     }
 }
 
-/// A port error for something that is wrong with the data, not with the way to it.
+/// A port error for data that is not as it should be, which no retry would change.
 pub(crate) fn broken(
     operation: &'static str,
     cause: impl Into<Box<dyn StdError + Send + Sync>>,

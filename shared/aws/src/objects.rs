@@ -34,7 +34,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket of that name; `role` is what it is called where its health is told.
+    /// The bucket of that name; `role` is its name in health checks.
     pub(crate) fn new(client: Client, role: &'static str, name: String) -> Self {
         Self { client, role, name }
     }
@@ -168,7 +168,8 @@ impl WriteObjects for Bucket {
             .body(ByteStream::from(body));
         match put.send().await {
             Ok(_) => Ok(true),
-            // 412 where there is an object, 409 while another one is being stored.
+            // 412 means that there is an object already. 409, below, means that another one is being stored: a retry
+            // may help.
             Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 412) => {
                 Ok(false)
             }

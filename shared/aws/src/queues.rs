@@ -46,7 +46,8 @@ impl Queue {
     }
 }
 
-/// A wait as SQS takes it. Rounded up: a message that comes early would only be put off once more.
+/// A wait in whole seconds, as SQS takes it. It is rounded up, because a message that came early would be put off
+/// again.
 fn whole_seconds(wait: Duration) -> i32 {
     i32::try_from(wait.as_secs()).unwrap_or(i32::MAX).saturating_add(i32::from(wait.subsec_nanos() > 0))
 }
@@ -101,7 +102,7 @@ impl ReceiveMessages for Queue {
     async fn remove(&self, receipt: &str) -> Result<(), PortError> {
         match self.client.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await {
             Ok(_) => Ok(()),
-            // SQS knows a receipt as long as the message is there, and some of what speaks its API no longer.
+            // Some services that speak SQS's API no longer know the receipt of a message that is gone.
             Err(error)
                 if error.as_service_error().is_some_and(DeleteMessageError::is_receipt_handle_is_invalid) =>
             {
@@ -116,9 +117,9 @@ impl ReceiveMessages for Queue {
 /// it has no right to send to.
 #[derive(Clone, Debug, Default)]
 pub struct Queues {
-    /// Takes work.
+    /// The jobs queue.
     pub jobs: Option<Queue>,
-    /// Takes callbacks.
+    /// The callbacks queue.
     pub callbacks: Option<Queue>,
 }
 

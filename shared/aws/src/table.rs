@@ -1,10 +1,10 @@
 //! Jobs in DynamoDB.
 //!
-//! A row has the job as JSON in the attribute `job`, so that it comes back exactly as it was written, and beside it what
-//! keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `due_shard`, `due`, `revision` and
-//! `expires`. The indexes of lists sort by the job's id, which is the order of creation; so a page's cursor is an id,
-//! whichever index and shard it is read from. Only jobs that something is owed to have `due` and are in its index, and
-//! those that were deleted are in no list.
+//! A row has the job as JSON in the attribute `job`, so that it comes back exactly as it was written, and beside it
+//! what keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `due_shard`, `due`,
+//! `revision` and `expires`. The indexes of lists sort by the job's id, which is the order of creation; so a page's
+//! cursor is an id, whichever index and shard it is read from. Only jobs that are due at some time have `due` and are
+//! in its index; deleted jobs are in no list.
 //!
 //! A request's key has a row of its own, `pk` = `ONCE#{hash}`, which is in no index.
 
@@ -61,7 +61,7 @@ fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
     Ok(row)
 }
 
-/// A time in milliseconds since 1970, in which the index of what is due sorts.
+/// A time in milliseconds since 1970, by which the index of due jobs sorts.
 fn milliseconds(time: OffsetDateTime) -> i128 {
     time.unix_timestamp_nanos() / 1_000_000
 }
@@ -220,7 +220,8 @@ impl WriteJobs for JobsTable {
                 Ok(())
             }
             Err(error) => match error.as_service_error() {
-                // The SDK tries again when an answer is lost: the row that is in the way may be our own.
+                // The SDK tries again when an answer is lost, so the row that is in the way may be the one of our own
+                // first try.
                 Some(PutItemError::ConditionalCheckFailedException(failed))
                     if failed.item() == Some(&row) =>
                 {
@@ -295,7 +296,7 @@ impl WriteOnce for JobsTable {
             .await
             .map_err(port_error(OPERATION))?;
         let Some(row) = output.item else { return Ok(None) };
-        // DynamoDB removes what has expired when it gets to it.
+        // DynamoDB removes expired rows some time after they have expired.
         let expires = row.get("expires").and_then(|expires| expires.as_n().ok()?.parse::<i64>().ok());
         if expires.is_some_and(|expires| expires <= OffsetDateTime::now_utc().unix_timestamp()) {
             return Ok(None);
@@ -342,7 +343,8 @@ impl WriteOnce for JobsTable {
             {
                 let earlier = self.earlier(key).await?;
                 match earlier {
-                    // The SDK tries again when an answer is lost: what is in the way may be our own.
+                    // The SDK tries again when an answer is lost, so the row that is in the way may be the one of our
+                    // own first try.
                     Some(earlier) => {
                         if earlier.job == job.id() {
                             *job = written;
@@ -358,7 +360,7 @@ impl WriteOnce for JobsTable {
     }
 }
 
-/// Whether a transaction was cancelled because another one, or a throttle, was in its way, and not by its conditions.
+/// Whether a transaction was cancelled because of another one or of throttling, and not because a condition failed.
 fn is_contention(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
     else {

@@ -1,4 +1,4 @@
-//! What S3 says when a pre-signed upload arrives.
+//! The events that S3 sends when pre-signed uploads arrive.
 //!
 //! The shape is [Event message structure] of the S3 user guide; keys in it are URL-encoded, blanks as `+`.
 //!
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upload_starts_nothing() {
+    fn an_event_that_is_no_upload_starts_nothing() {
         for (event, key) in [
             ("ObjectRemoved:Delete", format!("a7/{JOB}/upload")),
             ("ObjectCreated:Put", format!("a7/{JOB}/source")),

@@ -1,5 +1,5 @@
-//! The detectors, kept waiting for `infra/bench`, which measures them from outside: reads a request a line, answers with
-//! a line. Requests and answers are described in `infra/bench/detection_peer.py`.
+//! Keeps the detectors waiting for `infra/bench`, which measures them from outside. It reads one request a line and
+//! writes one answer a line; both are described in `infra/bench/detection_peer.py`.
 
 use std::{fs, io, process::ExitCode};
 
@@ -49,13 +49,13 @@ fn answer(line: &str, image: &mut Option<Image>) -> Result<Value, Failure> {
     Ok(answer)
 }
 
-/// Forgets the highest memory so far; gives what is in use now.
+/// Resets the peak of the memory in use, and returns the memory that is in use now.
 fn restart_peak() -> Result<u64, Failure> {
     fs::write("/proc/self/clear_refs", "5")?;
     resident("VmRSS")
 }
 
-/// Bytes of this process in memory.
+/// A field of this process's memory status, in bytes.
 fn resident(field: &str) -> Result<u64, Failure> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such field")?;

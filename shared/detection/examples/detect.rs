@@ -20,7 +20,7 @@ use jobs::{algorithm::Parameters, key::ModelKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// What is refused: a stable code and a sentence.
+/// A refusal: a stable code and a sentence.
 struct Refusal {
     code: &'static str,
     message: String,
@@ -83,7 +83,7 @@ fn sha256_of(bytes: &[u8]) -> String {
     })
 }
 
-/// The model at that key of the folder.
+/// Loads the model with that key from the folder.
 fn load(folder: &Path, key: ModelKey) -> Result<Model, Refusal> {
     let (model, description) = (read(&folder.join(key.as_str()))?, read(&folder.join(key.description()))?);
     let source = ModelSource { key, sha256: sha256_of(&model), description_sha256: sha256_of(&description) };

@@ -1,10 +1,10 @@
-//! `barcode_detection`: barcodes and two-dimensional codes with what they say.
+//! `barcode_detection`: barcodes and two-dimensional codes, with their text, format and corners.
 //!
-//! Linear codes are read here ([`linear`]): wherever bars stand beside each other, at every angle, on many lines at
-//! right angles to them. QR codes, Data Matrix and Aztec codes are read by `rxing`, the port of ZXing to Rust
-//! ([`matrix`]); so is PDF417, after it has been found by its first and last bars and straightened ([`stacked`]).
+//! Linear codes are read by [`linear`], which looks for parallel bars at every angle and reads many lines across them.
+//! QR codes, Data Matrix and Aztec codes are read by `rxing`, the port of ZXing to Rust ([`matrix`]). So is PDF417,
+//! after it has been found by its first and last bars and straightened ([`stacked`]).
 //!
-//! What is read depends on nothing but the pixels and the parameters.
+//! The result depends on nothing but the pixels and the parameters.
 
 mod aztec;
 mod finders;
@@ -14,19 +14,20 @@ mod picture;
 mod profile;
 mod stacked;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use imaging::Deadline;
+use jobs::algorithm::{Kind, Parameter, Specification};
 use rxing::BarcodeFormat;
 use serde::Deserialize;
 
 use crate::{
-    Class, DetectError, Detector, Findings, Model, Schema,
+    Class, DetectError, Findings, Schema,
+    algorithm::{Algorithm, Scene},
     window::{self, Window},
 };
 use matrix::hull;
 use picture::Picture;
 
-/// What `barcode_detection` takes and gives.
+/// The parameters and the result of `barcode_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "barcode_detection",
     version: "4",
@@ -82,15 +83,14 @@ const FORMATS: [&str; 13] = [
     "upc_a",
     "upc_e",
 ];
-/// Those that are found as bars beside each other.
+/// The formats that are found as parallel bars.
 const BARS: [&str; 10] =
     ["codabar", "code_39", "code_93", "code_128", "ean_8", "ean_13", "itf", "pdf417", "upc_a", "upc_e"];
 
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     formats: Option<Vec<String>>,
     turned: bool,
-    region: Option<Rectangle>,
 }
 
 /// A code that was read, in pixels of the window.
@@ -101,8 +101,7 @@ struct Code {
 }
 
 impl Code {
-    /// A code with its corners in the order of a walk around it, whichever way that goes; `None` where they span
-    /// nothing.
+    /// A code with these corners, sorted into the order of a walk around them; `None` where they span no area.
     fn new(format: &'static str, text: String, corners: &[[f64; 2]]) -> Option<Self> {
         let corners = clockwise_from_the_top_left(hull(corners.iter().copied()));
         (corners.len() > 2).then_some(Self { format, text, corners })
@@ -113,15 +112,15 @@ impl Code {
         [0, 1].map(|axis| self.corners.iter().map(|corner| corner[axis]).sum::<f64>() / count)
     }
 
-    /// Whether the other is the same one, or a part of it, read again: it says the same, and the middle of one lies
-    /// near the other.
+    /// Whether the other is the same code, or a part of it, read again: it has the same format and text, and the centre
+    /// of one lies near the other.
     fn is(&self, other: &Self) -> bool {
         self.format == other.format
             && self.text == other.text
             && (self.is_near(other.centre()) || other.is_near(self.centre()))
     }
 
-    /// Whether a place lies within the box around the corners, or a quarter of its longer side beyond it.
+    /// Whether a place lies within the bounding box of the corners, or at most a quarter of its longer side outside it.
     fn is_near(&self, place: [f64; 2]) -> bool {
         let sides = [0, 1].map(|axis| {
             self.corners.iter().fold((f64::MAX, f64::MIN), |(low, high), corner| {
@@ -132,32 +131,19 @@ impl Code {
         sides.iter().zip(place).all(|((low, high), at)| (low - near..=high + near).contains(&at))
     }
 
-    /// Whether a place lies within the corners.
+    /// Whether a place lies within the polygon of the corners.
     fn holds(&self, [x, y]: [f64; 2]) -> bool {
         let next = self.corners.iter().cycle().skip(1);
         self.corners.iter().zip(next).all(|(a, b)| (b[0] - a[0]) * (y - a[1]) >= (b[1] - a[1]) * (x - a[0]))
     }
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
-
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
-        let mut codes = codes(&picture(&window), &settings, deadline)?;
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        let window = scene.window;
+        let mut codes = codes(&picture(&window), self, scene.deadline)?;
         codes.sort_by(|a, b| {
             let ([ax, ay], [bx, by]) = (a.centre(), b.centre());
             ay.total_cmp(&by).then(ax.total_cmp(&bx)).then_with(|| a.text.cmp(&b.text))
@@ -187,7 +173,7 @@ fn picture(window: &Window) -> Picture {
     Picture { grey, width: window.width, height: window.height }
 }
 
-/// The codes of every kind.
+/// The codes of all wanted formats.
 fn codes(picture: &Picture, settings: &Settings, deadline: Deadline) -> Result<Vec<Code>, DetectError> {
     let wanted =
         |format: &str| settings.formats.as_ref().is_none_or(|words| words.iter().any(|word| word == format));
@@ -196,7 +182,7 @@ fn codes(picture: &Picture, settings: &Settings, deadline: Deadline) -> Result<V
     for (word, format) in [("qr_code", BarcodeFormat::QR_CODE), ("data_matrix", BarcodeFormat::DATA_MATRIX)] {
         let found = if wanted(word) { matrix::codes(&mut rest, format, deadline)? } else { Vec::new() };
         for code in found.into_iter().filter_map(|code| Code::new(word, code.text, &code.corners)) {
-            // What is left of one that was read and painted over may be read again.
+            // A code that was read and painted over may leave a rest that is read again.
             if !codes.iter().any(|known| known.is(&code)) {
                 codes.push(code);
             }
@@ -212,7 +198,7 @@ fn codes(picture: &Picture, settings: &Settings, deadline: Deadline) -> Result<V
         let stacked = stacked::codes(picture, &guards, deadline)?;
         codes.extend(stacked.into_iter().filter_map(|code| Code::new("pdf417", code.text, &code.corners)));
         let linear = linear.into_iter().filter_map(|code| Code::new(code.format, code.text, &code.corners));
-        // What seems to be a linear code within one of two dimensions is a part of it.
+        // A linear code found within a two-dimensional one is a part of that code, misread.
         let linear: Vec<_> =
             linear.filter(|code| !codes.iter().any(|other| other.holds(code.centre()))).collect();
         codes.extend(linear);

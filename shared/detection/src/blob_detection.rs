@@ -1,28 +1,29 @@
 //! `blob_detection`: bright and dark spots of any size in a range, by scale-space extrema.
 //!
-//! With equal parameters the answer is that of scikit-image 0.26's `blob_log`, `blob_dog` and `blob_doh` on the same
+//! With equal parameters the result is that of scikit-image 0.26's `blob_log`, `blob_dog` and `blob_doh` on the same
 //! grey (see `grey`), in the same order:
 //!
-//! 1. A stack of planes, one a scale (`gaussian`, `hessian`). At σ, `log` is −σ² times the Laplacian of the Gaussian,
-//!    `dog` is the difference of the Gaussians of σ and of σ · `sigma_ratio` over `sigma_ratio` − 1, and `doh` is the
-//!    determinant of the Hessian by box filters on an integral image. Beyond the border the image is mirrored (`log`,
-//!    `dog`), or the boxes are pushed back inside (`doh`).
-//! 2. A candidate is a place that no neighbour surpasses in its plane or in the planes above and below (`extrema`), and
-//!    that is above the threshold: `threshold`, or `threshold_rel` times the greatest candidate, whichever is more.
-//! 3. Of two candidates whose discs share more than `overlap` of the smaller one, that of the smaller σ goes (`prune`).
-//! 4. What is left comes in descending order of response.
+//! 1. A stack of planes, one for each scale (`gaussian`, `hessian`). For σ, `log` is −σ² times the Laplacian of the
+//!    Gaussian; `dog` is the difference of the Gaussians of σ and of σ · `sigma_ratio`, divided by `sigma_ratio` − 1;
+//!    and `doh` is the determinant of the Hessian, by box filters on an integral image. At the border the image is
+//!    mirrored (`log`, `dog`), or the boxes are moved back inside (`doh`).
+//! 2. A candidate is a place that no neighbour surpasses, in its plane or in the planes above and below (`extrema`),
+//!    and that is above the threshold: `threshold`, or `threshold_rel` times the greatest candidate, whichever is
+//!    greater.
+//! 3. Of two candidates whose discs share more than `overlap` of the smaller one, the one with the smaller σ is removed
+//!    (`prune`).
+//! 4. The remaining candidates are the blobs, in descending order of response.
 //!
-//! `polarity` is not scikit-image's. For `log` and `dog`, `dark` is what the inverted image gives, and `both` is the one
-//! list beside the other, each pruned by itself. The determinant finds both alike; there, `bright` and `dark` keep the
-//! candidates whose Laplacian has that sign.
+//! `polarity` is not part of scikit-image. For `log` and `dog`, `dark` gives the blobs of the inverted image, and
+//! `both` gives the two lists together, each pruned by itself. The determinant finds bright and dark blobs alike; for
+//! `doh`, `bright` and `dark` keep the candidates whose Laplacian has that sign.
 //!
-//! The stack is never whole. The image is worked in tiles of about a thousand pixels, with as much around them as the
-//! kernels reach, and of a tile three planes of the stack are held at a time: memory does not grow with the image (but for
-//! `doh`, see `hessian`), and where a tile ends changes nothing of what it contains.
+//! The stack is never held as a whole. The image is divided into tiles of about a thousand pixels across, with as much
+//! around each as the kernels reach, and three planes of a tile's stack are held at a time. So memory does not grow
+//! with the image (except for `doh`, see `hessian`). The division into tiles does not change the result.
 //!
-//! Measured by `make bench-detection BENCH=--quick` on 1536 × 1536 px (natural, H&E; one thread, AVX-512; 2026-11):
-//! `log` is 33 and 28 times as fast as scikit-image, `dog` 18 and 15 times, `doh` 29 and 26 times; beyond the image they
-//! take 0.8, 0.8 and 2.4 of its float planes.
+//! All three methods are many times as fast as scikit-image's (`infra/bench`). Beside the image, `log` and `dog` hold
+//! less than one float plane, `doh` less than three.
 
 mod candidates;
 mod extrema;
@@ -33,20 +34,21 @@ mod pyramid;
 mod tiles;
 mod upsample;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use imaging::Deadline;
+use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
     window::{self, Window},
 };
 
 use candidates::Candidate;
 use tiles::Stack;
 
-/// What `blob_detection` takes and gives.
+/// The parameters and the result of `blob_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "blob_detection",
     version: "4",
@@ -139,16 +141,16 @@ static SCHEMA: Schema = Schema {
         Column { name: "sigma", unit: Some("px"), digits: Digits::Decimals(4) },
         Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(3) },
         Column { name: "response", unit: None, digits: Digits::Significant(6) },
-        // 1 for a bright blob, −1 for a dark one.
+        // It is 1 for a bright blob and −1 for a dark one.
         Column { name: "polarity", unit: None, digits: Digits::Decimals(0) },
     ],
     labels: &[],
     radius: Some(1),
-    // Dark ones.
+    // The colour of dark blobs.
     opposite: Some((3, [86, 180, 233])),
 };
 
-/// The least response and the polarity, as scikit-image has them for each method.
+/// The defaults of the threshold and of the polarity, as in scikit-image for each method.
 fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     let given = |name: &str| parameters.0.get(name);
     let (threshold, polarity) = match given("method").and_then(Value::as_str) {
@@ -159,23 +161,19 @@ fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     vec![("threshold", threshold.into()), ("polarity", polarity.into())]
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
-
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     method: Method,
     min_sigma: f64,
     max_sigma: f64,
     num_sigma: usize,
     sigma_ratio: f64,
-    /// Holds whatever the greatest response.
+    /// An absolute threshold; `threshold_rel` is relative to the greatest response.
     threshold: f64,
     threshold_rel: Option<f64>,
     overlap: f64,
     polarity: Polarity,
     max_blobs: usize,
-    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -194,26 +192,16 @@ enum Polarity {
     Both,
 }
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        let Scene { window, deadline, .. } = *scene;
         let mut findings = Findings::new(&SCHEMA);
         if window.is_of_one_colour() {
             return Ok(findings);
         }
-        for blob in find(window, &settings, deadline)?.into_iter().take(settings.max_blobs) {
+        for blob in find(window, self, deadline)?.into_iter().take(self.max_blobs) {
             let (x, y) = window.place(f64::from(blob.column) + 0.5, f64::from(blob.row) + 0.5);
             findings.push(x, y, [blob.sigma, blob.radius, blob.response, blob.polarity]);
         }
@@ -221,7 +209,7 @@ impl Detector for Algorithm {
     }
 }
 
-/// A blob in the window: its pixel, and what is told of it.
+/// A blob in the window: its pixel, and its values in the result.
 #[derive(Clone, Copy)]
 struct Blob {
     row: u32,
@@ -229,7 +217,7 @@ struct Blob {
     sigma: f64,
     radius: f64,
     response: f64,
-    /// 1 where bright, −1 where dark.
+    /// 1 for a bright blob, −1 for a dark one.
     polarity: f64,
 }
 
@@ -268,7 +256,7 @@ fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<V
         };
         blobs.extend(prune(&kept, &sigmas, settings, deadline)?);
     }
-    // Stable: what is equal stays by polarity, row and column.
+    // The sort is stable: blobs of equal response stay by polarity, row and column.
     blobs.sort_by(|a, b| b.response.total_cmp(&a.response));
     Ok(blobs)
 }
@@ -313,7 +301,7 @@ impl Settings {
         sigmas
     }
 
-    /// Whether the maxima of the stack are asked for, and whether those of the inverted image's.
+    /// Whether the maxima of the image's stack are wanted, and whether those of the inverted image's stack are.
     fn sides(&self) -> [bool; 2] {
         match (self.method, self.polarity) {
             (Method::Doh, _) | (_, Polarity::Bright) => [true, false],

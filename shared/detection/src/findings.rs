@@ -1,25 +1,27 @@
-//! What a detector found: the one result that every form is made from.
+//! The findings of a detector: the one result that every form is made from.
 
 use serde_json::Value;
 
 use crate::ModelSource;
 
-/// What the entries of a result are and what was measured of each. A detector has one, as a static.
+/// The kind of entries that a result has, and the quantities measured of each. A detector has one for each kind of
+/// result, as a static.
 #[derive(Debug, PartialEq)]
 pub struct Schema {
     /// The name of the list in the result JSON; the specification's `list` says the same.
     pub list: &'static str,
-    /// What the entries are called and drawn as.
+    /// The entries' name and colour.
     pub class: Class,
-    /// What was measured, in the order of [`Entry::values`]. Names are `snake_case`, neither `x` nor `y`.
+    /// The measured quantities, in the order of [`Entry::values`]. Names are `snake_case`, and neither `x` nor `y`.
     pub columns: &'static [Column],
-    /// What is said of each in words, in the order of [`Entry::labels`]. Names are as the columns' are. The last is what
-    /// the entry itself is called; a label named `class` is its class, too.
+    /// The names of the texts that each entry has, in the order of [`Entry::labels`]; they follow the same rules as the
+    /// names of columns. The last text is the entry's own name; a label named `class` is also its class.
     pub labels: &'static [&'static str],
-    /// Which column, if any, is the radius in pixels of the disc that an entry without outline stands for.
+    /// The index of the column, if any, that is the radius in pixels of the disc that an entry without an outline
+    /// stands for.
     pub radius: Option<usize>,
-    /// Which column, if any, tells two opposite kinds apart by its sign, and the colour of what is negative in an
-    /// overlay.
+    /// The index of the column, if any, whose sign tells two opposite kinds of entries apart, and the colour in an
+    /// overlay of those with a negative value.
     pub opposite: Option<(usize, [u8; 3])>,
 }
 
@@ -44,7 +46,7 @@ impl Schema {
 /// One measured quantity.
 #[derive(Debug, PartialEq)]
 pub struct Column {
-    /// Its key in JSON and GeoJSON, and with the unit its header in CSV.
+    /// The key in JSON and GeoJSON; with the unit, the header in CSV.
     pub name: &'static str,
     /// `px`, `px2`, `µm`, …; none for a pure number.
     pub unit: Option<&'static str>,
@@ -55,9 +57,9 @@ pub struct Column {
 /// How a number is rounded when it is written. Trailing zeros are never written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Digits {
-    /// So many after the point: for lengths and counts.
+    /// So many after the decimal point: for lengths and counts.
     Decimals(u8),
-    /// So many significant ones: for what spans orders of magnitude.
+    /// So many significant digits: for quantities that span orders of magnitude.
     Significant(u8),
 }
 
@@ -84,13 +86,14 @@ pub struct Entry<'a> {
     pub x: f64,
     /// The centre's y, in pixels of the upright full-size image.
     pub y: f64,
-    /// What was measured, in the order of [`Schema::columns`].
+    /// The measured values, in the order of [`Schema::columns`].
     pub values: &'a [f64],
-    /// What is said of it, in the order of [`Schema::labels`].
+    /// The texts, in the order of [`Schema::labels`].
     pub labels: &'a [String],
     /// The outline's vertices (x, y), not closed; empty for a point.
     pub outline: &'a [[f32; 2]],
-    /// The radius of the disc that it stands for, in pixels; none for a point and for what has an outline.
+    /// The radius in pixels of the disc that the entry stands for; none for a point, and none for an entry with an
+    /// outline.
     pub radius: Option<f64>,
 }
 
@@ -136,37 +139,37 @@ impl Findings {
         self.values.extend_from_slice(&values);
     }
 
-    /// Says of the entry that was appended last what the schema's labels ask for. An entry of a schema with labels must have
-    /// them before the next one comes.
+    /// Gives the entry that was appended last its texts, one for each label of the schema. If the schema has labels,
+    /// this must be called for every entry before the next one is appended.
     pub fn label<const LABELS: usize>(&mut self, labels: [String; LABELS]) {
         debug_assert_eq!(LABELS, self.schema.labels.len(), "one text per label");
         debug_assert_eq!(self.labels.len() + LABELS, self.len() * LABELS, "one label after another");
         self.labels.extend(labels);
     }
 
-    /// Says which model made them.
+    /// Records which model made the findings.
     pub fn made_by(&mut self, model: ModelSource) {
         self.model = Some(model);
     }
 
-    /// Which model made them, if one did.
+    /// The model that made the findings, if one did.
     #[must_use]
     pub fn model(&self) -> Option<&ModelSource> {
         self.model.as_ref()
     }
 
-    /// Says something of the run as a whole: a member of the result JSON, with a name that no other has.
+    /// Adds a fact about the run as a whole: a member of the result JSON, whose name no other member may have.
     pub fn detail(&mut self, name: &'static str, value: Value) {
         self.details.push((name, value));
     }
 
-    /// What is said of the run as a whole.
+    /// The facts about the run as a whole.
     #[must_use]
     pub fn details(&self) -> &[(&'static str, Value)] {
         &self.details
     }
 
-    /// What the entries are.
+    /// The kind of the entries.
     #[must_use]
     pub fn schema(&self) -> &'static Schema {
         self.schema

@@ -1,5 +1,5 @@
-//! The forms in which findings leave: JSON, GeoJSON for QuPath, CSV, and an overlay drawn on the image. Each is made
-//! from the same [`Findings`] and is the same byte for byte every time.
+//! The forms in which findings are written: JSON, GeoJSON for QuPath, CSV, and an overlay drawn on the image. Each is
+//! made from the same [`Findings`], and the same findings give the same bytes every time.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::{Column, DetectError, Digits, Entry, Findings, ModelSource, overlay, 
 /// Vertices of the polygon that a disc becomes in GeoJSON, which has no circles.
 const VERTICES: u32 = 24;
 
-/// Digits of a coordinate: a thousandth of a pixel is finer than any detector measures.
+/// Decimals of a coordinate: a thousandth of a pixel is finer than any detector measures.
 const POSITION: Digits = Digits::Decimals(3);
 
 /// A form of a result.
@@ -23,7 +23,7 @@ pub enum Form {
     Json,
     /// A FeatureCollection of QuPath detections.
     GeoJson,
-    /// One row an object.
+    /// One row for each finding.
     Csv,
     /// Marks on the image, reduced where a side has more than 2048 px.
     Png,
@@ -56,7 +56,7 @@ impl Form {
     }
 }
 
-/// Where findings came from: what a result says about itself.
+/// The provenance that a result states: what was run, and on which image.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The algorithm, its version and its complete parameters.
@@ -83,11 +83,14 @@ impl Findings {
         })
     }
 
-    /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "units",
-    /// "count", LIST: [{"x", "y", …}, …]}`, where LIST is the schema's; behind `source` comes `"model": {"key",
-    /// "sha256", "description_sha256"}` where a model made it, and what the algorithm says of the whole; then
-    /// `"overlay": {"width", "height"}`, the overlay's size in pixels. One entry a line. An entry with an outline has
-    /// `"outline": [[x, y], …]`, not closed. A unit is `null` where the quantity is a pure number.
+    /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "overlay":
+    /// {"width", "height"}, "units", "count", LIST: [{"x", "y", …}, …]}`, where LIST is the name that the schema gives
+    /// to the list.
+    ///
+    /// After `source` come `"model": {"key", "sha256", "description_sha256"}` if a model made the findings, and the
+    /// details that the algorithm states of the whole run. `overlay` is the overlay's size in pixels. There is one
+    /// entry on a line; an entry with an outline has `"outline": [[x, y], …]`, not closed. A unit is `null` where the
+    /// quantity is a pure number.
     #[must_use]
     pub fn json(&self, context: &Context<'_>) -> String {
         let mut out = String::with_capacity(512 + self.len() * (32 + 32 * self.schema().columns.len()));
@@ -126,11 +129,13 @@ impl Findings {
         out
     }
 
-    /// A GeoJSON FeatureCollection that QuPath opens as detections: a Feature for each entry, with a `Point` or a
-    /// closed `Polygon` (an outline, or a disc as far as it lies in the image) in pixels of the full-size image, `objectType` `detection`, `classification`, and the measured
-    /// values as `measurements` (unit in the name, as QuPath has it). The ids are UUIDs made from the run and the
-    /// entry's place, so that opening a result twice updates objects in place of doubling them. The member `darkroom`
-    /// says where the result came from; readers skip it.
+    /// A GeoJSON FeatureCollection that QuPath opens as detections, with one Feature for each entry.
+    ///
+    /// The geometry is a `Point` or a closed `Polygon`, in pixels of the full-size image; the polygon is the entry's
+    /// outline, or its disc as far as that lies in the image. `objectType` is `detection`; the measured values are
+    /// `measurements`, with the unit in the name, as QuPath does it. The ids are UUIDs made from the run and the
+    /// entry's index, so that opening a result twice updates the objects and does not double them. The member
+    /// `darkroom` states the provenance; readers skip it.
     #[must_use]
     pub fn geojson(&self, context: &Context<'_>) -> String {
         let mut out = String::with_capacity(512 + self.len() * (256 + 32 * self.schema().columns.len()));
@@ -164,8 +169,8 @@ impl Findings {
         out
     }
 
-    /// CSV as RFC 4180 has it (commas, CRLF), one row an entry. The header names each column with its unit:
-    /// `x_px,y_px,response`. Outlines are not in it; what is said in words is, before what was measured.
+    /// CSV as in RFC 4180 (commas, CRLF), one row for each entry. The header names each column with its unit:
+    /// `x_px,y_px,response`. Labels stand before measured values; outlines are left out.
     #[must_use]
     pub fn csv(&self) -> String {
         let mut out = String::with_capacity(64 + self.len() * (20 + 16 * self.schema().columns.len()));
@@ -197,10 +202,12 @@ impl Findings {
         out
     }
 
-    /// A PNG of the image, reduced where it has more than 2048 px along a side, with every finding marked on it: a
-    /// ring around a point, the outline of a disc or of an object, in the class's colour (what the schema calls
-    /// opposite, in that colour) with a dark halo. The region that was searched, where that was not the whole image,
-    /// has a white border. `image` is the upright full-size image.
+    /// A PNG of the image, reduced where a side has more than 2048 px, with a mark on every finding: a ring around a
+    /// point, or the outline of a disc or an object.
+    ///
+    /// A mark has the colour of its class, or of the schema's opposite where the entry is of that kind, and a dark
+    /// halo. If a region was searched and not the whole image, the region has a white border. `image` is the upright
+    /// full-size image.
     ///
     /// # Errors
     /// [`DetectError::Encode`] when the PNG cannot be made.
@@ -210,7 +217,7 @@ impl Findings {
         Ok(overlay::draw(self, image, region).encode_png()?)
     }
 
-    /// The members that say what made a result, without the braces.
+    /// Writes the members that state the provenance, without the braces around them.
     fn push_provenance(&self, out: &mut String, context: &Context<'_>) {
         let Context { run, sha256, width, height } = context;
         let parameters = Value::Object(run.parameters.0.clone());
@@ -245,7 +252,8 @@ impl Findings {
     }
 }
 
-/// What is said of an entry, as QuPath has it: a name and other texts. Nothing where nothing is said.
+/// Writes an entry's labels where QuPath looks for them: the last as the object's `name`, all of them as its
+/// `metadata`. An entry without labels has neither.
 fn push_metadata(out: &mut String, names: &[&str], texts: &[String]) {
     let Some(name) = texts.last() else { return };
     let _ = write!(out, "\"name\":{},\"metadata\":{{", quoted(name));
@@ -278,7 +286,8 @@ fn push_geometry(out: &mut String, entry: &Entry<'_>, context: &Context<'_>) {
     }
 }
 
-/// A closed polygon. What was moved inside the image may have come to lie where its neighbour does: once is enough.
+/// Writes a closed polygon. Vertices that were moved inside the image may coincide with their neighbours; each such
+/// place is written once.
 fn push_polygon(out: &mut String, mut vertices: Vec<[f32; 2]>) {
     vertices.dedup();
     while vertices.len() > 1 && vertices.first() == vertices.last() {
@@ -307,8 +316,8 @@ fn push_positions<'a>(out: &mut String, positions: impl Iterator<Item = &'a [f32
     }
 }
 
-/// Writes a number as JSON and CSV both take it, rounded and in its shortest form. What is not finite, which no
-/// detector gives, becomes 0.
+/// Writes a number in a notation that both JSON and CSV accept, rounded and as short as possible. A number that is not
+/// finite becomes 0; no detector gives one.
 fn push_number(out: &mut String, value: f64, digits: Digits) {
     let rounded = match digits {
         _ if !value.is_finite() => 0.0,

@@ -2,7 +2,7 @@
 
 use crate::kernels::wide;
 
-/// How many steps grey has from 0 to 1 where pixels are opaque.
+/// The steps of grey between 0 and 1 for an opaque pixel: 255 levels times weights that sum to 10,000.
 pub(crate) const UNITS: f32 = 2_550_000.0;
 
 /// Fills `out` with the grey, 0 to 1, of the RGBA8 pixels in `rgba` (four bytes for each of `out`).
@@ -29,14 +29,15 @@ pub(crate) fn bytes(rgba: &[u8], out: &mut [u8]) {
     wide(
         #[inline(always)]
         || {
-            // What a float of this size holds beside it is a whole number, in its last bits.
+            // From 2²³ on floats are one apart: adding this rounds a number, and its last bits are then the whole
+            // number.
             const WHOLE: f32 = 8_388_608.0;
             let all = pixels.iter().fold(u32::MAX, |all, pixel| all & u32::from_le_bytes(*pixel));
             if all >> 24 == 255 {
                 for (grey, pixel) in out.iter_mut().zip(pixels) {
                     let pixel = u32::from_le_bytes(*pixel).cast_signed();
                     let [r, g, b] = [0, 8, 16].map(|shift| (pixel >> shift & 255) as f32);
-                    // A little more than the luma, so that halves go upwards.
+                    // A half in units of 10,000 would round to even: this is a little more, so that halves go upwards.
                     let luma = r * 2125.0 + g * 7154.0 + b * 721.0 + 0.5;
                     *grey = (luma * 1e-4 + WHOLE).to_bits() as u8;
                 }
@@ -51,8 +52,8 @@ pub(crate) fn bytes(rgba: &[u8], out: &mut [u8]) {
     );
 }
 
-/// Fills `out` with the same grey in double precision, to the last bit as scikit-image has it where NumPy's product of a
-/// matrix and a vector fuses multiplications with additions.
+/// Fills `out` with the same grey in double precision. It equals scikit-image's to the last bit on processors where
+/// NumPy's product of a matrix and a vector fuses multiplications with additions.
 pub(crate) fn exact(rgba: &[u8], out: &mut [f64]) {
     wide(
         #[inline(always)]
@@ -67,7 +68,7 @@ pub(crate) fn exact(rgba: &[u8], out: &mut [f64]) {
     );
 }
 
-/// 10,000 times the luma of a pixel of 0 to 255: a whole number.
+/// The luma of a pixel, alpha aside, in units of 1/10,000 of a level: a whole number.
 #[inline(always)]
 fn weighted([r, g, b, _]: [u8; 4]) -> f32 {
     f32::from(r) * 2125.0 + f32::from(g) * 7154.0 + f32::from(b) * 721.0

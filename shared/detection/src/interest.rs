@@ -1,13 +1,16 @@
-//! What in a picture is worth keeping when a thumbnail cuts it: where its corners are, as `poi_detection` finds them.
+//! The parts of a picture that are worth keeping when a thumbnail is cropped: its corners, as `poi_detection` finds
+//! them.
 
 use imaging::{Deadline, Image, PointOfInterest, TimedOut};
 use jobs::algorithm::Parameters;
 use serde_json::json;
 
-use crate::{DetectError, Detector, poi_detection};
+use crate::{DetectError, Detector, algorithm::Adaptor, poi_detection};
 
-/// The points of interest of a small picture, for [`imaging::Source::thumbnails`]. Their weight is the root of Harris's
-/// response, which grows with the contrast's fourth power: one hard edge shall not outweigh all else.
+/// The points of interest of a small picture, for [`imaging::Source::thumbnails`].
+///
+/// A point's weight is the square root of Harris's response. The response grows with the fourth power of the contrast,
+/// so without the root one hard edge would outweigh everything else.
 ///
 /// # Errors
 /// [`TimedOut`] when the deadline passes.
@@ -17,7 +20,7 @@ pub fn interest(image: &Image, deadline: Deadline) -> Result<Vec<PointOfInterest
         "subpixel": true,
     });
     let parameters = Parameters(parameters.as_object().cloned().unwrap_or_default());
-    match poi_detection::Algorithm.detect(image, &parameters, None, deadline) {
+    match Adaptor::<poi_detection::Settings>::new().detect(image, &parameters, None, deadline) {
         Ok(found) => Ok(found
             .entries()
             .map(|entry| PointOfInterest {
@@ -27,7 +30,7 @@ pub fn interest(image: &Image, deadline: Deadline) -> Result<Vec<PointOfInterest
             })
             .collect()),
         Err(DetectError::TimedOut(late)) => Err(late),
-        // The parameters are in range, as a test holds; to find nothing interesting is no reason to fail a thumbnail.
+        // A test holds that the parameters are in range. Finding nothing of interest is no reason to fail a thumbnail.
         Err(_) => Ok(Vec::new()),
     }
 }
@@ -51,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_corners_is_interesting_and_what_has_none_is_not() {
+    fn corners_are_interesting_and_one_colour_is_not() {
         let points = interest(&board(200, 40), Deadline::none()).expect("in time");
         assert!(points.len() > 10, "{points:?}");
         assert!(points.iter().all(|point| point.weight > 0.0));

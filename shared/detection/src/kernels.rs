@@ -1,21 +1,24 @@
-//! Row kernels that detectors are built from. They work on slices of `f32`, allocate nothing, and are written so that
-//! the compiler turns them into vector code on every target. [`wide`] compiles them once for each level of vector
-//! instructions that a processor may have; the results are the same to the last bit, as additions keep their order and
-//! are fused with multiplications on every processor or on none.
+//! Row kernels that detectors are built from. They work on slices of `f32`, allocate nothing or reuse the caller's
+//! buffers, and are written so that the compiler vectorises them on every target.
+//!
+//! [`wide`] compiles a kernel once for each level of vector instructions that a processor may have. The results are the
+//! same to the last bit on all of them: additions keep their order, and are fused with multiplications either on every
+//! processor or on none.
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
-/// Runs a kernel with the widest vector instructions that there are. The kernel and what it calls must be inlined.
+/// Runs a kernel with the widest vector instructions of this processor. The kernel and everything that it calls must be
+/// inlined.
 #[inline(always)]
 pub(crate) fn wide<T>(kernel: impl FnOnce() -> T) -> T {
     dispatch!(Level::new(), level => level.vectorize(kernel))
 }
 
-/// How many values a kernel keeps in registers at a time.
+/// The number of values that a kernel keeps in registers at a time.
 const LANES: usize = 32;
 
-/// One half of the normalised Gaussian of that standard deviation in pixels, from the centre outwards: `radius + 1`
-/// weights, cut off at four standard deviations, as `scipy.ndimage.gaussian_filter1d` has it.
+/// One half of the normalised Gaussian with a standard deviation of `sigma` pixels, from the centre outwards: `radius +
+/// 1` weights, cut off at four standard deviations, as in `scipy.ndimage.gaussian_filter1d`.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -28,8 +31,8 @@ pub(crate) fn gaussian(sigma: f64) -> Vec<f32> {
     (0..=radius).map(|i| (bell(i) / sum) as f32).collect()
 }
 
-/// Where the values under a kernel lie: those under its tap k start at `data[at[k]]`. They are either neighbouring rows
-/// (a vertical pass) or one row at neighbouring offsets (a horizontal pass).
+/// The positions of the values under a kernel: those under tap k start at `data[at[k]]`. The taps are either
+/// neighbouring rows (a vertical pass) or neighbouring offsets in one row (a horizontal pass).
 #[derive(Clone, Copy)]
 pub(crate) struct Taps<'a> {
     pub(crate) data: &'a [f32],
@@ -37,7 +40,7 @@ pub(crate) struct Taps<'a> {
 }
 
 impl<'a> Taps<'a> {
-    /// The same taps, farther on in the data.
+    /// The same taps, `start` values farther on in the data.
     pub(crate) fn from(self, start: usize) -> Self {
         Self { data: &self.data[start..], at: self.at }
     }
@@ -48,15 +51,15 @@ impl<'a> Taps<'a> {
     }
 }
 
-/// `sum + weight · value`, in one step and rounded once where `FUSED`.
+/// `sum + weight · value`, computed in one step and rounded only once where `FUSED`.
 #[inline(always)]
 fn add<const FUSED: bool>(sum: f32, weight: f32, value: f32) -> f32 {
     if FUSED { weight.mul_add(value, sum) } else { sum + weight * value }
 }
 
-/// The sums under a symmetric kernel for `N` neighbours from `start` on, `KERNELS` kernels at once. Each pair of taps as
-/// far from the centre is added before it is weighted, the outermost first, so that a mirrored input gives the mirrored
-/// output to the last bit.
+/// The sums under `KERNELS` symmetric kernels at once, for `N` neighbours from `start` on. The two taps that are
+/// equally far from the centre are added before they are weighted, the outermost pair first, so that a mirrored input
+/// gives the mirrored output to the last bit.
 #[inline(always)]
 fn fold<const N: usize, const KERNELS: usize, const FUSED: bool>(
     halves: [&[f32]; KERNELS],
@@ -89,7 +92,7 @@ fn fold<const N: usize, const KERNELS: usize, const FUSED: bool>(
     sums
 }
 
-/// Does `$many` for whole blocks of [`LANES`] from 0 to `$length`, and `$one` for each place that is left.
+/// Runs `$many` for each whole block of [`LANES`] between 0 and `$length`, then `$one` for each place that is left.
 macro_rules! in_blocks {
     ($length:expr, |$many_at:ident| $many:expr, |$one_at:ident| $one:expr) => {{
         let mut $many_at = 0;
@@ -109,8 +112,8 @@ pub(crate) fn convolve(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
     convolve_as::<false>(half, taps, out);
 }
 
-/// [`convolve`] with each product added before it is rounded: faster where the processor does so in one step, as those of Lambda do, and
-/// with the same result where it does not.
+/// [`convolve`] with fused multiply-add, which rounds once for each tap. It is faster on processors that have the
+/// instruction, as those of Lambda do, and gives the same result on those that do not.
 pub(crate) fn convolve_fused(half: &[f32], taps: Taps<'_>, out: &mut [f32]) {
     convolve_as::<true>(half, taps, out);
 }
@@ -128,7 +131,7 @@ fn convolve_as<const FUSED: bool>(half: &[f32], taps: Taps<'_>, out: &mut [f32])
     );
 }
 
-/// [`convolve_fused`] with two kernels of one size at once.
+/// [`convolve_fused`] with two kernels of the same size at once.
 pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [f32]; 2]) {
     wide(
         #[inline(always)]
@@ -146,7 +149,7 @@ pub(crate) fn convolve_both(halves: [&[f32]; 2], taps: Taps<'_>, [a, b]: [&mut [
     );
 }
 
-/// The sum of two convolutions as [`convolve_fused`] makes them.
+/// The sum of two convolutions, each as [`convolve_fused`] makes it.
 pub(crate) fn convolve_sum(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [f32]) {
     wide(
         #[inline(always)]
@@ -171,8 +174,8 @@ pub(crate) fn convolve_sum(halves: [&[f32]; 2], taps: [Taps<'_>; 2], out: &mut [
     );
 }
 
-/// What lies midway between two taps, from an even number of them: `weights` are those of the two in the middle, of the
-/// two around these, and so on.
+/// Interpolates the value midway between the two middle taps of an even number of taps. `weights[0]` is the weight of
+/// the two middle taps, `weights[1]` that of the next two outwards, and so on.
 pub(crate) fn midpoints<const HALF: usize>(weights: &[f32; HALF], taps: Taps<'_>, out: &mut [f32]) {
     #[inline(always)]
     fn sum<const N: usize, const HALF: usize>(
@@ -202,7 +205,7 @@ pub(crate) fn midpoints<const HALF: usize>(weights: &[f32; HALF], taps: Taps<'_>
     );
 }
 
-/// Deals a row out: its first value to `even`, its second to `odd`, and so on.
+/// Deals the values of a row out in turn: the first to `even`, the second to `odd`, and so on.
 pub(crate) fn deal(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
     wide(
         #[inline(always)]
@@ -214,7 +217,7 @@ pub(crate) fn deal(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
     );
 }
 
-/// The contrary of [`deal`].
+/// The inverse of [`deal`].
 pub(crate) fn merge(even: &[f32], odd: &[f32], row: &mut [f32]) {
     wide(
         #[inline(always)]
@@ -226,8 +229,9 @@ pub(crate) fn merge(even: &[f32], odd: &[f32], row: &mut [f32]) {
     );
 }
 
-/// Two separable kernels at one place, in double precision and always in the same order: Σ `down[k]` · Σ
-/// `across[i]` · `rows[k][i]`. The kernels are symmetric, as long as the rows, which are as many. `scratch` is overwritten.
+/// The sum of separable convolutions at one place, in double precision and always in the same order: for each of
+/// `KERNELS` pairs, Σ `down[k]` · Σ `across[i]` · `rows[k][i]`. There are as many rows as each has values, and the
+/// kernels, which are symmetric, have as many weights. `scratch` is overwritten.
 pub(crate) fn separable<const KERNELS: usize>(
     rows: &[&[f32]],
     down: [&[f64]; KERNELS],
@@ -287,10 +291,10 @@ pub(crate) fn sobel(rows: [&[f32]; 3], dr: &mut [f32], dc: &mut [f32]) {
     }
 }
 
-/// The maximum of each window of `length` neighbours: `window[i] = max(row[i..i + length])`, for every window that
-/// lies inside `row`; the result is the front part of `window`. Both buffers are as long as `row` and are overwritten.
+/// The maximum of each window of `length` neighbours: `window[i] = max(row[i..i + length])`, for every window that lies
+/// inside `row`. The result is the front part of `window`; `window` and `spare` are overwritten.
 ///
-/// The span doubles from pass to pass (van Herk's recursion by powers of two): log₂(length) passes.
+/// The span doubles from pass to pass, so it takes log₂(length) passes.
 pub(crate) fn windowed_max<'a>(
     row: &[f32],
     length: usize,
@@ -312,7 +316,8 @@ pub(crate) fn windowed_max<'a>(
     window
 }
 
-/// The place inside 0 .. length that lies at `place` when what is inside is mirrored at both ends, again and again.
+/// The index in 0 .. length that `place` falls on when the values are mirrored at both ends again and again (d c b a |
+/// a b c d | d c b a).
 pub(crate) fn mirrored(place: isize, length: usize) -> usize {
     if (0..length as isize).contains(&place) {
         return place.unsigned_abs();
@@ -321,7 +326,7 @@ pub(crate) fn mirrored(place: isize, length: usize) -> usize {
     within.min(2 * length - 1 - within)
 }
 
-/// The larger one; both are numbers. `f32::max` would also have to think of NaN.
+/// The larger one of two numbers. Unlike `f32::max` it need not handle NaN, which makes it faster.
 pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
@@ -393,7 +398,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_dealt_is_merged(row in proptest::collection::vec(-10f32..10.0, 0..70)) {
+        fn a_row_that_was_dealt_is_merged_again(row in proptest::collection::vec(-10f32..10.0, 0..70)) {
             let half = row.len() / 2;
             let (mut even, mut odd, mut merged) = (vec![0.0; half], vec![0.0; half], vec![0.0; 2 * half]);
             deal(&row, &mut even, &mut odd);

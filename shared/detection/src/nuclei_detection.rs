@@ -1,28 +1,34 @@
 //! `nuclei_detection`: cell nuclei on slides stained with haematoxylin and eosin, or with haematoxylin and DAB.
 //!
-//! Steps and defaults follow QuPath's cell detection, which pathologists know; the code is not its code, and outlines are
-//! not the same to the pixel.
+//! Steps and defaults follow QuPath's cell detection, which pathologists know. The code is not QuPath's, and outlines
+//! differ from QuPath's in single pixels.
 //!
-//! 1. The image is reduced by a whole factor to about `pixel_size`, if `mpp` tells how large its pixels are.
-//! 2. Colour deconvolution gives how much haematoxylin a pixel has (`stains`; as scikit-image's, not as QuPath's).
-//! 3. That density is smoothed, its background taken off by opening (QuPath's is by reconstruction, which no tile could
-//!    do by itself), and what is left is nucleus where it is dense enough and no hollow (`field`, `opening`). Small holes
-//!    are filled (`regions`).
-//! 4. What touches is split by shape (`split`).
-//! 5. Each piece has an outline (`outline`); it is a nucleus if its area is between `min_area` and `max_area`, its mean
-//!    density is at least `threshold` above the background's, and the background's is at most `max_background`.
+//! 1. The image is reduced by a whole factor to about `pixel_size`, if `mpp` gives the size of its pixels.
+//! 2. Colour deconvolution gives the amount of haematoxylin in each pixel (`stains`); it is scikit-image's and not
+//!    QuPath's.
+//! 3. That density is smoothed, and its background is subtracted. The background is an opening (`opening`); QuPath's is
+//!    an opening by reconstruction, which could not be done tile by tile. A pixel is nucleus where the rest is dense
+//!    enough and not hollow (`field`). Small holes are filled (`regions`).
+//! 4. Nuclei that touch are split by their shape (`split`).
+//! 5. Each piece gets an outline (`outline`). It is a nucleus if its area is between `min_area` and `max_area`, its
+//!    mean density is at least `threshold` above that of the background, and the background's is at most
+//!    `max_background`.
 //!
-//! Nuclei come in reading order of their first pixels. With `mpp`, lengths and areas, given and measured, are in µm and
-//! µm²; without, in pixels of the image. Outlines and centroids are in pixels of the full-size image either way.
+//! Nuclei come in reading order of their first pixels. With `mpp`, lengths and areas are in µm and µm², both in
+//! parameters and in the result; without it, in pixels of the image. Outlines and centroids are in pixels of the
+//! full-size image either way.
 //!
-//! The filters work in tiles, and components of the mask one after the other. What is held of the whole window is, for each
-//! pixel of the reduction, a byte of mask and the background, three bytes; twelve bytes for each run of pixels in a row of the
-//! mask, two dozen more while they are sorted; and of the largest component, nine bytes for each pixel of the rectangle that it
-//! lies in, and up to two dozen for each of its own while it is flooded.
+//! The filters work in tiles, and the components of the mask are processed one after the other. This is what is held
+//! beside the image:
 //!
-//! Measured on the slides of `tests/references/nuclei_detection.py` (2026-11): F1 at IoU 0.5 is 0.99 or more on each, mean
-//! IoU 0.89 to 0.93. On 2048 × 2048 pixels with some 5,200 nuclei, one thread (`make bench-detection`): 101 to 109 ms of
-//! CPU in four runs; scikit-image's deconvolution, Laplacian of Gaussian and watershed take 11.3 to 12.4 times as long.
+//! - for each pixel of the reduction, the mask and the background: three bytes;
+//! - for each run of neighbouring pixels in a row of the mask: twelve bytes, and two dozen more while runs are sorted;
+//! - for the largest component: nine bytes for each pixel of its bounding box, and up to two dozen for each of its own
+//!   pixels while it is flooded.
+//!
+//! On slides whose nuclei are known (`tests/references/nuclei_detection.py`), nearly all nuclei are found, and their
+//! outlines cover nearly the same area. The detector is several times as fast as scikit-image's deconvolution,
+//! Laplacian of Gaussian and watershed (`infra/bench`).
 
 mod field;
 mod opening;
@@ -31,16 +37,17 @@ mod regions;
 mod split;
 mod stains;
 
-use imaging::{Deadline, Image, TimedOut};
+use imaging::{Deadline, TimedOut};
 use jobs::{
-    algorithm::{Kind, Parameter, Parameters, Rectangle, Specification},
+    algorithm::{Kind, Parameter, Parameters, Specification},
     colour::Colour,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema,
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
     window::{self, Window},
 };
 
@@ -50,7 +57,7 @@ use regions::{Components, Run};
 use split::Labels;
 use stains::{Quantities, Reduced, Vectors};
 
-/// What `nuclei_detection` takes and gives.
+/// The parameters and the result of `nuclei_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "nuclei_detection",
     version: "5",
@@ -162,7 +169,7 @@ pub(crate) static SPECIFICATION: Specification = Specification {
     list: Some("nuclei"),
 };
 
-/// Lengths and areas, in µm with `mpp` and in pixels without; and white.
+/// The defaults of lengths and areas, which are in µm with `mpp` and in pixels without it, and that of `white`.
 fn by_unit(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     let in_microns = parameters.0.contains_key("mpp");
     let lengths = [
@@ -175,7 +182,7 @@ fn by_unit(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     lengths.into_iter().map(of).chain([("white", Value::from("#ffffff"))]).collect()
 }
 
-/// A result with `mpp`, and one without.
+/// The schemas of results with `mpp` and without it.
 static IN_MICRONS: Schema = schema(&MICRONS);
 static IN_PIXELS: Schema = schema(&PIXELS);
 
@@ -187,7 +194,8 @@ const fn columns(length: &'static str, area: &'static str) -> [Column; 5] {
         Column { name: "area", unit: Some(area), digits: Digits::Decimals(2) },
         Column { name: "perimeter", unit: Some(length), digits: Digits::Decimals(2) },
         Column { name: "circularity", unit: None, digits: Digits::Decimals(4) },
-        // Mean optical densities, background included. The second stain is eosin, DAB, or what `auto` finds.
+        // These are mean optical densities, with that of the background. The second stain is eosin, DAB, or the one
+        // that `auto` finds.
         Column { name: "haematoxylin_od", unit: None, digits: Digits::Decimals(4) },
         Column { name: "second_stain_od", unit: None, digits: Digits::Decimals(4) },
     ]
@@ -204,11 +212,8 @@ const fn schema(columns: &'static [Column]) -> Schema {
     }
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
-
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     stains: Stains,
     detection_image: DetectionImage,
     white: Option<Colour>,
@@ -222,7 +227,6 @@ struct Settings {
     max_background: f64,
     split: bool,
     max_nuclei: usize,
-    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -241,27 +245,16 @@ enum DetectionImage {
     OpticalDensitySum,
 }
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
-        find(window, &settings, TILE, deadline)
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        find(scene.window, self, TILE, scene.deadline)
     }
 }
 
-/// Rows and columns of a tile of the reduction: what the opening goes over again and again of one is 0.7 MB with the default
-/// radius, which fits a core's second-level cache.
+/// The numbers of rows and columns of a tile of the reduction. The opening passes over a tile repeatedly; with the
+/// default radius its data take 0.7 MB, which fits a core's second-level cache.
 const TILE: [usize; 2] = [256, 1024];
 
 fn find(
@@ -313,11 +306,11 @@ fn find(
     Ok(findings)
 }
 
-/// Parameters in pixels of the reduction.
+/// The parameters in pixels of the reduction.
 #[derive(Clone, Copy)]
 struct Scale {
     reduction: usize,
-    /// What one pixel of the reduction is in the unit of the result.
+    /// The size of a pixel of the reduction in the unit of the result.
     unit: f64,
     sigma: f64,
     background_radius: usize,
@@ -343,7 +336,8 @@ impl Scale {
         }
     }
 
-    /// Holes smaller than this are filled: what is as large as a nucleus may be is a gap between several.
+    /// Holes with fewer pixels than this are filled. A hole as large as a nucleus may be is a gap between several
+    /// nuclei.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -353,7 +347,8 @@ impl Scale {
         self.areas[0] as usize
     }
 
-    /// More than the radius of the largest nucleus, if that is less than 255: what is farther from its edge is in none.
+    /// A distance greater than the radius of the largest nucleus, but at most 255. Greater distances need not be told
+    /// apart.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -365,7 +360,7 @@ impl Scale {
 }
 
 impl Settings {
-    /// Without alpha; what is clear is white.
+    /// The colour of white, without alpha. A transparent colour stands for white.
     fn white(&self) -> [u8; 3] {
         match self.white.map(Colour::rgba) {
             Some([r, g, b, alpha]) if alpha > 0 => [r, g, b],
@@ -374,45 +369,46 @@ impl Settings {
     }
 }
 
-/// The nuclei found so far, and what they are found with.
+/// The nuclei that have been found so far, with all that is needed to find more.
 struct Nuclei<'a> {
     image: Reduced<'a>,
     quantities: Quantities,
     background: Vec<i16>,
     labels: Labels,
     scale: Scale,
-    /// The least density above the background, and the greatest of the background.
+    /// The least density above the background, and the greatest density of the background.
     limits: [f64; 2],
     found: Vec<Nucleus>,
     tallies: Vec<Tally>,
 }
 
-/// Sums over the pixels with a label.
+/// Sums over the pixels that have the same label.
 #[derive(Clone, Copy, Default)]
 struct Tally {
-    /// The place of the first in reading order.
+    /// The place in the frame of the first of them in reading order.
     first: usize,
     pixels: f64,
     background: f64,
-    /// As [`Quantities::measured`] has them.
+    /// The quantities of [`Quantities::measured`].
     quantities: [f64; 3],
 }
 
-/// A nucleus in pixels of the reduction.
+/// A nucleus, in pixels of the reduction.
 struct Nucleus {
     /// The column and the row of its first pixel in reading order.
     first: [usize; 2],
     outline: Outline,
-    /// Mean density above the background.
+    /// The mean density above the background.
     contrast: f64,
     haematoxylin: f64,
     second: f64,
 }
 
 impl Nuclei<'_> {
-    /// Adds the nuclei of a component of the mask.
+    /// Finds the nuclei in a component of the mask.
     fn gather(&mut self, component: &[Run], deadline: Deadline) -> Result<(), TimedOut> {
-        // An outline cuts half a pixel of its pixels' corners.
+        // An outline cuts off half a pixel at its corners, so a component of fewer pixels than the least area need not
+        // be traced.
         if (regions::pixels(component) as f64) < self.scale.areas[0] {
             return Ok(());
         }
@@ -441,7 +437,7 @@ impl Nuclei<'_> {
         Ok(())
     }
 
-    /// Sums up what the labels of a component have, of which there are so many.
+    /// Sums up the quantities of each label of a component. `labels` is more than the greatest label.
     fn tally(&mut self, component: &[Run], labels: usize) {
         self.tallies.clear();
         self.tallies.resize(labels, Tally::default());
@@ -509,6 +505,8 @@ impl Nucleus {
 
 #[cfg(test)]
 mod tests {
+    use imaging::Image;
+
     use super::*;
 
     /// Discs of stain of many sizes, touching and apart, on uneven ground.
@@ -572,8 +570,9 @@ mod tests {
         let grey =
             |value: u8| Image::new(64, 48, [value, value, value, 255].repeat(64 * 48)).expect("an image");
         for image in [grey(255), grey(0), grey(127), Image::new(1, 1, vec![9; 4]).expect("an image")] {
-            let found = Algorithm.detect(&image, &Parameters::default(), None, Deadline::none());
-            assert!(found.expect("in range").is_empty());
+            let settings = settings(serde_json::json!({}));
+            let found = find(Window::whole(&image), &settings, TILE, Deadline::none());
+            assert!(found.expect("no deadline").is_empty());
         }
     }
 }

@@ -1,15 +1,22 @@
-//! `onnx_detection`: what a model of the user's own finds.
+//! `onnx_detection`: the objects that a model of the user's own detects.
 //!
-//! The model is an object in the bucket of models, an ONNX file; a JSON beside it says what it is shown and what it answers
-//! ([`description`]). The crate `onnx` makes a [`Network`] of the file. The picture, or its region, is resized to the
-//! model's input, or shown to it in tiles that overlap ([`shown`]); the answers are read ([`answers`]), those that lie on
-//! each other suppressed ([`suppress`]), and what remains is clipped to the region. A tile answers for what has its middle nearer to its own than to that of another, and a little
-//! beyond: a thing no larger than three quarters of the overlap lies whole in each tile that answers for it, and where two do,
-//! suppression leaves one. What a network makes of a thing near the border of a tile may still differ from what it makes of
-//! it amid the whole picture.
+//! The model is an ONNX file in the bucket of models. A JSON beside it describes its input and its output
+//! ([`description`]). The crate `onnx` makes a [`Network`] of the file.
 //!
-//! The same model, picture and parameters give the same findings on the same kind of processor; between kinds, sums are taken in
-//! another order, which may show in a last digit. A picture of one colour holds nothing, whatever a model makes of it.
+//! 1. The picture, or its region, is resized to the model's input, or presented to it in tiles that overlap
+//!    ([`shown`]).
+//! 2. The outputs are read as boxes ([`answers`]).
+//! 3. Each box is moved to its place in the region and clipped to it.
+//! 4. Of boxes that overlap, only the best one is kept ([`suppress`]).
+//!
+//! A tile answers for the boxes whose centre is nearer to its own middle than to that of another tile, and for those a
+//! little beyond. So a thing no larger than three quarters of the overlap lies wholly within each tile that answers for
+//! it; where two tiles do, suppression leaves one box. Still, a network may judge a thing near the border of a tile
+//! differently from one in the midst of a picture.
+//!
+//! The same model, picture and parameters give the same findings on the same kind of processor. Other kinds add in
+//! another order, which may change a last digit. A picture of one colour has no findings, whatever the model would find
+//! in it.
 
 mod answers;
 mod description;
@@ -17,13 +24,13 @@ mod model;
 mod shown;
 mod suppress;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use jobs::algorithm::{Kind, Parameter, Rectangle, Specification};
 use serde::Deserialize;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Schema,
-    window::{self, Window},
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
+    window,
 };
 use answers::Answer;
 pub use description::Description;
@@ -32,7 +39,7 @@ pub use model::{Array, Cause, Model, ModelError, ModelSource, Network};
 use shown::{Opaque, Showing, showings};
 use suppress::{Found, suppress};
 
-/// What `onnx_detection` takes and gives.
+/// The parameters and the result of `onnx_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "onnx_detection",
     version: "3",
@@ -87,54 +94,36 @@ static SCHEMA: Schema = Schema {
     opposite: None,
 };
 
-/// Of all showings, only so many of the strongest boxes are held against each other.
+/// The number of boxes, the strongest of all showings, that are compared for suppression.
 const MOST_FOUND: usize = 100_000;
-/// A box that ends so near to the end of its tile, in pixels, may go on.
+/// A box that ends within this many pixels of its tile's end may be a part of a larger thing.
 const NEAR: f64 = 2.0;
 
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     min_score: Option<f64>,
     iou: Option<f64>,
     max_detections: usize,
-    region: Option<Rectangle>,
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
-
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        model: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let model = model.ok_or(ModelError::NotLoaded)?;
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        let Scene { window, deadline, .. } = *scene;
+        let model = scene.model()?;
         deadline.check()?;
-        let window = Window::of(image, settings.region)?;
         let mut findings = Findings::new(&SCHEMA);
         findings.made_by(model.source().clone());
         if window.is_of_one_colour() {
             return Ok(findings);
         }
-        let region =
-            settings.region.unwrap_or(Rectangle { x: 0, y: 0, width: image.width(), height: image.height() });
-        let size = [region.width, region.height];
+        let size = window.size();
         let description = model.description();
-        let min_score = settings.min_score.unwrap_or(description.min_score);
-        let suppression = Suppression {
-            iou: settings.iou.unwrap_or(description.suppression.iou),
-            ..description.suppression
-        };
-        let picture = Opaque::new(image, region);
+        let min_score = self.min_score.unwrap_or(description.min_score);
+        let suppression =
+            Suppression { iou: self.iou.unwrap_or(description.suppression.iou), ..description.suppression };
+        let picture = Opaque::new(window);
         let mut pixels = vec![0.0; description.shape().iter().product()];
         let mut all = Vec::new();
         for (i, showing) in showings(&description.input, size)?.enumerate() {
@@ -152,7 +141,7 @@ impl Detector for Algorithm {
             }
         }
         let kept = suppress(all, suppression, deadline)?;
-        for found in kept.iter().take(settings.max_detections) {
+        for found in kept.iter().take(self.max_detections) {
             let [left, top, right, bottom] = found.corners;
             let [x, y] = found.centre();
             let (x, y) = window.place(x, y);
@@ -167,7 +156,7 @@ impl Detector for Algorithm {
     }
 }
 
-/// A box where it lies in the region, clipped to it; none where it is empty, or another tile's.
+/// A model's box in pixels of the region, clipped to it; none where it is empty, or where another tile answers for it.
 fn place(answer: &Answer, showing: &Showing, index: usize, size: [u32; 2]) -> Option<Found> {
     let [left, top, right, bottom] = answer.corners;
     let ((left, top), (right, bottom)) = (showing.place(left, top), showing.place(right, bottom));

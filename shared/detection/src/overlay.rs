@@ -1,5 +1,5 @@
 //! Findings drawn on the image, to be seen at a glance: bright rings and outlines with a dark halo, so that they stand
-//! out on light and on dark ground and for people with any colour vision.
+//! out on light and on dark ground, and for people with any colour vision.
 
 use imaging::Image;
 use jobs::algorithm::Rectangle;
@@ -12,14 +12,14 @@ const HALO: [u8; 3] = [0, 0, 0];
 /// The border of the region that was searched.
 const BORDER: [u8; 3] = [255, 255, 255];
 
-/// The size of the overlay of an image of so many pixels across and down.
+/// The size of the overlay for an image of that width and height.
 pub(crate) fn size(image: (u32, u32)) -> (u32, u32) {
     Image::size_within(image, MAX_SIDE)
 }
 
-/// The image reduced to fit [`MAX_SIDE`], with a border around the region that was searched and a mark for each
-/// finding. All halos lie below all marks, and of overlapping marks the earlier finding's lies on top; the border
-/// lies below both.
+/// Draws the overlay: the image reduced to fit [`MAX_SIDE`], a border around the region that was searched, and a mark
+/// for each finding. The border lies lowest, then all halos, then all marks; where marks overlap, that of the earlier
+/// finding is on top.
 pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>) -> Image {
     let reduced = image.fit_within(MAX_SIDE);
     let (width, height) = (reduced.width(), reduced.height());
@@ -30,7 +30,7 @@ pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>
     let mut canvas = Canvas { width, height, rgba: reduced.rgba().to_vec() };
     if let Some(region) = region {
         let mark = Mark::fitting(width, height, 1, f32::INFINITY);
-        // It lies between pixels: with less, it would cover none of them.
+        // The border runs between pixels, so a thinner stroke would cover none of them fully.
         let border = mark.stroke.max(1.0);
         let halo = border + mark.halo - mark.stroke;
         let corners = corners(region).map(place);
@@ -57,26 +57,27 @@ pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>
     Image::new(width, height, canvas.rgba).unwrap_or(reduced)
 }
 
-/// A region's corners, in order around it.
+/// The corners of a region, in order around it.
 fn corners(Rectangle { x, y, width, height }: Rectangle) -> [[f32; 2]; 4] {
     let [left, top] = [x, y].map(|start| start as f32);
     let [right, bottom] = [x.saturating_add(width), y.saturating_add(height)].map(|end| end as f32);
     [[left, top], [right, top], [right, bottom], [left, bottom]]
 }
 
-/// Sizes in pixels of the overlay.
+/// The sizes of marks, in pixels of the overlay.
 struct Mark {
-    /// From the centre of a ring to the middle of its stroke.
+    /// The distance from the centre of a ring to the middle of its stroke.
     radius: f32,
     /// Half the width of the bright stroke.
     stroke: f32,
-    /// Half the width of the dark one below it.
+    /// Half the width of the dark stroke below the bright one.
     halo: f32,
 }
 
 impl Mark {
-    /// Large enough to be seen when the whole image is on a screen, small enough to leave the image visible when there
-    /// are many findings, and to leave free what is inside of small ones; `size` is that of most.
+    /// Chooses sizes for a number of findings, most of which have about the given size. A mark is large enough to be
+    /// seen when the whole image is on a screen, and small enough to leave the image visible where there are many
+    /// findings and to leave the inside of small ones free.
     fn fitting(width: u32, height: u32, count: usize, size: f32) -> Self {
         let side = width.max(height) as f32;
         let room = (width as f32 * height as f32 / count.max(1) as f32).sqrt();
@@ -86,7 +87,7 @@ impl Mark {
     }
 }
 
-/// The median of the findings' longer sides, in pixels of the image; without bounds if most are points.
+/// The median of the findings' longer sides, in pixels of the image; infinite if most are points.
 fn typical_size(findings: &Findings) -> f32 {
     let side = |entry: Entry<'_>| match entry.radius {
         Some(radius) => 2.0 * radius as f32,
@@ -128,7 +129,7 @@ impl Canvas {
         let width = pen.stroke + 1.0;
         let (outer, inner) = (radius + width, (radius - width).max(0.0));
         let chord = |radius: f32, dy: f32| (radius * radius - dy * dy).max(0.0).sqrt();
-        // Row by row what lies between the two circles: a large disc's inside is not looked at.
+        // Only the pixels between the two circles are visited, row by row, and not the inside of a large disc.
         for y in (cy - outer).floor().max(0.0) as u32..((cy + outer).ceil() as u32).min(self.height) {
             let (top, bottom) = (y as f32, y as f32 + 1.0);
             let nearest = (cy - cy.clamp(top, bottom)).abs();
@@ -154,8 +155,8 @@ impl Canvas {
         });
     }
 
-    /// Colours every pixel between `low` and `high` by how much of it lies within the stroke; `distance` is from the
-    /// pixel's centre to the middle of the stroke.
+    /// Colours every pixel between `low` and `high` by the part of it that lies within the stroke. `distance` gives the
+    /// distance from the centre of a pixel to the middle of the stroke.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -172,7 +173,7 @@ impl Canvas {
         }
     }
 
-    /// "Over", on straight alpha.
+    /// Composites a colour over the pixel ("source over"), on straight alpha.
     fn blend(&mut self, x: u32, y: u32, color: [u8; 3], alpha: f32) {
         let at = 4 * (y as usize * self.width as usize + x as usize);
         let Some([r, g, b, a]) = self.rgba.get_mut(at..at + 4).and_then(|p| <&mut [u8; 4]>::try_from(p).ok())

@@ -4,7 +4,7 @@ use imaging::{Deadline, TimedOut};
 
 use crate::kernels;
 
-/// Rows between two looks at the deadline.
+/// The number of rows between two checks of the deadline.
 pub(crate) const ROWS_PER_CHECK: usize = 64;
 
 /// A plane of responses, row by row, with its extremes.
@@ -32,8 +32,9 @@ pub(crate) struct Peak {
 /// - peaks come by response, descending, equal ones by row, then by column;
 /// - of two peaks no more than `min_distance` apart (Chebyshev) the first stays.
 ///
-/// Only equal responses can be that near each other, so the last rule thins plateaus. As in scikit-image it runs twice,
-/// with "less than" and then with "at most"; on a plateau that differs from running it once.
+/// Only equal responses can be that near to each other, so the last rule thins plateaus. As in scikit-image it is
+/// applied twice, first to peaks less than `min_distance` apart and then to those at most that far apart; on a plateau
+/// this gives other peaks than applying it once.
 pub(crate) fn find(
     plane: &Response,
     min_distance: usize,
@@ -60,12 +61,12 @@ pub(crate) fn find(
     Ok(spaced.admitted)
 }
 
-/// Every pixel above `threshold` that is the maximum of the square of `2 · reach + 1` pixels around it, where that
-/// square lies inside the plane.
+/// Every pixel above `threshold` that is the maximum of the square of `2 · reach + 1` pixels around it, if that square
+/// lies inside the plane.
 ///
 /// The maximum filter is separable: along the rows by doubling spans, down the columns by van Herk's method (prefix
-/// maxima of one group of rows against suffix maxima of the group before; 1992, doi:10.1016/0167-8655(92)90069-C).
-/// The cost does not depend on what is in the image; the buffer is `2 · reach + 1` rows, never more than the plane.
+/// maxima of one group of rows against suffix maxima of the group before; 1992, doi:10.1016/0167-8655(92)90069-C). The
+/// cost does not depend on the image's content; the buffer has `2 · reach + 1` rows, never more than the plane.
 fn maxima(plane: &Response, reach: usize, threshold: f32, deadline: Deadline) -> Result<Vec<Peak>, TimedOut> {
     let mut found = Vec::new();
     let length = 2 * reach + 1;
@@ -106,7 +107,7 @@ fn maxima(plane: &Response, reach: usize, threshold: f32, deadline: Deadline) ->
     Ok(found)
 }
 
-/// Calls `push` for each i where `centre[i]` is above the threshold and not below either bound.
+/// Calls `push` for each i where `centre[i]` is above the threshold and not below `first[i]` or `second[i]`.
 fn push_maxima(
     centre: &[f32],
     first: &[f32],
@@ -129,15 +130,15 @@ fn push_maxima(
     }
 }
 
-/// Points admitted one by one, each farther than `apart` pixels (Chebyshev) from all before it, found through a grid
-/// of cells: a point's rivals are in its own cell and the eight around it.
+/// Points that are admitted one by one if they are more than `apart` pixels (Chebyshev) from all points before them. A
+/// grid of cells finds the rivals of a point: they lie in its own cell and the eight around it.
 struct Spaced {
     apart: usize,
     cell: usize,
     columns: usize,
-    /// The latest point of each cell, as its place in `admitted` + 1; 0 for none.
+    /// The latest point of each cell: its index in `admitted` plus one, or 0 for none.
     latest: Vec<u32>,
-    /// For each point the one before it in its cell, likewise.
+    /// For each point, the point before it in its cell, in the same notation.
     earlier: Vec<u32>,
     admitted: Vec<Peak>,
 }
@@ -174,10 +175,11 @@ impl Spaced {
 }
 
 impl Response {
-    /// Where the response peaks between the pixels: the offset (dx, dy) from the centre of `peak`, each within ±0.5.
+    /// The place between the pixels where the response peaks: the offset (dx, dy) from the centre of `peak`, each
+    /// within ±0.5.
     ///
-    /// The maximum of the quadratic that has the first and second differences of the 3 × 3 neighbourhood (Brown & Lowe,
-    /// "Invariant features from interest point groups", BMVC 2002): with gradient g and Hessian H, −H⁻¹ g, where
+    /// It is the maximum of the quadratic that has the first and second differences of the 3 × 3 neighbourhood (Brown &
+    /// Lowe, "Invariant features from interest point groups", BMVC 2002): with gradient g and Hessian H, −H⁻¹ g, where
     /// g = ((E − W)/2, (S − N)/2), Hxx = E − 2C + W, Hyy = S − 2C + N, Hxy = (SE − SW − NE + NW)/4. Where H is not
     /// negative definite, the offset is 0. A peak on the plane's edge stays where it is.
     pub(crate) fn refine(&self, peak: &Peak) -> (f64, f64) {
@@ -214,7 +216,7 @@ mod tests {
         Response { width, height: values.len() / width, values, min, max }
     }
 
-    /// `corner_peaks` as its definition reads, in quadratic time.
+    /// `corner_peaks` by its definition, in quadratic time: the reference for the fast one.
     fn plain(plane: &Response, m: usize, threshold: f32, max_points: usize) -> Vec<Peak> {
         let threshold = plane.min.max(threshold * plane.max);
         let mut found = Vec::new();
@@ -248,7 +250,7 @@ mod tests {
         #[test]
         fn peaks_are_those_of_the_definition(
             width in 1usize..60,
-            // Few distinct values make plateaus and ties.
+            // A few distinct values make plateaus and ties.
             values in proptest::collection::vec(prop_oneof![0i16..4, 0i16..2000], 1..2500),
             m in 1usize..14,
             threshold in 0f32..1.0,

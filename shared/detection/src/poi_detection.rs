@@ -1,46 +1,46 @@
 //! `poi_detection`: corners, by the structure tensor or by the circle around a pixel.
 //!
-//! `harris` and `shi_tomasi`: with equal parameters the answer is that of scikit-image 0.26's
-//! `corner_peaks(corner_harris(grey, k=k, sigma=sigma), min_distance, threshold_rel=threshold, num_peaks=…)`, or of
-//! `corner_shi_tomasi`:
+//! `harris` and `shi_tomasi` give, with equal parameters, the result of scikit-image 0.26's
+//! `corner_peaks(corner_harris(grey, k=k, sigma=sigma), min_distance, threshold_rel=threshold, num_peaks=…)`, or the
+//! same with `corner_shi_tomasi`:
 //!
-//! 1. Grey in 0 to 1 (see `grey`). Beyond the image it is 0, as in scikit-image (`mode="constant"`): an image's own
-//!    border is a step, which takes part in the maximum that `threshold` is relative to.
-//! 2. Sobel derivatives r (down) and c (right); the products rr, rc, cc, each smoothed by a Gaussian of `sigma`.
-//! 3. The response, of the tensor [[rr, rc], [rc, cc]]: Harris, det − k · trace²; Shi–Tomasi, the smaller eigenvalue
-//!    (`tensor`).
+//! 1. Grey from 0 to 1 (see `grey`). Beyond the image it is 0, as in scikit-image (`mode="constant"`). The border of
+//!    the image is therefore a step, which takes part in the maximum that `threshold` is relative to.
+//! 2. Sobel derivatives r (down) and c (right); the products rr, rc and cc, each smoothed by a Gaussian of `sigma`.
+//! 3. The response, a function of the tensor [[rr, rc], [rc, cc]] (`tensor`): det − k · trace² for Harris, the smaller
+//!    eigenvalue for Shi–Tomasi.
 //! 4. Peaks (see `peaks`): maxima of a square, above `threshold` times the greatest response, `min_distance` away from
 //!    each other and from the border, in descending order of response; the first `max_points`.
-//! 5. With `subpixel`, a quadratic through the 3 × 3 neighbourhood moves each by at most half a pixel; without it they are
-//!    at the centres of their pixels, as in scikit-image.
+//! 5. With `subpixel`, a quadratic through the 3 × 3 neighbourhood moves each peak by at most half a pixel. Without it,
+//!    points are at the centres of their pixels, as in scikit-image.
 //!
-//! `fast` and `orb` work on the same grey, rounded to 0 to 255, and give OpenCV 5's `FAST(grey, fast_threshold, true)`
-//! and the keypoints of `ORB` (`nfeatures` is `max_points`), each in descending order of response (`fast`, `orb`).
-//! Coordinates are OpenCV's with half a pixel added to each: OpenCV counts from the centre of the first pixel.
+//! `fast` and `orb` work on the same grey, rounded to 0 to 255 (see `fast` and `orb`). They give the results of OpenCV
+//! 5's `FAST(grey, fast_threshold, true)` and of its `ORB`, with `max_points` for `nfeatures`, in descending order of
+//! response. Coordinates are OpenCV's with half a pixel added to each, because OpenCV counts from the centre of the
+//! first pixel.
 //!
 //! An image of one colour has no corners, whatever its border looks like.
 //!
-//! Measured by `make bench-detection BENCH=--quick` on 1536 × 1536 px (natural, H&E; one thread, AVX-512, a busy machine), in
-//! OpenCV's time over ours: `harris` 1.3 and 1.3 (of `cornerHarris` alone), `shi_tomasi` 2.7 and 3.2, `fast` 2.3 and 1.3,
-//! `orb` 0.8 and 1.1. None takes more than 1.1 float planes beyond the image.
+//! `harris`, `shi_tomasi` and `fast` are faster than OpenCV's, and `orb` is about as fast (`infra/bench`). All of them
+//! hold little more than one float plane beside the image.
 
 mod fast;
 mod orb;
 mod tensor;
 
-use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Rectangle, Specification};
+use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Class, Column, DetectError, Detector, Digits, Findings, Model, Schema, peaks,
-    window::{self, Window},
+    Class, Column, DetectError, Digits, Findings, Schema,
+    algorithm::{Algorithm, Scene},
+    peaks, window,
 };
 
 use tensor::Measure;
 
-/// What `poi_detection` takes and gives.
+/// The parameters and the result of `poi_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "poi_detection",
     version: "4",
@@ -140,21 +140,21 @@ static ORB_SCHEMA: Schema = Schema {
     class: CLASS,
     columns: &[
         RESPONSE,
-        // From the x axis towards the y axis, so clockwise to the eye.
+        // It is measured from the x axis towards the y axis: clockwise, as seen.
         Column { name: "angle", unit: Some("deg"), digits: Digits::Decimals(2) },
-        // The level of the pyramid, and how many pixels of the image one of its pixels is wide.
+        // The level of the pyramid, and the size of its pixels in pixels of the image.
         Column { name: "octave", unit: None, digits: Digits::Decimals(0) },
         Column { name: "scale", unit: None, digits: Digits::Decimals(4) },
-        // Of the patch that the angle is that of.
+        // The radius of the patch whose angle is given.
         Column { name: "radius", unit: Some("px"), digits: Digits::Decimals(3) },
     ],
     labels: &[],
-    // Discs of many levels would hide the image and each other.
+    // Discs of many levels would hide the image and each other, so they are not drawn.
     radius: None,
     opposite: None,
 };
 
-/// The threshold of FAST, for what is made of it.
+/// The default of `fast_threshold`, which depends on the method.
 fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     let threshold = match parameters.0.get("method").and_then(Value::as_str) {
         Some("fast") => 10,
@@ -164,11 +164,8 @@ fn by_method(parameters: &Parameters) -> Vec<(&'static str, Value)> {
     vec![("fast_threshold", threshold.into())]
 }
 
-/// See the module.
-pub(crate) struct Algorithm;
-
 #[derive(Deserialize)]
-struct Settings {
+pub(crate) struct Settings {
     method: Method,
     max_points: usize,
     min_distance: usize,
@@ -176,12 +173,11 @@ struct Settings {
     threshold: f32,
     k: f32,
     subpixel: bool,
-    /// Looked at by `fast` and `orb` only, which have a default.
+    /// Only `fast` and `orb` use it, and for them it has a default.
     #[serde(default)]
     fast_threshold: u8,
     scale_factor: f32,
     levels: usize,
-    region: Option<Rectangle>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -193,36 +189,21 @@ enum Method {
     Orb,
 }
 
-impl Detector for Algorithm {
-    fn specification(&self) -> &'static Specification {
-        &SPECIFICATION
-    }
+impl Algorithm for Settings {
+    const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
-    fn detect(
-        &self,
-        image: &Image,
-        parameters: &Parameters,
-        _: Option<&Model>,
-        deadline: Deadline,
-    ) -> Result<Findings, DetectError> {
-        let run = SPECIFICATION.resolve(parameters)?;
-        let settings: Settings = run.parameters.parse().map_err(DetectError::Inconsistent)?;
-        let window = Window::of(image, settings.region)?;
-        match settings.method {
-            Method::Harris => tensor_corners(window, &settings, Measure::Harris { k: settings.k }, deadline),
-            Method::ShiTomasi => tensor_corners(window, &settings, Measure::ShiTomasi, deadline),
-            Method::Fast => fast_corners(window, &settings, deadline),
-            Method::Orb => orb_keypoints(window, &settings, deadline),
+    fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+        match self.method {
+            Method::Harris => tensor_corners(self, Measure::Harris { k: self.k }, scene),
+            Method::ShiTomasi => tensor_corners(self, Measure::ShiTomasi, scene),
+            Method::Fast => fast_corners(self, scene),
+            Method::Orb => orb_keypoints(self, scene),
         }
     }
 }
 
-fn tensor_corners(
-    window: Window<'_>,
-    settings: &Settings,
-    measure: Measure,
-    deadline: Deadline,
-) -> Result<Findings, DetectError> {
+fn tensor_corners(settings: &Settings, measure: Measure, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+    let Scene { window, deadline, .. } = *scene;
     let mut findings = Findings::new(&SCHEMA);
     if window.is_of_one_colour() {
         return Ok(findings);
@@ -237,11 +218,8 @@ fn tensor_corners(
     Ok(findings)
 }
 
-fn fast_corners(
-    window: Window<'_>,
-    settings: &Settings,
-    deadline: Deadline,
-) -> Result<Findings, DetectError> {
+fn fast_corners(settings: &Settings, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+    let Scene { window, deadline, .. } = *scene;
     let grey = fast::Plane::of(window, deadline)?;
     let corners = fast::corners(&grey, settings.fast_threshold, deadline)?;
     let mut findings = Findings::new(&SCHEMA);
@@ -252,11 +230,8 @@ fn fast_corners(
     Ok(findings)
 }
 
-fn orb_keypoints(
-    window: Window<'_>,
-    settings: &Settings,
-    deadline: Deadline,
-) -> Result<Findings, DetectError> {
+fn orb_keypoints(settings: &Settings, scene: &Scene<'_>) -> Result<Findings, DetectError> {
+    let Scene { window, deadline, .. } = *scene;
     let pyramid = orb::Settings {
         max_points: settings.max_points,
         threshold: settings.fast_threshold,

@@ -1,15 +1,19 @@
-//! Which algorithms there are. A new one is its file (with its `mod` in `lib.rs`) and its line here.
+//! The list of algorithms. A new one is its file, with its `mod` in `lib.rs`, and its line here.
 
 use jobs::algorithm::Specification;
 
-use crate::Detector;
+use crate::{
+    Detector,
+    algorithm::{Adaptor, Algorithm},
+};
 
-/// Each module named here has a `SPECIFICATION` and a unit struct `Algorithm` that implements [`Detector`]. The two
-/// lists are separate statics, so that a function that only describes algorithms links none of their code.
+/// Each module named here has a struct `Settings` that implements [`Algorithm`]. The two lists are separate statics, so
+/// that a function that only describes algorithms links none of their code.
 macro_rules! registry {
     ($($module:ident,)*) => {
-        static DETECTORS: &[&dyn Detector] = &[$(&crate::$module::Algorithm,)*];
-        static SPECIFICATIONS: &[&Specification] = &[$(&crate::$module::SPECIFICATION,)*];
+        static DETECTORS: &[&dyn Detector] = &[$(&Adaptor::<crate::$module::Settings>::new(),)*];
+        static SPECIFICATIONS: &[&Specification] =
+            &[$(<crate::$module::Settings as Algorithm>::SPECIFICATION,)*];
     };
 }
 
@@ -27,13 +31,13 @@ pub fn detectors() -> &'static [&'static dyn Detector] {
     DETECTORS
 }
 
-/// The detector of that name. The thumbnail is not one: `imaging` makes it.
+/// The detector of that name. The thumbnail is none: `imaging` makes it.
 #[must_use]
 pub fn detector(name: &str) -> Option<&'static dyn Detector> {
     DETECTORS.iter().copied().find(|detector| detector.specification().name == name)
 }
 
-/// What a job can ask for: the thumbnail, then every detector.
+/// All algorithms that a job can ask for: the thumbnail, then every detector.
 #[must_use]
 pub fn catalogue() -> Vec<&'static Specification> {
     std::iter::once(&imaging::THUMBNAIL).chain(SPECIFICATIONS.iter().copied()).collect()

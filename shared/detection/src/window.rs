@@ -1,14 +1,15 @@
-//! The part of an image that a detector looks at: all of it, or the region that was asked for.
+//! The pixels that a detector searches: those of the whole image, or of the region that was asked for.
 //!
-//! A region is as good as an image of its own: what lies outside it is not looked at, not even to smooth what lies at
-//! its border. So the findings in a region are those in the picture cut out along it, moved to where it lies.
+//! A region is searched as if it were an image of its own. Pixels outside it have no influence, not even on the
+//! smoothing at its border. So the findings in a region are those in an image that was cut out along it, moved to the
+//! region's place.
 
 use imaging::Image;
 use jobs::algorithm::{Kind, Parameter, Rectangle};
 
 use crate::{DetectError, grey};
 
-/// The parameter that every detector has; its settings read it as `Option<Rectangle>`.
+/// The parameter that every detector has. [`Adaptor`](crate::algorithm::Adaptor) reads it.
 pub(crate) const REGION: Parameter = Parameter {
     name: "region",
     summary: "The rectangle that is searched, all of it within the image; without it, the whole image. Nothing \
@@ -17,23 +18,20 @@ pub(crate) const REGION: Parameter = Parameter {
     kind: Kind::Rectangle,
 };
 
-/// A rectangle of an image. Neither side is zero.
+/// A rectangle of an image; neither of its sides is zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'a> {
-    pixels: &'a [[u8; 4]],
-    /// Pixels from one row of the image to the next.
-    stride: usize,
-    left: usize,
-    top: usize,
+    image: &'a Image,
+    region: Rectangle,
     pub(crate) width: usize,
     pub(crate) height: usize,
 }
 
 impl<'a> Window<'a> {
-    /// The region of an image, or the whole of it.
+    /// The region of an image, or the whole image if there is no region.
     ///
     /// # Errors
-    /// [`DetectError::OutsideImage`] where any of the region lies outside.
+    /// [`DetectError::OutsideImage`] where a part of the region lies outside the image.
     pub(crate) fn of(image: &'a Image, region: Option<Rectangle>) -> Result<Self, DetectError> {
         let [width, height] = [image.width(), image.height()];
         let region = region.unwrap_or(Rectangle { x: 0, y: 0, width, height });
@@ -43,14 +41,7 @@ impl<'a> Window<'a> {
         if !(fits(region.x, region.width, width) && fits(region.y, region.height, height)) {
             return Err(DetectError::OutsideImage { region, image: [width, height] });
         }
-        Ok(Window {
-            pixels: image.rgba().as_chunks::<4>().0,
-            stride: width as usize,
-            left: region.x as usize,
-            top: region.y as usize,
-            width: region.width as usize,
-            height: region.height as usize,
-        })
+        Ok(Window { image, region, width: region.width as usize, height: region.height as usize })
     }
 
     /// The whole of an image.
@@ -59,9 +50,28 @@ impl<'a> Window<'a> {
         Self::of(image, None).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
+    /// Width and height.
+    pub(crate) fn size(&self) -> [u32; 2] {
+        [self.region.width, self.region.height]
+    }
+
+    /// A part of the window resampled to the width and height `target`, as Pillow's `BILINEAR` does it, in RGBA. Pixels
+    /// beside the part have no influence. `None` where the part is not within the window, or cannot be resampled.
+    pub(crate) fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
+        let [width, height] = self.size();
+        if part.x.checked_add(part.width)? > width || part.y.checked_add(part.height)? > height {
+            return None;
+        }
+        let size = (self.image.width(), self.image.height());
+        let part = Rectangle { x: self.region.x + part.x, y: self.region.y + part.y, ..part };
+        imaging::bilinear(self.image.rgba(), size, part, target).ok()
+    }
+
     /// A row of pixels; `row` counts from the window's top.
     pub(crate) fn row(&self, row: usize) -> &'a [[u8; 4]] {
-        &self.pixels[(self.top + row) * self.stride + self.left..][..self.width]
+        let pixels = self.image.rgba().as_chunks::<4>().0;
+        let start = (self.region.y as usize + row) * self.image.width() as usize + self.region.x as usize;
+        &pixels[start..][..self.width]
     }
 
     /// Fills `out` with the grey (see `grey`) of a row's pixels from `column` on.
@@ -79,15 +89,15 @@ impl<'a> Window<'a> {
         grey::bytes(self.row(row).as_flattened(), out);
     }
 
-    /// Whether all pixels are equal; looks no farther than the first that differs.
+    /// Whether all pixels are equal. The search ends at the first one that differs.
     pub(crate) fn is_of_one_colour(&self) -> bool {
         let first = self.row(0)[0];
         (0..self.height).all(|row| self.row(row).iter().all(|pixel| *pixel == first))
     }
 
-    /// A place in the window as a place in the image.
+    /// Converts a place in the window to a place in the image.
     pub(crate) fn place(&self, x: f64, y: f64) -> (f64, f64) {
-        (x + self.left as f64, y + self.top as f64)
+        (x + f64::from(self.region.x), y + f64::from(self.region.y))
     }
 }
 
@@ -117,7 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_beyond_the_image_is_refused() {
+    fn a_part_is_resampled_from_the_window_and_never_from_beyond_it() {
+        let image = numbered(7, 5);
+        let window = Window::of(&image, Some(rectangle([2, 1, 3, 4]))).expect("it lies inside");
+        let same = window.resample(rectangle([1, 2, 2, 2]), (2, 2)).expect("it lies inside");
+        assert_eq!(same.iter().step_by(4).collect::<Vec<_>>(), [&24, &25, &31, &32]);
+        for beyond in [[1, 0, 3, 4], [0, 1, 3, 4], [u32::MAX, 0, 1, 1]] {
+            assert_eq!(window.resample(rectangle(beyond), (1, 1)), None, "{beyond:?}");
+        }
+    }
+
+    #[test]
+    fn a_region_that_reaches_beyond_the_image_is_refused() {
         let image = numbered(7, 5);
         for region in [[7, 0, 1, 1], [0, 900, 1, 1], [0, 0, 8, 5], [5, 0, 3, 5], [0, 4, 7, 2], [u32::MAX; 4]]
         {

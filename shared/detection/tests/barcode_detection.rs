@@ -300,7 +300,7 @@ fn a_pattern_of_finders_is_no_page_of_codes_dark_or_light_or_faint() {
 }
 
 #[test]
-fn what_a_code_says_is_in_every_form() {
+fn the_text_of_a_code_is_in_every_form() {
     let image = page("every-kind");
     let findings = read(&image, json!({"formats": "qr_code"}));
     let run = Run {

@@ -185,8 +185,8 @@ proptest! {
         same(&blobs(&place(100 + dx, 90 + dy), given), &expected, true)?;
     }
 
-    /// A difference of two Gaussians, each of which sums to 1. The Laplacian's kernel, cut off, does not quite sum to 0,
-    /// nor do the Hessian's boxes.
+    /// A difference of two Gaussians, each of which sums to 1. The Laplacian's kernel, cut off, does not quite sum to
+    /// 0, nor do the Hessian's boxes.
     #[test]
     fn brightness_does_not_change_differences_of_gaussians(
         seed in any::<u64>(), by in 1u8..56, given in choices(&["dog"]),

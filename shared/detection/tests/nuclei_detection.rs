@@ -288,9 +288,9 @@ fn nuclei_of(image: &Image, given: &Value) -> Vec<Nucleus> {
     nuclei(image, given.clone()).entries().map(|entry| (entry.x, entry.y, entry.values[0])).collect()
 }
 
-/// Holds when each of one is within a pixel of one of the other, and the other way round. An outline has every third vertex from
-/// the first pixel on, so that of the same pixels from another side may have a little less area: what is hardly large enough
-/// need not be in both.
+/// Holds when each of one is within a pixel of one of the other, and the other way round. An outline has every third
+/// vertex from the first pixel on, so that of the same pixels from another side may have a little less area: what is
+/// hardly large enough need not be in both.
 fn same(is: &[Nucleus], expected: &[Nucleus]) -> Result<(), TestCaseError> {
     const LARGE_ENOUGH: f64 = 10.0 * 1.1;
     for (some, others) in [(is, expected), (expected, is)] {
@@ -330,8 +330,8 @@ proptest! {
         let there = nuclei_of(&part, &given).into_iter();
         let expected: Vec<_> = there.map(|(x, y, area)| (height - y, x, area)).collect();
         let is = nuclei_of(&turned(&part), &given);
-        // Smoothing goes along rows and then along columns, and rounds on the way: now and then a pixel of an edge falls
-        // to the other side, and one of hundreds of nuclei is split elsewhere.
+        // Smoothing goes along rows and then along columns, and rounds on the way: now and then a pixel of an edge
+        // falls to the other side, and one of hundreds of nuclei is split elsewhere.
         let far = |of: &[Nucleus], from: &[Nucleus]| {
             of.iter().filter(|a| !from.iter().any(|b| (a.0 - b.0).hypot(a.1 - b.1) <= 1.0)).count()
         };

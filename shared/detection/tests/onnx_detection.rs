@@ -137,7 +137,7 @@ fn tiles_find_each_thing_once_wherever_their_borders_lie() {
 }
 
 #[test]
-fn what_is_moved_by_whole_pixels_is_found_there() {
+fn things_moved_by_whole_pixels_are_found_where_they_went() {
     let (facts, many) = (facts(), picture("many"));
     let model = load("yolov8", json!({"/input/fit": "tile"})).expect("a model");
     let (right, down) = (13, 5);

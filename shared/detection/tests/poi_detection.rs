@@ -94,8 +94,8 @@ struct Reference {
     points: Vec<Vec<f64>>,
 }
 
-/// harris and shi_tomasi by scikit-image, fast and orb by OpenCV: the same places, with the same response, and for orb the
-/// same angle and level.
+/// harris and shi_tomasi by scikit-image, fast and orb by OpenCV: the same places, with the same response, and for
+/// orb the same angle and level.
 #[test]
 fn the_points_are_those_of_the_reference() {
     let mut methods: BTreeMap<String, Held> = BTreeMap::new();
@@ -141,8 +141,8 @@ fn subpixel_moves_points_within_their_pixel() {
     assert_ne!(pixels, refined);
 }
 
-/// Holds when both have the same points, in any order, to a hundredth of a pixel; to a pixel where the response is the same to
-/// the last digits, because of two neighbours that are as strong as each other either may be refined.
+/// Holds when both have the same points, in any order, to a hundredth of a pixel; to a pixel where the response is
+/// the same to the last digits, because of two neighbours that are as strong as each other either may be refined.
 fn same(mut is: Vec<(f64, f64, f64)>, mut expected: Vec<(f64, f64, f64)>) -> Result<(), TestCaseError> {
     prop_assert_eq!(is.len(), expected.len());
     for list in [&mut is, &mut expected] {

@@ -1,4 +1,4 @@
-//! What holds for every detector that is registered, now or later.
+//! Tests that every registered detector must pass, now or later.
 
 #![allow(clippy::expect_used, reason = "helpers of tests are tests")]
 
@@ -47,15 +47,15 @@ fn images() -> Vec<(&'static str, Image)> {
 /// The model that a detector is tried with, if it needs one.
 const MODEL: &str = "yolov8.onnx";
 
-/// What a detector cannot do without, and the defaults.
+/// The parameters that a detector requires; all others have their defaults.
 fn least(detector: &dyn Detector) -> Parameters {
     let required =
         detector.specification().parameters.iter().filter(|parameter| parameter.kind.is_required());
     Parameters(required.map(|parameter| (parameter.name.to_owned(), json!(MODEL))).collect())
 }
 
-/// The parameters without what contradicts itself: what must not be greater than another is exchanged with that, or that
-/// is as much.
+/// Makes parameters consistent: where one must not be greater than another, they are exchanged, or both take the value
+/// of the one that is given.
 fn in_order(detector: &dyn Detector, mut parameters: Parameters) -> Parameters {
     for pair in detector.specification().ordered {
         let mut given: Vec<Value> = pair.iter().filter_map(|name| parameters.0.remove(*name)).collect();
@@ -76,7 +76,8 @@ fn detect(
     detector.detect(image, parameters, model_of(detector, parameters).as_ref(), deadline)
 }
 
-/// The defaults, and each parameter at its least and its greatest (or at each of its words) with the others at theirs.
+/// The defaults, and each parameter at its least and its greatest value, or at each of its words, with the others at
+/// their defaults.
 fn extremes(detector: &dyn Detector) -> Vec<Parameters> {
     let one = |name: &str, value: Value| {
         let mut parameters = least(detector);
@@ -203,7 +204,8 @@ fn every_image_and_every_extreme_gives_sound_findings() {
     }
 }
 
-/// Each detector's methods with their defaults; that of the others is the default.
+/// The parameters for each method of a detector, at their defaults. A detector without methods has its required
+/// parameters only.
 fn methods(detector: &dyn Detector) -> Vec<Parameters> {
     let method = detector.specification().parameters.iter().find(|parameter| parameter.name == "method");
     let Some(Kind::Choice { values, .. }) = method.map(|parameter| &parameter.kind) else {
@@ -215,7 +217,7 @@ fn methods(detector: &dyn Detector) -> Vec<Parameters> {
 #[test]
 fn a_region_is_searched_as_if_it_were_the_image() {
     let (left, top, width, height) = (37, 21, 150, 120);
-    // Larger than pixels, so that detectors find something.
+    // Blocks larger than a pixel, so that detectors find something.
     let pixel = |x: u32, y: u32| {
         let [r, g, b, _] = noise(x / 7, y / 6);
         [r, g, b, 255]
@@ -244,11 +246,11 @@ fn a_region_is_searched_as_if_it_were_the_image() {
     }
 }
 
-/// A value of that kind, in range.
+/// Values of that kind, in range.
 fn value_of(kind: &'static Kind) -> BoxedStrategy<Value> {
     match *kind {
         Kind::Integer { min, max, .. } => {
-            // Small ones as often as large ones.
+            // Half of the values are among the smallest.
             prop_oneof![min..=max, min..=max.min(min + 20)].prop_map(Value::from).boxed()
         }
         Kind::Number { min, max, .. } => {
@@ -266,7 +268,7 @@ fn value_of(kind: &'static Kind) -> BoxedStrategy<Value> {
     }
 }
 
-/// Some of a detector's parameters, with any values in range.
+/// Any subset of a detector's parameters, with any values in range.
 fn any_parameters(detector: &'static dyn Detector) -> impl Strategy<Value = Parameters> {
     let parameters = detector.specification().parameters;
     let value = |parameter: &'static Parameter| {
@@ -282,7 +284,7 @@ fn any_parameters(detector: &'static dyn Detector) -> impl Strategy<Value = Para
     })
 }
 
-/// The number of a detector, and parameters for it.
+/// The index of a detector, and parameters for it.
 fn any_run() -> impl Strategy<Value = (usize, Parameters)> {
     (0..detectors().len()).prop_flat_map(|i| any_parameters(detectors()[i]).prop_map(move |given| (i, given)))
 }

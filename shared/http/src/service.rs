@@ -57,8 +57,8 @@ pub async fn run(router: Router, public_url: Option<Url>) -> Result<(), lambda_h
     .await
 }
 
-/// How long a request may take that Lambda ends at `deadline`: all that it asks of services shares this time, and some is
-/// left to say that it was not enough.
+/// How long a request may take that Lambda ends at `deadline`: all that it asks of services shares this time, and
+/// some is left to say that it was not enough.
 fn left(deadline: SystemTime) -> Duration {
     const MARGIN: Duration = Duration::from_secs(1);
     deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN)
@@ -79,8 +79,8 @@ pub fn with_fallbacks(router: Router) -> Router {
         })
 }
 
-/// One request: its id in the log and in problems, its links, its answer, and how long it may take. What it has begun by
-/// then is in a row, or is an image that no row names.
+/// One request: its id in the log and in problems, its links, its answer, and how long it may take. What it has begun
+/// by then is in a row, or is an image that no row names.
 pub async fn answer(
     router: Router,
     mut request: Request<Body>,

@@ -1,10 +1,10 @@
-//! The thumbnailer, kept waiting for `infra/bench`, which measures it from outside: reads a request a line, answers
-//! with a line. Requests and answers are described in `infra/bench/peer.py`.
+//! A process for `infra/bench`, which measures it from outside: it reads one request per line and answers each with a
+//! line. `infra/bench/peer.py` describes requests and answers.
 
 use std::{fs, io, process::ExitCode};
 
+use algorithm::Parameters;
 use imaging::{Deadline, Encoded, Limits, Source, THUMBNAIL, ThumbnailOptions};
-use jobs::algorithm::Parameters;
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `copies` are the file, as often as it will be used: what is measured takes the bytes that it is given.
+/// Answers a request. `copies` holds one copy of the file for each use, because opening a source consumes its bytes.
 fn answer(line: &str, copies: &mut Vec<Vec<u8>>) -> Result<Value, Failure> {
     let request: Value = serde_json::from_str(line)?;
     if let Some(file) = request["load"].as_str() {
@@ -51,13 +51,13 @@ fn answer(line: &str, copies: &mut Vec<Vec<u8>>) -> Result<Value, Failure> {
     Ok(answer)
 }
 
-/// Forgets the highest memory so far; gives what is in use now.
+/// Resets the peak of resident memory, and returns the current value.
 fn restart_peak() -> Result<u64, Failure> {
     fs::write("/proc/self/clear_refs", "5")?;
     resident("VmRSS")
 }
 
-/// Bytes of this process in memory.
+/// A field of this process's status, in bytes.
 fn resident(field: &str) -> Result<u64, Failure> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such field")?;

@@ -1,4 +1,4 @@
-//! What the worker does to one file, for looking and for measuring:
+//! Runs the worker's steps on one file, for inspection and measurement:
 //!
 //! ```text
 //! cargo run --release -p imaging --example thumbnail -- IN OUT
@@ -8,11 +8,11 @@
 //!     [--format auto|png|jpeg|webp|gif] [--quality Q] [--preset slack,discord,whatsapp,…] [--repeat N]
 //! ```
 //!
-//! Writes the thumbnail to OUT; with several presets, each to a file of its own, whose name is OUT with the preset's name
-//! and the format behind it: `OUT.slack.gif`. Prints the result as JSON, the same that a job shows of it, with
-//! the `file` of each of several presets. With `--repeat`, adds the medians of N runs from bytes to bytes: `median_ms`
-//! on the clock and, where the system tells, `cpu_ms` of this thread. Where the image or an option is refused it
-//! prints the error as JSON and exits with 2.
+//! It writes the thumbnail to OUT; with several presets, each to a file of its own, whose name is OUT with the preset's
+//! name and the format appended: `OUT.slack.gif`. It prints the result as JSON, the same that a job shows of it, with
+//! the `file` of each of several presets. With `--repeat`, it adds the medians of N runs from bytes to bytes:
+//! `median_ms` of elapsed time and, if the system provides it, `cpu_ms` of this thread. If the image or an option is
+//! refused, it prints the error as JSON and exits with 2.
 
 use std::{
     env, fs,
@@ -21,8 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use algorithm::Parameters;
 use imaging::{Deadline, ImageError, Limits, Source, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails};
-use jobs::algorithm::Parameters;
 use serde_json::{Map, Value, json};
 
 struct Refused {
@@ -96,7 +96,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<Value, Refused> {
     Ok(report)
 }
 
-/// Writes the thumbnails to their files, and what there is to say of them.
+/// Writes the thumbnails to their files, and returns the report.
 fn write(made: &Thumbnails, output: &str) -> Result<Value, Refused> {
     let mut report = serde_json::to_value(made.summary()).map_err(|error| usage(error.to_string()))?;
     for Thumbnail { preset, file } in made.iter() {
@@ -112,9 +112,9 @@ fn write(made: &Thumbnails, output: &str) -> Result<Value, Refused> {
     Ok(report)
 }
 
-/// How long this thread has computed so far.
+/// The processor time of this thread.
 fn cpu_time() -> Option<Duration> {
-    // The kernel counts up to the last switch between threads: this is one.
+    // The kernel updates the value when the thread is switched, so switch now.
     thread::yield_now();
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)

@@ -1,47 +1,45 @@
-//! Animations: every frame at the thumbnail's size, with one canvas in memory at a time.
+//! Animations. Each frame is resampled to the thumbnail's size as soon as it is decoded, so only one full-size canvas
+//! is in memory at a time.
 
-use crate::{
-    Deadline, Format, Image, ImageError, Limits, colour,
-    decode::{self, apng, gif, png::Picture, webp},
-    header::Header,
-    pixels, resize,
-    thumbnail::View,
-};
+use crate::{Deadline, Image, ImageError, Limits, colour, header::Header, pixels, resize, resize::View};
 
-/// A frame as it is shown: all of it, not what changed.
+/// One frame as it is shown: the whole canvas, not only the part that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) image: Image,
-    /// Milliseconds until the next one.
+    /// How long the frame is shown, in milliseconds.
     pub(crate) delay: u32,
 }
 
-/// Frames of one size, of which there is at least one.
+/// Frames that all have the same size. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Animation {
     pub(crate) frames: Vec<Frame>,
-    /// How often it is shown; 0 is for ever.
+    /// How often the animation is played; 0 means for ever.
     pub(crate) plays: u32,
 }
 
-/// What a decoder calls for every frame: with the whole canvas (straight-alpha RGBA as stored), and the milliseconds that
-/// it is shown for.
+/// The function that a decoder calls for every frame, with the whole canvas (straight-alpha RGBA as stored) and the
+/// milliseconds for which it is shown.
 pub(crate) type EachFrame<'a> = dyn FnMut(&[u8], u32) -> Result<(), ImageError> + 'a;
 
 impl Animation {
-    /// A picture that does not move.
+    /// Wraps a picture that does not move.
     pub(crate) fn still(image: Image) -> Self {
         Self { frames: vec![Frame { image, delay: 0 }], plays: 1 }
     }
 
-    /// The first frame.
+    /// Returns the first frame.
     pub(crate) fn first(&self) -> Result<&Image, ImageError> {
         let first = self.frames.first().ok_or_else(|| ImageError::internal("animation", "no frames"))?;
         Ok(&first.image)
     }
 
-    /// Changes the pixels of every frame.
-    fn map(self, change: impl Fn(&mut [u8]) -> Result<(), ImageError>) -> Result<Self, ImageError> {
+    /// Applies a function to the pixels of every frame.
+    pub(crate) fn map(
+        self,
+        change: impl Fn(&mut [u8]) -> Result<(), ImageError>,
+    ) -> Result<Self, ImageError> {
         let changed = |Frame { image, delay }| {
             let (width, height) = (image.width(), image.height());
             let mut rgba = image.into_rgba();
@@ -53,7 +51,15 @@ impl Animation {
         Ok(Self { frames: self.frames.into_iter().map(changed).collect::<Result<_, ImageError>>()?, ..self })
     }
 
-    /// Appends a frame; one like the last is the last one shown for longer.
+    /// Converts every frame to sRGB, if there is an ICC profile to convert from.
+    pub(crate) fn in_srgb(self, profile: Option<&[u8]>, deadline: Deadline) -> Result<Self, ImageError> {
+        match profile {
+            Some(profile) => self.map(|rgba| colour::to_srgb(rgba, profile, deadline)),
+            None => Ok(self),
+        }
+    }
+
+    /// Appends a frame. A frame equal to the previous one only makes that one last longer.
     fn push(&mut self, image: Image, delay: u32) {
         match self.frames.last_mut() {
             Some(last) if last.image == image => last.delay = last.delay.saturating_add(delay),
@@ -62,69 +68,41 @@ impl Animation {
     }
 }
 
-/// What the view shows of each frame, upright and in sRGB; of a file that does not move, the one picture.
+/// Resamples every frame to the view, in stored orientation and before the conversion to sRGB. `frames` runs the
+/// decoder: it calls the given function for every frame and returns how often the animation is played.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where there is no frame at all, [`ImageError::UnsupportedFeature`],
-/// [`ImageError::DecoderMemory`], [`ImageError::ThumbnailTooLarge`] or [`ImageError::TimeLimit`].
-pub(crate) fn animated(
-    bytes: &[u8],
+/// Those of `frames`.
+pub(crate) fn of_frames(
     header: &Header,
     view: View,
-    limits: &Limits,
     deadline: Deadline,
+    frames: impl FnOnce(&mut EachFrame<'_>) -> Result<u32, ImageError>,
 ) -> Result<Animation, ImageError> {
-    deadline.check()?;
-    check_memory(header, view, limits)?;
     let mut animation = Animation { frames: Vec::new(), plays: 1 };
-    let mut each = |canvas: &[u8], delay: u32| {
+    animation.plays = frames(&mut |canvas: &[u8], delay: u32| {
         deadline.check()?;
-        animation.push(shown(canvas, header, view, deadline)?, as_played(delay));
+        animation.push(resample_canvas(canvas, header, view, deadline)?, browser_delay(delay));
         Ok(())
-    };
-    let whole =
-        || view.from(&decode::decode(bytes, header, limits, deadline)?, deadline).map(Animation::still);
-    let (plays, profile) = match header.format {
-        Format::Gif => (gif::frames(bytes, header, deadline, &mut each)?, gif::profile(bytes)),
-        Format::Png => match apng::frames(bytes, header, limits, deadline, &mut each) {
-            Ok(plays) => {
-                animation.plays = plays;
-                let conversion = Picture::read(bytes)?.narrow_conversion();
-                return animation.map(|rgba| {
-                    conversion.narrow(rgba);
-                    deadline.check().map_err(ImageError::from)
-                });
-            }
-            // Of a first frame that is damaged, the still picture shows what there is.
-            Err(ImageError::Corrupt { .. }) => return whole(),
-            Err(error) => return Err(error),
-        },
-        Format::WebP => (webp::frames(bytes, header, limits, deadline, &mut each)?, webp::profile(bytes)),
-        _ => return whole(),
-    };
-    animation.plays = plays;
-    match profile {
-        Some(profile) => animation.map(|rgba| colour::to_srgb(rgba, &profile, deadline)),
-        None => Ok(animation),
-    }
+    })?;
+    Ok(animation)
 }
 
-/// What decoding holds, and every thumbnail beside it: where only both together are too much, a smaller thumbnail is not.
-fn check_memory(header: &Header, view: View, limits: &Limits) -> Result<(), ImageError> {
+/// Holds the memory of decoding and of all the frames' thumbnails against the limit. The error is that of the thumbnail
+/// where decoding alone would fit, because a smaller thumbnail would then do.
+///
+/// # Errors
+/// [`ImageError::DecoderMemory`] or [`ImageError::ThumbnailTooLarge`].
+pub(crate) fn check_memory(
+    decoding: u64,
+    frames: u32,
+    view: View,
+    limits: &Limits,
+) -> Result<(), ImageError> {
     const RGBA: u64 = 4;
     let area = |(w, h)| u64::from(w) * u64::from(h);
-    let canvas = area(header.stored);
-    let decoding = match header.format {
-        // The canvas, what was under a frame, and its samples, which are of 16 bits at most.
-        Format::Png => canvas * (2 * RGBA + 2 * RGBA),
-        // The canvas, and what was under a frame; the frame itself is beside.
-        Format::Gif => canvas * 2 * RGBA + canvas.max(area(header.largest_frame)) * header.beside,
-        // The canvas; the frame itself is beside.
-        _ => canvas * RGBA + canvas.max(area(header.largest_frame)) * header.beside,
-    };
     limits.check_memory(decoding)?;
     let View { width, height, .. } = view;
-    let frames = header.frames;
     let left = limits.max_decoder_bytes.saturating_sub(decoding);
     if (area((width, height)) * RGBA).saturating_mul(frames.into()) > left {
         let max = left / RGBA;
@@ -133,14 +111,20 @@ fn check_memory(header: &Header, view: View, limits: &Limits) -> Result<(), Imag
     Ok(())
 }
 
-/// How long browsers show a frame, whatever the format: 10 ms and less are taken for a slip and become 100 ms (Chromium's
-/// `DeferredImageDecoder::FrameDurationAtIndex`, Firefox's `FrameTimeout::Normalized`, WebKit's `ImageSource`).
-fn as_played(delay: u32) -> u32 {
+/// How long browsers show a frame, whatever its format: they take 10 ms and less for a mistake and show such a frame
+/// for 100 ms (Chromium's `DeferredImageDecoder::FrameDurationAtIndex`, Firefox's `FrameTimeout::Normalized`, WebKit's
+/// `ImageSource`).
+fn browser_delay(delay: u32) -> u32 {
     if delay <= 10 { 100 } else { delay }
 }
 
-/// What the view shows of a canvas.
-fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Result<Image, ImageError> {
+/// Resamples the part of a canvas that the view shows.
+fn resample_canvas(
+    canvas: &[u8],
+    header: &Header,
+    view: View,
+    deadline: Deadline,
+) -> Result<Image, ImageError> {
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (w, h) = header.orientation.upright_size(view.width, view.height);
@@ -153,9 +137,12 @@ fn shown(canvas: &[u8], header: &Header, view: View, deadline: Deadline) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resize::Crop;
+    use crate::{
+        crop::Crop,
+        formats::{self, Codec, gif, png, webp},
+    };
 
-    /// An animation, and every frame of it as Pillow shows it, one below the other.
+    /// An animation, and the strip of its frames as Pillow shows them, one below the other.
     macro_rules! sample {
         ($name:literal) => {
             (
@@ -170,19 +157,25 @@ mod tests {
     const DEFAULT_IMAGE: &[u8] = include_bytes!("../tests/promises/samples/animations/default-image.png");
 
     fn opened(bytes: &[u8]) -> Header {
-        let format = Format::identify(bytes).expect("a known kind");
-        Header::read(bytes, format, &Limits::default(), Deadline::none()).expect("good headers")
+        let codec = codec(bytes);
+        codec.read_header(bytes, &Limits::default(), Deadline::none()).expect("good headers")
+    }
+
+    fn codec(bytes: &[u8]) -> &'static Codec {
+        formats::identify(bytes).expect("a known kind").0
     }
 
     fn at_size(bytes: &[u8], size: Option<(u32, u32)>) -> Result<Animation, ImageError> {
         let header = opened(bytes);
         let (width, height) = size.unwrap_or(header.stored);
         let view = View { crop: Crop::whole(header.stored), width, height };
-        animated(bytes, &header, view, &Limits::default(), Deadline::none())
+        codec(bytes).view_of_frames(bytes, &header, view, &Limits::default(), Deadline::none())
     }
 
     fn still(bytes: &[u8]) -> Image {
-        decode::decode(bytes, &opened(bytes), &Limits::default(), Deadline::none()).expect("a good file")
+        codec(bytes)
+            .picture(bytes, &opened(bytes), &Limits::default(), Deadline::none())
+            .expect("a good file")
     }
 
     #[test]
@@ -222,7 +215,7 @@ mod tests {
     #[test]
     fn times_and_plays_are_the_files() {
         for (name, bytes, plays) in [
-            // GIF counts the times after the first.
+            // A GIF's loop count does not include the first showing.
             ("GIF", sample!("disposal-2.gif").1, 4),
             ("PNG", sample!("blend-1-dispose-1.png").1, 3),
         ] {
@@ -241,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_take_for_a_slip_is_a_tenth_of_a_second() {
-        assert_eq!([0, 10, 11, 20, 5000].map(as_played), [100, 100, 11, 20, 5000]);
+    fn delays_that_browsers_take_for_a_mistake_become_a_tenth_of_a_second() {
+        assert_eq!([0, 10, 11, 20, 5000].map(browser_delay), [100, 100, 11, 20, 5000]);
     }
 
     #[test]
@@ -262,12 +255,12 @@ mod tests {
             let mut most = 0;
             for end in 60..bytes.len() {
                 let cut = &bytes[..end];
-                let Ok(format) = Format::identify(cut) else { continue };
+                let Ok((codec, _)) = formats::identify(cut) else { continue };
                 let limits = Limits::default();
-                let Ok(header) = Header::read(cut, format, &limits, Deadline::none()) else { continue };
+                let Ok(header) = codec.read_header(cut, &limits, Deadline::none()) else { continue };
                 let (width, height) = header.stored;
                 let view = View { crop: Crop::whole(header.stored), width, height };
-                match animated(cut, &header, view, &limits, Deadline::none()) {
+                match codec.view_of_frames(cut, &header, view, &limits, Deadline::none()) {
                     Ok(shown) => {
                         let same =
                             shown.frames.iter().zip(&whole.frames).skip(1).all(|(a, b)| a.image == b.image);
@@ -285,11 +278,13 @@ mod tests {
 
     #[test]
     fn a_canvas_counts_for_what_its_format_holds() {
-        for (format, beside, bytes) in [(Format::Png, 0, 16), (Format::Gif, 1, 9), (Format::WebP, 8, 12)] {
+        for (codec, extra_bytes_per_pixel, bytes) in
+            [(&png::CODEC, 0, 16), (&gif::CODEC, 1, 9), (&webp::CODEC, 8, 12)]
+        {
             let (_, file, _) = sample!("disposal-2.gif");
             let header = Header {
-                format,
-                beside,
+                format: codec.format,
+                extra_bytes_per_pixel,
                 stored: (100, 100),
                 frames: 3,
                 largest_frame: (90, 100),
@@ -297,15 +292,17 @@ mod tests {
             };
             let view = View { crop: Crop::whole(header.stored), width: 10, height: 10 };
             let at = |max_decoder_bytes| {
-                check_memory(&header, view, &Limits { max_decoder_bytes, ..Limits::default() })
+                let animation = codec.animation.as_ref().expect("animations are read");
+                let limits = Limits { max_decoder_bytes, ..Limits::default() };
+                check_memory((animation.memory)(&header), header.frames, view, &limits)
             };
             let canvas = 100 * 100 * bytes;
-            assert!(matches!(at(canvas - 1), Err(ImageError::DecoderMemory { .. })), "{format:?}");
+            assert!(matches!(at(canvas - 1), Err(ImageError::DecoderMemory { .. })), "{codec:?}");
             let thumbnails = 10 * 10 * 4 * 3;
             for max in [canvas, canvas + thumbnails - 1] {
-                assert!(matches!(at(max), Err(ImageError::ThumbnailTooLarge { .. })), "{format:?}");
+                assert!(matches!(at(max), Err(ImageError::ThumbnailTooLarge { .. })), "{codec:?}");
             }
-            assert!(at(canvas + thumbnails).is_ok(), "{format:?}");
+            assert!(at(canvas + thumbnails).is_ok(), "{codec:?}");
         }
     }
 
@@ -314,7 +311,7 @@ mod tests {
         let (_, bytes, _) = sample!("disposal-2.gif");
         let header = opened(bytes);
         let view = View { crop: Crop::whole(header.stored), width: 4096, height: 4096 };
-        let refused = animated(
+        let refused = codec(bytes).view_of_frames(
             bytes,
             &header,
             view,
@@ -322,8 +319,13 @@ mod tests {
             Deadline::none(),
         );
         assert!(matches!(refused, Err(ImageError::ThumbnailTooLarge { width: 4096, .. })), "{refused:?}");
-        let late =
-            animated(bytes, &header, view, &Limits::default(), Deadline::after(std::time::Duration::ZERO));
+        let late = codec(bytes).view_of_frames(
+            bytes,
+            &header,
+            view,
+            &Limits::default(),
+            Deadline::after(std::time::Duration::ZERO),
+        );
         assert!(matches!(late, Err(ImageError::TimeLimit(_))));
     }
 }

@@ -1,16 +1,16 @@
-//! The picture on its ground: padding, and what shows through where it is transparent.
+//! Puts the picture on its background: padding around it, and a colour behind transparent pixels.
 
-use jobs::colour::Colour;
+use algorithm::colour::Colour;
 
-use crate::{Deadline, Image, ImageError, layout::Layout};
+use crate::{Deadline, Image, ImageError, alpha, layout::ThumbnailLayout};
 
-/// Rows between two looks at the deadline.
+/// Rows between two checks of the deadline.
 const ROWS_PER_CHECK: usize = 256;
 
-/// Puts the picture at its place on a canvas of that colour.
+/// Puts the picture at the layout's place on a canvas of the given colour.
 pub(crate) fn place(
     image: &mut Image,
-    layout: &Layout,
+    layout: &ThumbnailLayout,
     ground: Colour,
     deadline: Deadline,
 ) -> Result<(), ImageError> {
@@ -34,63 +34,11 @@ pub(crate) fn place(
             to.copy_from_slice(from);
         } else {
             for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks::<4>().0) {
-                *to = over(*from, *to);
+                *to = alpha::over(*from, *to);
             }
         }
     }
     *image =
         Image::new(width, height, canvas).ok_or_else(|| ImageError::internal("place", "an empty canvas"))?;
     Ok(())
-}
-
-/// One colour over another, both with straight alpha (Porter and Duff's "over"), rounded to nearest.
-pub(crate) fn over(upper: [u8; 4], lower: [u8; 4]) -> [u8; 4] {
-    // In 255ths of 255ths, of which there are up to 255².
-    let [upper_share, lower_share] = {
-        let (upper, lower) = (u32::from(upper[3]), u32::from(lower[3]));
-        [upper * 255, lower * (255 - upper)]
-    };
-    let alpha = upper_share + lower_share;
-    if alpha == 0 {
-        return [0; 4];
-    }
-    let mixed = |channel: usize| {
-        let (upper, lower) = (u32::from(upper[channel]), u32::from(lower[channel]));
-        ((upper * upper_share + lower * lower_share + alpha / 2) / alpha) as u8
-    };
-    [mixed(0), mixed(1), mixed(2), ((alpha + 127) / 255) as u8]
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn opaque_hides_clear_shows_and_half_mixes() {
-        let (red, blue) = ([255, 0, 0, 255], [0, 0, 255, 255]);
-        assert_eq!(over(red, blue), red);
-        assert_eq!(over([9, 9, 9, 0], blue), blue);
-        assert_eq!(over([255, 0, 0, 128], blue), [128, 0, 127, 255]);
-        assert_eq!(over([255, 0, 0, 128], [0; 4]), [255, 0, 0, 128]);
-        assert_eq!(over([255, 0, 0, 0], [0, 0, 255, 0]), [0; 4]);
-        // Half over half: three quarters are covered, two thirds of that by the upper one.
-        assert_eq!(over([255, 0, 0, 128], [0, 0, 255, 128]), [170, 0, 85, 192]);
-    }
-
-    proptest! {
-        #[test]
-        fn over_is_porter_and_duffs(upper: [u8; 4], lower: [u8; 4]) {
-            let part = |value: u8| f64::from(value) / 255.0;
-            let (a, b) = (part(upper[3]), part(lower[3]));
-            let alpha = a + b * (1.0 - a);
-            let found = over(upper, lower);
-            prop_assert!((part(found[3]) - alpha).abs() <= 0.5 / 255.0 + 1e-9);
-            for channel in 0..3 {
-                let mixed = (part(upper[channel]) * a + part(lower[channel]) * b * (1.0 - a)) / alpha.max(1e-9);
-                prop_assert!(alpha == 0.0 || (part(found[channel]) - mixed).abs() <= 0.5 / 255.0 + 1e-9);
-            }
-        }
-    }
 }

@@ -1,27 +1,20 @@
-//! What the numbers mean: an embedded ICC profile is converted to sRGB, by `moxcms`; what a file says of its colours
-//! in another way is a [`Conversion`] as well.
+//! Converts pixels to sRGB: from an embedded ICC profile, by `moxcms`, or from what the file says of its colours in
+//! another way. A conversion that is applied row by row is a [`Conversion`].
 
 mod cmyk;
 mod conversion;
 mod linear;
+mod profile;
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
+use self::profile::{BAND, MAX_PROFILE, changes_nothing};
 pub(crate) use self::{cmyk::cmyk_to_srgb, conversion::Conversion};
 use crate::{Deadline, ImageError};
 
-/// Larger profiles than this are printers' tables that say nothing of an RGB picture.
-const MAX_PROFILE: usize = 4 << 20;
-
-/// Bytes converted between two looks at the clock.
-const BAND: usize = 4 * 64 * 1024;
-
-/// A difference that no eye sees: a profile that changes nothing by more is taken for sRGB itself.
-const INVISIBLE: u8 = 1;
-
-/// Converts straight-alpha RGBA pixels to sRGB. A profile that cannot be read, or that is for other channels than the
-/// decoder gave (CMYK pixels are RGB by now), is left out of account: the picture is then shown as sRGB, which is
-/// what viewers without colour management do.
+/// Converts straight-alpha RGBA pixels to sRGB. A profile that cannot be read is ignored, and so is one for other
+/// channels than the decoder gave (CMYK is RGB by now): the pixels are then taken for sRGB, as viewers without colour
+/// management do.
 pub(crate) fn to_srgb(rgba: &mut [u8], profile: &[u8], deadline: Deadline) -> Result<(), ImageError> {
     if profile.len() > MAX_PROFILE {
         return Ok(());
@@ -60,17 +53,7 @@ fn convert_rgb(rgba: &mut [u8], profile: &ColorProfile, deadline: Deadline) -> R
     Ok(())
 }
 
-/// Most profiles in the wild are sRGB under one name or another. A grid of colours tells, whatever the name.
-fn changes_nothing(transform: &(dyn TransformExecutor<u8> + Send + Sync)) -> bool {
-    let steps = || (0..=255_u8).step_by(17);
-    let grid: Vec<u8> =
-        steps().flat_map(|r| steps().flat_map(move |g| steps().flat_map(move |b| [r, g, b, 255]))).collect();
-    let mut out = vec![0; grid.len()];
-    transform.transform(&grid, &mut out).is_ok()
-        && grid.iter().zip(&out).all(|(before, after)| before.abs_diff(*after) <= INVISIBLE)
-}
-
-/// Grey has 256 values: a table of them is the whole conversion.
+/// Grey has only 256 values, so a table holds the whole conversion.
 fn convert_grey(rgba: &mut [u8], profile: &ColorProfile) {
     let transform = profile.create_transform_8bit(
         Layout::Gray,
@@ -84,7 +67,7 @@ fn convert_grey(rgba: &mut [u8], profile: &ColorProfile) {
         return;
     }
     let (table, pixels) = (table.as_chunks::<3>().0, rgba.as_chunks_mut::<4>().0);
-    // Of a picture with colours, such a profile says nothing.
+    // A grey profile says nothing of a picture that has colours.
     if pixels.iter().all(|[r, g, b, _]| r == g && g == b) {
         for [r, g, b, _] in pixels {
             [*r, *g, *b] = table[usize::from(*r)];
@@ -108,7 +91,7 @@ mod tests {
     #[test]
     fn display_p3_becomes_srgb_with_alpha_untouched() {
         let p3 = ColorProfile::new_display_p3();
-        // P3 (200, 100, 100) is sRGB (213, 94, 97) by the two primaries' matrices.
+        // The two sets of primaries turn P3 (200, 100, 100) into sRGB (213, 94, 97).
         let [r, g, b, a] = converted(&p3, [200, 100, 100, 77]);
         assert!(r.abs_diff(213) <= 2 && g.abs_diff(94) <= 2 && b.abs_diff(97) <= 2, "{r} {g} {b}");
         assert_eq!(a, 77);

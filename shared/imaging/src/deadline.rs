@@ -1,4 +1,4 @@
-//! The time limit, and the reader by which it stops a decoder.
+//! The time limit, and a reader and a writer through which it stops decoders and encoders.
 
 use std::{
     io::{self, BufRead, Cursor, Read, Seek, SeekFrom},
@@ -10,7 +10,7 @@ use std::{
 #[error("the time limit has passed")]
 pub struct TimedOut;
 
-/// The moment by which work must be done. Kept by asking: long loops call [`check`](Self::check) now and then.
+/// The moment by which work must be done. It is kept by polling: long loops call [`check`](Self::check) now and then.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(End);
 
@@ -18,7 +18,7 @@ pub struct Deadline(End);
 enum End {
     Never,
     At(Instant),
-    /// After so many looks at the clock, which tells without one whether there are enough of them.
+    /// Passes after so many checks. The count shows without a clock whether the work checks often enough.
     #[cfg(test)]
     Looks(&'static std::sync::atomic::AtomicU32),
 }
@@ -36,7 +36,7 @@ impl Deadline {
         Self(End::Never)
     }
 
-    /// Asks whether there is time left.
+    /// Checks whether there is time left.
     ///
     /// # Errors
     /// [`TimedOut`] once the moment has passed.
@@ -51,14 +51,16 @@ impl Deadline {
     }
 }
 
-/// Calls between two looks at the clock: decoders read a few bytes at a time, and the clock costs more than that.
+/// Calls between two readings of the clock. Decoders read a few bytes at a time, and reading the clock costs more than
+/// that.
 const CALLS_PER_CHECK: u32 = 256;
 
-/// The most that one `fill_buf` shows, so that a decoder comes back here often enough.
+/// The most bytes that one `fill_buf` returns, so that a decoder comes back often enough.
 const CHUNK: usize = 64 << 10;
 
-/// The file's bytes as a reader that fails once the deadline has passed. Decoders know no clock; this is how they
-/// are stopped. What a decoder makes of the failure differs, so whoever sees a decoder fail asks the deadline first.
+/// A reader over the file's bytes that fails once the deadline has passed. Decoders know no deadline, so this is how
+/// they are stopped. They turn the failure into errors of their own; the caller therefore checks the deadline first
+/// when a decoder fails.
 pub(crate) struct TimedReader<'a> {
     bytes: Cursor<&'a [u8]>,
     deadline: Deadline,
@@ -110,7 +112,7 @@ impl Seek for TimedReader<'_> {
     }
 }
 
-/// What is written, kept; writing fails once the deadline has passed, which is how an encoder is stopped.
+/// A buffer for an encoder's output. Writing fails once the deadline has passed, which stops the encoder.
 pub(crate) struct TimedWriter {
     bytes: Vec<u8>,
     deadline: Deadline,
@@ -129,7 +131,7 @@ impl TimedWriter {
 
 impl io::Write for TimedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        /// Bytes between two looks at the clock.
+        /// Bytes between two readings of the clock.
         const PER_CHECK: usize = 4 << 10;
         self.bytes.extend_from_slice(bytes);
         if self.bytes.len() - self.checked >= PER_CHECK {
@@ -144,7 +146,7 @@ impl io::Write for TimedWriter {
     }
 }
 
-/// Deadlines that count looks at the clock: the same work looks at the same places, however fast it is.
+/// Deadlines that count checks, for tests: the same work checks in the same places, however fast the machine is.
 #[cfg(test)]
 pub(crate) mod looks {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -160,14 +162,14 @@ pub(crate) mod looks {
         (Deadline(End::Looks(left)), left)
     }
 
-    /// How often this looks at the clock.
+    /// How often the work checks the deadline.
     pub(crate) fn taken<T>(work: impl FnOnce(Deadline) -> T) -> u32 {
         let (deadline, left) = counting(u32::MAX);
         work(deadline);
         u32::MAX - left.load(Relaxed)
     }
 
-    /// What comes of this where the time is up from that look on, counted from 0.
+    /// Runs the work with a deadline that passes at the check of the given number, counted from 0.
     pub(crate) fn passing_after<T>(looks: u32, work: impl FnOnce(Deadline) -> T) -> T {
         work(counting(looks).0)
     }

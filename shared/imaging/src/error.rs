@@ -1,21 +1,23 @@
-//! Why an image was refused: named by meaning, safe to show, with the cause kept for the log.
+//! The reasons for refusing an image. Each is named by its meaning and safe to show; the cause is kept for the log.
 
 use std::borrow::Cow;
 
-use jobs::units;
+use algorithm::units;
 
 use crate::{Format, TimedOut};
 
 /// A decoder's or encoder's own error, for the log only.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an image could not be used. Every one is permanent: the same bytes and limits give the same error again.
+/// Why an image could not be used. Every reason is permanent: the same bytes and limits give the same error again.
+///
+/// `Display` is a sentence for the client that says what to do. A decoder's own text is only in `source`.
 ///
 /// `Display` is a sentence for the client that says what to do; a decoder's text is only in `source`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// No bytes, or no pixels.
+    /// The file has no bytes, or the image no pixels.
     #[error("the image is empty: it has no bytes or no pixels; send the whole file")]
     Empty,
     /// The first bytes belong to no kind of image that is known.
@@ -23,41 +25,42 @@ pub enum ImageError {
         "this is not an image of a known kind; send JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, ICO, QOI, PNM or TGA"
     )]
     UnknownFormat,
-    /// A kind that is recognised and refused.
+    /// The format is recognised, but not decoded.
     #[error("{kind} is not supported: {advice}")]
     Unsupported {
-        /// What it is: `HEIC`, `PDF`, …
+        /// The format's name: `HEIC`, `PDF`, …
         kind: &'static str,
-        /// What to do instead.
+        /// The advice on what to do instead.
         advice: &'static str,
     },
-    /// A supported kind, with a feature that the decoder lacks (arithmetic coding, an unusual sample layout, …).
+    /// The format is supported, but the file uses a feature that the decoder lacks (arithmetic coding, an unusual
+    /// sample layout, …).
     #[error("this {format} file uses a feature that is not supported: save it as PNG or baseline JPEG")]
     UnsupportedFeature {
         /// The kind of file.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's own error.
         source: Cause,
     },
-    /// A supported kind, packed in a way that is known or unknown and not decoded.
+    /// The format is supported, but not the compression that the file uses, whether it has a name or only a number.
     #[error(
         "this {format} file is compressed with {compression}, which is not supported: save it as PNG or baseline JPEG"
     )]
     UnsupportedCompression {
         /// The kind of file.
         format: Format,
-        /// What it is called, or the file's number for it.
+        /// The name of the compression, or its number in the file.
         compression: Cow<'static, str>,
     },
-    /// More bytes than allowed.
+    /// The file has more bytes than allowed.
     #[error("the image has {}, more than the {} allowed: send a smaller file", units::bytes(*bytes), units::bytes(*max))]
     TooLarge {
-        /// What it has.
+        /// The size of the file.
         bytes: u64,
         /// [`Limits::max_bytes`](crate::Limits::max_bytes).
         max: u64,
     },
-    /// More pixels than allowed, over all frames.
+    /// The image has more pixels than allowed, over all frames.
     #[error(
         "the image has {width}×{height} pixels in {frames} frame(s), more than the {} allowed in all: send a smaller one",
         units::pixels(*max)
@@ -72,10 +75,10 @@ pub enum ImageError {
         /// [`Limits::max_pixels`](crate::Limits::max_pixels).
         max: u64,
     },
-    /// More frames than allowed.
+    /// The animation has more frames than allowed.
     #[error("the animation has {frames} frames, more than the {max} allowed: send a shorter one")]
     TooManyFrames {
-        /// What it has.
+        /// The number of frames in the file.
         frames: u32,
         /// [`Limits::max_frames`](crate::Limits::max_frames).
         max: u32,
@@ -88,7 +91,7 @@ pub enum ImageError {
     DecoderMemory {
         /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes).
         max: u64,
-        /// The decoder's own refusal, where it was the one to notice.
+        /// The decoder's own error, where the decoder was the one to notice.
         source: Option<Cause>,
     },
     /// The file is damaged, or cut short where nothing can be shown.
@@ -96,44 +99,44 @@ pub enum ImageError {
     Corrupt {
         /// The kind of file.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's own error.
         source: Option<Cause>,
     },
     /// The time limit passed while the image was worked on.
     #[error("the image took longer than its time limit: send a smaller one")]
     TimeLimit(#[from] TimedOut),
-    /// An animated thumbnail whose frames take more memory than allowed.
+    /// The frames of an animated thumbnail take more memory than allowed.
     #[error(
         "an animated thumbnail of {width}×{height} pixels in {frames} frames has more than the {} allowed in all: ask for a smaller one, or for png or jpeg",
         units::pixels(*max)
     )]
     ThumbnailTooLarge {
-        /// Its pixels across.
+        /// The thumbnail's width in pixels.
         width: u32,
-        /// Its pixels down.
+        /// The thumbnail's height in pixels.
         height: u32,
-        /// Its frames.
+        /// The number of frames.
         frames: u32,
-        /// The most pixels: [`Limits::max_pixels`](crate::Limits::max_pixels), or as many as
-        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes) hold where that is less.
+        /// The most pixels allowed: [`Limits::max_pixels`](crate::Limits::max_pixels), or as many as fit in
+        /// [`Limits::max_decoder_bytes`](crate::Limits::max_decoder_bytes), whichever is less.
         max: u64,
     },
-    /// A thumbnail option outside its range.
+    /// A thumbnail option is outside its range.
     #[error("{name} must be from {min} to {max}")]
     Option {
-        /// The option.
+        /// The option's name.
         name: &'static str,
         /// The least value accepted.
         min: u32,
         /// The greatest value accepted.
         max: u32,
     },
-    /// A step that cannot fail on valid pixels failed: a defect of ours.
+    /// A step failed that cannot fail on valid pixels: a defect of Darkroom.
     #[error("the thumbnail could not be made: this is a fault of the service, which has been recorded")]
     Internal {
-        /// The step.
+        /// The name of the step.
         step: &'static str,
-        /// What it said.
+        /// The error of the step.
         source: Cause,
     },
 }
@@ -160,12 +163,12 @@ impl ImageError {
         }
     }
 
-    /// A corrupt file, with what the decoder said.
+    /// A corrupt file, with the decoder's error.
     pub(crate) fn corrupt(format: Format, source: impl Into<Cause>) -> Self {
         Self::Corrupt { format, source: Some(source.into()) }
     }
 
-    /// A step that should not have failed.
+    /// The failure of a step that should not fail.
     pub(crate) fn internal(step: &'static str, source: impl Into<Cause>) -> Self {
         Self::Internal { step, source: source.into() }
     }

@@ -1,15 +1,19 @@
-//! The one field that is read from metadata: the orientation.
+//! Reads the orientation, the one metadata field that is used.
+//!
+//! This parser is more forgiving than the decoders' own, because cameras and editors are careless. Like Pillow it
+//! accepts a stray `Exif\0\0` before the TIFF header (common in WebP), a header whose 42 is in the other byte order,
+//! and any numeric type where the standard says SHORT.
 //!
 //! More forgiving than the decoders' own readers, because cameras and editors are careless: a stray `Exif\0\0` before
-//! the TIFF header (common in WebP), a header whose 42 is in the other byte order, and any type of number where the standard says
-//! SHORT are all understood, as Pillow understands them.
+//! the TIFF header (common in WebP), a header whose 42 is in the other byte order, and any type of number where the
+//! standard says SHORT are all understood, as Pillow understands them.
 
 use crate::orient::Orientation;
 
 /// TIFF tag 274, `Orientation`; the same in EXIF.
 const ORIENTATION: u16 = 0x0112;
 
-/// What may stand before the TIFF header.
+/// The prefix that may stand before the TIFF header.
 const PREFIX: &[u8] = b"Exif\0\0";
 
 /// The orientation that an EXIF block (or a whole TIFF file) states in its first directory.
@@ -22,7 +26,7 @@ pub(crate) fn orientation(block: &[u8]) -> Option<Orientation> {
     Orientation::from_exif(number as u32)
 }
 
-/// The first value of a tag in the first directory, where it is a number and all of the tag's values are there.
+/// The first value of a tag in the first directory, if it is a number and all of the tag's values lie within the block.
 fn first_directory_value(tiff: &[u8], tag: u16) -> Option<f64> {
     let little = match tiff.first_chunk::<4>()? {
         [b'I', b'I', 42, 0] | [b'I', b'I', 0, 42] => true,
@@ -51,7 +55,7 @@ fn first_directory_value(tiff: &[u8], tag: u16) -> Option<f64> {
         };
         let count = usize::try_from(unsigned(entry + 4, 4)?).ok()?;
         let size = count.checked_mul(width).filter(|&size| size > 0)?;
-        // Values that have room in the entry are in it; others are where it says.
+        // Values of at most four bytes lie in the entry; larger ones lie at the offset that it gives.
         let place = usize::try_from(unsigned(entry + 8, 4)?).ok()?;
         let at = if size <= 4 { entry + 8 } else { place };
         tiff.get(at..)?.get(..size)?;
@@ -67,7 +71,7 @@ fn first_directory_value(tiff: &[u8], tag: u16) -> Option<f64> {
     })
 }
 
-/// A number of so many bytes, the first bit of which is its sign.
+/// Interprets the lowest `width` bytes of a number as two's complement.
 fn signed(number: u64, width: usize) -> i64 {
     let unused = 64 - 8 * width as u32;
     (number << unused).cast_signed() >> unused
@@ -77,7 +81,7 @@ fn signed(number: u64, width: usize) -> i64 {
 mod tests {
     use super::*;
 
-    /// A block with a directory of one entry, and what lies behind it from 26 on.
+    /// A block with a directory of one entry, followed from offset 26 on by the bytes `behind`.
     fn block(little: bool, kind: u16, count: u32, value: &[u8; 4], behind: &[u8]) -> Vec<u8> {
         let short = |v: u16| if little { v.to_le_bytes() } else { v.to_be_bytes() };
         let long = |v: u32| if little { v.to_le_bytes() } else { v.to_be_bytes() };
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn orientation_is_read_in_either_byte_order_and_of_any_type_of_number() {
-        // Values that have no room in the entry lie at 26.
+        // Values that do not fit in the entry lie at offset 26.
         let (little, big) = ([26, 0, 0, 0], [0, 0, 0, 26]);
         for exif in [
             block(true, 1, 1, &[6, 0, 0, 0], &[]),
@@ -171,7 +175,7 @@ mod tests {
             block(true, 7, 1, &[6, 0, 0, 0], &[]),
             block(true, 99, 1, &[6, 0, 0, 0], &[]),
             block(true, 3, 0, &[6, 0, 0, 0], &[]),
-            // More values than there are, and a place outside.
+            // More values than there are, and an offset beyond the block.
             block(true, 3, 9, &[26, 0, 0, 0], &[6, 0]),
             block(true, 3, u32::MAX, &[26, 0, 0, 0], &[6, 0]),
             block(true, 4, 2, &[0xff; 4], &[]),

@@ -1,22 +1,18 @@
-//! Everything that the headers tell: read before any pixel, checked before any memory is taken.
+//! The facts that a file's headers tell. They are read before any pixel, and checked before memory is allocated.
 
-use crate::{
-    Deadline, Format, ImageError, Limits,
-    decode::{avif, bmp, gif, ico, jpeg, png, pnm, qoi, tga, tiff, webp},
-    orient::Orientation,
-};
+use crate::{Format, ImageError, Limits, orient::Orientation};
 
-/// What is known of an image before it is decoded.
+/// The properties of an image that are known before it is decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) format: Format,
-    /// Pixels across and down, as stored: before orientation.
+    /// Width and height in pixels as stored, before orientation.
     pub(crate) stored: (u32, u32),
     pub(crate) orientation: Orientation,
     pub(crate) frames: u32,
-    /// Bytes for each pixel that decoding the whole picture takes beyond its RGBA.
-    pub(crate) beside: u64,
-    /// The size that a frame claims for itself, which must be within the limits whatever the canvas says.
+    /// Bytes per pixel that decoding the whole picture needs in addition to the RGBA result.
+    pub(crate) extra_bytes_per_pixel: u64,
+    /// The largest size that a frame's own header claims. It must be within the limits whatever the canvas's size.
     pub(crate) largest_frame: (u32, u32),
 }
 
@@ -24,38 +20,17 @@ pub(crate) struct Header {
 const RGBA: u64 = 4;
 
 impl Header {
-    /// Reads the headers and holds them against the limits on frames and pixels.
-    ///
-    /// # Errors
-    /// Whichever limit is broken first (frames, pixels), or [`ImageError::Corrupt`] and its like where the headers
-    /// cannot be read.
-    pub(crate) fn read(
-        bytes: &[u8],
-        format: Format,
-        limits: &Limits,
-        deadline: Deadline,
-    ) -> Result<Self, ImageError> {
-        let header = match format {
-            Format::Jpeg => jpeg::header(bytes, deadline),
-            Format::Png => png::header(bytes, limits),
-            Format::Gif => gif::header(bytes),
-            Format::WebP => webp::header(bytes),
-            Format::Avif => avif::header(bytes, limits),
-            Format::Tiff => tiff::header(bytes, limits),
-            Format::Bmp => bmp::header(bytes),
-            Format::Ico => ico::header(bytes, limits),
-            Format::Qoi => qoi::header(bytes),
-            Format::Pnm => pnm::header(bytes),
-            Format::Tga => tga::header(bytes),
-        };
-        // A decoder that was stopped reports some failure of its own: the deadline is the reason.
-        deadline.check()?;
-        let header = header?;
-        header.check(limits)?;
-        Ok(header)
+    /// The number of pixels of the canvas.
+    pub(crate) fn area(&self) -> u64 {
+        u64::from(self.stored.0) * u64::from(self.stored.1)
     }
 
-    /// Holds frames and pixels against the limits.
+    /// The number of pixels of the largest frame.
+    pub(crate) fn largest_frame_area(&self) -> u64 {
+        u64::from(self.largest_frame.0) * u64::from(self.largest_frame.1)
+    }
+
+    /// Checks the limits on frames and pixels.
     pub(crate) fn check(&self, limits: &Limits) -> Result<(), ImageError> {
         let (width, height) = self.stored;
         if width == 0 || height == 0 {
@@ -66,12 +41,12 @@ impl Header {
         limits.check_pixels(self.largest_frame.0, self.largest_frame.1, 1)
     }
 
-    /// Holds what decoding the whole picture takes against the limit on memory: asked before that is done, and not
-    /// where less is enough.
+    /// Checks the limit on memory for decoding the whole picture. It is asked only when that is about to be done,
+    /// because a view may need much less.
     pub(crate) fn check_memory(&self, limits: &Limits) -> Result<(), ImageError> {
-        let area = |(w, h)| u64::from(w) * u64::from(h);
-        let canvas = area(self.stored);
-        let decoding = canvas * RGBA + canvas.max(area(self.largest_frame)).saturating_mul(self.beside);
+        let canvas = self.area();
+        let decoding =
+            canvas * RGBA + canvas.max(self.largest_frame_area()).saturating_mul(self.extra_bytes_per_pixel);
         let turning = if self.orientation.swaps_sides() { canvas * 2 * RGBA } else { 0 };
         limits.check_memory(decoding.max(turning))
     }

@@ -1,40 +1,39 @@
-//! Which part of a picture is worth keeping. What is interesting somebody else says ([`Interest`]); here the window is
-//! slid to where most of it is.
+//! Smart cropping: chooses the part of a picture that is worth keeping. The caller says what is interesting
+//! ([`Interest`]); this module slides the window to where most of it is.
 
 use crate::{Deadline, Image, TimedOut};
 
-/// A place in a picture that draws the eye.
+/// A place in a picture that attracts attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PointOfInterest {
     /// Pixels from the left edge.
     pub x: f64,
     /// Pixels from the top edge.
     pub y: f64,
-    /// How much it draws it, against the others; what is not above 0 counts for nothing.
+    /// How much it attracts, relative to the others. A weight that is not above 0 counts for nothing.
     pub weight: f64,
 }
 
-/// Finds what is interesting in a picture; the same picture gives the same points.
+/// Finds the points of interest of a picture. The same picture must give the same points.
 pub type Interest<'a> = &'a dyn Fn(&Image, Deadline) -> Result<Vec<PointOfInterest>, TimedOut>;
 
-/// The longest side, in pixels, of the reduced picture in which the points are looked for: a third of the eighth that
-/// is had of a photograph of twelve megapixels for little.
+/// The longest side, in pixels, of the reduced picture in which the points are searched. A photograph of twelve
+/// megapixels has about 500 pixels at an eighth of its size, which costs little to decode; this is a third of that.
 pub(crate) const PICTURE: u32 = 160;
 
-/// Places of the window that are tried along each side, beside the first.
+/// How many positions of the window are tried along each side, in addition to the middle one.
 const STEPS: u32 = 128;
 
-/// How much less what lies at the window's border counts than what lies in its middle: something to look at should not
-/// be cut in two where there is room around it.
+/// How much less a point at the window's border counts than one in its middle. A subject should not be cut in two where
+/// there is room around it.
 const FALL: f64 = 0.5;
 
-/// How much less what there is to see counts at the very end of the picture than in its middle, where photographers put what it is
-/// about: with a tenth, a rocket was left out for a mast beside it, and a face for what it wears.
+/// How much less a point at the edge of the picture counts than one in its middle, where photographers put their
+/// subject. With 0.1, a mast won over the rocket beside it, and clothes over the face.
 const PULL: f64 = 0.5;
 
-/// Where in a picture of that size a window that shows `share` of its width and height has most to show: 0 is as far left
-/// or up as it can be, 1 as far right or down. The sides do not know of each other; in practice one of them is
-/// shown whole.
+/// Where to put a window that shows `share` of a picture's width and height: 0 is as far left or up as possible, 1 as
+/// far right or down. Both directions are treated on their own; in practice the window spans one of them.
 pub(crate) fn focus(points: &[PointOfInterest], size: (u32, u32), share: (f64, f64)) -> (f64, f64) {
     let along = |length: u32, place: fn(&PointOfInterest) -> f64| {
         let length = f64::from(length);
@@ -44,7 +43,7 @@ pub(crate) fn focus(points: &[PointOfInterest], size: (u32, u32), share: (f64, f
     (slide(&along(size.0, |point| point.x), share.0), slide(&along(size.1, |point| point.y), share.1))
 }
 
-/// The same along one side, for points at these parts of its length.
+/// Places the window along one side. Each point is its position, as a fraction of the length, and its weight.
 fn slide(points: &[(f64, f64)], share: f64) -> f64 {
     if share >= 1.0 {
         return 0.5;
@@ -60,7 +59,7 @@ fn slide(points: &[(f64, f64)], share: f64) -> f64 {
             .sum();
         seen * (1.0 - PULL * (2.0 * place - 1.0).powi(2))
     };
-    // From the middle outwards: of places that are worth the same, the most central one stays.
+    // From the middle outwards, so that the most central of equally good positions wins.
     let mut best = (worth(0.5), 0.5);
     for step in 1..=STEPS / 2 {
         for place in [STEPS / 2 - step, STEPS / 2 + step] {
@@ -113,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_lies_well_inside_the_window() {
-        // The window is 64 wide and shows what lies at 96: in its middle it starts at 64, a third of the way.
+    fn points_found_lie_well_inside_the_window() {
+        // The window is 64 wide. With the point at 96 in its middle it starts at 64, a third of the way.
         let (place, _) = focus(&[point(96.0, 1.0)], (256, 100), (0.25, 1.0));
         assert!((place - 1.0 / 3.0).abs() < 0.05, "{place}");
     }

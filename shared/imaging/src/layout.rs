@@ -1,25 +1,21 @@
-//! Which part of the picture a thumbnail shows, how large, and where it lies.
+//! Computes which part of the picture a thumbnail shows, at what size, and where on the thumbnail it lies.
 
-use crate::{
-    Fit, Gravity, ThumbnailOptions,
-    resize::{self, Crop},
-    thumbnail::View,
-};
+use crate::{Fit, Gravity, ThumbnailOptions, crop::Crop, resize, resize::View};
 
 /// Where the picture lies on the thumbnail.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Layout {
-    /// What is shown of the picture, and at which size.
+pub(crate) struct ThumbnailLayout {
+    /// The part of the picture that is shown, and its size.
     pub(crate) view: View,
-    /// The thumbnail's size, in neither direction less than the view's.
+    /// The thumbnail's size; neither side is smaller than the view's.
     pub(crate) canvas: (u32, u32),
-    /// Where the view's top left pixel lies on it.
+    /// Where the view's top left pixel lies on the canvas.
     pub(crate) at: (u32, u32),
 }
 
-impl Layout {
-    /// The layout of a thumbnail of size `target` of an upright picture of size `size`. `focus` is where the part that
-    /// is shown lies in what there is: 0 is as far left or up as it can be, 1 as far right or down.
+impl ThumbnailLayout {
+    /// The layout of a thumbnail of size `target`, for an upright picture of size `size`. `focus` says which part is
+    /// kept where some is cut off: 0 is as far left or up as possible, 1 as far right or down.
     pub(crate) fn of(
         size: (u32, u32),
         target: (u32, u32),
@@ -34,27 +30,27 @@ impl Layout {
             height: part.1,
         };
         let canvas = if options.fit == Fit::Inside { shown } else { target };
-        // Of an odd number of pixels left over, the one more lies behind.
+        // If an odd number of pixels is left over, the extra one goes right or below.
         let before = |over: u32, share: f64| (f64::from(over) * share) as u32;
         let (x, y) = options.gravity.anchor();
         let at = (before(canvas.0 - shown.0, x), before(canvas.1 - shown.1, y));
         Self { view: View { crop, width: shown.0, height: shown.1 }, canvas, at }
     }
 
-    /// Whether every pixel of a picture of that size is shown as it is, and nothing else.
+    /// Whether the thumbnail shows every pixel of a picture of that size as it is, and nothing else.
     pub(crate) fn is_identity(&self, size: (u32, u32)) -> bool {
         let View { crop, width, height } = self.view;
         crop == Crop::whole(size) && (width, height) == size && self.canvas == size
     }
 
-    /// How much of the picture's width and height is shown: 1 is all of it.
+    /// The fractions of the picture's width and height that are shown; 1 is all of it.
     pub(crate) fn share(size: (u32, u32), target: (u32, u32), options: &ThumbnailOptions) -> (f64, f64) {
         let (part, _) = part_and_size(size, target, options);
         (part.0 / f64::from(size.0), part.1 / f64::from(size.1))
     }
 }
 
-/// How large a part of the picture is shown, in its pixels, and how large it is shown, in the thumbnail's.
+/// The size of the part that is shown, in the picture's pixels, and its size on the thumbnail.
 fn part_and_size(
     size: (u32, u32),
     target: (u32, u32),
@@ -64,7 +60,7 @@ fn part_and_size(
     let least = (size.0.min(target.0), size.1.min(target.1));
     let enlarged = size.0 < target.0 || size.1 < target.1;
     match (options.fit, options.enlarge) {
-        // Covering would enlarge: as much as there is room for, pixel by pixel.
+        // Covering the target would enlarge the picture, which is not allowed: show as much as fits, pixel by pixel.
         (Fit::Cover, Some(false)) if enlarged => ((least.0.into(), least.1.into()), least),
         (Fit::Cover, _) => {
             let crop = Crop::cover(size, target);
@@ -80,7 +76,7 @@ fn part_and_size(
 }
 
 impl Gravity {
-    /// Where a part lies in a whole, or a picture on a canvas: 0 is left or up, 1 right or down.
+    /// Where the kept part lies in the picture, or the picture on the canvas: 0 is left or top, 1 right or bottom.
     pub(crate) fn anchor(self) -> (f64, f64) {
         match self {
             Self::Centre | Self::Smart => (0.5, 0.5),
@@ -106,14 +102,14 @@ mod tests {
         ThumbnailOptions { fit, gravity, enlarge, ..ThumbnailOptions::default() }
     }
 
-    /// What of the picture is shown, left and top first, at which size, and where it lies.
+    /// The crop (left, top, width, height), the size at which it is shown, and where it lies.
     fn layout(
         size: (u32, u32),
         target: (u32, u32),
         options: &ThumbnailOptions,
     ) -> ([f64; 4], (u32, u32), (u32, u32)) {
-        let Layout { view: View { crop, width, height }, at, .. } =
-            Layout::of(size, target, options, options.gravity.anchor());
+        let ThumbnailLayout { view: View { crop, width, height }, at, .. } =
+            ThumbnailLayout::of(size, target, options, options.gravity.anchor());
         ([crop.left, crop.top, crop.width, crop.height], (width, height), at)
     }
 
@@ -146,7 +142,7 @@ mod tests {
     #[test]
     fn without_enlarging_what_is_small_is_padded() {
         let never = |fit| options(fit, Gravity::Southeast, Some(false));
-        // Higher than the box and narrower: cut above, padded on the left.
+        // The picture is higher than the box and narrower: it is cut above and padded on the left.
         let found = layout((30, 200), (100, 100), &never(Fit::Cover));
         assert_eq!(found, ([0.0, 100.0, 30.0, 100.0], (30, 100), (70, 0)));
         assert_eq!(layout((30, 200), (100, 100), &never(Fit::Fill)).1, (30, 100));
@@ -158,7 +154,7 @@ mod tests {
     fn inside_grows_only_when_told_to() {
         let inside = |enlarge| {
             let options = options(Fit::Inside, Gravity::Centre, enlarge);
-            Layout::of((30, 20), (90, 90), &options, (0.5, 0.5)).canvas
+            ThumbnailLayout::of((30, 20), (90, 90), &options, (0.5, 0.5)).canvas
         };
         assert_eq!([None, Some(false), Some(true)].map(inside), [(30, 20), (30, 20), (90, 60)]);
     }
@@ -174,8 +170,8 @@ mod tests {
             focus in (0.0..=1.0, 0.0..=1.0),
         ) {
             let options = options(fit, gravity, enlarge);
-            let Layout { view: View { crop, width, height }, canvas, at } =
-                Layout::of(size, target, &options, focus);
+            let ThumbnailLayout { view: View { crop, width, height }, canvas, at } =
+                ThumbnailLayout::of(size, target, &options, focus);
             if fit != Fit::Inside {
                 prop_assert_eq!(canvas, target);
             }

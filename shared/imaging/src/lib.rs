@@ -1,43 +1,51 @@
-//! Pictures in, thumbnails out: pure and synchronous, with no idea of AWS, HTTP or jobs beyond the description of
-//! what it does ([`THUMBNAIL`]).
+//! Makes thumbnails of pictures. The crate is pure and synchronous. It knows nothing of AWS, HTTP or jobs, except for
+//! the description of the algorithm that it implements ([`THUMBNAIL`]).
 //!
-//! The modules are the pipeline, in the order that an image passes them:
+//! The modules form a pipeline. In the order in which an image passes through them:
 //!
-//! | step | module | holds |
+//! | step | module | types |
 //! |---|---|---|
-//! | how much may be spent | `limits`, `deadline` | [`Limits`], [`Deadline`] |
-//! | what kind it is, by content only | `format` | [`Format`] |
-//! | its headers, and every limit, before memory is taken | `header`, `scan`, `exif`, `source` | [`Source`] |
-//! | its pixels | `decode` | |
-//! | their meaning: sRGB | `colour` | |
-//! | the right way up | `orient` | |
-//! | straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
-//! | another size, resampled with premultiplied alpha | `resize` | |
-//! | the last four at once, where less than the whole picture is enough | `reduced` | |
-//! | what was asked for | `thumbnail` | [`ThumbnailOptions`] |
-//! | which part of the picture that is, how large, and where | `layout`, `interest` | [`Fit`], [`Gravity`], [`Interest`] |
-//! | every frame of what moves, at that size | `animation` | |
-//! | padding and ground | `canvas` | |
-//! | a file again, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
-//! | within a chat service's budget | `preset` | [`Preset`] |
-//! | what stands in for it until it is loaded | `placeholder` | [`Placeholder`] |
+//! | the limits on cost and time | `limits`, `deadline` | [`Limits`], [`Deadline`] |
+//! | the format, recognised by content only | `format`, `formats` | [`Format`] |
+//! | the headers, and every limit, before memory is allocated | `header`, `scan`, `exif`, `source` | [`Source`] |
+//! | the options of the request | `options`, `preset` | [`ThumbnailOptions`], [`Preset`] |
+//! | the steps from a source to its thumbnails | `thumbnail` | [`Thumbnails`] |
+//! | which part is shown, at what size, and where | `layout`, `interest` | [`Fit`], [`Gravity`], [`Interest`] |
+//! | decoding | `decode` | |
+//! | conversion to sRGB | `colour` | |
+//! | EXIF orientation | `orient` | |
+//! | the decoded image: straight-alpha RGBA, 8 bits | `pixels` | [`Image`] |
+//! | resampling, with premultiplied alpha | `resize` | |
+//! | decoding to resampling row by row, where the thumbnail does not need the whole picture | `reduced` | |
+//! | animations: every frame at the thumbnail's size | `animation` | |
+//! | padding and background | `canvas` | |
+//! | encoding, without metadata | `encode` | [`OutputFormat`], [`Encoded`] |
+//! | files within a chat service's limits | `budget` | |
+//! | placeholders that are shown until the picture is loaded | `placeholder` | [`Placeholder`] |
 //!
-//! No input makes this crate panic, and nothing is decoded before its limits were checked; what is refused is refused
-//! with an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
+//! All that is particular to one format, from recognising it to writing it, is in its file below `formats`.
+//!
+//! No input makes this crate panic, and nothing is decoded before its limits are checked. An image that is refused
+//! gives an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
 
+mod alpha;
 mod animation;
+mod budget;
 mod canvas;
 mod colour;
+mod crop;
 mod deadline;
 mod decode;
 mod encode;
 mod error;
 mod exif;
 mod format;
+mod formats;
 mod header;
 mod interest;
 mod layout;
 mod limits;
+mod options;
 mod orient;
 mod pixels;
 mod placeholder;
@@ -55,11 +63,10 @@ pub use error::ImageError;
 pub use format::Format;
 pub use interest::{Interest, PointOfInterest};
 pub use limits::Limits;
+pub use options::{Fit, Gravity, MAX_SIDE, OutputFormat, Presets, THUMBNAIL, ThumbnailOptions};
 pub use pixels::Image;
 pub use placeholder::{DominantColour, Placeholder};
 pub use preset::Preset;
 pub use resize::bilinear;
 pub use source::Source;
-pub use thumbnail::{
-    Fit, Gravity, MAX_SIDE, OutputFormat, Presets, THUMBNAIL, Thumbnail, ThumbnailOptions, Thumbnails,
-};
+pub use thumbnail::{Thumbnail, Thumbnails};

@@ -1,13 +1,14 @@
-//! How much one image may cost.
+//! Limits on what one image may cost.
 
 use crate::ImageError;
 
-/// What an image may cost at most. Each limit has its own error, and all of them hold before pixels are decoded.
+/// The most that an image may cost. Each limit has its own error. Those on bytes, frames and pixels are checked when a
+/// source is opened; the one on memory is checked before pixels are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the file.
     pub max_bytes: u64,
-    /// Pixels of the canvas times frames.
+    /// Pixels of the canvas times the number of frames.
     pub max_pixels: u64,
     /// Frames of an animation.
     pub max_frames: u32,

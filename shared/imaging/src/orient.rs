@@ -1,12 +1,12 @@
-//! The right way up.
+//! Turns pictures upright, by EXIF orientation.
 
-use crate::resize::Crop;
+use crate::crop::Crop;
 
 /// One of the eight EXIF orientations: how the stored rows and columns lie in the upright picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Orientation(u8);
 
-/// Pixels of a square tile: 32×32 RGBA fits the first cache beside its transpose.
+/// Side of a square tile in pixels: a tile of 32×32 RGBA fits in the L1 cache together with its transpose.
 const TILE: usize = 32;
 
 impl Orientation {
@@ -18,7 +18,7 @@ impl Orientation {
         u8::try_from(value).ok().filter(|value| (1..=8).contains(value)).map(Self)
     }
 
-    /// Whether upright width is stored height.
+    /// Whether width and height change places.
     pub(crate) fn swaps_sides(self) -> bool {
         self.0 >= 5
     }
@@ -28,7 +28,7 @@ impl Orientation {
         if self.swaps_sides() { (height, width) } else { (width, height) }
     }
 
-    /// Where a part of the upright picture lies in the one stored at this size.
+    /// Maps a part of the upright picture to the picture stored at this size.
     pub(crate) fn stored_crop(self, crop: Crop, width: u32, height: u32) -> Crop {
         let mut crop = crop;
         if self.swaps_sides() {
@@ -43,7 +43,7 @@ impl Orientation {
         crop
     }
 
-    /// The upright RGBA pixels of a picture stored at this size.
+    /// Turns a picture stored at this size upright.
     pub(crate) fn apply(self, mut rgba: Vec<u8>, width: u32, height: u32) -> Vec<u8> {
         let (width, height) = (width as usize, height as usize);
         if width == 0 || height == 0 {
@@ -69,8 +69,8 @@ impl Orientation {
     }
 }
 
-/// The picture with its sides swapped. `from` gives the stored place of an upright one. Tile by tile, so that neither
-/// side is read or written a cache line at a time for one pixel.
+/// Transposes a picture. `from` maps an upright position to the stored one. It goes tile by tile, so that neither
+/// picture is accessed a whole cache line for every pixel.
 fn transposed(
     stored: &[[u8; 4]],
     width: usize,

@@ -1,6 +1,4 @@
-//! The decoded image that everything after decoding works on.
-
-use crate::{Deadline, ImageError, encode, resize};
+//! The decoded image that all steps after decoding work on.
 
 /// An upright image: RGBA, 8 bits a channel, straight (not premultiplied) alpha, sRGB, row by row from the top left.
 /// Neither side is zero.
@@ -13,8 +11,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image of `width` × `height` pixels from 4 × `width` × `height` bytes; `None` where a side is zero or the
-    /// length is another.
+    /// An image of `width` × `height` pixels from 4 × `width` × `height` bytes; `None` if a side is zero or the length
+    /// does not match.
     #[must_use]
     pub fn new(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
         let mut image = Self::opaque(width, height, rgba)?;
@@ -22,7 +20,7 @@ impl Image {
         Some(image)
     }
 
-    /// The same where every alpha is known to be 255, which is then not looked at.
+    /// The same for pixels whose alpha is known to be 255 throughout, so that it need not be looked at.
     pub(crate) fn opaque(width: u32, height: u32, rgba: Vec<u8>) -> Option<Self> {
         let length = (width as usize).checked_mul(height as usize)?.checked_mul(4)?;
         (length > 0 && rgba.len() == length).then_some(Self { width, height, rgba, has_alpha: false })
@@ -46,7 +44,7 @@ impl Image {
         &self.rgba
     }
 
-    /// The samples, given away.
+    /// Returns the samples and consumes the image.
     #[must_use]
     pub fn into_rgba(self) -> Vec<u8> {
         self.rgba
@@ -57,31 +55,6 @@ impl Image {
     pub fn has_alpha(&self) -> bool {
         self.has_alpha
     }
-
-    /// The size that [`fit_within`](Self::fit_within) gives an image of so many pixels across and down.
-    #[must_use]
-    pub fn size_within(size: (u32, u32), max_side: u32) -> (u32, u32) {
-        resize::inside(size, (max_side.max(1), max_side.max(1)))
-    }
-
-    /// The whole image reduced so that neither side exceeds `max_side` (at least 1), in proportion; never enlarged.
-    /// This is how an overlay gets a ground to be drawn on.
-    #[must_use]
-    pub fn fit_within(&self, max_side: u32) -> Self {
-        let size = (self.width, self.height);
-        let (width, height) = Self::size_within(size, max_side);
-        // Resampling valid pixels to a valid size does not fail; were it to, the image itself is the honest answer.
-        resize::resample(self, resize::Crop::whole(size), width, height, Deadline::none())
-            .unwrap_or_else(|_| self.clone())
-    }
-
-    /// The image as PNG, without metadata.
-    ///
-    /// # Errors
-    /// [`ImageError::Internal`], which valid pixels do not bring about.
-    pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
-        encode::quick_png(self, Deadline::none())
-    }
 }
 
 impl std::fmt::Debug for Image {
@@ -91,9 +64,9 @@ impl std::fmt::Debug for Image {
     }
 }
 
-/// Whether nothing of RGBA pixels can be seen through.
+/// Whether every pixel of RGBA samples is opaque.
 pub(crate) fn is_opaque(rgba: &[u8]) -> bool {
-    // Some at a time, so that the compiler makes vectors of it.
+    // Chunks without an early exit let the compiler vectorise the loop.
     let opaque = |pixels: &[[u8; 4]]| pixels.iter().fold(u8::MAX, |all, pixel| all & pixel[3]) == u8::MAX;
     rgba.as_chunks::<4>().0.chunks(256).all(opaque)
 }

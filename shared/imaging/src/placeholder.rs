@@ -1,32 +1,32 @@
-//! What stands in for a picture until it is loaded: two short texts that a client makes a blurred picture of, and the
-//! colours that it mostly consists of.
+//! Placeholders that are shown until a picture is loaded: two short texts from which a client draws a blurred picture,
+//! and the picture's dominant colours.
 //!
-//! All of it is made from at most [`SAMPLES`] × [`SAMPLES`] pixels taken at even distances, so that it costs no more for a
-//! large picture: 3.4 million instructions for a photograph at 100 × 100, a fortieth of what its 12-megapixel JPEG takes.
+//! All of it is computed from at most [`SAMPLES`] × [`SAMPLES`] pixels taken at even distances, so that a large picture
+//! costs no more than a small one, and little compared with decoding (`infra/bench/RESULTS.md`).
 
 mod blurhash;
 mod colours;
 
+use algorithm::colour::Colour;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jobs::colour::Colour;
 use serde::Serialize;
 
-use crate::{Image, canvas};
+use crate::{Image, alpha};
 
-/// The most pixels along a side that are looked at.
+/// The most pixels that are sampled along a side.
 const SAMPLES: u32 = 128;
 
-/// The longest side of the picture that the texts are made from: they hold seven waves along a side at most.
+/// The longest side of the picture from which the texts are computed. They hold at most seven waves along a side.
 const REDUCED: u32 = 32;
 
-/// What stands in for a picture until it is loaded.
+/// What is shown in place of a picture until it is loaded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Placeholder {
     /// [ThumbHash](https://evanw.github.io/thumbhash/), in Base64: proportions, colours and transparency.
     pub thumbhash: String,
-    /// [BlurHash](https://blurha.sh), of the picture over white: 4 × 3 components, or 3 × 4 of what is higher than wide.
+    /// [BlurHash](https://blurha.sh) of the picture over white: 4 × 3 components, or 3 × 4 if it is higher than wide.
     pub blurhash: String,
-    /// At most five, most frequent first; none of a picture of which nothing is visible.
+    /// The dominant colours, at most five, most frequent first; none if nothing of the picture is visible.
     pub colours: Vec<DominantColour>,
 }
 
@@ -35,7 +35,7 @@ pub struct Placeholder {
 pub struct DominantColour {
     /// The colour, opaque.
     pub colour: Colour,
-    /// How much of what is visible has it or one like it, 0–1, to four digits.
+    /// The part of the visible pixels that have this colour or one close to it, 0–1, to four digits.
     pub share: f64,
 }
 
@@ -53,7 +53,7 @@ impl Placeholder {
     }
 }
 
-/// The picture itself, or of a larger one a pixel from the middle of each cell of an even grid.
+/// Samples one pixel from the middle of each cell of an even grid; a small picture is returned as it is.
 fn sampled(image: &Image) -> Image {
     let (width, height) = (image.width(), image.height());
     let (across, down) = (width.min(SAMPLES), height.min(SAMPLES));
@@ -64,14 +64,14 @@ fn sampled(image: &Image) -> Image {
     let pixels = image.rgba().as_chunks::<4>().0;
     let rows = (0..down).map(|row| &pixels[middle(row, down, height) * width as usize..]);
     let taken = rows.flat_map(|row| (0..across).flat_map(|column| row[middle(column, across, width)]));
-    // There is a pixel for each cell; were there not, the picture itself is the honest answer.
+    // There is a pixel for each cell, so this cannot fail; if it did, the picture itself would be the right result.
     Image::new(across, down, taken.collect()).unwrap_or_else(|| image.clone())
 }
 
-/// The colours over white.
+/// Composites the pixels over white.
 fn over_white(image: &Image) -> Vec<[u8; 3]> {
     let pixels = image.rgba().as_chunks::<4>().0;
-    let over = pixels.iter().map(|&pixel| canvas::over(pixel, Colour::WHITE.rgba()));
+    let over = pixels.iter().map(|&pixel| alpha::over(pixel, Colour::WHITE.rgba()));
     over.map(|[r, g, b, _]| [r, g, b]).collect()
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// A picture that the reference implementations were given, too.
+    /// A picture that was also given to the reference implementations.
     pub(super) fn drawn(width: u32, height: u32, alpha: bool) -> Image {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         let rgba = pixels.flat_map(|(x, y)| {
@@ -91,7 +91,7 @@ mod tests {
         Image::new(width, height, rgba.collect()).expect("a picture")
     }
 
-    /// The hashes are those of ThumbHash's own JavaScript (npm, 0.1.1).
+    /// The hashes come from ThumbHash's own JavaScript (npm, 0.1.1).
     #[test]
     fn thumbhash_is_the_references() {
         for ((width, height, alpha), expected) in [

@@ -2,7 +2,7 @@
 
 use resample::{FilterType, Pixels, ResizeAlg, ResizeOptions};
 
-use crate::{ImageError, resize::Crop};
+use crate::{ImageError, crop::Crop};
 
 /// The samples of a channel.
 #[derive(Debug, PartialEq)]
@@ -11,21 +11,21 @@ pub(crate) struct Plane {
     pub(crate) samples: Vec<u8>,
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// Samples for one pixel of the picture, across and down. The last sample of a row or column may reach beyond the
-    /// picture: `width` is the picture's times this, rounded up.
+    /// Samples per pixel of the picture, across and down. The last sample of a row or column may reach beyond the
+    /// picture: `width` is the picture's width times this, rounded up.
     pub(crate) scale: (f64, f64),
 }
 
 impl Plane {
-    /// A part of the picture, in this channel's samples.
+    /// Converts a part of the picture to this channel's samples.
     pub(crate) fn within(&self, crop: Crop) -> Crop {
         let (x, y) = self.scale;
         Crop { left: crop.left * x, top: crop.top * y, width: crop.width * x, height: crop.height * y }
     }
 }
 
-/// A part of one channel at another size, by Lanczos3, not rounded. The crop is in the channel's own samples; where
-/// rounding takes it beyond the last, it ends there.
+/// Resamples a part of one channel by Lanczos3, without rounding. The crop is in the channel's own samples; where
+/// rounding takes it beyond the last one, it is cut there.
 pub(crate) fn resample(
     samples: impl Iterator<Item = f32>,
     (width, height): (u32, u32),

@@ -1,34 +1,3 @@
-//! What a thumbnail shows, without the whole picture: only as much of the file is decoded as the thumbnail needs.
+//! Reduction of a picture row by row while it is decoded, shared by all formats that can be viewed this way.
 
-mod avif;
-mod boxed;
-mod jpeg;
-mod png;
-mod webp;
-
-use crate::{Deadline, Format, Image, ImageError, Limits, header::Header, resize::Crop, thumbnail::View};
-
-/// What the view shows, upright and in sRGB; `None` where that takes the whole picture.
-///
-/// # Errors
-/// [`ImageError::DecoderMemory`] or [`ImageError::TimeLimit`]; what is wrong with a file is for the whole decoder to say.
-pub(crate) fn view(
-    bytes: &[u8],
-    header: &Header,
-    view: View,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Option<Image>, ImageError> {
-    let size = header.orientation.upright_size(header.stored.0, header.stored.1);
-    if view.crop == Crop::whole(size) && (view.width, view.height) == size {
-        // Nothing is resampled, so nothing shall be premultiplied and rounded.
-        return Ok(None);
-    }
-    match header.format {
-        Format::Jpeg => jpeg::view(bytes, header, view, limits, deadline),
-        Format::Png => png::view(bytes, header, view, limits, deadline),
-        Format::Avif => avif::view(bytes, header, view, limits, deadline),
-        Format::WebP => webp::view(bytes, header, view, limits, deadline),
-        _ => Ok(None),
-    }
-}
+pub(crate) mod boxed;

@@ -1,41 +1,17 @@
-//! One good resample: Lanczos3, each output pixel weighing every source pixel under its kernel (so nothing is skipped
-//! when a large image becomes a small one), on premultiplied samples (so the colour of transparent pixels, which
-//! nobody sees, does not bleed into the edges).
+//! Resampling by Lanczos3. Each output pixel weighs every source pixel under its kernel, so that nothing is skipped
+//! when a large image becomes small. Samples are premultiplied, so that the invisible colour of transparent pixels does
+//! not bleed into the edges.
 //!
-//! Large pictures are resampled in bands of the target's rows, with a look at the clock before each; a band is the
-//! very same as those rows of the whole. Of a picture with alpha, only the rows and columns that a band needs are premultiplied,
-//! into a buffer of the band's size.
+//! Large pictures are resampled in bands of target rows, with a check of the deadline before each. A band is identical
+//! to the same rows of a whole resample. Of a picture with alpha, only the rows and columns that a band needs are
+//! premultiplied, into a buffer of the band's size.
 
-use jobs::algorithm::Rectangle;
+use algorithm::Rectangle;
 use resample::{FilterType, PixelType, Pixels, ResizeAlg, ResizeOptions, Resizer};
 
-use crate::{Deadline, Image, ImageError, decode::samples::unpremultiply};
+use crate::{Deadline, Image, ImageError, alpha::unpremultiply, crop::Crop};
 
 const STEP: &str = "resize";
-
-/// The part of an image to resample, in pixels from its top left; fractions are kept.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Crop {
-    pub(crate) left: f64,
-    pub(crate) top: f64,
-    pub(crate) width: f64,
-    pub(crate) height: f64,
-}
-
-impl Crop {
-    /// All of it.
-    pub(crate) fn whole(size: (u32, u32)) -> Self {
-        Self { left: 0.0, top: 0.0, width: size.0.into(), height: size.1.into() }
-    }
-
-    /// The largest central part of an image of size `of` with the proportions of `size`.
-    pub(crate) fn cover(of: (u32, u32), size: (u32, u32)) -> Self {
-        let (width, height) = (f64::from(of.0), f64::from(of.1));
-        let proportion = f64::from(size.0) / f64::from(size.1);
-        let (w, h) = ((height * proportion).min(width), (width / proportion).min(height));
-        Self { left: (width - w) / 2.0, top: (height - h) / 2.0, width: w, height: h }
-    }
-}
 
 /// The largest size with the proportions of `size` that fits in `within`, of at least 1 × 1.
 pub(crate) fn contain(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
@@ -57,29 +33,30 @@ pub(crate) fn inside(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
     if size.0 <= within.0 && size.1 <= within.1 { size } else { contain(size, within) }
 }
 
-/// How far Lanczos3 reaches, in pixels of the target, or of the source where that is enlarged.
+/// How far Lanczos3 reaches, in pixels of the target, or of the source if that is enlarged.
 const REACH: f64 = 3.0;
 
-/// Bytes of source rows that a band may need, and of target rows that it may have; few enough to stay small, and enough that
-/// the weights, which are reckoned anew for each band, and the rows that two bands need hardly count. With bands of 1 MB, 2 MP
-/// enlarged to 1600×1600 take more than 15 MB; with ¾ MB, 12 MP reduced to that take 4 % longer.
+/// Bytes of source rows that a band may need, and of target rows that it may have. Smaller bands take more time,
+/// because the weights are computed anew for each band and neighbouring bands need the same rows; larger ones take more
+/// memory (`infra/bench/RESULTS.md`).
 const BAND: u64 = 7 << 17;
 
-/// The least target rows of a band.
+/// The fewest target rows of a band.
 const LEAST: u32 = 32;
 
 /// How one axis is resampled.
 #[derive(Clone, Copy, Debug)]
-struct Axis {
-    /// Samples that there are.
+struct SampledAxis {
+    /// The number of source samples.
     source: u32,
     start: f64,
-    /// Samples for each of the target's.
+    /// Source samples per target sample.
     scale: f64,
 }
 
-impl Axis {
-    /// The first sample that the target's samples from `from` to `to` (exclusive) need, and the one after the last.
+impl SampledAxis {
+    /// The range of source samples that the target's samples `from..to` need: the first one, and the one after the
+    /// last.
     fn needed(self, from: u32, to: u32) -> (u32, u32) {
         let reach = REACH * self.scale.max(1.0) + 1.0;
         let first = (self.start + f64::from(from) * self.scale - reach).floor().max(0.0);
@@ -89,22 +66,25 @@ impl Axis {
     }
 }
 
-/// A crop of a source resampled to a target, in bands of the target's rows.
+/// The plan of resampling a crop of a source to a target, in bands of target rows.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
-    across: Axis,
-    down: Axis,
+struct BandPlan {
+    across: SampledAxis,
+    down: SampledAxis,
     width: u32,
     height: u32,
     pixel: PixelType,
-    /// Target rows of a band.
+    /// Target rows in a band.
     band: u32,
 }
 
-impl Plan {
+impl BandPlan {
     fn new(source: (u32, u32), crop: Crop, (width, height): (u32, u32), pixel: PixelType) -> Self {
-        let axis =
-            |source, start, length: f64, target| Axis { source, start, scale: length / f64::from(target) };
+        let axis = |source, start, length: f64, target| SampledAxis {
+            source,
+            start,
+            scale: length / f64::from(target),
+        };
         let across = axis(source.0, crop.left, crop.width, width);
         let down = axis(source.1, crop.top, crop.height, height);
         let rows = |across: u32| BAND as f64 / (f64::from(across) * pixel.size() as f64);
@@ -114,8 +94,8 @@ impl Plan {
         Self { across, down, width, height, pixel, band: band as u32 }
     }
 
-    /// What of a source makes the target's rows from `from` to `to`, where the source is that large and begins with
-    /// column `left` and row `first` of the whole.
+    /// The resampler's options for the target rows `from..to`, if it is given a part of the source that is `source`
+    /// large and begins at column `left` and row `first` of the whole.
     fn options(
         &self,
         source: (u32, u32),
@@ -137,8 +117,8 @@ impl Plan {
     }
 }
 
-/// A part of RGBA pixels at another size, by a triangle filter as wide as the reduction asks for, which is Pillow's
-/// `BILINEAR`. Nothing beside the part is looked at, and alpha is resampled like a colour.
+/// Resamples a part of RGBA pixels by a triangle filter as wide as the reduction demands, which is Pillow's `BILINEAR`.
+/// No pixel beside the part is read, and alpha is resampled like a colour.
 ///
 /// # Errors
 /// [`ImageError`] where the part reaches beyond the picture, which is `size` across and down.
@@ -156,7 +136,7 @@ pub fn bilinear(
         .map_err(|error| ImageError::internal(STEP, error))
 }
 
-/// A part of the image at another size.
+/// Resamples a part of the image.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`].
@@ -177,8 +157,8 @@ pub(crate) fn resample(
     resized.ok_or_else(|| ImageError::internal(STEP, "an empty result"))
 }
 
-/// A part of straight-alpha RGBA pixels, which are `size` across and down, at another size. Where they are said to have
-/// no alpha, it is not looked at.
+/// Resamples a part of straight-alpha RGBA pixels, which are `size` large. With `has_alpha` false, alpha is not looked
+/// at.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`].
@@ -194,7 +174,7 @@ pub(crate) fn resample_rgba(
     if crop == Crop::whole(size) && target == size {
         return Ok(rgba.to_vec());
     }
-    let plan = Plan::new(size, crop, (width, height), PixelType::U8x4);
+    let plan = BandPlan::new(size, crop, (width, height), PixelType::U8x4);
     let (mut resizer, mut out) = (Resizer::new(), Vec::with_capacity(width as usize * height as usize * 4));
     let columns = plan.across.needed(0, width);
     let mut premultiplied = Vec::new();
@@ -234,12 +214,12 @@ fn premultiply([r, g, b, a]: [u8; 4]) -> [u8; 4] {
     [by(r), by(g), by(b), a]
 }
 
-/// Resamples rows as they come, holding no more of them than a band needs.
+/// Resamples rows as they come, and holds no more of them than a band needs.
 pub(crate) struct Stream {
-    plan: Plan,
+    plan: BandPlan,
     /// Pixels in a row of the source.
     width: u32,
-    /// The rows that are held, the first of which is the source's row `first`.
+    /// The rows that are held. The first is row `first` of the source.
     held: Vec<u8>,
     first: u32,
     count: u32,
@@ -250,8 +230,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// For a source of that size, with that many channels (premultiplied) of 8 or, where they are `wide`, 16 bits in
-    /// native order. The crop is in the source's samples and lies within it.
+    /// Creates a stream for a source of that size, with that many channels (premultiplied) of 8 bits, or of 16 in
+    /// native byte order where they are `wide`. The crop is in the source's samples and lies within it.
     pub(crate) fn new(
         source: (u32, u32),
         crop: Crop,
@@ -269,7 +249,7 @@ impl Stream {
             (3, true) => PixelType::U16x3,
             (_, true) => PixelType::U16x4,
         };
-        let plan = Plan::new(source, crop, target, pixel);
+        let plan = BandPlan::new(source, crop, target, pixel);
         let bands = (0..target.1).step_by(plan.band as usize);
         let rows = bands.map(|from| {
             let (first, last) = plan.down.needed(from, (from + plan.band).min(target.1));
@@ -282,7 +262,7 @@ impl Stream {
         Self { plan, width, held, first, count: 0, done: 0, resizer, out: Vec::new(), deadline }
     }
 
-    /// Bytes that such a stream holds at most.
+    /// The most bytes that such a stream holds.
     pub(crate) fn bytes(source: (u32, u32), crop: Crop, target: (u32, u32), pixel: usize) -> u64 {
         let scale = crop.height / f64::from(target.1);
         let least = (f64::from(LEAST) + 2.0 * REACH) * scale.max(1.0) + 4.0;
@@ -291,8 +271,8 @@ impl Stream {
         BAND.max((least as u64).min(source.1.into()) * row) + BAND.max(made) + row
     }
 
-    /// Takes the source's row `y`: all rows from the first that is needed on, in order. True once there is no need for
-    /// more.
+    /// Takes row `y` of the source. All rows from the first that is needed must come in order. Returns true once no
+    /// more are needed.
     pub(crate) fn push(&mut self, y: u32, row: &[u8]) -> Result<bool, ImageError> {
         if self.done == self.plan.height {
             return Ok(true);
@@ -324,7 +304,7 @@ impl Stream {
             }
             self.done = to;
             if to < self.plan.height {
-                // What the next band needs as well stays.
+                // Rows that the next band needs as well are kept.
                 let (next, _) = self.plan.down.needed(to, (to + self.plan.band).min(self.plan.height));
                 let gone = next.saturating_sub(self.first).min(self.count);
                 let kept = gone as usize * row.len()..self.count as usize * row.len();
@@ -336,9 +316,48 @@ impl Stream {
         Ok(self.done == self.plan.height)
     }
 
-    /// The target's samples that have come since the last time.
+    /// Returns the target samples that were computed since the last call.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
+    }
+}
+
+/// The part of the upright picture that a thumbnail shows, in the picture's pixels, and its size on the thumbnail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View {
+    pub(crate) crop: Crop,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl View {
+    /// A view of the whole of a picture of that size, with no side longer than `max_side`.
+    pub(crate) fn within(size: (u32, u32), max_side: u32) -> Self {
+        let (width, height) = inside(size, (max_side, max_side));
+        Self { crop: Crop::whole(size), width, height }
+    }
+
+    /// Resamples the whole upright picture to the view.
+    pub(crate) fn of(self, image: &Image, deadline: Deadline) -> Result<Image, ImageError> {
+        resample(image, self.crop, self.width, self.height, deadline)
+    }
+}
+
+impl Image {
+    /// The size that [`fit_within`](Self::fit_within) gives an image of this size.
+    #[must_use]
+    pub fn size_within(size: (u32, u32), max_side: u32) -> (u32, u32) {
+        inside(size, (max_side.max(1), max_side.max(1)))
+    }
+
+    /// Reduces the whole image so that neither side exceeds `max_side` (at least 1), in proportion; it is never
+    /// enlarged. Overlays are drawn on the result.
+    #[must_use]
+    pub fn fit_within(&self, max_side: u32) -> Self {
+        let size = (self.width(), self.height());
+        let (width, height) = Self::size_within(size, max_side);
+        // Resampling valid pixels to a valid size does not fail; if it did, the image itself would be the right result.
+        resample(self, Crop::whole(size), width, height, Deadline::none()).unwrap_or_else(|_| self.clone())
     }
 }
 

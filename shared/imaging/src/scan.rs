@@ -1,11 +1,11 @@
-//! What the decoders do not tell before they decode: how many frames there are, how large the first one claims to
-//! be, and where the metadata lies. Each scan walks the file's blocks by their lengths, decodes nothing, allocates
-//! nothing and ends where the structure does; what is cut off or odd simply ends it.
+//! Finds what decoders do not tell before they decode: the number of frames, the size that the largest one claims, and
+//! the metadata. Each scan walks the file's blocks by their lengths, without decoding or allocating. A block that is
+//! cut off or odd ends the scan.
 
-/// What a walk over the blocks of a file found.
+/// The findings of a walk over the blocks of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan<'a> {
-    /// Frames, 0 where none was found.
+    /// The number of frames; 0 if none was found.
     pub(crate) frames: u32,
     /// Whether the file says that it is an animation.
     pub(crate) animated: bool,

@@ -1,330 +1,63 @@
-//! The thumbnail: what can be asked for, and what is made of it.
+//! Makes thumbnails, step by step. [`ThumbnailMaker::picture`] and [`ThumbnailMaker::encode`] list the steps:
+//!
+//! | step | module |
+//! |---|---|
+//! | choose the part of the picture that is shown, its size, and its place on the thumbnail | `layout`, `interest` |
+//! | decode that part at that size, upright and in sRGB; every frame, if an animation is wanted | `formats` |
+//! | add background and padding | `canvas` |
+//! | encode a file, or the best one within a preset's limits | `encode`, `budget` |
 
 use std::collections::BTreeMap;
 
-use jobs::{
-    algorithm::{Kind, Parameter, Specification},
-    colour::Colour,
+use algorithm::colour::Colour;
+use serde::Serialize;
+
+use crate::{
+    Encoded, Fit, Gravity, Image, ImageError, Interest, OutputFormat, Preset, Source, ThumbnailOptions,
+    alpha,
+    animation::Animation,
+    budget, canvas, encode,
+    formats::{Writer, gif, jpeg, png, webp},
+    interest,
+    layout::ThumbnailLayout,
+    orient::Orientation,
+    placeholder::Placeholder,
+    resize::View,
 };
-use serde::{Deserialize, Serialize};
-
-use crate::{Deadline, Encoded, Image, ImageError, Preset, placeholder::Placeholder, resize, resize::Crop};
-
-/// The longest side that can be asked for, in pixels.
-pub const MAX_SIDE: u32 = 4096;
-
-/// How the image meets the size that was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fit {
-    /// Fills the size and cuts off what is over.
-    #[default]
-    Cover,
-    /// Shows all of it, and pads to the size.
-    Contain,
-    /// Stretches to the size.
-    Fill,
-    /// Shows all of it, no larger than the size: the one that may be smaller.
-    Inside,
-}
-
-/// Which part of the image is kept where some is cut off, and where the image lies where there is room around it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Gravity {
-    /// The middle.
-    #[default]
-    Centre,
-    /// The top.
-    North,
-    /// The top right.
-    Northeast,
-    /// The right.
-    East,
-    /// The bottom right.
-    Southeast,
-    /// The bottom.
-    South,
-    /// The bottom left.
-    Southwest,
-    /// The left.
-    West,
-    /// The top left.
-    Northwest,
-    /// What is kept is where most points of interest are; where there is room around the image, it lies in the middle.
-    Smart,
-}
-
-impl Gravity {
-    /// Every one.
-    pub const ALL: &[Self] = &[
-        Self::Centre,
-        Self::North,
-        Self::Northeast,
-        Self::East,
-        Self::Southeast,
-        Self::South,
-        Self::Southwest,
-        Self::West,
-        Self::Northwest,
-        Self::Smart,
-    ];
-}
-
-/// The file format that is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputFormat {
-    /// What moves becomes a GIF if it came as one, else WebP; what does not, PNG if any of it is transparent, else JPEG.
-    Auto,
-    /// Lossless, with alpha; the first frame of what moves.
-    #[default]
-    Png,
-    /// Lossy and opaque; the first frame of what moves.
-    Jpeg,
-    /// Lossy with alpha, or lossless at quality 100; animated if the source is.
-    Webp,
-    /// 256 colours, of which one may be transparent; animated if the source is.
-    Gif,
-}
-
-/// The presets asked for, in order and none twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "Vec<Preset>")]
-pub struct Presets([Option<Preset>; Preset::ALL.len()]);
-
-impl Presets {
-    /// The presets, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Preset> {
-        self.0.into_iter().flatten()
-    }
-}
-
-impl From<Vec<Preset>> for Presets {
-    fn from(given: Vec<Preset>) -> Self {
-        given.into_iter().collect()
-    }
-}
-
-impl FromIterator<Preset> for Presets {
-    fn from_iter<T: IntoIterator<Item = Preset>>(given: T) -> Self {
-        let mut presets = Self::default();
-        for preset in given {
-            if presets.iter().all(|other| other != preset)
-                && let Some(free) = presets.0.iter_mut().find(|place| place.is_none())
-            {
-                *free = Some(preset);
-            }
-        }
-        presets
-    }
-}
-
-/// What a thumbnail shall be. [`THUMBNAIL`] has the ranges and the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ThumbnailOptions {
-    /// Pixels across, 1–4096.
-    pub width: u32,
-    /// Pixels down, 1–4096.
-    pub height: u32,
-    /// How the image meets that size.
-    pub fit: Fit,
-    /// Which part of it, or where.
-    pub gravity: Gravity,
-    /// What is put behind it; `None` is nothing, and white behind JPEG.
-    pub background: Option<Colour>,
-    /// Whether it may be shown larger than it is; `None` is yes for all but [`Fit::Inside`].
-    pub enlarge: Option<bool>,
-    /// The file format.
-    pub format: OutputFormat,
-    /// JPEG's and WebP's quality, 1–100.
-    pub quality: u8,
-    /// Presets, each for a thumbnail of its own, whose size, format and quality are the preset's.
-    pub preset: Presets,
-}
-
-impl Default for ThumbnailOptions {
-    fn default() -> Self {
-        Self {
-            width: 100,
-            height: 100,
-            fit: Fit::default(),
-            gravity: Gravity::default(),
-            background: None,
-            enlarge: None,
-            format: OutputFormat::default(),
-            quality: 85,
-            preset: Presets::default(),
-        }
-    }
-}
-
-/// The thumbnail as an algorithm: what submission validates against and `GET /algorithms` shows.
-pub static THUMBNAIL: Specification = Specification {
-    name: jobs::algorithm::THUMBNAIL,
-    version: "6",
-    summary: "A small version of the image: upright, sRGB, without metadata, exactly the size asked for.",
-    references: &[
-        "K. Turkowski, Filters for Common Resampling Tasks, Graphics Gems, 1990 (Lanczos3)",
-        "T. Porter and T. Duff, Compositing Digital Images, SIGGRAPH 1984 (premultiplied alpha)",
-        "E. Wallace, ThumbHash, 2023",
-        "D. Ågren and others, BlurHash, Wolt, 2018",
-        "B. Ottosson, A perceptual color space for image processing, 2020 (Oklab)",
-    ],
-    parameters: &[
-        Parameter {
-            name: "width",
-            summary: "Pixels across.",
-            unit: Some("px"),
-            kind: Kind::Integer { min: 1, max: MAX_SIDE as i64, default: Some(100) },
-        },
-        Parameter {
-            name: "height",
-            summary: "Pixels down.",
-            unit: Some("px"),
-            kind: Kind::Integer { min: 1, max: MAX_SIDE as i64, default: Some(100) },
-        },
-        Parameter {
-            name: "fit",
-            summary: "cover crops, contain pads, fill stretches; inside keeps all of the image within the size and is \
-                      the one that may be smaller than asked for.",
-            unit: None,
-            kind: Kind::Choice { values: &["cover", "contain", "fill", "inside"], default: Some("cover") },
-        },
-        Parameter {
-            name: "gravity",
-            summary: "Which part of the image cover keeps, and where the image lies on its padding; smart keeps what \
-                      the detectors find interesting.",
-            unit: None,
-            kind: Kind::Choice {
-                values: &[
-                    "centre",
-                    "north",
-                    "northeast",
-                    "east",
-                    "southeast",
-                    "south",
-                    "southwest",
-                    "west",
-                    "northwest",
-                    "smart",
-                ],
-                default: Some("centre"),
-            },
-        },
-        Parameter {
-            name: "background",
-            summary: "What contain pads with and what is put behind a transparent image; when left out, nothing, \
-                      and white behind JPEG.",
-            unit: None,
-            kind: Kind::Colour,
-        },
-        Parameter {
-            name: "enlarge",
-            summary: "Whether the image may be shown larger than it is: when left out, inside never does and the \
-                      others do. With false, what is too small is padded to the size.",
-            unit: None,
-            kind: Kind::Flag { default: None },
-        },
-        Parameter {
-            name: "format",
-            summary: "The format of the thumbnail: gif and webp are animated if the image is. auto is GIF for an \
-                      animated GIF and WebP for other animations; of what does not move, PNG if any of it is \
-                      transparent, else JPEG.",
-            unit: None,
-            kind: Kind::Choice { values: &["auto", "png", "jpeg", "webp", "gif"], default: Some("png") },
-        },
-        Parameter {
-            name: "quality",
-            summary: "JPEG's and WebP's quality; WebP at 100 is lossless, and so is PNG always.",
-            unit: None,
-            kind: Kind::Integer { min: 1, max: 100, default: Some(85) },
-        },
-        Parameter {
-            name: "preset",
-            summary: "Emoji (whatsapp: a sticker) for chat services, animated if the image is and guaranteed within the service's limit: a \
-                      thumbnail for each, whose width, height, format and quality are the preset's own.",
-            unit: None,
-            kind: Kind::Choices {
-                values: &["slack", "discord", "teams", "mastodon", "mattermost", "zulip", "whatsapp"],
-            },
-        },
-    ],
-    ordered: &[],
-    dependent: None,
-    list: None,
-};
-
-impl ThumbnailOptions {
-    /// Refuses an option outside its range.
-    pub(crate) fn check(&self) -> Result<(), ImageError> {
-        let ranges = [
-            ("width", self.width, MAX_SIDE),
-            ("height", self.height, MAX_SIDE),
-            ("quality", self.quality.into(), 100),
-        ];
-        match ranges.into_iter().find(|&(_, value, max)| !(1..=max).contains(&value)) {
-            Some((name, _, max)) => Err(ImageError::Option { name, min: 1, max }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a thumbnail shows: a part of the upright picture, in its pixels, at a size in the thumbnail's.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct View {
-    pub(crate) crop: Crop,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-}
-
-impl View {
-    /// All of a picture of that size, at most so large.
-    pub(crate) fn within(size: (u32, u32), max_side: u32) -> Self {
-        let (width, height) = resize::inside(size, (max_side, max_side));
-        Self { crop: Crop::whole(size), width, height }
-    }
-
-    /// That, from the whole upright picture.
-    pub(crate) fn from(self, image: &Image, deadline: Deadline) -> Result<Image, ImageError> {
-        resize::resample(image, self.crop, self.width, self.height, deadline)
-    }
-}
 
 /// One thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// What it was made for.
+    /// The preset that it was made for.
     pub preset: Option<Preset>,
-    /// The file.
+    /// The encoded thumbnail.
     pub file: Encoded,
 }
 
-/// The thumbnails of one picture, and what stands in for them until they are loaded.
+/// The thumbnails of one picture, and a placeholder to show until they are loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thumbnails {
     /// The first, or only, thumbnail.
     pub first: Thumbnail,
-    /// Those of the other presets, in the order asked for.
+    /// The thumbnails of the other presets, in the requested order.
     pub others: Vec<Thumbnail>,
-    /// Of the first one's picture; of an animation, its first frame.
+    /// The placeholder of the first thumbnail's picture; of an animation, of its first frame.
     pub placeholder: Placeholder,
 }
 
 impl Thumbnails {
-    /// All of them, the first one first.
+    /// All thumbnails, the first one first.
     pub fn iter(&self) -> impl Iterator<Item = &Thumbnail> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The same, given away.
+    /// All thumbnails, owned.
     pub fn into_all(self) -> impl Iterator<Item = Thumbnail> {
         std::iter::once(self.first).chain(self.others)
     }
 
-    /// What a client is told of them: size, type and frames of the first, its placeholder, and the same facts under
-    /// `presets` for each preset.
+    /// What the client is told: size, type and frames of the first thumbnail, its placeholder, and under `presets` the
+    /// same facts for each preset.
     #[must_use]
     pub fn summary(&self) -> impl Serialize {
         let named = self.iter().filter_map(|thumbnail| Some((thumbnail.preset?.name(), &thumbnail.file)));
@@ -362,64 +95,214 @@ impl Facts {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use jobs::algorithm::Parameters;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn parse(given: &Value) -> ThumbnailOptions {
-        let given = Parameters(given.as_object().expect("an object").clone());
-        let run = THUMBNAIL.resolve(&given).expect("valid parameters");
-        run.parameters.parse().expect("every valid parameter is an option")
+impl Source {
+    /// Makes the thumbnail, or one for each preset. The same bytes, options and points of interest give the same
+    /// thumbnails, to the byte.
+    ///
+    /// Where a reduced picture is enough, only that is decoded. It is not derived from [`image`](Self::image), so
+    /// asking for both costs both. `interest` is called only for [`Gravity::Smart`], and only if something is cut off;
+    /// it costs another reduced picture.
+    ///
+    /// # Errors
+    /// Those of [`image`](Self::image), [`ImageError::Option`] for an option outside its range, and
+    /// [`ImageError::ThumbnailTooLarge`].
+    pub fn thumbnails(
+        &self,
+        options: &ThumbnailOptions,
+        interest: Interest<'_>,
+    ) -> Result<Thumbnails, ImageError> {
+        options.check()?;
+        let mut presets = options.preset.iter();
+        let mut making = ThumbnailMaker { source: self, options, preset: presets.next() };
+        let mut picture = making.picture(interest)?;
+        let placeholder = Placeholder::of(picture.shown.first()?);
+        let first = Thumbnail { preset: making.preset, file: making.encode(&picture)? };
+        let mut others = Vec::new();
+        for preset in presets {
+            let before = making.preset.replace(preset);
+            // Presets of the same size share a picture.
+            if before.map(Preset::size) != Some(preset.size()) {
+                picture = making.picture(interest)?;
+            }
+            others.push(Thumbnail { preset: making.preset, file: making.encode(&picture)? });
+        }
+        Ok(Thumbnails { first, others, placeholder })
     }
 
-    #[test]
-    fn the_specification_and_the_options_agree() {
-        assert_eq!(parse(&json!({})), ThumbnailOptions::default());
-        for parameter in THUMBNAIL.parameters {
-            match parameter.kind {
-                Kind::Choice { values, .. } | Kind::Choices { values } => {
-                    let parsed = values.iter().map(|value| parse(&json!({ parameter.name: value })));
-                    let parsed: Vec<_> = parsed.collect();
-                    for (index, options) in parsed.iter().enumerate() {
-                        assert!(!parsed[..index].contains(options), "{} means one thing", values[index]);
-                    }
-                }
-                Kind::Flag { .. } => {
-                    assert_ne!(
-                        parse(&json!({ parameter.name: true })),
-                        parse(&json!({ parameter.name: false }))
-                    );
-                }
-                Kind::Colour => {
-                    assert_ne!(parse(&json!({ parameter.name: "#123" })), ThumbnailOptions::default());
-                }
-                Kind::Integer { .. } | Kind::Number { .. } | Kind::Rectangle | Kind::Model => {}
+    /// Makes only the first thumbnail, without points of interest: [`Gravity::Smart`] then keeps the centre.
+    ///
+    /// # Errors
+    /// As [`thumbnails`](Self::thumbnails).
+    pub fn thumbnail(&self, options: &ThumbnailOptions) -> Result<Encoded, ImageError> {
+        options.check()?;
+        let making = ThumbnailMaker { source: self, options, preset: options.preset.iter().next() };
+        making.encode(&making.picture(&|_, _| Ok(Vec::new()))?)
+    }
+}
+
+/// The inputs of one thumbnail.
+struct ThumbnailMaker<'a> {
+    source: &'a Source,
+    options: &'a ThumbnailOptions,
+    preset: Option<Preset>,
+}
+
+/// The picture of a thumbnail, before it is encoded.
+struct ThumbnailPicture {
+    shown: Animation,
+    /// Whether it shows exactly the pixels of the file.
+    is_unchanged: bool,
+}
+
+impl ThumbnailMaker<'_> {
+    /// Makes the thumbnail's picture on its background: every frame if an animation is wanted, otherwise the first.
+    fn picture(&self, interest: Interest<'_>) -> Result<ThumbnailPicture, ImageError> {
+        let layout = self.layout(interest)?;
+        let mut shown = self.decode(&layout)?;
+        self.source.deadline.check()?;
+        for frame in &mut shown.frames {
+            canvas::place(&mut frame.image, &layout, self.background(), self.source.deadline)?;
+        }
+        Ok(ThumbnailPicture { shown, is_unchanged: self.is_unchanged(&layout) })
+    }
+
+    /// Computes which part of the picture is shown, its size, and its place.
+    fn layout(&self, interest: Interest<'_>) -> Result<ThumbnailLayout, ImageError> {
+        let focus = self.focus(interest)?;
+        // `inside` can give a smaller size than asked for, but a preset's service accepts only the preset's size.
+        let padded = ThumbnailOptions { fit: Fit::Contain, ..*self.options };
+        let is_padded = self.preset.is_some() && self.options.fit == Fit::Inside;
+        let options = if is_padded { &padded } else { self.options };
+        Ok(ThumbnailLayout::of(self.source.size(), self.target(), options, focus))
+    }
+
+    /// Computes where in the picture the part lies that is shown.
+    fn focus(&self, interest: Interest<'_>) -> Result<(f64, f64), ImageError> {
+        let size = self.source.size();
+        let share = ThumbnailLayout::share(size, self.target(), self.options);
+        if self.options.gravity != Gravity::Smart || share == (1.0, 1.0) {
+            return Ok(self.options.gravity.anchor());
+        }
+        let small = self.first_frame(View::within(size, interest::PICTURE))?;
+        let points = interest(&small, self.source.deadline)?;
+        Ok(interest::focus(&points, (small.width(), small.height()), share))
+    }
+
+    /// The size of the thumbnail.
+    fn target(&self) -> (u32, u32) {
+        self.preset.map_or((self.options.width, self.options.height), Preset::size)
+    }
+
+    /// Decodes what the layout shows: every frame if an animation is wanted, otherwise the first.
+    fn decode(&self, layout: &ThumbnailLayout) -> Result<Animation, ImageError> {
+        let Source { codec, header, limits, deadline, .. } = self.source;
+        let still =
+            matches!(self.options.format, OutputFormat::Png | OutputFormat::Jpeg) && self.preset.is_none();
+        if still || self.source.frames() == 1 {
+            return Ok(Animation::still(self.first_frame(layout.view)?));
+        }
+        self.check_frames(layout.canvas)?;
+        codec.view_of_frames(self.source.file(), header, layout.view, limits, *deadline)
+    }
+
+    /// Decodes the part of the picture, or of an animation's first frame, that the view shows.
+    fn first_frame(&self, view: View) -> Result<Image, ImageError> {
+        let Source { codec, header, limits, deadline, .. } = self.source;
+        deadline.check()?;
+        // A picture that was already decoded is not used instead: the result must not depend on that.
+        match codec.view_of_picture(self.source.file(), header, view, limits, *deadline)? {
+            Some(shown) => Ok(shown),
+            None => view.of(self.source.image()?, *deadline),
+        }
+    }
+
+    /// Checks the frames of an animated thumbnail against the limit on memory and against the limit on a source's
+    /// pixels, because encoding a pixel takes at least as much time as decoding one.
+    fn check_frames(&self, (width, height): (u32, u32)) -> Result<(), ImageError> {
+        const RGBA: u64 = 4;
+        let Source { limits, .. } = self.source;
+        let frames = self.source.frames();
+        let max = limits.max_pixels.min(limits.max_decoder_bytes / RGBA);
+        let each = u64::from(width) * u64::from(height);
+        if each.saturating_mul(frames.into()) > max {
+            return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });
+        }
+        Ok(())
+    }
+
+    /// The colour behind the picture.
+    fn background(&self) -> Colour {
+        let background = self.options.background.unwrap_or(Colour::TRANSPARENT);
+        let is_opaque = self.options.format == OutputFormat::Jpeg && self.preset.is_none();
+        if is_opaque { Colour::new(alpha::over(background.rgba(), Colour::WHITE.rgba())) } else { background }
+    }
+
+    /// Whether the thumbnail shows exactly the pixels of the file.
+    fn is_unchanged(&self, layout: &ThumbnailLayout) -> bool {
+        layout.is_identity(self.source.size())
+            && self.options.background.is_none()
+            && self.source.header.orientation == Orientation::UPRIGHT
+    }
+
+    /// Encodes the thumbnail.
+    fn encode(&self, picture: &ThumbnailPicture) -> Result<Encoded, ImageError> {
+        self.source.deadline.check()?;
+        match self.preset {
+            Some(preset) => self.encode_for_preset(picture, preset),
+            None => {
+                let writer = self.writer(&picture.shown)?;
+                encode::encode_all(&picture.shown, writer, self.options.quality, self.source.deadline)
             }
         }
-        let presets: Vec<_> = parse(&json!({"preset": ["teams", "slack"]})).preset.iter().collect();
-        assert_eq!(presets, [Preset::Teams, Preset::Slack]);
-        let names = THUMBNAIL.parameters.iter().find(|parameter| parameter.name == "preset");
-        let Some(Parameter { kind: Kind::Choices { values }, .. }) = names else { panic!("no presets") };
-        assert_eq!(&Preset::ALL.map(Preset::name), values);
     }
 
-    #[test]
-    fn parameters_of_an_older_version_are_options_still() {
-        let stored = Parameters::default();
-        assert_eq!(stored.parse::<ThumbnailOptions>().expect("options"), ThumbnailOptions::default());
-        let stored = json!({"width": 7, "height": 100, "fit": "fill", "format": "webp", "quality": 85});
-        let stored = Parameters(stored.as_object().expect("an object").clone());
-        let options: ThumbnailOptions = stored.parse().expect("options");
-        assert_eq!((options.width, options.fit, options.gravity), (7, Fit::Fill, Gravity::Centre));
+    /// Chooses the encoder where no preset does.
+    fn writer(&self, shown: &Animation) -> Result<&'static Writer, ImageError> {
+        Ok(match self.options.format {
+            OutputFormat::Png => &png::WRITER,
+            OutputFormat::Jpeg => &jpeg::WRITER,
+            OutputFormat::Webp => &webp::WRITER,
+            OutputFormat::Gif => &gif::WRITER,
+            OutputFormat::Auto if shown.frames.len() > 1 => {
+                // An animation stays in its own format if animations can be written in that.
+                let own = self.source.codec.writer;
+                own.filter(|writer| writer.encode_animated.is_some()).unwrap_or(&webp::WRITER)
+            }
+            OutputFormat::Auto if shown.first()?.has_alpha() => &png::WRITER,
+            OutputFormat::Auto => &jpeg::WRITER,
+        })
     }
 
-    #[test]
-    fn no_preset_comes_twice() {
-        let twice: Presets =
-            [Preset::Slack, Preset::Teams, Preset::Slack, Preset::Discord].into_iter().collect();
-        assert_eq!(twice.iter().collect::<Vec<_>>(), [Preset::Slack, Preset::Teams, Preset::Discord]);
+    /// Makes the file for a preset. The uploaded file, without its metadata, is used if it has the preset's size and
+    /// format and is within its limits, because encoding it anew would only make it worse or larger.
+    fn encode_for_preset(&self, picture: &ThumbnailPicture, preset: Preset) -> Result<Encoded, ImageError> {
+        let made = || budget::best_file(&picture.shown, preset, self.source.deadline);
+        match self.source_without_metadata(picture, preset)? {
+            Some(came) if self.source.frames() > 1 => Ok(came),
+            Some(came) => {
+                let made = made()?;
+                Ok(if came.bytes.len() <= made.bytes.len() { came } else { made })
+            }
+            None => made(),
+        }
+    }
+
+    /// The uploaded file without its metadata, if it can be used for the preset.
+    fn source_without_metadata(
+        &self,
+        picture: &ThumbnailPicture,
+        preset: Preset,
+    ) -> Result<Option<Encoded>, ImageError> {
+        let Source { header, deadline, .. } = self.source;
+        let frames = self.source.frames();
+        let is_too_long = frames > 1 && preset.max_frames().is_some_and(|most| frames as usize > most);
+        if !picture.is_unchanged || preset == Preset::Whatsapp || is_too_long {
+            return Ok(None);
+        }
+        let Some(writer) = self.source.codec.writer else { return Ok(None) };
+        let Some(kept) = writer.strip_metadata else { return Ok(None) };
+        let kept = kept(self.source.file(), header, preset.max_bytes(frames), *deadline)?;
+        let first = picture.shown.first()?;
+        Ok(kept.map(|bytes| Encoded::new(bytes, writer, first)))
     }
 }

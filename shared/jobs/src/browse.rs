@@ -17,7 +17,7 @@ pub const DEFAULT_LIMIT: usize = 20;
 /// The most entries of a page.
 pub const MAX_LIMIT: usize = 100;
 
-/// How many jobs are read at a time while looking for those that fit.
+/// How many jobs are read at a time while looking for results of one algorithm.
 const BATCH: usize = 100;
 
 /// How many batches one request may read before it returns a short page with a cursor.
@@ -35,10 +35,10 @@ pub struct Page<T> {
 /// Where a page starts. Opaque to clients: its text form may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Jobs made before this one.
+    /// The job after which the page starts: it has older jobs only, and what is left of this one's results.
     job: JobId,
-    /// In a list of results, of which a job can have several: before them, all but so many of this job's; 0 when the
-    /// job is done with.
+    /// In a list of results, of which a job can have several: how many of this job's results earlier pages have shown,
+    /// if some are left. 0 if none are left, so that the page starts with the next older job.
     shown: usize,
 }
 
@@ -70,9 +70,9 @@ impl Cursor {
 /// Reads jobs.
 #[derive(Clone)]
 pub struct Browser {
-    /// Reads one.
+    /// Reads one job.
     pub jobs: Arc<dyn ReadJobs>,
-    /// Lists many.
+    /// Lists jobs.
     pub lists: Arc<dyn ListJobs>,
 }
 
@@ -96,7 +96,7 @@ impl Browser {
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Job>, PortError> {
-        // One more than asked for tells whether there is a next page.
+        // Asking for one entry more tells whether there is a next page.
         let before = cursor.map(|cursor| cursor.job);
         let mut items = self.lists.list(ListQuery { status, before, limit: limit + 1 }).await?;
         let more = items.len() > limit;
@@ -105,8 +105,9 @@ impl Browser {
         Ok(Page { items, next_cursor })
     }
 
-    /// One page of what the succeeded jobs have of `algorithm`: for each form of a job's result, the job and the
-    /// form's place in [`ResultSummary::forms`](crate::job::ResultSummary::forms). A page may be short and yet have a next one, when few of many jobs fit.
+    /// One page of the results of `algorithm` in jobs that succeeded. Each entry is one form of a result: the job, and
+    /// the index of the form in [`ResultSummary::forms`](crate::job::ResultSummary::forms). A page may be short and yet
+    /// have a next one, because one request reads a limited number of jobs.
     ///
     /// # Errors
     /// [`PortError`].
@@ -140,8 +141,8 @@ impl Browser {
     }
 }
 
-/// Adds a job's results of an algorithm but for the first `shown`, until there are `limit` items; where the page ends,
-/// if it has no room for all.
+/// Appends a job's results of an algorithm to `items`, except the first `shown`, until there are `limit` items. Returns
+/// where the next page starts if there was no room for all.
 fn take(
     items: &mut Vec<(Job, usize)>,
     job: &Job,

@@ -1,4 +1,4 @@
-//! Whom a job tells of its end, and how far that has got.
+//! A job's callback: where the end of the job is announced, and how far its delivery has got.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::secret::Secret;
 
-/// How many tries a callback remembers: more than it gets without being asked.
-const REMEMBERED: usize = 20;
+/// How many tries a callback keeps in its history: more than it gets unless a client asks for redelivery.
+const MOST_TRIES_KEPT: usize = 20;
 
-/// How far the callback has got.
+/// The state of a callback's delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallbackState {
@@ -30,22 +30,22 @@ pub struct Try {
     /// When it began.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// The HTTP status that was answered; none without an answer, or where nobody could write it down.
+    /// The HTTP status of the answer; `None` if there was no answer, or if the outcome could not be written.
     pub status: Option<u16>,
-    /// How long it took, in milliseconds; none where nobody could write it down.
+    /// How long it took, in milliseconds; `None` if the outcome could not be written.
     pub milliseconds: Option<u32>,
 }
 
-/// Which of all the callback's tries one is.
+/// The number of a try among all tries of its callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryNumber(u32);
 
-/// How a try went.
+/// The outcome of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Where it leaves the callback.
+    /// The state of the callback after it.
     pub state: CallbackState,
-    /// What was answered.
+    /// The HTTP status of the answer, if there was one.
     pub status: Option<u16>,
     /// How long that took, in milliseconds.
     pub milliseconds: u32,
@@ -53,17 +53,17 @@ pub struct Outcome {
     pub next_try_at: Option<OffsetDateTime>,
 }
 
-/// Whom to tell when the job ends.
+/// A receiver that is told when the job ends, and the state of that delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
-    /// Where to POST.
+    /// The address to POST to.
     pub url: Url,
-    /// Signs, or is sent as a bearer token; never shown.
+    /// The key that signs callbacks, or a bearer token that is sent with them; never shown.
     pub token: Option<Secret>,
-    /// Headers that its owner has sent with it, by their names in lower case; the values are never shown.
+    /// Headers that the client asked to be sent with it, by their names in lower case; the values are never shown.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// How far it has got.
+    /// The state of its delivery.
     pub state: CallbackState,
     /// How many tries were begun.
     pub attempts: u32,
@@ -75,17 +75,18 @@ pub struct Callback {
     /// The last tries, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tries: Vec<Try>,
-    /// How many tries were begun before it was last started anew: the waits between tries grow from there.
+    /// How many tries had been begun when a client last asked for redelivery; the waits between tries start again
+    /// there.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub before: u32,
-    /// By when a message about it must have had its effect.
+    /// When recovery sends its message again, unless that has had its effect before.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub wake_at: Option<OffsetDateTime>,
-    /// Names the last try: without it, two that begin at the same moment would write the very same row, and a store takes
-    /// the second for the first one written again.
+    /// A random id of the last try. Without it, two processes that begin a try at the same moment would write equal
+    /// rows, and the store would take the second write for a repetition of the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trying: Option<Uuid>,
-    /// How often its message was sent again since the last try.
+    /// How often its message was sent again, or the callback put off, since the last try.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub announced: u32,
 }
@@ -96,7 +97,7 @@ pub(crate) fn is_zero(number: &u32) -> bool {
 }
 
 impl Callback {
-    /// A callback of which nothing has been tried.
+    /// A callback that has not been tried.
     #[must_use]
     pub fn new(url: Url, token: Option<Secret>) -> Self {
         Self {
@@ -115,7 +116,7 @@ impl Callback {
         }
     }
 
-    /// How many tries of this round were begun.
+    /// How many tries were begun since a client last asked for redelivery.
     #[must_use]
     pub fn tried(&self) -> u32 {
         self.attempts.saturating_sub(self.before)
@@ -132,7 +133,7 @@ impl Callback {
         self.wake_at = Some(wake_at);
         self.trying = Some(Uuid::new_v4());
         self.announced = 0;
-        if self.tries.len() == REMEMBERED {
+        if self.tries.len() == MOST_TRIES_KEPT {
             self.tries.remove(0);
         }
         self.tries.push(Try { at: now, status: None, milliseconds: None });
@@ -140,7 +141,7 @@ impl Callback {
     }
 
     pub(crate) fn end(&mut self, number: TryNumber, outcome: Outcome, patience: Duration) {
-        // Tries are numbered from 1, and the last one stands last.
+        // Tries are numbered from 1, and the newest is last in the list.
         let ago = usize::try_from(self.attempts.saturating_sub(number.0)).unwrap_or(usize::MAX);
         let index = self.tries.len().checked_sub(1).and_then(|last| last.checked_sub(ago));
         if let Some(noted) = index.and_then(|index| self.tries.get_mut(index)) {
@@ -149,7 +150,7 @@ impl Callback {
         }
         self.last_status = outcome.status.or(self.last_status);
         if number.0 <= self.before {
-            // It was begun before its owner asked for the callback to be sent anew.
+            // This try was begun before a client asked for redelivery, so it decides nothing any more.
             return;
         }
         let arrived_late = self.state == CallbackState::Failed && outcome.state == CallbackState::Delivered;
@@ -157,7 +158,7 @@ impl Callback {
             return;
         }
         if outcome.state == CallbackState::Pending && ago > 0 {
-            // A later try has begun: when the next one is due follows from that.
+            // A later try has begun, and that one decides when the next is due.
             return;
         }
         self.state = outcome.state;

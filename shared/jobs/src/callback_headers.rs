@@ -1,5 +1,5 @@
-//! Headers of its own that a client has sent with its callback: what the receiver's gateway asks for, such as an API
-//! key or basic authentication. Their values are secrets.
+//! Headers that a client asks to be sent with its callback, because its gateway needs them: an API key, for example, or
+//! basic authentication. Their values are secrets.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -49,11 +49,12 @@ impl<'de> Deserialize<'de> for CallbackHeaders {
 }
 
 impl CallbackHeaders {
-    /// The headers by their names in lower case, if a callback can have them. `bearer` tells whether there is a token
-    /// that is sent in `Authorization`.
+    /// Checks the headers and returns them by their names in lower case. `bearer` says whether a token is sent in
+    /// `Authorization`.
     ///
     /// # Errors
-    /// A refusal that repeats no value, and no name but those that are known and not taken.
+    /// [`Refusal`] for too many headers, or one that cannot be sent. It repeats no value, and no name except a reserved
+    /// one.
     pub fn checked(self, bearer: bool) -> Result<BTreeMap<String, Secret>, Refusal> {
         if self.0.len() > MAX_HEADERS {
             return Err(refused(&format!("has at most {MAX_HEADERS} headers")));
@@ -67,7 +68,7 @@ impl CallbackHeaders {
                 return Err(refused(&text));
             }
             let name = name.to_ascii_lowercase();
-            if let Some(reason) = why_not(&name, bearer) {
+            if let Some(reason) = reason_to_refuse(&name, bearer) {
                 return Err(refused(&format!("must not have `{name}`: {reason}")));
             }
             if !is_value(value.expose()) {
@@ -101,9 +102,9 @@ fn is_value(text: &str) -> bool {
 }
 
 /// Why a callback cannot have a header of that name, in lower case.
-fn why_not(name: &str, bearer: bool) -> Option<&'static str> {
+fn reason_to_refuse(name: &str, bearer: bool) -> Option<&'static str> {
     match name {
-        // RFC 9110, 7.6.1, and what proxies are known to take as such.
+        // The headers of one connection (RFC 9110, 7.6.1), and others that proxies treat as such.
         "connection"
         | "keep-alive"
         | "proxy-authenticate"
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_asks_for_is_taken_and_names_have_no_case() {
+    fn headers_that_gateways_ask_for_are_taken_and_their_names_have_no_case() {
         let asked = [("X-Api-Key", "hunter2"), ("Authorization", "Basic dTpw"), ("cookie", "a=1; b=2")];
         let headers = check(&asked, false).expect("taken");
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["authorization", "cookie", "x-api-key"]);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_refused_and_no_value_is_repeated() {
+    fn a_header_that_cannot_be_sent_is_refused_and_no_value_is_repeated() {
         let many: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|name| (name, "hunter2")).to_vec();
         let (long_name, long_value) = ("n".repeat(MAX_NAME + 1), "hunter2".repeat(MAX_VALUE));
         let mut refused = vec![

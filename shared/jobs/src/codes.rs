@@ -1,5 +1,5 @@
-//! Every error code that a client may see, and what it means. The guide's table is made from this list, and what makes
-//! an error asserts that its code is here.
+//! Every error code that a client may see, and its meaning. The guide's table is made from this list, and the
+//! constructors of errors assert that their code is in it.
 
 use Shown::{Answer, Either, Job};
 
@@ -8,20 +8,20 @@ use Shown::{Answer, Either, Job};
 pub struct Code {
     /// Stable, `snake_case`, fit to branch on.
     pub code: &'static str,
-    /// Where it is seen.
+    /// Where a client sees it.
     pub shown: Shown,
     /// When it is given.
     pub when: &'static str,
 }
 
-/// Where a code is seen.
+/// Where a client sees a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// In an answer with that HTTP status.
     Answer(u16),
-    /// In the `error` of a job that failed; those of what may be tried again, in its `retry` before that.
+    /// In the `error` of a failed job. While a failure is being retried, its code is in the job's `retry`.
     Job,
-    /// In an answer with that HTTP status where it is known at once, else in the `error` of a job.
+    /// In an answer with that HTTP status if the error is known at once, otherwise in the `error` of a job.
     Either(u16),
 }
 
@@ -229,7 +229,7 @@ pub const CODES: &[Code] = &[
     code("upload_changed", Job, "The upload was replaced after the work on it had begun."),
 ];
 
-/// Whether a code is one of these.
+/// Whether a code is in the list.
 #[must_use]
 pub fn is_known(code: &str) -> bool {
     CODES.iter().any(|known| known.code == code)

@@ -1,4 +1,4 @@
-//! What went wrong, and whose fault it is: the class decides what happens next, in one place for each caller.
+//! Errors, classed by whose fault they are. The class decides what happens next, in one place for each caller.
 
 use std::{borrow::Cow, error::Error as StdError, fmt};
 
@@ -15,7 +15,7 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 pub struct Failure {
     /// Stable, `snake_case`, fit to branch on.
     pub code: Cow<'static, str>,
-    /// One safe sentence.
+    /// One sentence that may be shown: it has no secrets and no texts of other programs.
     pub message: String,
 }
 
@@ -56,12 +56,12 @@ impl fmt::Display for Chain<'_> {
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} failed")]
 pub struct PortError {
-    /// What was asked of it, for the log.
+    /// The operation that failed, for the log.
     pub operation: &'static str,
     /// Whether asking again may help: throttled, timed out, not reachable. Otherwise something is wrong with the
     /// deployment or the data (access denied, a row that does not parse).
     pub retryable: bool,
-    /// What the service said, for the log only.
+    /// The service's own error, for the log only.
     #[source]
     pub cause: Cause,
 }
@@ -77,13 +77,13 @@ pub enum WriteError {
     Port(#[from] PortError),
 }
 
-/// Why a submission or a question was not answered.
+/// Why a client's request was not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client's fault: sending it again unchanged will not help.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Ours: the cause is logged, the client learns nothing of it.
+    /// Our fault: the cause is logged, and the client does not see it.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -92,30 +92,30 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What kind of refusal.
+    /// The kind of refusal.
     pub reason: Reason,
     /// Stable, `snake_case`, fit to branch on.
     pub code: &'static str,
-    /// What to do about it.
+    /// A sentence that says what is wrong and what would be right.
     pub message: String,
 }
 
 /// The kinds of refusal, which an HTTP function turns into a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The request is not well-formed, or asks for what cannot be.
+    /// The request is not well-formed, or asks for something impossible.
     Invalid,
-    /// What it names does not exist.
+    /// The thing that it names does not exist.
     NotFound,
-    /// It is larger than what is taken here.
+    /// It is larger than this route accepts.
     TooLarge,
-    /// It is of a kind that is not taken.
+    /// Its media type, or its image's format, is not accepted.
     UnsupportedType,
     /// It is well-formed, but must not be done (a private address).
     Forbidden,
-    /// Its idempotency key was another request's.
+    /// Its idempotency key belongs to another request.
     KeyReused,
-    /// What it is about is not in the state that it needs.
+    /// The job is not in a state that allows it.
     Conflict,
 }
 

@@ -30,11 +30,11 @@ impl JobId {
     /// Which partition of an index the job belongs to, below [`SHARDS`].
     #[must_use]
     pub fn shard(self) -> u8 {
-        self.tail() % SHARDS
+        self.random_byte() % SHARDS
     }
 
     /// The last byte. UUIDv7 fills it at random, so it spreads keys as well as a hash of the whole id would.
-    pub(crate) fn tail(self) -> u8 {
+    pub(crate) fn random_byte(self) -> u8 {
         self.0.as_bytes()[15]
     }
 }

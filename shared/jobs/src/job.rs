@@ -11,8 +11,8 @@
 //! may move the job; afterwards another may claim it.
 //!
 //! A row says by itself what is still owed: [`Job::due`] is the time by which something must have happened to it. A
-//! message only makes that happen sooner, so it may be lost, doubled, late or dead; [`recover`](crate::recover) sees to
-//! whatever is overdue.
+//! message only makes that happen sooner, so it may be lost, come twice, late or never; [`recover`](crate::recover)
+//! does whatever is overdue.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
     id::JobId,
 };
 
-/// Where a job stands.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -99,16 +99,16 @@ pub enum Origin {
         /// The address, as the client gave it.
         url: Url,
     },
-    /// Its owner puts it into the bucket.
+    /// The client uploads it to a pre-signed URL.
     PresignedUpload,
 }
 
-/// What is known of the image. Sizes in bytes and in pixels of the upright image.
+/// The facts that are known about the image. Sizes are in bytes and in pixels of the upright image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Told by its content, or as declared for an upload that has not arrived.
+    /// Its media type, told by its content; as declared, for an upload that has not arrived.
     pub content_type: Option<String>,
-    /// Its size, or as declared for an upload that has not arrived.
+    /// Its size; as declared, for an upload that has not arrived.
     pub bytes: Option<u64>,
     /// Width, once a worker has read it.
     pub width: Option<u32>,
@@ -119,12 +119,12 @@ pub struct Facts {
     pub frames: Option<u32>,
     /// SHA-256 of the bytes, in lowercase hexadecimal.
     pub sha256: Option<String>,
-    /// The tag of the upload that the first worker found.
+    /// The entity tag of the upload that the first worker found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
 }
 
-/// The right to work on a job, for a while.
+/// A worker's exclusive right to work on a job, for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     holder: Uuid,
@@ -141,10 +141,11 @@ impl Lease {
 }
 
 /// How long the worker that ends a job has to send the message about its callback.
-const ANNOUNCING: Duration = Duration::from_secs(60);
+const TIME_TO_ANNOUNCE: Duration = Duration::from_secs(60);
 
-/// How long after its lease has ended a worker may still store something: its clock may be slow, and what it sent on its way.
-const LINGERING: Duration = Duration::from_secs(300);
+/// How long after its lease has ended a worker may still store something, because its clock is slow or a request of it
+/// is still on its way.
+const LATE_WRITES: Duration = Duration::from_secs(300);
 
 /// The proof that a claim succeeded; ending or releasing a job takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,53 +154,55 @@ pub struct Claim(Uuid);
 /// Why the last attempt stopped, and when the next one is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// What the job would have failed with, had it been its last attempt.
+    /// The failure that the job would have ended with if this had been its last attempt.
     pub failure: Failure,
     /// When the next attempt is due.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
 }
 
-/// Why an attempt was given back, and so whether it counts towards the most that a job gets.
+/// Why an attempt was given back. This decides whether it counts towards the most attempts that a job gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// It may have been the image's fault, or its server's: why, and when the next one is due. It counts.
+    /// The image or its server may be at fault, so the attempt counts. Holds the failure, and when the next attempt is
+    /// due.
     Counts(Retry),
-    /// A service failed the worker. It does not count; the next one is due at that time.
+    /// A service failed the worker, so the attempt does not count. The next one is due at this time.
     Forgiven(OffsetDateTime),
-    /// The worker was told to stop. It does not count; the next one is due at once.
+    /// The worker was told to stop, so the attempt does not count. The next one is due at once.
     Interrupted,
 }
 
-/// What the row keeps of one result; the result itself is an object.
+/// The part of a result that is in the row; its files are objects.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultSummary {
     /// The forms that are stored, by extension, the first being the main one; variants of a form have their name before
     /// it: `slack.gif`, `discord.gif`.
     pub forms: Vec<String>,
-    /// What a client sees beside the links: `count`, or what there is to say of an image.
+    /// The details that a client sees beside the links: `count`, or facts about an image. They include `attempt`, which
+    /// [`ResultSummary::shown`] leaves out.
     pub details: Map<String, Value>,
 }
 
-/// The member of the details that says which attempt stored a result. It is no field of its own: a release that does not
-/// know it keeps the details as they are when it writes the row.
+/// The member of the details that says which attempt stored a result. It is not a field of its own, because an older
+/// release drops fields that it does not know when it writes the row, but keeps the details as they are.
 const ATTEMPT: &str = "attempt";
 
 impl ResultSummary {
-    /// What an attempt stored.
+    /// The summary of a result that an attempt stored.
     #[must_use]
     pub fn new(attempt: u64, forms: Vec<String>, mut details: Map<String, Value>) -> Self {
         details.insert(ATTEMPT.to_owned(), attempt.into());
         Self { forms, details }
     }
 
-    /// Which attempt stored it; its objects have that in their keys. None in rows older than that.
+    /// The attempt that stored it, which its objects have in their keys. `None` in rows of older releases.
     #[must_use]
     pub fn attempt(&self) -> Option<u64> {
         self.details.get(ATTEMPT).and_then(Value::as_u64)
     }
 
-    /// What a client sees beside the links.
+    /// The details that a client sees beside the links.
     #[must_use]
     pub fn shown(&self) -> Map<String, Value> {
         let mut details = self.details.clone();
@@ -207,20 +210,20 @@ impl ResultSummary {
         details
     }
 
-    /// The variant that a form is of: what stands before its extension, as `slack` in `slack.gif`.
+    /// The variant in the name of a form: the part before the extension, as `slack` in `slack.gif`.
     #[must_use]
     pub fn variant(form: &str) -> Option<&str> {
         form.split_once('.').map(|(variant, _)| variant)
     }
 
-    /// The form of that variant, where there is one.
+    /// The form of a variant, if there is one.
     #[must_use]
     pub fn form_of(&self, variant: &str) -> Option<&str> {
         self.forms.iter().map(String::as_str).find(|form| Self::variant(form) == Some(variant))
     }
 }
 
-/// How long a new job has for what.
+/// The time limits of a new job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// How long it and its objects are kept.
@@ -231,16 +234,16 @@ pub struct Terms {
     pub patience: Duration,
 }
 
-/// What a submission fixes about its job.
+/// The part of a job that its submission decides.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// Where the image comes from.
     pub origin: Origin,
-    /// What is known of it.
+    /// The facts that are known about it.
     pub facts: Facts,
-    /// What to run, in order.
+    /// The algorithms to run, in order.
     pub algorithms: Vec<Run>,
-    /// Whom to tell.
+    /// The callback, if the client asked for one.
     pub callback: Option<Callback>,
 }
 
@@ -271,7 +274,7 @@ pub struct Job {
     retry: Option<Retry>,
     lease: Option<Lease>,
     revision: u64,
-    /// When it is given up. Rows older than this have none.
+    /// When it is given up. Rows of older releases have none.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     deadline: Option<OffsetDateTime>,
     /// By when a worker must have taken or ended it.
@@ -283,7 +286,7 @@ pub struct Job {
     /// How many attempts were given back because a service failed.
     #[serde(default, skip_serializing_if = "is_zero")]
     forgiven: u32,
-    /// When what attempts without a result may have left in the bucket can be removed.
+    /// When the objects that attempts without a result may have left in the bucket can be removed.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     tidy_at: Option<OffsetDateTime>,
     /// Whether its owner deleted it: the row stays until nobody can write to its objects any more.
@@ -314,7 +317,7 @@ pub enum IllegalChange {
     /// The change needs a job that has ended, and whose callback is owed.
     #[error("there is no callback to deliver")]
     NoCallback,
-    /// A try of the callback is being made, or the next one waits.
+    /// A try of the callback is being made, or the next one is not due yet.
     #[error("the callback's next try is due at {until}")]
     TooEarly {
         /// When it is due.
@@ -366,7 +369,8 @@ impl Job {
         job
     }
 
-    /// By when a worker must have moved the job: its deadline at the latest, for it is given up then.
+    /// Sets the time by which a worker must have taken or ended the job: at the latest its deadline, when it is given
+    /// up.
     fn wake_by(&mut self, at: OffsetDateTime) {
         self.wake_at = Some(self.deadline.map_or(at, |deadline| at.min(deadline)));
     }
@@ -381,8 +385,8 @@ impl Job {
         let holder = Uuid::new_v4();
         let until = now + lease;
         if self.started_at.is_some() {
-            // The attempts before this one may have stored something; one that was taken for dead still may.
-            self.tidy_at = Some(until + LINGERING);
+            // Earlier attempts may have stored something, and one that was taken for dead still may.
+            self.tidy_at = Some(until + LATE_WRITES);
         }
         self.status = Status::Processing;
         self.attempts += 1;
@@ -395,7 +399,7 @@ impl Job {
         Ok(Claim(holder))
     }
 
-    /// Pins the upload that the job is about: what its owner puts there later is another one.
+    /// Pins the upload that the job is about, so that another one under the same key is noticed.
     pub fn pin_upload(&mut self, etag: String) {
         self.facts.etag.get_or_insert(etag);
     }
@@ -451,8 +455,8 @@ impl Job {
     }
 
     /// Notes that the job is queued once more, because its message, its upload's event or its worker was lost: to
-    /// `queued` from `awaiting_upload`, `queued`, and `processing` whose lease has ended. The new message has `patience`
-    /// to arrive.
+    /// `queued` from `awaiting_upload`, `queued`, and `processing` whose lease has ended. The new message has
+    /// `patience` to arrive.
     ///
     /// # Errors
     /// [`IllegalChange::Ended`] or [`IllegalChange::Leased`].
@@ -509,21 +513,21 @@ impl Job {
     pub fn give_up(&mut self, error: Failure, now: OffsetDateTime) -> Result<(), IllegalChange> {
         self.require_free(now)?;
         if self.started_at.is_some() {
-            self.tidy_at = self.tidy_at.max(Some(now + LINGERING));
+            self.tidy_at = self.tidy_at.max(Some(now + LATE_WRITES));
         }
         self.error = Some(error);
         self.end(Status::Failed, now);
         Ok(())
     }
 
-    /// Deletes the job, whatever it is doing: it is shown no more, whoever works on it has lost it, and nobody is told.
-    /// The row stays until `until`, when nobody can write to its objects any more.
+    /// Deletes the job, whatever it is doing: it is no longer shown, its worker loses its claim, and no callback is
+    /// sent. The row stays until `until`, when nobody can write to its objects any more.
     pub fn delete(&mut self, now: OffsetDateTime, until: OffsetDateTime) {
         if !self.status.is_final() {
             self.status = Status::Failed;
             self.finished_at = Some(now);
         }
-        // A release that knows nothing of deletion then shows no more than this.
+        // An older release, which does not know of deletion, shows a failed job with this error.
         self.error = Some(Failure::new("job_not_found", "The job was deleted."));
         self.facts = Facts::default();
         self.results = BTreeMap::new();
@@ -536,14 +540,15 @@ impl Job {
         self.tidy_at = Some(until);
     }
 
-    /// Notes that what attempts without a result left behind is removed.
+    /// Notes that the leftovers of attempts without a result are removed.
     pub fn tidied(&mut self, now: OffsetDateTime) {
         self.tidy_at = None;
         self.updated_at = now;
     }
 
-    /// Takes the right to make one try of the callback, before it is made: were its outcome never written, the next one
-    /// would still wait as long as after a failure, until `next`. Its message has `patience` to arrive.
+    /// Takes the right to make one try of the callback. This is written before the try is made, and with `next`, when
+    /// the next try is due if this one fails. So the next try waits even if the outcome of this one is never written.
+    /// Its message has `patience` to arrive.
     ///
     /// # Errors
     /// [`IllegalChange::NoCallback`] where none is owed, [`IllegalChange::TooEarly`] while a try is being made, or the
@@ -581,8 +586,8 @@ impl Job {
         Ok(())
     }
 
-    /// Notes how a try of the callback went, and when the next is due, if any. A callback that was delivered or given up
-    /// meanwhile stays so.
+    /// Notes how a try of the callback went, and when the next is due, if any. A callback that was delivered meanwhile
+    /// stays so; so does one that was given up, unless this try has delivered it.
     ///
     /// # Errors
     /// [`IllegalChange::NoCallback`] where there is none.
@@ -628,7 +633,7 @@ impl Job {
     /// message has `patience` to arrive.
     ///
     /// # Errors
-    /// [`IllegalChange::NoCallback`] while the job has not ended, or where nobody is to be told.
+    /// [`IllegalChange::NoCallback`] while the job has not ended, or if it has no callback.
     pub fn redeliver_callback(
         &mut self,
         now: OffsetDateTime,
@@ -661,8 +666,8 @@ impl Job {
         self.lease = None;
         self.wake_at = None;
         if let Some(callback) = &mut self.callback {
-            // Whoever wrote the end sends the message next; if it does not, that is seen to soon.
-            callback.wake_at = Some(now + ANNOUNCING);
+            // The process that ends the job sends the message next. If it dies before that, recovery sends it.
+            callback.wake_at = Some(now + TIME_TO_ANNOUNCE);
         }
     }
 
@@ -692,7 +697,7 @@ impl Job {
         self.id
     }
 
-    /// Where it stands.
+    /// Its status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status
@@ -740,13 +745,13 @@ impl Job {
         &self.origin
     }
 
-    /// What is known of its image.
+    /// The facts that are known about its image.
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// What it runs, in order.
+    /// The algorithms that it runs, in order.
     #[must_use]
     pub fn algorithms(&self) -> &[Run] {
         &self.algorithms
@@ -758,13 +763,13 @@ impl Job {
         &self.results
     }
 
-    /// Whom it tells.
+    /// Its callback, if it has one.
     #[must_use]
     pub fn callback(&self) -> Option<&Callback> {
         self.callback.as_ref()
     }
 
-    /// Whether its end is still to be told to somebody.
+    /// Whether it has ended and its callback is neither delivered nor given up.
     #[must_use]
     pub fn owes_callback(&self) -> bool {
         self.status.is_final()
@@ -783,17 +788,18 @@ impl Job {
         self.retry.as_ref()
     }
 
-    /// By when something must have happened to it: a worker have taken or ended it, its upload have come, its owner be told,
-    /// its leftovers be removed. None when nothing is owed.
+    /// The time by which something must have happened to it: a worker has taken or ended it, its upload has arrived,
+    /// its callback has been sent, or its leftovers have been removed. `None` if nothing is owed.
     #[must_use]
     pub fn due(&self) -> Option<OffsetDateTime> {
         let callback = self.callback.as_ref().filter(|_| self.owes_callback());
-        // Whoever works on it may still store something: what attempts left is removed once it has ended.
+        // Before its end a worker may still store something, so leftovers are not removed until then.
         let tidy_at = self.tidy_at.filter(|_| self.status.is_final());
         [self.wake_at, callback.and_then(|callback| callback.wake_at), tidy_at].into_iter().flatten().min()
     }
 
-    /// When what attempts without a result may have left can be removed, or, of a deleted job, the row itself.
+    /// When the objects that attempts without a result may have left can be removed; for a deleted job, when its row
+    /// can be.
     #[must_use]
     pub fn tidy_at(&self) -> Option<OffsetDateTime> {
         self.tidy_at
@@ -805,7 +811,7 @@ impl Job {
         self.wake_at
     }
 
-    /// Until when a worker holds it.
+    /// When the lease of its worker ends, if one holds it.
     #[must_use]
     pub fn leased_until(&self) -> Option<OffsetDateTime> {
         self.lease.as_ref().map(Lease::until)

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+pub use algorithm::{ModelKey, NotAModelKey};
 
 use crate::id::JobId;
 
@@ -12,25 +12,25 @@ use crate::id::JobId;
 pub enum ObjectKey {
     /// The image as it was sent in the request, or as it was fetched.
     Source(JobId),
-    /// The image as its owner uploaded it through a pre-signed URL. Its suffix is its own, so that a notification
-    /// can tell it from what the functions write.
+    /// The image as its owner uploaded it through a pre-signed URL. No other key ends in `upload`, so that the bucket
+    /// can notify of uploads only.
     Upload(JobId),
     /// One form of one algorithm's result.
     Result {
         /// The job.
         job: JobId,
-        /// Which attempt stored it, so that one that was taken for dead cannot overwrite another's; none in objects of
-        /// older releases.
+        /// The attempt that stored it. It is in the key so that a worker that was taken for dead cannot overwrite the
+        /// results of another. `None` in objects of older releases.
         attempt: Option<u64>,
         /// The algorithm's name.
         algorithm: String,
-        /// `json`, `geojson`, `csv`, `png`, `slack.gif`, …: all that follows the first dot, for no algorithm has one in
-        /// its name.
+        /// `json`, `geojson`, `csv`, `png`, `slack.gif`, …: everything after the first dot, because an algorithm's name
+        /// has none.
         extension: String,
     },
 }
 
-/// A text that is no key of ours.
+/// A text that is not an object key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an object key of Darkroom")]
 pub struct NotAnObjectKey;
@@ -38,7 +38,7 @@ pub struct NotAnObjectKey;
 /// The prefix of everything that a job owns.
 #[must_use]
 pub fn job_prefix(job: JobId) -> String {
-    format!("{:02x}/{job}/", job.tail())
+    format!("{:02x}/{job}/", job.random_byte())
 }
 
 impl ObjectKey {
@@ -96,117 +96,9 @@ impl FromStr for ObjectKey {
     }
 }
 
-/// The key of a model in the bucket of models: an ONNX file, beside which its description lies.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ModelKey(String);
-
-/// A text that is no model's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not {}", ModelKey::FORM)]
-pub struct NotAModelKey;
-
-impl ModelKey {
-    /// What every key looks like, but for its length.
-    pub const PATTERN: &str = r"^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*\.onnx$";
-
-    /// The same in words.
-    pub const FORM: &str = "the key of a model: letters, digits, `.`, `_`, `-` and `=`, in folders separated by `/`, none \
-                            of which begins with a `.`; at most 200 characters that end in .onnx";
-
-    const MOST: usize = 200;
-    const EXTENSION: &str = ".onnx";
-
-    /// The key as a text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The key of the model's description.
-    #[must_use]
-    pub fn description(&self) -> String {
-        let stem = self.0.strip_suffix(Self::EXTENSION).unwrap_or(&self.0);
-        format!("{stem}.json")
-    }
-}
-
-impl TryFrom<String> for ModelKey {
-    type Error = NotAModelKey;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let is_safe = |letter: char| letter.is_ascii_alphanumeric() || "._=-".contains(letter);
-        let names_something =
-            |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(is_safe);
-        let fits = text.len() <= Self::MOST
-            && text.ends_with(Self::EXTENSION)
-            && text.split('/').all(names_something);
-        fits.then_some(Self(text)).ok_or(NotAModelKey)
-    }
-}
-
-impl FromStr for ModelKey {
-    type Err = NotAModelKey;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.to_owned().try_into()
-    }
-}
-
-impl From<ModelKey> for String {
-    fn from(key: ModelKey) -> Self {
-        key.0
-    }
-}
-
-impl fmt::Display for ModelKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_model_lies_beside_its_description() {
-        for (text, description) in
-            [("cells.onnx", "cells.json"), ("team-a/v=2/yolo.v8_n.onnx", "team-a/v=2/yolo.v8_n.json")]
-        {
-            let key: ModelKey = text.parse().expect("a key");
-            assert_eq!((key.as_str(), key.description().as_str()), (text, description));
-            assert_eq!(serde_json::from_value::<ModelKey>(text.into()).expect("a key"), key);
-        }
-    }
-
-    #[test]
-    fn what_may_lead_elsewhere_is_no_key_of_a_model() {
-        let long = format!("{}.onnx", "a".repeat(196));
-        for text in [
-            "",
-            ".onnx",
-            "cells",
-            "cells.json",
-            "cells.ONNX",
-            "/cells.onnx",
-            "a//cells.onnx",
-            "../cells.onnx",
-            "a/../cells.onnx",
-            "a/.onnx",
-            "./cells.onnx",
-            "a b.onnx",
-            "a\nb.onnx",
-            "zellen-ä.onnx",
-            "a%2e.onnx",
-            "a?b.onnx",
-            "cells.onnx/",
-            &long,
-        ] {
-            assert_eq!(text.parse::<ModelKey>(), Err(NotAModelKey), "{text}");
-        }
-        assert!(long[1..].parse::<ModelKey>().is_ok());
-    }
 
     fn job() -> JobId {
         "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7".parse().expect("a job id")

@@ -3,22 +3,20 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`job`] | [`Job`](job::Job) and its states; a state changes only by a named method |
-//! | [`algorithm`] | how an algorithm is described, and a submission's parameters checked against that |
-//! | [`colour`] | a colour as clients write it |
-//! | [`key`], [`message`] | every object key and every queue message, each in one enum |
-//! | [`ports`] | one small trait per capability that the world outside must provide |
-//! | [`submit`], [`process`], [`notify`], [`browse`] | the use cases, one for each function |
-//! | [`callback_headers`], [`secret`] | what a client has sent with its callback, and what must not be shown |
-//! | [`error`] | what went wrong, and whose fault it is |
-//! | [`units`] | quantities as messages and documents write them |
+//! | [`job`], [`callback`] | [`Job`](job::Job), its states and its callback; a state changes only by a named method |
+//! | [`algorithm`], [`colour`] | the description of an algorithm, against which parameters are checked |
+//! | [`id`], [`key`], [`message`] | job ids, every object key and every queue message |
+//! | [`ports`] | one small trait for each capability that the outside world must provide |
+//! | [`submit`], [`process`], [`notify`], [`recover`], [`browse`] | the use cases, one for each function |
+//! | [`once`], [`hosts`] | idempotency keys; how many callbacks go to one host at a time |
+//! | [`callback_headers`], [`secret`] | headers that clients add to their callbacks, and texts that are never shown |
+//! | [`error`], [`codes`] | errors by whose fault they are, and the code of each |
+//! | [`limits`], [`units`] | the limits of a deployment, and quantities as messages and documents write them |
 
-pub mod algorithm;
 pub mod browse;
 pub mod callback;
 pub mod callback_headers;
 pub mod codes;
-pub mod colour;
 pub mod error;
 pub mod hosts;
 pub mod id;
@@ -33,4 +31,5 @@ pub mod process;
 pub mod recover;
 pub mod secret;
 pub mod submit;
-pub mod units;
+
+pub use algorithm::{self, colour, units};

@@ -7,22 +7,22 @@ use time::OffsetDateTime;
 
 use crate::job::{Job, Terms};
 
-/// A wait that was doubled so many times, at most the longest.
+/// The wait `first`, doubled `times` times, and at most `longest`.
 #[must_use]
 pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
 }
 
-/// The longest that a job waits for a message that was sent again.
-const MOST_PATIENCE: Duration = Duration::from_secs(3_600);
+/// The longest that a job waits for the effect of a message before it is sent again.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// How far the clocks of two machines may be apart.
-const CLOCKS: Duration = Duration::from_secs(60);
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
-/// How long after its URL has run out an upload may still arrive, one that takes that long or whose event does.
+/// How long after its URL has expired an upload may still arrive, because the upload or its event takes that long.
 const UPLOAD_GRACE: Duration = Duration::from_secs(300);
 
-/// What a deployment accepts. The defaults are the documented ones; `runtime::Config` reads others from the
+/// The limits of a deployment. The defaults are the documented ones; `runtime::Config` reads others from the
 /// environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
@@ -48,9 +48,11 @@ pub struct Limits {
     pub fetch: Duration,
     /// How long the work on one job may take, fetching excluded.
     pub job: Duration,
-    /// How long a job that is claimed may wait for a processor: no time in a function, which takes one job after another.
+    /// How long a claimed job may wait for a free processor. Zero in Lambda, where a function works on one job at a
+    /// time.
     pub turn: Duration,
-    /// How often a job may be started before it is given up: an image that kills its worker must end too.
+    /// How often a job may be started before it is given up, so that the job of an image that kills its worker ends
+    /// too.
     pub attempts: u32,
     /// How long a pre-signed upload URL works.
     pub upload_validity: Duration,
@@ -87,36 +89,36 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long a claim on a job lasts: fetching, waiting for a processor and working at their longest, some time to store
-    /// the results, and as much as the clocks of two machines may be apart.
+    /// The duration of a lease: the longest that fetching, waiting for a processor and working may take, some time to
+    /// store the results, and the most that the clocks of two machines may be apart.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        self.fetch + self.turn + self.job + Duration::from_secs(20) + CLOCKS
+        self.fetch + self.turn + self.job + Duration::from_secs(20) + CLOCK_DIFFERENCE
     }
 
-    /// When a job is given up; one that an older release accepted does not say so itself.
+    /// When a job is given up. The row of an older release does not say, so it follows from the limits.
     #[must_use]
     pub fn deadline_of(&self, job: &Job) -> OffsetDateTime {
         let longest = self.deadline + self.upload_validity + UPLOAD_GRACE;
         job.deadline().unwrap_or_else(|| job.created_at() + longest)
     }
 
-    /// How long a message has that was sent again `times` times before: longer each time, because a queue may be that
-    /// long, and every message more makes it longer.
+    /// How long a message has to have its effect if it was sent again `times` times before. It gets longer each time,
+    /// because the queue may simply be long, and every further message makes it longer.
     #[must_use]
     pub fn patience_after(&self, times: u32) -> Duration {
-        doubled(self.patience, times, MOST_PATIENCE.max(self.patience))
+        doubled(self.patience, times, LONGEST_PATIENCE.max(self.patience))
     }
 
-    /// What a job gets whose image is at hand.
+    /// The terms of a job whose image is at hand.
     #[must_use]
     pub fn terms(&self, deadline: Option<Duration>) -> Terms {
-        // What is told of its end needs time, too, before the row is gone.
+        // The callback needs time too before the row expires.
         let deadline = deadline.unwrap_or(self.deadline).min(self.retention / 2);
         Terms { retention: self.retention, deadline, patience: self.patience }
     }
 
-    /// What a job gets that waits for its upload, during which its deadline does not run.
+    /// The terms of a job that waits for its upload. The time for the upload is added to its deadline.
     #[must_use]
     pub fn upload_terms(&self, deadline: Option<Duration>) -> Terms {
         let patience = self.upload_validity + UPLOAD_GRACE;
@@ -140,7 +142,7 @@ mod tests {
         let limits = Limits::default();
         let minutes: Vec<_> = (0..6).map(|times| limits.patience_after(times).as_secs() / 60).collect();
         assert_eq!(minutes, [5, 10, 20, 40, 60, 60]);
-        assert_eq!(limits.patience_after(u32::MAX), MOST_PATIENCE);
+        assert_eq!(limits.patience_after(u32::MAX), LONGEST_PATIENCE);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Every message on a queue of ours: tagged and versioned, so that a message written by yesterday's release is read
-//! by today's.
+//! Every message on our queues. Messages are tagged and versioned, so that a release can read those that an older one
+//! wrote.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Telling a job's owner that it has ended: one signed POST a try, after the [Standard Webhooks] specification.
+//! Delivering callbacks: one POST a try, after the [Standard Webhooks] specification, and signed if the client gave a
+//! key.
 //!
 //! [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
@@ -19,14 +20,14 @@ use crate::{
     limits::{Limits, doubled},
     message::Message,
     ports::{Answer, CallbackRequest, Clock, MAX_DELAY, PostCallbacks, ReadJobs, SendMessages, WriteJobs},
-    process::{Outcome, after_failure, early},
+    process::{Outcome, after_failure, outcome_of_early},
     secret::Secret,
 };
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// How long to wait after each try that failed, in seconds: Standard Webhooks' recommendation. In all some three days; the
+/// The wait after each failed try, in seconds, as Standard Webhooks recommends. Together they are some three days; the
 /// try after the last wait is the last.
 pub const BACKOFF: [u64; 11] = [
     5,
@@ -43,10 +44,10 @@ pub const BACKOFF: [u64; 11] = [
 ];
 
 /// The longest that a receiver may ask us to wait.
-const MOST_ASKED: Duration = Duration::from_secs(12 * HOUR);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(12 * HOUR);
 
-/// How long one try may take at the longest, with all that is around it.
-const TRYING: Duration = Duration::from_secs(30);
+/// The longest that one try may take, reading and writing the row included.
+const LONGEST_TRY: Duration = Duration::from_secs(30);
 
 /// How often the outcome of a try is written again when others write the job at the same time.
 const WRITE_TRIES: u32 = 5;
@@ -56,9 +57,9 @@ const WRITE_TRIES: u32 = 5;
 pub struct Notifier {
     /// Reads jobs.
     pub jobs: Arc<dyn ReadJobs>,
-    /// Notes the tries.
+    /// Writes the tries into the rows.
     pub writer: Arc<dyn WriteJobs>,
-    /// Posts.
+    /// Posts callbacks.
     pub poster: Arc<dyn PostCallbacks>,
     /// Sends the message for the next try.
     pub queue: Arc<dyn SendMessages>,
@@ -66,9 +67,9 @@ pub struct Notifier {
     pub hosts: Hosts,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// How long messages have.
+    /// The limits of this deployment.
     pub limits: Limits,
-    /// The job as its owner sees it, links absolute.
+    /// Describes a job as its owner sees it, with absolute links.
     pub describe: Arc<dyn Fn(&Job) -> Value + Send + Sync>,
 }
 
@@ -90,7 +91,7 @@ impl Notifier {
         let (now, tried) = (self.clock.now(), callback.tried());
         if let Some(due) = callback.next_try_at.filter(|due| *due > now) {
             tracing::info!(%due, "a copy of the message came early");
-            return Ok(early(due, now, callback.wake_at.is_some()));
+            return Ok(outcome_of_early(due, now, callback.wake_at.is_some()));
         }
         let Some(visit) = self.hosts.visit(callback.url.host_str().unwrap_or_default(), now) else {
             return self.put_off(job, &callback, now).await;
@@ -132,15 +133,15 @@ impl Notifier {
         Ok(Outcome::Done)
     }
 
-    /// Puts a callback off whose receiver is busy or does not answer: in the row, so that copies of its message do not all
-    /// come again.
+    /// Puts off a callback whose receiver is busy or does not answer. The time is written into the row, so that copies
+    /// of its message do not each try on their own.
     async fn put_off(
         &self,
         mut job: Job,
         callback: &Callback,
         now: OffsetDateTime,
     ) -> Result<Outcome, PortError> {
-        let wait = put_off(&job, callback.announced);
+        let wait = put_off_wait(&job, callback.announced);
         tracing::info!(?wait, "the receiver is busy or does not answer; put off");
         if job.put_callback_off(now, now + wait, self.limits.patience).is_err() {
             return Ok(Outcome::Done);
@@ -155,7 +156,8 @@ impl Notifier {
         Ok(Outcome::Done)
     }
 
-    /// Takes the right to make one try, or ends a callback that has had them all: nothing then.
+    /// Takes the right to make one try and returns its number. A callback that has had all its tries is given up
+    /// instead, and `None` is returned.
     fn begin(
         &self,
         job: &mut Job,
@@ -165,17 +167,17 @@ impl Notifier {
         if usize::try_from(tried).is_ok_and(|tried| tried > BACKOFF.len()) {
             return job.abandon_callback(now).map(|()| None);
         }
-        let wait = TRYING + backoff(tried).unwrap_or_default();
+        let wait = LONGEST_TRY + backoff(tried).unwrap_or_default();
         job.begin_callback_try(now, now + wait, self.patience_for(wait)).map(Some)
     }
 
-    /// How long the message of a try has that is due after `wait`. One that is too far away for a message is made when the
-    /// row says so.
+    /// How long the message of a try that is due after `wait` has to arrive. No message can be delayed for longer than
+    /// [`MAX_DELAY`], so for such a wait recovery sends one as soon as the row is due.
     fn patience_for(&self, wait: Duration) -> Duration {
         if wait <= MAX_DELAY { self.limits.patience } else { Duration::ZERO }
     }
 
-    /// Writes the outcome of a try, whoever else writes meanwhile.
+    /// Writes the outcome of a try, again if others write the row at the same time.
     async fn note(
         &self,
         mut job: Job,
@@ -228,7 +230,7 @@ impl Notifier {
     }
 }
 
-/// What an answer means for the callback, and when to try again.
+/// The state of a callback after an answer, and the wait before the next try.
 fn verdict(answer: Answer, tried: u32) -> (CallbackState, Option<Duration>) {
     let asked = match answer {
         Answer::Status { code: 200..=299, .. } => return (CallbackState::Delivered, None),
@@ -237,27 +239,27 @@ fn verdict(answer: Answer, tried: u32) -> (CallbackState, Option<Duration>) {
         Answer::None => None,
     };
     backoff(tried).map_or((CallbackState::Failed, None), |wait| {
-        (CallbackState::Pending, Some(wait.max(asked.unwrap_or_default().min(MOST_ASKED))))
+        (CallbackState::Pending, Some(wait.max(asked.unwrap_or_default().min(LONGEST_RETRY_AFTER))))
     })
 }
 
-/// How long to wait after the try that follows so many others, if that is not the last.
+/// The wait after a try that follows `tried` others; `None` if it is the last.
 fn backoff(tried: u32) -> Option<Duration> {
     let seconds = usize::try_from(tried).ok().and_then(|tried| BACKOFF.get(tried));
     seconds.map(|&seconds| Duration::from_secs(seconds))
 }
 
-/// How long a callback is put off whose receiver is busy, after so many times: longer each time, and not all of them for as
-/// long.
-fn put_off(job: &Job, times: u32) -> Duration {
+/// How long to put off a callback whose receiver is busy, if it was put off `times` times before: longer each time, and
+/// spread so that not all callbacks come back at the same time.
+fn put_off_wait(job: &Job, times: u32) -> Duration {
     const MOST: Duration = Duration::from_secs(600);
     let spread = job.finished_at().map_or(0, |ended| u64::from(ended.millisecond()) % 25);
     doubled(Duration::from_secs(5 + spread), times, MOST)
 }
 
-/// How much longer than `wait` the next try is put off, at most a tenth: so that the callbacks of jobs that ended within the
-/// same minutes do not all come back at once to a receiver that was down. It follows from the millisecond at which the job
-/// ended, so it is the same whoever computes it.
+/// The jitter that is added to `wait`, at most a tenth of it, so that the callbacks of jobs that ended within the same
+/// minutes do not all come back at once to a receiver that was down. It is derived from the millisecond at which the
+/// job ended, so every process computes the same.
 fn jitter(job: &Job, tried: u32, wait: Duration) -> Duration {
     let ended = job.finished_at().map_or(0, |ended| ended.unix_timestamp_nanos() / 1_000_000);
     let digest = Sha256::digest(format!("{ended}.{tried}"));
@@ -266,7 +268,7 @@ fn jitter(job: &Job, tried: u32, wait: Duration) -> Duration {
     Duration::from_secs((wait / 10 * part / u32::from(u16::MAX)).as_secs())
 }
 
-/// What a `callback_token` is for.
+/// The two kinds of `callback_token`.
 pub(crate) enum Token<'a> {
     /// The key that callbacks are signed with; it is never sent. The token is `whsec_` and the key in Base64.
     Key(Vec<u8>),
@@ -277,7 +279,7 @@ pub(crate) enum Token<'a> {
 impl<'a> Token<'a> {
     const PREFIX: &'static str = "whsec_";
 
-    /// What a token of a stored job is for: one that was checked when it was accepted, here or by an older release.
+    /// The kind of a stored job's token, which was checked when the job was accepted.
     fn of(token: &'a Secret) -> Self {
         let text = token.expose();
         match text.strip_prefix(Self::PREFIX) {
@@ -286,8 +288,8 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Whether a token can be accepted: a bearer always, a key that is Base64 of as many bytes as Standard Webhooks asks
-    /// for.
+    /// Whether a token can be accepted. A bearer token always can; a key must be the Base64 of as many bytes as
+    /// Standard Webhooks asks for.
     pub(crate) fn is_acceptable(token: &'a Secret) -> bool {
         let key = token.expose().strip_prefix(Self::PREFIX);
         key.is_none_or(|key| BASE64_STANDARD.decode(key).is_ok_and(|key| KEY_BYTES.contains(&key.len())))
@@ -368,6 +370,6 @@ mod tests {
         let asking = |seconds| Answer::Status { code: 503, retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(verdict(asking(120), 0).1, Some(Duration::from_secs(120)));
         assert_eq!(verdict(asking(1), 0).1, Some(Duration::from_secs(5)));
-        assert_eq!(verdict(asking(1 << 40), 0).1, Some(MOST_ASKED));
+        assert_eq!(verdict(asking(1 << 40), 0).1, Some(LONGEST_RETRY_AFTER));
     }
 }

@@ -20,7 +20,7 @@ pub struct RequestKey {
     until: OffsetDateTime,
 }
 
-/// What was written for a key.
+/// The earlier use of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Earlier {
     /// The job.
@@ -30,7 +30,7 @@ pub struct Earlier {
 }
 
 impl RequestKey {
-    /// The key of a request with these contents, which counts until then.
+    /// The key of a request with these contents, valid until `until`.
     ///
     /// # Errors
     /// [`Refusal`] for a key that is empty, too long or has others than visible ASCII characters.
@@ -57,13 +57,13 @@ impl RequestKey {
         &self.request
     }
 
-    /// Until when the key counts.
+    /// When the key expires.
     #[must_use]
     pub fn until(&self) -> OffsetDateTime {
         self.until
     }
 
-    /// Whether what was written before was for the same request.
+    /// Checks that the earlier use of the key was for the same request.
     ///
     /// # Errors
     /// [`Refusal`] where another request has the key.
@@ -80,12 +80,12 @@ impl RequestKey {
     }
 }
 
-/// Everything that makes one request another one.
+/// A hash of everything that tells one request from another.
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// Adds a part; where one ends and the next begins counts, too.
+    /// Adds a part. Its length is hashed too, so that the same bytes in other parts give another hash.
     pub fn add(&mut self, part: &[u8]) {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part);

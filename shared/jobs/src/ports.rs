@@ -1,5 +1,6 @@
-//! What the world outside must provide, one small trait a capability: a function is given only those it uses.
-//! `testing` has in-memory ones, `aws` the real ones, and both pass the same contract suites.
+//! The ports: one small trait for each capability that the outside world must provide, so that a function is given only
+//! those it uses. `testing` implements them in memory, `aws` on AWS services and `local` on one machine, and all of
+//! them pass the same contract suites.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -20,14 +21,14 @@ use crate::{
     secret::Secret,
 };
 
-/// Which jobs a list wants: the newest first.
+/// The jobs that a list asks for, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListQuery {
     /// Only jobs in this status.
     pub status: Option<Status>,
     /// Only jobs made before this one.
     pub before: Option<JobId>,
-    /// At most so many.
+    /// The most jobs to return.
     pub limit: usize,
 }
 
@@ -44,7 +45,7 @@ pub trait ReadJobs: Send + Sync {
 /// Lists jobs.
 #[async_trait]
 pub trait ListJobs: Send + Sync {
-    /// The newest jobs that the query wants, by id descending. A job that was just written may be missing for a
+    /// The newest jobs that the query asks for, by id descending. A job that was just written may be missing for a
     /// moment; fewer than `limit` are returned only when there are no more.
     ///
     /// # Errors
@@ -52,33 +53,33 @@ pub trait ListJobs: Send + Sync {
     async fn list(&self, query: ListQuery) -> Result<Vec<Job>, PortError>;
 }
 
-/// A job that something is owed to, and by when.
+/// A job to which something must happen, and by when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueJob {
     /// The job.
     pub id: JobId,
-    /// What [`Job::due`] said when it was last written, to the millisecond.
+    /// The [`Job::due`] that was last written, to the millisecond.
     pub due: OffsetDateTime,
 }
 
-/// Which overdue jobs are asked for.
+/// The overdue jobs that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueQuery {
-    /// Those of this shard.
+    /// Only jobs of this shard.
     pub shard: u8,
-    /// Those that were due at this time or before.
+    /// Only jobs that were due at this time or before.
     pub by: OffsetDateTime,
-    /// Those after this one, the last of an earlier page.
+    /// Only jobs after this one, the last of the page before.
     pub after: Option<DueJob>,
-    /// At most so many.
+    /// The most jobs to return.
     pub limit: usize,
 }
 
-/// Finds jobs that something is owed to.
+/// Finds jobs that are due.
 #[async_trait]
 pub trait ListDue: Send + Sync {
     /// The jobs of a shard that are due, the longest overdue first; fewer than `limit` only when there are no more. The
-    /// list may lag behind what was written: read the job before anything is done about it.
+    /// list is eventually consistent: read the job before acting on it.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
@@ -88,19 +89,18 @@ pub trait ListDue: Send + Sync {
 /// Writes a new job only if its request was not served before.
 #[async_trait]
 pub trait WriteOnce: Send + Sync {
-    /// What was written for the key, if it still counts.
+    /// The earlier use of the key, if it has not expired.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError>;
 
-    /// Writes a job that was never written, and its request's key, both or neither. Where the key is there already,
-    /// nothing is written, and what is there is returned; that may be this very job, if the answer to an earlier try
-    /// was lost.
+    /// Writes a new job and its request's key, both or neither. If the key is there already, nothing is written and its
+    /// earlier use is returned. That may be this very job, if the answer to an earlier try was lost.
     ///
     /// # Errors
-    /// [`WriteError::Conflict`] where the job's id is taken; [`WriteError::Port`] when the store fails: both may then have
-    /// been written.
+    /// [`WriteError::Conflict`] where the job's id is taken; [`WriteError::Port`] when the store fails: both may then
+    /// have been written.
     async fn write_once(&self, job: &mut Job, key: &RequestKey) -> Result<Option<Earlier>, WriteError>;
 }
 
@@ -108,15 +108,15 @@ pub trait WriteOnce: Send + Sync {
 #[async_trait]
 pub trait WriteJobs: Send + Sync {
     /// Writes a job that was never written (revision 0), or one whose row still has the job's revision. The job's
-    /// revision is then one higher, in the row and in `job`. A row that already is what would be written counts as
-    /// written: the answer to an earlier try may have been lost.
+    /// revision is then one higher, in the row and in `job`. A row that already equals the one to be written counts as
+    /// written, because the answer to an earlier try may have been lost.
     ///
     /// # Errors
     /// [`WriteError::Conflict`] where the row has another revision, exists although the job is new, or is gone;
     /// [`WriteError::Port`] when the store fails: the write may then have happened.
     async fn write(&self, job: &mut Job) -> Result<(), WriteError>;
 
-    /// Removes the job; that it is gone already is no error.
+    /// Removes the job. It is not an error if it is gone already.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
@@ -130,27 +130,27 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// The type it was stored with.
     pub content_type: String,
-    /// Changes with the content; without quotes.
+    /// The entity tag, which changes with the content; without quotes.
     pub etag: String,
 }
 
-/// What reading an object gave.
+/// The outcome of reading an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// There is no such object.
     Missing,
-    /// It has so many bytes, more than were allowed; none of them was read.
+    /// It has this many bytes, more than were allowed; none of them was read.
     TooLarge(u64),
     /// The object, whole.
     Found(ObjectInfo, Bytes),
 }
 
-/// How an object can be asked for.
+/// The method by which a pre-signed URL reads an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMethod {
-    /// With its content.
+    /// `GET`: the headers and the content.
     Get,
-    /// Without.
+    /// `HEAD`: the headers only.
     Head,
 }
 
@@ -181,12 +181,13 @@ pub trait ReadObjects: Send + Sync {
     ) -> Result<Url, PortError>;
 }
 
-/// Some of the attempts at a job.
+/// A choice of attempts at a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempts {
-    /// That one.
+    /// This attempt.
     Only(u64),
-    /// All but that one; all, where none is named. Results of a release that named no attempts in its keys stay.
+    /// All attempts but this one, or all of them if it is `None`. Results of older releases, whose keys name no
+    /// attempt, are not chosen.
     AllBut(Option<u64>),
 }
 
@@ -205,45 +206,45 @@ impl Attempts {
 /// Writes objects.
 #[async_trait]
 pub trait WriteObjects: Send + Sync {
-    /// Stores an object, replacing what has the key.
+    /// Stores an object, replacing one that has the key.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn put(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<(), PortError>;
 
-    /// Stores an object where none has the key, and says whether it did.
+    /// Stores an object unless one has the key already, and returns whether it did.
     ///
     /// # Errors
     /// [`PortError`] when the store fails: the object may then be stored.
     async fn put_new(&self, key: &ObjectKey, body: Bytes, content_type: &str) -> Result<bool, PortError>;
 
-    /// Removes a job's results, those of the attempts that are named; that there is none is no error.
+    /// Removes the results that the chosen attempts at a job stored. It is not an error if there are none.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn delete_results(&self, job: JobId, of: Attempts) -> Result<(), PortError>;
 
-    /// Removes every object of a job; that there is none is no error.
+    /// Removes every object of a job. It is not an error if there are none.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
     async fn delete_all(&self, job: JobId) -> Result<(), PortError>;
 }
 
-/// What reading a file of a model gave.
+/// The outcome of reading a file of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelRead {
     /// There is no such file.
     Missing,
-    /// It has so many bytes, more than were allowed; none of them was read.
+    /// It has this many bytes, more than were allowed; none of them was read.
     TooLarge(u64),
-    /// It is the one that is known already; nothing was read.
+    /// It still has the known tag; nothing was read.
     Unchanged,
-    /// The file, whole, and its tag, which changes with the content.
+    /// The whole file.
     Found {
-        /// Without quotes.
+        /// The entity tag, which changes with the content; without quotes.
         etag: String,
-        /// What it holds.
+        /// The content.
         body: Bytes,
     },
 }
@@ -284,7 +285,7 @@ pub trait ReadModels: Send + Sync {
     ) -> Result<ModelRead, PortError>;
 }
 
-/// How to upload an object without further rights.
+/// A pre-signed upload: all that is needed to PUT one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadTicket {
     /// Where to PUT.
@@ -293,21 +294,21 @@ pub struct UploadTicket {
     pub headers: Vec<(String, String)>,
 }
 
-/// What an upload must be, exactly.
+/// The exact properties that an upload must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadTerms {
     /// Its media type.
     pub content_type: String,
     /// Its size.
     pub bytes: u64,
-    /// The SHA-256 of its bytes, if its owner said so.
+    /// The SHA-256 of its bytes, if the client declared it.
     pub sha256: Option<[u8; 32]>,
 }
 
 /// Signs uploads.
 #[async_trait]
 pub trait PresignUploads: Send + Sync {
-    /// The right to PUT at `key`, for `validity`, exactly what the terms say, and only while there is no such object.
+    /// Grants one PUT at `key`, for `validity`, of exactly what the terms say, and only while there is no such object.
     ///
     /// # Errors
     /// [`PortError`] when it cannot be signed.
@@ -329,11 +330,11 @@ pub trait SendMessages: Send + Sync {
     async fn send(&self, message: Message, delay: Duration) -> Result<(), PortError>;
 }
 
-/// The longest that a message can be sent ahead of its time: SQS's own limit.
+/// The longest delay that a message can be sent with; SQS's own limit.
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// The longest that a message can be put off. SQS ends a message's invisibility 12 h after it was received; a function
-/// asks for it some minutes later.
+/// The longest that a received message can be put off. SQS ends its invisibility 12 h after it was received, and some
+/// minutes have passed by the time a function asks.
 pub const MAX_DEFERRAL: Duration = Duration::from_secs(11 * 3_600 + 45 * 60);
 
 /// Puts off messages that were received.
@@ -351,29 +352,29 @@ pub trait DeferMessages: Send + Sync {
 pub struct Received {
     /// Its id, the same at every delivery.
     pub id: String,
-    /// Names this delivery of it.
+    /// The receipt handle, which names this delivery of it.
     pub receipt: String,
-    /// What was sent.
+    /// The body, as it was sent.
     pub body: String,
     /// How often it has been received, this time included.
     pub receive_count: u32,
 }
 
-/// As many messages as SQS hands out at once.
+/// The most messages that are received at once; SQS's own limit.
 pub const MAX_BATCH: usize = 10;
 
 /// Receives messages, for processes that no Lambda event source feeds.
 #[async_trait]
 pub trait ReceiveMessages: Send + Sync {
-    /// Up to `most` messages, and never more than [`MAX_BATCH`]. Waits for the first one, for `wait` at the longest. What
-    /// is received stays invisible to others for the queue's visibility timeout; what has been received too often goes to
-    /// the dead letters instead.
+    /// Up to `most` messages, and never more than [`MAX_BATCH`]. Waits for the first one, for `wait` at the longest. A
+    /// received message is invisible to others for the queue's visibility timeout. One that has been received too often
+    /// goes to the dead-letter queue instead.
     ///
     /// # Errors
     /// [`PortError`] when the queue fails.
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, PortError>;
 
-    /// Removes a message that was received and has had its effect; that it is gone already is no error.
+    /// Removes a received message that has had its effect. It is not an error if it is gone already.
     ///
     /// # Errors
     /// [`PortError`] when the queue fails; the message may then come again.
@@ -396,9 +397,9 @@ pub enum FetchError {
     /// Trying again may help: not reachable, 5xx, too slow.
     #[error("fetching may be tried again: {failure}")]
     Retryable {
-        /// For the client, while the next try is awaited and should the tries run out.
+        /// The failure that the client sees while the next try is awaited, and after the last one.
         failure: Failure,
-        /// How long the server asks to be left alone.
+        /// How long the server asks to wait.
         after: Option<Duration>,
     },
 }
@@ -413,10 +414,11 @@ pub trait FetchImages: Send + Sync {
     async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError>;
 }
 
-/// Refuses addresses that a client must not make us connect to, as early as they can be told.
+/// Checks early for addresses that a client must not make us connect to.
 #[async_trait]
 pub trait CheckUrls: Send + Sync {
-    /// Whether a submission may name `url`. A name that does not resolve passes: connecting decides.
+    /// Checks whether a submission may name `url`. A host name that does not resolve passes, because every address is
+    /// checked again on connecting.
     ///
     /// # Errors
     /// [`Refusal`] for another scheme than `http` and `https`, user information, or an address out of bounds.
@@ -428,13 +430,13 @@ pub trait CheckUrls: Send + Sync {
 pub struct CallbackRequest {
     /// Where to POST.
     pub url: Url,
-    /// Each with its name in lower case. Some are secrets, so all are kept as such.
+    /// The headers, with their names in lower case. Some values are secrets, so all are kept as such.
     pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// JSON.
     pub body: String,
 }
 
-/// What the receiver of a callback answered.
+/// The answer of a callback's receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// An HTTP status; redirects are not followed.
@@ -457,10 +459,10 @@ pub trait PostCallbacks: Send + Sync {
     async fn post(&self, request: &CallbackRequest) -> Answer;
 }
 
-/// A file that a job leaves behind.
+/// A file of a job's results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// `json`, `png`, `slack.gif`, …
+    /// The extension: `json`, `png`, `slack.gif`, …
     pub extension: Cow<'static, str>,
     /// Its media type.
     pub content_type: Cow<'static, str>,
@@ -468,18 +470,18 @@ pub struct Artifact {
     pub body: Bytes,
 }
 
-/// What one algorithm gave.
+/// The result of one algorithm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     /// The algorithm.
     pub algorithm: String,
     /// Its forms, the main one first.
     pub artifacts: Vec<Artifact>,
-    /// What the job shows beside the link.
+    /// The details that the job shows beside the links.
     pub details: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What the work on an image gave.
+/// The result of the work on an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worked {
     /// The image's media type, told by its content.
@@ -488,23 +490,23 @@ pub struct Worked {
     pub width: u32,
     /// Height of the upright image, in pixels.
     pub height: u32,
-    /// Frames that the file has; 1 for what does not move.
+    /// The number of frames in the file; 1 for a still image.
     pub frames: u32,
     /// One output for each algorithm, in the order asked for.
     pub outputs: Vec<Output>,
 }
 
-/// Why the work on an image gave nothing.
+/// Why the work on an image gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// No retry would mend it.
+    /// A retry would not help.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// Something that the work needs took too long to be had, or the process that worked on it was lost: that costs an
-    /// attempt, and after the last one the job fails so.
+    /// Something that the work needs took too long to get, or the process that did the work was lost. This costs an
+    /// attempt, and after the last one the job fails with this failure.
     #[error("{0}")]
     AttemptFailed(#[source] Failure),
-    /// Something that the work needs could not be had, which is no fault of the job.
+    /// A service that the work needs failed, which is not the job's fault.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -519,13 +521,13 @@ pub trait Engine: Send + Sync {
     async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError>;
 }
 
-/// Something whose health can be asked.
+/// Something whose health can be checked.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// What it is called in the answer.
+    /// Its name in the answer of the health check.
     fn name(&self) -> &'static str;
 
-    /// Asks it something cheap.
+    /// Checks it by a cheap request.
     ///
     /// # Errors
     /// [`PortError`] when it does not answer.

@@ -22,28 +22,30 @@ use crate::{
     units,
 };
 
-/// What becomes of the message.
+/// The decision about a message after it was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has had its effect, now or earlier, and is deleted.
+    /// The message is deleted: it has had its effect, now or earlier.
     Done,
-    /// It comes again: after this long, or else after a wait that grows with every delivery.
+    /// The message is delivered again: after this long if it is given, otherwise after a wait that grows with every
+    /// delivery.
     Retry(Option<Duration>),
 }
 
-/// The longest that a message waits which came before its time: a queue holds only so many of those. What waits longer
-/// is in the row.
-const MOST_WAIT: Duration = Duration::from_secs(60);
+/// The longest that an early message is put off. A queue limits the messages that are received and not deleted, so
+/// longer waits are left to the row.
+const LONGEST_EARLY_WAIT: Duration = Duration::from_secs(60);
 
-/// What becomes of a message that came so long before its time. Where the row does not say by when something must have
-/// happened, because an older release wrote it, the message is all there is.
-pub(crate) fn early(until: OffsetDateTime, now: OffsetDateTime, is_in_row: bool) -> Outcome {
+/// The outcome for a message that came before `until`. It is dropped if the wait is long, because recovery sends
+/// another when the row is due. A row of an older release does not say when it is due (`is_in_row` is false), so its
+/// message is put off however long the wait is.
+pub(crate) fn outcome_of_early(until: OffsetDateTime, now: OffsetDateTime, is_in_row: bool) -> Outcome {
     let wait = Duration::try_from(until - now).unwrap_or_default();
-    if is_in_row && wait > MOST_WAIT { Outcome::Done } else { Outcome::Retry(Some(wait)) }
+    if is_in_row && wait > LONGEST_EARLY_WAIT { Outcome::Done } else { Outcome::Retry(Some(wait)) }
 }
 
-/// What becomes of a message whose handling a service failed: it comes again where that may help. Where it does not, the
-/// deployment or the row is at fault; the row still says what is owed, for when that is mended.
+/// The outcome for a message if a service failed. It is delivered again if a retry may help. If not, the deployment or
+/// the row is at fault, and the message is dropped: the row still says what is owed, for when that is mended.
 pub(crate) fn after_failure(error: &PortError) -> Outcome {
     if error.retryable {
         tracing::warn!(error = %Chain(error), "a service failed; the message will come again");
@@ -73,19 +75,19 @@ pub struct Processor {
     pub engine: Arc<dyn Engine>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// What is accepted.
+    /// The limits of this deployment.
     pub limits: Limits,
 }
 
-/// Why the work on a claimed job stopped short.
+/// Why the work on a claimed job gave no results.
 enum Stopped {
-    /// No retry would mend it: the job fails.
+    /// A retry would not help: the job fails.
     Failed(Failure),
-    /// The attempt came to nothing: the source, or what the work needs, could not be had this time, or the process that
-    /// worked was lost. The failure is the job's, should this be its last attempt. The duration is how long the source
-    /// asks to be left alone.
+    /// The attempt failed, and a retry may help: the source, or something that the work needs, was not available, or
+    /// the process that did the work was lost. If this was the last attempt, the job fails with this failure. The
+    /// duration is how long the source's server asks to wait.
     AttemptFailed(Failure, Option<Duration>),
-    /// A service failed us: the job is given back.
+    /// A service failed, which is not the job's fault: the job is given back and the attempt is forgiven.
     Port(PortError),
 }
 
@@ -111,13 +113,13 @@ impl From<WorkError> for Stopped {
 }
 
 impl Processor {
-    /// Does whatever the job still needs. Where it needs nothing, nothing is done.
+    /// Does whatever the job still needs, if anything.
     pub async fn handle(&self, id: JobId) -> Outcome {
         self.handle_until(id, std::future::pending()).await
     }
 
-    /// The same, until `interrupted` is ready: a job that is being worked on is then given back, to be claimed by
-    /// another worker at once.
+    /// Like [`Self::handle`], until `interrupted` is ready. A job that is being worked on is then given back, so that
+    /// another worker can claim it at once.
     pub async fn handle_until(&self, id: JobId, interrupted: impl Future<Output = ()> + Send) -> Outcome {
         match self.try_handle(id, interrupted).await {
             Ok(outcome) => outcome,
@@ -131,7 +133,7 @@ impl Processor {
         interrupted: impl Future<Output = ()> + Send,
     ) -> Result<Outcome, PortError> {
         let Some(mut job) = self.jobs.get(id).await? else {
-            // Expired; what a worker or an upload left behind since then goes too.
+            // The job has expired. A worker or an upload may have stored something since.
             tracing::info!("the job is gone; removing what it may have left");
             self.objects.delete_all(id).await?;
             return Ok(Outcome::Done);
@@ -142,7 +144,7 @@ impl Processor {
         let now = self.clock.now();
         if let Some(retry) = job.retry().filter(|retry| retry.at > now) {
             tracing::info!(due = %retry.at, "a copy of the message came early");
-            return Ok(early(retry.at, now, job.wake_at().is_some()));
+            return Ok(outcome_of_early(retry.at, now, job.wake_at().is_some()));
         }
         let claimed = if let Some(failure) = reason_to_give_up(&self.limits, &job, now) {
             job.give_up(failure, now).map(|()| None)
@@ -156,9 +158,9 @@ impl Processor {
             Ok(claim) => claim,
             Err(IllegalChange::Leased { until }) => {
                 tracing::info!(%until, "another worker holds the job");
-                // Should that worker be lost, the end of its lease is when the job is queued again.
+                // If that worker is lost, the job is queued again when its lease ends.
                 let is_in_row = job.wake_at().is_some();
-                return Ok(if is_in_row { Outcome::Done } else { early(until, now, is_in_row) });
+                return Ok(if is_in_row { Outcome::Done } else { outcome_of_early(until, now, is_in_row) });
             }
             Err(error) => {
                 tracing::warn!(%error, "the job cannot be claimed");
@@ -176,20 +178,20 @@ impl Processor {
         }
     }
 
-    /// Notes which upload the job is about, the first time that one is seen. False where there is none.
+    /// Notes which upload the job is about, the first time that one is seen. Returns false if it has not arrived.
     async fn pin_upload(&self, job: &mut Job) -> Result<bool, PortError> {
         if *job.origin() != Origin::PresignedUpload || job.facts().etag.is_some() {
             return Ok(true);
         }
         let upload = self.sources.head(&ObjectKey::Upload(job.id())).await?;
-        let has_come = upload.is_some();
+        let has_arrived = upload.is_some();
         if let Some(upload) = upload {
             job.pin_upload(upload.etag);
         } else if job.status() != Status::AwaitingUpload {
-            // It was there when the job was queued: working on it says that it is missing.
+            // It was there when the job was queued. That it is missing now is found, and told, by the work on it.
             return Ok(true);
         }
-        Ok(has_come)
+        Ok(has_arrived)
     }
 
     /// Runs a claimed job to its end, or gives it back.
@@ -200,7 +202,7 @@ impl Processor {
         interrupted: impl Future<Output = ()> + Send,
     ) -> Result<Outcome, PortError> {
         let mut facts = job.facts().clone();
-        let Some(done) = unless(self.results_of(&job, &mut facts), interrupted).await else {
+        let Some(done) = until_interrupted(self.results_of(&job, &mut facts), interrupted).await else {
             tracing::info!("interrupted; the job is given back");
             return self.give_back(job, claim, Attempt::Interrupted, Duration::ZERO).await;
         };
@@ -239,7 +241,7 @@ impl Processor {
         }
     }
 
-    /// Another worker took over, or the owner deleted the job: what this attempt stored is nobody's.
+    /// Removes what this attempt stored, after another worker took over or the owner deleted the job.
     async fn lost(&self, id: JobId, attempt: u64) -> Result<Outcome, PortError> {
         tracing::info!("the job was taken over or deleted; removing what was stored for it");
         self.objects.delete_results(id, Attempts::Only(attempt)).await?;
@@ -268,7 +270,7 @@ impl Processor {
             Err(WriteError::Port(error)) => return Err(error),
         }
         if interrupted {
-            // Who is told to stop sends nothing: the message at hand is taken by another worker.
+            // The message at hand is released at once for another worker, so no new one is sent.
             return Ok(Outcome::Retry(Some(Duration::ZERO)));
         }
         let next = Message::ProcessJob { job_id: job.id() };
@@ -281,7 +283,7 @@ impl Processor {
         })
     }
 
-    /// Queues the callback that an ended job owes and that nobody has tried yet.
+    /// Queues the callback that an ended job owes, unless it has been tried already.
     async fn announce(&self, job: &Job) -> Result<Outcome, PortError> {
         if job.owes_callback() && job.callback().is_some_and(|callback| callback.tried() == 0) {
             self.queue.send(Message::DeliverCallback { job_id: job.id() }, Duration::ZERO).await?;
@@ -289,8 +291,8 @@ impl Processor {
         Ok(Outcome::Done)
     }
 
-    /// Runs the job's algorithms and stores what they gave; `facts` learns what there is to know of the image, even
-    /// where it then proves bad.
+    /// Runs the job's algorithms and stores their results. Facts about the image are added to `facts` as soon as they
+    /// are known, so that a job that fails has them too.
     async fn results_of(
         &self,
         job: &Job,
@@ -307,7 +309,7 @@ impl Processor {
         facts.frames = Some(worked.frames);
         let mut results = BTreeMap::new();
         for output in &worked.outputs {
-            // Each claim is a revision of its own.
+            // Each claim is a write of the row, so its revision is unique to the attempt.
             results.insert(output.algorithm.clone(), self.store(job.id(), job.revision(), output).await?);
         }
         Ok(results)
@@ -343,7 +345,7 @@ impl Processor {
                 Ok(body)
             }
             Origin::Url { url } => {
-                // What an earlier attempt fetched is what this job is about, whatever the address serves by now.
+                // Every attempt works on the bytes that the first one fetched, whatever the address serves by now.
                 let key = ObjectKey::Source(id);
                 if let Read::Found(_, body) = self.sources.read(&key, self.limits.fetch_bytes).await? {
                     return Ok(body);
@@ -356,7 +358,7 @@ impl Processor {
                 if self.objects.put_new(&key, body.clone(), "application/octet-stream").await? {
                     return Ok(body);
                 }
-                // A worker that was taken for dead was quicker.
+                // A worker that was taken for dead has stored the image meanwhile, and all attempts use the same bytes.
                 Ok(self.stored(&key, self.limits.fetch_bytes).await?.1)
             }
         }
@@ -381,8 +383,8 @@ impl Processor {
     }
 }
 
-/// How long a job waits that has been started `attempts` times and could not have what it needs: 10 s, doubled each
-/// time, or as long as its source asks, at most ten minutes.
+/// The wait before the next attempt, after `attempts` that failed: 10 s, doubled each time, or as long as the source's
+/// server asks, at most ten minutes.
 fn wait_after(attempts: u32, asked: Option<Duration>) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
     const MOST: Duration = Duration::from_secs(600);
@@ -390,8 +392,8 @@ fn wait_after(attempts: u32, asked: Option<Duration>) -> Duration {
     own.max(asked.unwrap_or_default()).min(MOST)
 }
 
-/// What `work` gives, or nothing where `interrupted` is ready first; `work` is then dropped where it stands.
-async fn unless<T>(
+/// Runs `work` to its end. If `interrupted` is ready first, `work` is dropped and `None` is returned.
+async fn until_interrupted<T>(
     work: impl Future<Output = T> + Send,
     interrupted: impl Future<Output = ()> + Send,
 ) -> Option<T> {

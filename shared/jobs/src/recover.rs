@@ -1,8 +1,8 @@
-//! Seeing to whatever is overdue. A row says what is owed to its job and by when ([`Job::due`]); a message only makes it
-//! happen sooner. What has not happened by then is put into motion again here, or ended with a code.
+//! Recovering overdue jobs. A job's row says what must happen to it and by when ([`Job::due`]); a message only makes it
+//! happen sooner. A job to which it has not happened by then is queued again here, or ended with a code.
 //!
-//! Every step is a conditional write first and a message after it, so two recoverers at a time do no more than one, and
-//! one that dies in between is made up for by the next.
+//! Every step is a conditional write, and after it a message. So two recoverers at the same time do no more than one
+//! would, and if one dies between the two, the next run makes up for it.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -26,11 +26,12 @@ use crate::{
 /// How many overdue jobs are read at a time.
 const PAGE: usize = 100;
 
-/// How many jobs of a page are seen to at the same time, so that one that takes long does not hold up the others.
+/// How many jobs of a page are recovered at the same time, so that one that takes long does not hold up the others.
 const AT_ONCE: usize = 4;
 
-/// How often a job is read anew when others write it at the same time, or when more than one thing is owed to it.
-const STEPS: u32 = 8;
+/// The most steps for one job. It takes more than one if others write the row at the same time, or if several things
+/// are due.
+const MOST_STEPS: u32 = 8;
 
 /// Recovers jobs.
 #[derive(Clone)]
@@ -39,21 +40,21 @@ pub struct Recoverer {
     pub jobs: Arc<dyn ReadJobs>,
     /// Writes jobs.
     pub writer: Arc<dyn WriteJobs>,
-    /// Finds what is due.
+    /// Finds jobs that are due.
     pub due: Arc<dyn ListDue>,
     /// Tells whether an upload has come.
     pub sources: Arc<dyn ReadObjects>,
-    /// Removes what is left over.
+    /// Removes leftover objects.
     pub objects: Arc<dyn WriteObjects>,
     /// Queues work and callbacks.
     pub queue: Arc<dyn SendMessages>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// How long everything has.
+    /// The limits of this deployment.
     pub limits: Limits,
 }
 
-/// What was done.
+/// The numbers of jobs that were recovered, by what was done for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Jobs that were queued again.
@@ -64,12 +65,12 @@ pub struct Report {
     pub announced: u64,
     /// Jobs whose leftovers were removed.
     pub tidied: u64,
-    /// Jobs that something could not be done for this time.
+    /// Jobs whose recovery failed this time.
     pub failed: u64,
 }
 
 impl Report {
-    /// The sum of two.
+    /// The sum of two reports.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -88,20 +89,20 @@ impl Report {
     }
 }
 
-/// What a job needs next.
+/// The next step of a job's recovery.
 enum Step {
     /// Nothing, for now.
     Nothing,
-    /// The row changed: write it, then send this.
+    /// The job was changed: write its row, count that, then send the message.
     Write(fn(&mut Report), Option<Message>),
     /// Remove every object and the row.
     Remove,
-    /// Remove the results of attempts that did not count, then write the row.
+    /// Remove the results of these attempts, which the row does not name, then write the row.
     Tidy(Attempts),
 }
 
 impl Recoverer {
-    /// Sees to every job of a shard that is overdue now, until it is `until`.
+    /// Recovers every job of a shard that is overdue now; begins none after `until`.
     ///
     /// # Errors
     /// [`PortError`] when the overdue jobs cannot be listed.
@@ -135,12 +136,13 @@ impl Recoverer {
         }
     }
 
-    /// Does for a job whatever is overdue.
+    /// Does for one job whatever is overdue.
     pub async fn recover(&self, id: JobId) -> Report {
         self.recover_with(id, false).await
     }
 
-    /// The same, where a message about the job was given up: what waits for nothing but that message is due at once.
+    /// The same for a job whose message went to the dead-letter queue: anything that waits only for that message is due
+    /// at once.
     pub async fn recover_message(&self, id: JobId) -> Report {
         self.recover_with(id, true).await
     }
@@ -160,10 +162,10 @@ impl Recoverer {
         mut message_died: bool,
         report: &mut Report,
     ) -> Result<(), PortError> {
-        for _ in 0..STEPS {
+        for _ in 0..MOST_STEPS {
             let Some(mut job) = self.jobs.get(id).await? else {
                 if message_died {
-                    // What an upload or a worker left behind after the job had gone goes too.
+                    // An upload or a worker may have stored something after the job had expired.
                     self.objects.delete_all(id).await?;
                 }
                 return Ok(());
@@ -198,7 +200,7 @@ impl Recoverer {
         Ok(())
     }
 
-    /// Changes the job as what is overdue asks for, and says what follows from that.
+    /// Decides what is overdue, changes the job accordingly, and returns the step that must follow.
     async fn next_step(&self, job: &mut Job, message_died: bool) -> Result<Step, PortError> {
         let now = self.clock.now();
         let is_due = |at: Option<OffsetDateTime>| at.is_some_and(|at| at <= now);
@@ -212,9 +214,9 @@ impl Recoverer {
             if !is_wanted && !is_due(job.wake_at()) {
                 return Ok(Step::Nothing);
             }
-            return Ok(self.wake(job, now).await?.unwrap_or(Step::Nothing));
+            return Ok(self.requeue_or_give_up(job, now).await?.unwrap_or(Step::Nothing));
         }
-        // A row of an older release does not say when its callback is due: its message was all there was.
+        // A row of an older release does not say when its callback is due, so it depended on its message.
         let is_wanted =
             |callback: &Callback| is_due(callback.wake_at) || message_died && callback.wake_at.is_none();
         if job.owes_callback() && job.callback().is_some_and(is_wanted) {
@@ -231,12 +233,16 @@ impl Recoverer {
         Ok(Step::Nothing)
     }
 
-    /// Queues a job again that should have been taken or ended by now, or ends it. Nothing where a worker holds it.
-    async fn wake(&self, job: &mut Job, now: OffsetDateTime) -> Result<Option<Step>, PortError> {
+    /// Queues a job again that no worker has taken or ended in time, or gives it up. `None` if a worker holds it.
+    async fn requeue_or_give_up(
+        &self,
+        job: &mut Job,
+        now: OffsetDateTime,
+    ) -> Result<Option<Step>, PortError> {
         let awaits_upload = job.status() == Status::AwaitingUpload;
-        let failure = if awaits_upload && !self.has_come(job).await? {
+        let failure = if awaits_upload && !self.has_upload_arrived(job).await? {
             if job.wake_at().is_some_and(|at| at > now) {
-                // The message was about something else than an upload that came.
+                // There is no upload yet, and still time for it.
                 return Ok(None);
             }
             Some(upload_never_came())
@@ -254,8 +260,8 @@ impl Recoverer {
         Ok(queued.ok().map(|()| Step::Write(count_queued, Some(Message::ProcessJob { job_id: id }))))
     }
 
-    /// Whether an upload has come without anybody having been told.
-    async fn has_come(&self, job: &Job) -> Result<bool, PortError> {
+    /// Whether the upload is in the bucket, although no event of it has arrived.
+    async fn has_upload_arrived(&self, job: &Job) -> Result<bool, PortError> {
         debug_assert_eq!(job.origin(), &Origin::PresignedUpload);
         Ok(self.sources.head(&ObjectKey::Upload(job.id())).await?.is_some())
     }
@@ -277,7 +283,7 @@ fn count_tidied(report: &mut Report) {
     report.tidied += 1;
 }
 
-/// Why no other attempt at a job is made, if none is.
+/// The reason to give a job up instead of making another attempt, if there is one.
 pub(crate) fn reason_to_give_up(limits: &Limits, job: &Job, now: OffsetDateTime) -> Option<Failure> {
     if limits.deadline_of(job) <= now {
         return Some(deadline_passed());
@@ -285,7 +291,7 @@ pub(crate) fn reason_to_give_up(limits: &Limits, job: &Job, now: OffsetDateTime)
     (job.attempts() >= limits.attempts).then(|| lost_workers(job.attempts()))
 }
 
-/// Why a job is given up whose workers were all lost.
+/// The failure of a job that is given up because its workers were lost.
 fn lost_workers(attempts: u32) -> Failure {
     Failure::new(
         "out_of_memory_or_timeout",
@@ -296,7 +302,7 @@ fn lost_workers(attempts: u32) -> Failure {
     )
 }
 
-/// Why a job is given up whose time is over.
+/// The failure of a job that is given up because its deadline has passed.
 fn deadline_passed() -> Failure {
     Failure::new(
         "deadline_passed",

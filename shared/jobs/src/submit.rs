@@ -36,30 +36,31 @@ const MAX_TOKEN: usize = 512;
 /// The media type of a file of whatever kind.
 const ANY_BYTES: &str = "application/octet-stream";
 
-/// What a client wants done, checked for form only.
+/// A client's request, of which only the form has been checked.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
-    /// Names and parameters; none means [`THUMBNAIL`].
+pub struct Request {
+    /// The algorithms with their parameters; an empty list means [`THUMBNAIL`].
     pub algorithms: Vec<(String, Parameters)>,
     /// Where to POST when the job ends.
     pub callback_url: Option<String>,
-    /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token.
+    /// The callback's secret. `whsec_` with a key in Base64 signs the POST; any other text is sent with it as a bearer
+    /// token.
     pub callback_token: Option<Secret>,
-    /// Sent with that POST.
+    /// Headers to send with that POST.
     pub callback_headers: CallbackHeaders,
     /// How long the job has to end, in seconds.
     pub deadline: Option<u64>,
-    /// Names the request, so that it is served once however often it comes.
+    /// The idempotency key, under which the request is served once however often it is sent.
     pub idempotency_key: Option<String>,
 }
 
 /// The shortest and the longest deadline that is taken, in seconds.
 pub const DEADLINES: std::ops::RangeInclusive<u64> = 10..=86_400;
 
-/// How long an idempotency key counts.
+/// How long an idempotency key is valid.
 const KEY_VALIDITY: Duration = Duration::from_secs(24 * 3_600);
 
-/// How often a change of a row is tried that others write at the same time.
+/// How often a change of a row is tried while others write it at the same time.
 const WRITE_TRIES: u32 = 5;
 
 /// A pre-signed upload that was granted.
@@ -69,7 +70,7 @@ pub struct GrantedUpload {
     pub job: Job,
     /// How to upload.
     pub ticket: UploadTicket,
-    /// Until when.
+    /// When the grant expires.
     pub expires_at: OffsetDateTime,
 }
 
@@ -83,34 +84,34 @@ pub struct Submitter {
     pub jobs: Arc<dyn ReadJobs>,
     /// Writes jobs.
     pub writer: Arc<dyn WriteJobs>,
-    /// Writes jobs of requests that have a key.
+    /// Writes jobs whose requests have an idempotency key.
     pub once: Arc<dyn WriteOnce>,
     /// Stores images.
     pub objects: Arc<dyn WriteObjects>,
-    /// Grants uploads.
+    /// Signs uploads.
     pub presigner: Arc<dyn PresignUploads>,
     /// Queues work.
     pub queue: Arc<dyn SendMessages>,
-    /// Refuses addresses.
+    /// Checks the addresses that clients name.
     pub urls: Arc<dyn CheckUrls>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Every algorithm there is.
     pub catalogue: Arc<[&'static Specification]>,
-    /// Tells what an image is.
+    /// Tells an image's media type by its content.
     pub identify: Identify,
     /// The media types of each format that is decoded, the usual one first.
     pub media_types: Arc<[&'static [&'static str]]>,
-    /// What is accepted.
+    /// The limits of this deployment.
     pub limits: Limits,
 }
 
 impl Submitter {
-    /// Accepts an image that is in the request.
+    /// Accepts a job whose image is in the request.
     ///
     /// # Errors
-    /// [`Error::Refused`] for an empty, too large or unknown image, or wishes that cannot be met; [`Error::Port`].
-    pub async fn submit_image(&self, image: Bytes, wishes: Wishes) -> Result<Job, Error> {
+    /// [`Error::Refused`] for an empty, too large or unknown image, or a request that cannot be met; [`Error::Port`].
+    pub async fn submit_image(&self, image: Bytes, request: Request) -> Result<Job, Error> {
         let bytes = image.len() as u64;
         if image.is_empty() {
             return Err(
@@ -127,8 +128,8 @@ impl Submitter {
             sha256: Some(sha256_hex(&image)),
             ..Facts::default()
         };
-        let (draft, terms) = self.draft(Origin::Upload, facts, &wishes).await?;
-        let key = self.request_key(&draft, &wishes)?;
+        let (draft, terms) = self.draft(Origin::Upload, facts, &request).await?;
+        let key = self.request_key(&draft, &request)?;
         if let Some(job) = self.served(key.as_ref()).await? {
             return Ok(job);
         }
@@ -136,20 +137,20 @@ impl Submitter {
         self.objects.put(&ObjectKey::Source(id), image, content_type).await?;
         let accepted = self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await;
         if matches!(&accepted, Err(Error::Refused(_))) || accepted.as_ref().is_ok_and(|job| job.id() != id) {
-            // The same key was quicker with this request, or with another one.
+            // A request with the same idempotency key was written first, so no job has this image.
             self.objects.delete_all(id).await?;
         }
         accepted
     }
 
-    /// Accepts an image to be fetched.
+    /// Accepts a job whose image is to be fetched.
     ///
     /// # Errors
-    /// [`Error::Refused`] for an address that must not be fetched, or wishes that cannot be met; [`Error::Port`].
-    pub async fn submit_url(&self, image_url: &str, wishes: Wishes) -> Result<Job, Error> {
+    /// [`Error::Refused`] for an address that must not be fetched, or a request that cannot be met; [`Error::Port`].
+    pub async fn submit_url(&self, image_url: &str, request: Request) -> Result<Job, Error> {
         let url = self.checked_url("image_url", image_url).await?;
-        let (draft, terms) = self.draft(Origin::Url { url }, Facts::default(), &wishes).await?;
-        let key = self.request_key(&draft, &wishes)?;
+        let (draft, terms) = self.draft(Origin::Url { url }, Facts::default(), &request).await?;
+        let key = self.request_key(&draft, &request)?;
         if let Some(job) = self.served(key.as_ref()).await? {
             return Ok(job);
         }
@@ -160,13 +161,13 @@ impl Submitter {
     /// Grants a pre-signed upload; the job starts when the object arrives.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a size or type that is not taken, or wishes that cannot be met; [`Error::Port`].
+    /// [`Error::Refused`] for a size or type that is not taken, or a request that cannot be met; [`Error::Port`].
     pub async fn grant_upload(
         &self,
         content_type: &str,
         bytes: u64,
         sha256: Option<&str>,
-        wishes: Wishes,
+        request: Request,
     ) -> Result<GrantedUpload, Error> {
         if bytes == 0 {
             return Err(
@@ -197,9 +198,9 @@ impl Submitter {
             sha256: digest.map(|digest| hexadecimal(&digest)),
             ..Facts::default()
         };
-        let (draft, _) = self.draft(Origin::PresignedUpload, facts, &wishes).await?;
-        let terms = self.limits.upload_terms(wishes.deadline.map(Duration::from_secs));
-        let key = self.request_key(&draft, &wishes)?;
+        let (draft, _) = self.draft(Origin::PresignedUpload, facts, &request).await?;
+        let terms = self.limits.upload_terms(request.deadline.map(Duration::from_secs));
+        let key = self.request_key(&draft, &request)?;
         let job = match self.served(key.as_ref()).await? {
             Some(job) => job,
             None => {
@@ -217,14 +218,15 @@ impl Submitter {
         let expires_at = job.created_at() + self.limits.upload_validity;
         let left = Duration::try_from(expires_at - self.clock.now()).unwrap_or_default();
         let terms = UploadTerms { content_type, bytes, sha256: digest };
-        // An address is valid for a second at least: an expired one says so by itself.
+        // A URL is signed for a second at least. If the grant has expired, the store refuses the upload.
         let validity = left.max(Duration::from_secs(1));
         let ticket = self.presigner.presign_put(&ObjectKey::Upload(job.id()), &terms, validity).await?;
         Ok(GrantedUpload { job, ticket, expires_at })
     }
 
-    /// Removes a job, whatever it is doing, and everything that it owns. Who works on it may still store something: the row
-    /// stays, without being shown, until nobody can any more, and is then removed with all that came by then.
+    /// Deletes a job, whatever its status, and everything that it owns. A worker or an upload may still store something
+    /// for it, so the row stays, hidden, until that is no longer possible. Recovery then removes it with everything
+    /// that was stored meanwhile.
     ///
     /// # Errors
     /// [`Error::Refused`] where there is no such job; [`Error::Port`].
@@ -261,7 +263,7 @@ impl Submitter {
         Ok(job)
     }
 
-    /// Changes a job's row, whoever else writes meanwhile.
+    /// Changes a job's row, again if others write it at the same time.
     async fn change(
         &self,
         id: JobId,
@@ -285,7 +287,7 @@ impl Submitter {
         .into())
     }
 
-    /// Whether a media type, as [`media_type`] gives it, can be that of an image which is read.
+    /// Whether an image of this media type, written as [`media_type`] returns it, is accepted.
     #[must_use]
     pub fn takes_type(&self, media_type: &str) -> bool {
         media_type == ANY_BYTES || self.media_types.iter().any(|types| types.contains(&media_type))
@@ -310,8 +312,8 @@ impl Submitter {
         (JobId::new(now), now)
     }
 
-    /// Writes the row, then queues the work. The row alone is enough for the job to be worked on: where the message is not
-    /// sent, that takes longer.
+    /// Writes the row, then queues the work. The row is enough for the job to be worked on: if the message cannot be
+    /// sent, recovery queues the job later.
     async fn accept(&self, mut job: Job, key: Option<&RequestKey>) -> Result<Job, Error> {
         if let Some(earlier) = self.write_new(&mut job, key).await? {
             return Ok(earlier);
@@ -327,7 +329,7 @@ impl Submitter {
         }
     }
 
-    /// Writes a job that is new, unless its request was served before: the job of that time then.
+    /// Writes a new job. If its request was served before, nothing is written and the earlier job is returned.
     async fn write_new(&self, job: &mut Job, key: Option<&RequestKey>) -> Result<Option<Job>, Error> {
         let written = match key {
             Some(key) => self.once.write_once(job, key).await,
@@ -347,7 +349,7 @@ impl Submitter {
         }
     }
 
-    /// The job of the same request, where it was served before.
+    /// The job of the same request, if that was served before.
     async fn served(&self, key: Option<&RequestKey>) -> Result<Option<Job>, Error> {
         let Some(key) = key else { return Ok(None) };
         match self.once.earlier(key).await? {
@@ -356,36 +358,36 @@ impl Submitter {
         }
     }
 
-    /// The job that was made for a key, if it was for the same request.
+    /// The job that was made for a key. Refused if it was made for another request.
     async fn job_of(&self, earlier: &Earlier, key: Option<&RequestKey>) -> Result<Job, Error> {
         key.map_or(Ok(()), |key| key.check(earlier))?;
         let job = self.jobs.get(earlier.job).await?.filter(|job| !job.is_deleted());
         let job = job.ok_or_else(Refusal::no_such_job)?;
         if job.status() == Status::Queued && job.started_at().is_none() {
-            // The first request may have died before it sent this.
+            // The process that served the first request may have died before it sent the message.
             self.announce(&job).await;
         }
         tracing::info!(job_id = %job.id(), "the request was served before");
         Ok(job)
     }
 
-    /// The key of a request, which tells it from others by everything that a client can say.
-    fn request_key(&self, draft: &Draft, wishes: &Wishes) -> Result<Option<RequestKey>, Refusal> {
-        let Some(key) = &wishes.idempotency_key else { return Ok(None) };
+    /// The idempotency key of a request, with a fingerprint of everything that the client asks for.
+    fn request_key(&self, draft: &Draft, request: &Request) -> Result<Option<RequestKey>, Refusal> {
+        let Some(key) = &request.idempotency_key else { return Ok(None) };
         let mut fingerprint = Fingerprint::default();
         let Draft { origin, facts, algorithms, callback } = draft;
         let algorithms: Vec<_> = algorithms.iter().map(|run| (&run.name, &run.parameters)).collect();
         let told = callback.as_ref().map(|callback| (&callback.url, &callback.token, &callback.headers));
-        let request = serde_json::to_vec(&(origin, facts, algorithms, told, wishes.deadline));
-        // What was parsed from JSON can be written as JSON.
-        fingerprint.add(&request.unwrap_or_default());
+        let content = serde_json::to_vec(&(origin, facts, algorithms, told, request.deadline));
+        // All of this was parsed from JSON, so it can be written as JSON.
+        fingerprint.add(&content.unwrap_or_default());
         RequestKey::new(key, &fingerprint, self.clock.now() + KEY_VALIDITY).map(Some)
     }
 
-    async fn draft(&self, origin: Origin, facts: Facts, wishes: &Wishes) -> Result<(Draft, Terms), Error> {
-        let algorithms = resolve(&self.catalogue, wishes.algorithms.clone())?;
-        let (token, headers) = (wishes.callback_token.clone(), wishes.callback_headers.clone());
-        let callback = match &wishes.callback_url {
+    async fn draft(&self, origin: Origin, facts: Facts, request: &Request) -> Result<(Draft, Terms), Error> {
+        let algorithms = resolve(&self.catalogue, request.algorithms.clone())?;
+        let (token, headers) = (request.callback_token.clone(), request.callback_headers.clone());
+        let callback = match &request.callback_url {
             Some(url) => {
                 let url = self.checked_url("callback_url", url).await?;
                 token.as_ref().map_or(Ok(()), check_token)?;
@@ -401,7 +403,7 @@ impl Submitter {
             }
             None => None,
         };
-        if let Some(deadline) = wishes.deadline.filter(|seconds| !DEADLINES.contains(seconds)) {
+        if let Some(deadline) = request.deadline.filter(|seconds| !DEADLINES.contains(seconds)) {
             let (least, most) = (DEADLINES.start(), thousands(*DEADLINES.end()));
             return Err(Refusal::invalid(
                 "invalid_deadline",
@@ -409,7 +411,7 @@ impl Submitter {
             )
             .into());
         }
-        let terms = self.limits.terms(wishes.deadline.map(Duration::from_secs));
+        let terms = self.limits.terms(request.deadline.map(Duration::from_secs));
         Ok((Draft { origin, facts, algorithms, callback }, terms))
     }
 
@@ -424,7 +426,7 @@ impl Submitter {
     }
 }
 
-/// Refuses a token that could not be sent in a header, or that says it is a key and is none.
+/// Refuses a token that cannot be sent in a header, or that begins as a key and is none.
 fn check_token(token: &Secret) -> Result<(), Refusal> {
     let text = token.expose();
     let sendable = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -473,7 +475,7 @@ pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Checks the algorithms asked for against the catalogue; none asked for means the default one.
+/// Checks the requested algorithms against the catalogue. If there are none, the default one is run.
 fn resolve(
     catalogue: &[&'static Specification],
     asked: Vec<(String, Parameters)>,

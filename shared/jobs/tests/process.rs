@@ -300,7 +300,7 @@ async fn an_address_that_stays_out_of_reach_fails_the_job_with_its_code() {
     assert_eq!(job.attempts(), Limits::default().attempts);
 }
 
-/// A server that asks to be asked again after so many seconds.
+/// A server that asks to wait for this many seconds.
 struct Busy(Option<u64>);
 
 #[async_trait]
@@ -383,7 +383,7 @@ async fn an_upload_is_pinned_when_it_is_first_seen_and_another_one_is_not_worked
     assert_eq!(code.as_deref(), Some("upload_changed"));
 }
 
-/// Cannot read what it needs for the work.
+/// An engine whose model cannot be read for now.
 struct WithoutModel;
 
 #[async_trait]
@@ -394,7 +394,7 @@ impl Engine for WithoutModel {
 }
 
 #[tokio::test]
-async fn what_the_work_could_not_read_this_time_is_tried_again_and_costs_no_attempt() {
+async fn a_read_that_fails_this_time_is_tried_again_and_costs_no_attempt() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
     let engine = std::mem::replace(&mut world.processor.engine, Arc::new(WithoutModel));
@@ -406,7 +406,7 @@ async fn what_the_work_could_not_read_this_time_is_tried_again_and_costs_no_atte
     assert_eq!((world.now_of(&job).status(), world.now_of(&job).attempts()), (Status::Succeeded, 1));
 }
 
-/// Waits in vain for what it needs.
+/// An engine whose model is never read in time.
 struct SlowModel;
 
 #[async_trait]
@@ -417,7 +417,7 @@ impl Engine for SlowModel {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_to_be_had_costs_attempts_and_fails_the_job_with_its_code() {
+async fn a_model_that_is_never_read_in_time_costs_attempts_and_fails_the_job_with_its_code() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
     world.processor.engine = Arc::new(SlowModel);
@@ -427,7 +427,7 @@ async fn what_takes_too_long_to_be_had_costs_attempts_and_fails_the_job_with_its
     assert_eq!(job.attempts(), Limits::default().attempts);
 }
 
-/// Cannot read what it needs, and never will.
+/// An engine whose model must not be read.
 struct Denied;
 
 #[async_trait]
@@ -439,7 +439,7 @@ impl Engine for Denied {
 }
 
 #[tokio::test]
-async fn what_a_service_refuses_for_good_fails_the_job_after_its_attempts() {
+async fn a_refusal_for_good_counts_as_an_attempt_and_the_last_one_fails_the_job() {
     let mut world = World::new();
     let job = world.queued(b"good").await;
     world.processor.engine = Arc::new(Denied);
@@ -461,7 +461,7 @@ async fn a_job_whose_deadline_has_passed_is_not_begun() {
     assert_eq!(world.queue.sent(), [world.told(&job)]);
 }
 
-/// Deletes its job in the middle of the work.
+/// An engine during whose work the job is deleted.
 struct DeletedMeanwhile(MemoryJobs, ManualClock, jobs::id::JobId);
 
 #[async_trait]
@@ -482,7 +482,7 @@ async fn a_job_deleted_while_it_is_worked_on_leaves_nothing_behind() {
     assert_eq!(world.processor.handle(job.id()).await, Outcome::Done);
     assert!(world.objects.all().is_empty());
     assert!(world.queue.sent().is_empty());
-    // A worker that was taken for dead stores something still.
+    // A worker that was taken for dead still stores something.
     let late = ObjectKey::Result {
         job: job.id(),
         attempt: Some(2),

@@ -1,5 +1,5 @@
-//! The promises of recovery: whatever is overdue is queued again or ended, by as many recoverers as there are, and what is
-//! not is left alone.
+//! The promises of recovery: every overdue job is queued again or ended, however many recoverers run, and no other job
+//! is touched.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
@@ -86,7 +86,7 @@ fn code_of(job: &Job) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn what_is_not_overdue_is_left_alone() {
+async fn a_job_that_is_not_overdue_is_left_alone() {
     let world = World::new();
     let job = world.queued().await;
     world.awaiting_upload().await;
@@ -302,7 +302,7 @@ async fn a_job_of_an_older_release_goes_on_when_its_message_is_given_up_and_ends
 }
 
 #[tokio::test]
-async fn what_is_left_of_a_job_that_is_gone_is_removed_when_its_message_is_given_up() {
+async fn leftovers_of_a_job_that_is_gone_are_removed_when_its_message_is_given_up() {
     let world = World::new();
     let gone = JobId::new(world.clock.now());
     world.objects.put(&ObjectKey::Upload(gone), Bytes::from_static(b"late"), "image/png").await.expect("put");

@@ -1,9 +1,9 @@
-//! Every order of what can happen to one job: two workers, a notifier, a recoverer, a client who deletes it and asks for
-//! its callback again, messages that are lost or come twice, processes that die. All states that can be reached within
-//! bounds are visited, each once; the job itself is the real one.
+//! Every order of what can happen to one job: two workers, a notifier, a recoverer, a client who deletes it and asks
+//! for its callback again, messages that are lost or come twice, processes that die. All states that can be reached
+//! within bounds are visited, each once; the job itself is the real one.
 //!
-//! In each state what the row says must be sound. And from each, once nothing goes wrong any more, the job must come to
-//! its end: told of, tidied, and due no more.
+//! In each state the row must be sound. And from each, once nothing goes wrong any more, the job must come to its end:
+//! its callback settled, its leftovers removed, and nothing due.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -23,12 +23,12 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use url::Url;
 
-/// Time goes in steps. One is as long as whoever ends a job has to tell of that.
+/// Time passes in steps. One is as long as a worker that ends a job has to send the message about its callback.
 const STEP: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(2 * 60);
 const PATIENCE: Duration = Duration::from_secs(2 * 60);
 
-/// How many steps a worker lives, by other clocks, beyond its lease.
+/// How many steps a worker may outlive its lease by, because clocks differ.
 const APART: u32 = 1;
 
 /// How many attempts a job gets, and how many tries its callback.
@@ -39,7 +39,7 @@ fn at(step: u32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + step * STEP
 }
 
-/// A row, or a copy of one in somebody's memory, with a hash of what counts of it.
+/// A row, or a copy of one in somebody's memory, with a hash of the parts that decide anything.
 #[derive(Clone)]
 struct Row {
     job: Job,
@@ -49,7 +49,7 @@ struct Row {
 impl Row {
     fn new(job: Job) -> Rc<Self> {
         let mut value = serde_json::to_value(&job).expect("a job is JSON");
-        // Names that are drawn at random, and times that nobody decides by.
+        // Random ids, and times that decide nothing, would make equal states differ.
         for unused in ["id", "updated_at", "started_at", "finished_at"] {
             value[unused].take();
         }
@@ -74,7 +74,7 @@ enum Worker {
         since: u32,
         stored: bool,
     },
-    /// It has learnt that the job is another's, and is to remove what it stored.
+    /// It has lost the job and has yet to remove what it stored.
     Lost {
         attempt: u64,
     },
@@ -87,7 +87,7 @@ enum Notifier {
     Posts(Rc<Row>, TryNumber),
 }
 
-/// What may still go wrong, and what clients may still do.
+/// How often each fault may still happen, and clients may still act.
 #[derive(Clone, Copy, Hash)]
 struct Budget {
     losses: u8,
@@ -95,7 +95,7 @@ struct Budget {
     deaths: u8,
     deletions: u8,
     redeliveries: u8,
-    /// Attempts that a service fails, which count for nothing.
+    /// Attempts that fail because of a service, and so are forgiven.
     failures: u8,
 }
 
@@ -105,7 +105,7 @@ struct State {
     row: Option<Rc<Row>>,
     workers: [Worker; 2],
     notifier: Notifier,
-    /// What the recoverer has read.
+    /// The row that the recoverer has read.
     recoverer: Option<Rc<Row>>,
     /// Messages on their way: for workers, for notifiers.
     work: u8,
@@ -114,11 +114,11 @@ struct State {
     results: BTreeSet<u64>,
     uploaded: bool,
     budget: Budget,
-    /// How long what goes wrong does so, and clients do what they may.
+    /// For how many steps things go wrong and clients act.
     steps: u32,
 }
 
-/// As many messages of a kind are told apart.
+/// The most messages of a kind that are counted: more make no difference.
 const MESSAGES: u8 = 2;
 
 impl State {
@@ -132,7 +132,7 @@ impl State {
             Worker::Works { row, since, stored, .. } => (2, row.hash, *since, *stored),
             Worker::Lost { attempt } => (3, *attempt, 0, false),
         });
-        // Which is which does not matter.
+        // The workers are interchangeable, so states that differ only in their order are one.
         workers.sort_unstable();
         let notifier = match &self.notifier {
             Notifier::Idle => (0, 0),
@@ -144,7 +144,7 @@ impl State {
         hasher.finish()
     }
 
-    /// Writes a row on the condition that nobody else has; what is written must be sound.
+    /// Writes a row on the condition that nobody else has. The row must be sound.
     fn write(&mut self, mut job: Job) -> Option<Rc<Row>> {
         let stored = &self.row.as_ref()?.job;
         if stored.revision() != job.revision() {
@@ -203,8 +203,8 @@ enum End {
     IsForgiven,
 }
 
-/// A worker takes a message: `processes`' first steps.
-fn take(state: &State, index: usize) -> Option<State> {
+/// A worker takes a message: the first steps of `Processor::handle`.
+fn take_message(state: &State, index: usize) -> Option<State> {
     let mut next = state.clone();
     let Some(row) = next.row.clone() else {
         next.results.clear();
@@ -226,7 +226,7 @@ fn take(state: &State, index: usize) -> Option<State> {
     Some(next)
 }
 
-/// A worker decides on what it has read, and writes that.
+/// A worker decides by the row that it has read, and writes its decision.
 fn claim(state: &State, index: usize, row: &Row) -> State {
     let (mut next, mut job, now) = (state.clone(), row.job.clone(), at(state.now));
     next.workers[index] = Worker::Idle;
@@ -285,7 +285,7 @@ fn end(state: &State, index: usize, row: &Row, claim: Claim, end: End) -> State 
 }
 
 /// A worker that has lost its job removes what it stored.
-fn clean(state: &State, index: usize, attempt: u64) -> State {
+fn remove_results(state: &State, index: usize, attempt: u64) -> State {
     let mut next = state.clone();
     next.workers[index] = Worker::Idle;
     next.results.remove(&attempt);
@@ -295,7 +295,7 @@ fn clean(state: &State, index: usize, attempt: u64) -> State {
     next
 }
 
-/// The recoverer decides on what it has read, writes that, and sends what follows.
+/// The recoverer decides by the row that it has read, writes its decision, and sends the message that follows.
 fn recover(state: &State, row: &Row, sent: bool) -> State {
     let (mut next, mut job, now) = (state.clone(), row.job.clone(), at(state.now));
     next.recoverer = None;
@@ -360,7 +360,7 @@ fn begin_try(state: &State, row: &Row) -> State {
     next
 }
 
-/// A notifier notes what came of its try, whoever wrote meanwhile.
+/// A notifier writes the outcome of its try, whoever wrote the row meanwhile.
 fn end_try(state: &State, number: TryNumber, delivered: bool) -> State {
     let (mut next, now) = (state.clone(), at(state.now));
     next.notifier = Notifier::Idle;
@@ -383,8 +383,8 @@ fn end_try(state: &State, number: TryNumber, delivered: bool) -> State {
     next
 }
 
-/// Time passes; a worker that has had its time is ended by who runs it.
-fn tick(state: &State) -> State {
+/// Time passes. A worker that has had its time is ended, as Lambda ends a function.
+fn pass_time(state: &State) -> State {
     let mut next = state.clone();
     next.now += 1;
     let lease = u32::try_from(LEASE.as_secs() / STEP.as_secs()).expect("few steps");
@@ -409,7 +409,7 @@ fn successors(state: &State) -> Vec<State> {
     let deaths = |change: &dyn Fn(&mut State)| spend(|budget| &mut budget.deaths, change);
     let losses = |change: &dyn Fn(&mut State)| spend(|budget| &mut budget.losses, change);
     if state.now < state.steps {
-        all.push(tick(state));
+        all.push(pass_time(state));
     }
     for (index, worker) in state.workers.iter().enumerate() {
         let dies = deaths(&|next| {
@@ -419,10 +419,10 @@ fn successors(state: &State) -> Vec<State> {
         match worker {
             Worker::Idle => {
                 if state.work > 0 {
-                    all.extend(take(state, index));
+                    all.extend(take_message(state, index));
                     // The same message is there once more.
                     let copied = spend(|budget| &mut budget.copies, &|next| next.send_work());
-                    all.extend(copied.and_then(|copied| take(&copied, index)));
+                    all.extend(copied.and_then(|copied| take_message(&copied, index)));
                 }
             }
             Worker::Read(row) => all.push(claim(state, index, row)),
@@ -437,7 +437,7 @@ fn successors(state: &State) -> Vec<State> {
                         *stored = true;
                     }
                     all.push(next);
-                    // What fails a job by itself does so before there is a result.
+                    // The work fails, if it does, before there is a result.
                     all.push(end(state, index, row, *claim, End::Fails));
                 }
                 all.push(end(state, index, row, *claim, End::CountsAndReturns));
@@ -446,7 +446,7 @@ fn successors(state: &State) -> Vec<State> {
                 }));
             }
             Worker::Lost { attempt } => {
-                all.push(clean(state, index, *attempt));
+                all.push(remove_results(state, index, *attempt));
                 all.extend(dies);
             }
         }
@@ -454,7 +454,7 @@ fn successors(state: &State) -> Vec<State> {
     match &state.notifier {
         Notifier::Idle => {
             if state.tell > 0 {
-                all.push(hear(state));
+                all.push(take_callback_message(state));
             }
         }
         Notifier::Read(row) => all.push(begin_try(state, row)),
@@ -468,7 +468,7 @@ fn successors(state: &State) -> Vec<State> {
         }
     }
     match &state.recoverer {
-        None => all.extend(look(state)),
+        None => all.extend(read_due_row(state)),
         Some(row) => {
             all.push(recover(state, row, true));
             all.extend(losses(&|next| *next = recover(next, row, false)));
@@ -512,7 +512,7 @@ fn successors(state: &State) -> Vec<State> {
 }
 
 /// A notifier takes a message.
-fn hear(state: &State) -> State {
+fn take_callback_message(state: &State) -> State {
     let mut next = state.clone();
     next.tell -= 1;
     if let Some(row) = next.row.clone().filter(|row| row.job.owes_callback()) {
@@ -522,16 +522,16 @@ fn hear(state: &State) -> State {
 }
 
 /// The recoverer reads a job that is due.
-fn look(state: &State) -> Option<State> {
+fn read_due_row(state: &State) -> Option<State> {
     let row = state.row.clone().filter(|row| state.is_due(row.job.due()))?;
     let mut next = state.clone();
     next.recoverer = Some(row);
     Some(next)
 }
 
-/// What happens next where nothing goes wrong: everybody goes on with what they have begun, then messages are taken,
-/// then what is due is recovered, then time passes. None once there is nothing more to do.
-fn go_on(state: &State) -> Option<State> {
+/// The next state if nothing goes wrong: everybody finishes what they have begun, then messages are taken, then what is
+/// due is recovered, then time passes. `None` once there is nothing more to do.
+fn next_without_faults(state: &State) -> Option<State> {
     for (index, worker) in state.workers.iter().enumerate() {
         match worker {
             Worker::Idle => {}
@@ -543,7 +543,7 @@ fn go_on(state: &State) -> Option<State> {
                 }
                 return Some(end(&next, index, row, *claim, End::Succeeds));
             }
-            Worker::Lost { attempt } => return Some(clean(state, index, *attempt)),
+            Worker::Lost { attempt } => return Some(remove_results(state, index, *attempt)),
         }
     }
     match &state.notifier {
@@ -554,14 +554,14 @@ fn go_on(state: &State) -> Option<State> {
     if let Some(row) = &state.recoverer {
         return Some(recover(state, row, true));
     }
-    let taken = if state.work > 0 { take(state, 0) } else { None };
-    let heard = || (state.tell > 0).then(|| hear(state));
+    let taken = if state.work > 0 { take_message(state, 0) } else { None };
+    let heard = || (state.tell > 0).then(|| take_callback_message(state));
     let due = state.row.as_ref().and_then(|row| row.job.due());
     let waits = due.is_some() || state.work > 0;
-    taken.or_else(heard).or_else(|| look(state)).or_else(|| waits.then(|| tick(state)))
+    taken.or_else(heard).or_else(|| read_due_row(state)).or_else(|| waits.then(|| pass_time(state)))
 }
 
-/// Where nothing goes wrong any more, the job comes to its end; `sure` are states of which that is known.
+/// Checks that the job comes to its end if nothing goes wrong any more; `sure` holds the states of which that is known.
 fn comes_to_an_end(state: &State, sure: &mut HashSet<u64>) {
     let (mut state, mut passed) = (state.clone(), Vec::new());
     loop {
@@ -571,7 +571,7 @@ fn comes_to_an_end(state: &State, sure: &mut HashSet<u64>) {
         }
         passed.push(key);
         assert!(passed.len() < 1_000, "it never comes to an end: {:?}", state.row.map(|row| row.job.clone()));
-        let Some(next) = go_on(&state) else {
+        let Some(next) = next_without_faults(&state) else {
             finished(&state);
             break;
         };
@@ -581,7 +581,7 @@ fn comes_to_an_end(state: &State, sure: &mut HashSet<u64>) {
     sure.extend(passed);
 }
 
-/// A job that nothing more happens to is as it was promised.
+/// Checks that a job to which nothing more happens has kept every promise.
 fn finished(state: &State) {
     let Some(job) = state.row.as_ref().map(|row| &row.job) else {
         assert!(state.results.is_empty(), "a deleted job left results");

@@ -1,4 +1,4 @@
-//! The promises of accepting: what is accepted is stored, written and queued in that order, and what cannot be done is
+//! The promises of accepting: an accepted job is stored, written and queued in that order, and an impossible request is
 //! refused before anything is stored.
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -16,7 +16,7 @@ use jobs::{
     ports::Clock as _,
     recover::{Recoverer, Report},
     secret::Secret,
-    submit::{Submitter, Wishes},
+    submit::{Request, Submitter},
 };
 use testing::{
     faults::{Faults, Moment},
@@ -77,8 +77,8 @@ impl World {
         Self { jobs, objects, queue, clock, faults, submitter }
     }
 
-    async fn submit(&self, image: &'static [u8], wishes: Wishes) -> Result<Job, Error> {
-        self.submitter.submit_image(Bytes::from_static(image), wishes).await
+    async fn submit(&self, image: &'static [u8], request: Request) -> Result<Job, Error> {
+        self.submitter.submit_image(Bytes::from_static(image), request).await
     }
 
     fn recoverer(&self) -> Recoverer {
@@ -102,15 +102,15 @@ fn headers(headers: &[(&str, &str)]) -> CallbackHeaders {
     CallbackHeaders(pairs.collect())
 }
 
-fn callback(url: &str, token: &str) -> Wishes {
+fn callback(url: &str, token: &str) -> Request {
     let callback_token = Some(Secret::new(token.to_owned()));
-    Wishes { callback_url: Some(url.to_owned()), callback_token, ..Wishes::default() }
+    Request { callback_url: Some(url.to_owned()), callback_token, ..Request::default() }
 }
 
 #[tokio::test]
 async fn an_accepted_image_is_stored_written_and_queued() {
     let world = World::new();
-    let job = world.submit(b"image", Wishes::default()).await.expect("accepted");
+    let job = world.submit(b"image", Request::default()).await.expect("accepted");
     assert_eq!((job.status(), job.revision()), (Status::Queued, 1));
     assert_eq!(job.facts().bytes, Some(5));
     assert_eq!(job.algorithms()[0].parameters.0["width"], 5, "the default algorithm with its defaults");
@@ -127,7 +127,7 @@ async fn a_failing_service_leaves_no_message_without_a_job_and_no_job_without_an
     for call in 0..2 {
         let world = World::new();
         world.faults.fail_after(call, Moment::Before);
-        let outcome = world.submit(b"image", Wishes::default()).await;
+        let outcome = world.submit(b"image", Request::default()).await;
         assert!(matches!(outcome, Err(Error::Port(_))), "call {call} was failed");
         assert!(world.jobs.len() <= world.objects.all().len());
         assert!(world.queue.sent().len() <= world.jobs.len());
@@ -138,7 +138,7 @@ async fn a_failing_service_leaves_no_message_without_a_job_and_no_job_without_an
 async fn a_job_whose_message_was_not_sent_is_accepted_and_starts_later() {
     let world = World::new();
     world.faults.fail_after(2, Moment::Before);
-    let job = world.submit(b"image", Wishes::default()).await.expect("the row is enough");
+    let job = world.submit(b"image", Request::default()).await.expect("the row is enough");
     assert_eq!(world.queue.sent(), []);
     let due = job.due().expect("it must start");
     world.clock.advance((due - world.clock.now()).try_into().expect("ahead"));
@@ -147,12 +147,12 @@ async fn a_job_whose_message_was_not_sent_is_accepted_and_starts_later() {
     assert_eq!(world.queue.sent(), [Message::ProcessJob { job_id: job.id() }]);
 }
 
-fn keyed(key: &str, width: u8) -> Wishes {
+fn keyed(key: &str, width: u8) -> Request {
     let width = serde_json::json!({"width": width}).as_object().cloned().expect("an object");
-    Wishes {
+    Request {
         algorithms: vec![("thumbnail".to_owned(), Parameters(width.into_iter().collect()))],
         idempotency_key: Some(key.to_owned()),
-        ..Wishes::default()
+        ..Request::default()
     }
 }
 
@@ -178,7 +178,7 @@ async fn a_request_whose_first_try_died_anywhere_is_served_once_when_it_is_sent_
         for call in 0..4 {
             let world = World::new();
             world.faults.fail_after(call, moment);
-            // The client learns nothing of what came of this.
+            // The client gets no answer to this try.
             let _ = world.submit(b"image", keyed("k", 5)).await;
             let job = world.submit(b"image", keyed("k", 5)).await.expect("accepted");
             assert_eq!(world.jobs.len(), 1, "failing {moment:?} call {call}");
@@ -191,8 +191,8 @@ async fn a_request_whose_first_try_died_anywhere_is_served_once_when_it_is_sent_
 async fn an_upload_that_is_asked_for_again_with_its_key_is_the_same_one() {
     let world = World::new();
     let grant = async |sha256: Option<&str>| {
-        let wishes = Wishes { idempotency_key: Some("k".to_owned()), ..Wishes::default() };
-        world.submitter.grant_upload("image/png", 5, sha256, wishes).await
+        let request = Request { idempotency_key: Some("k".to_owned()), ..Request::default() };
+        world.submitter.grant_upload("image/png", 5, sha256, request).await
     };
     let first = grant(None).await.expect("granted");
     world.clock.advance(Duration::from_secs(60));
@@ -202,7 +202,7 @@ async fn an_upload_that_is_asked_for_again_with_its_key_is_the_same_one() {
     let other = grant(Some(&digest)).await.map(|granted| granted.job);
     assert_eq!(code_of(other), "idempotency_key_reused");
     for text in ["", "00", &digest[1..], &"zz".repeat(32), &"0".repeat(66)] {
-        let refused = world.submitter.grant_upload("image/png", 5, Some(text), Wishes::default()).await;
+        let refused = world.submitter.grant_upload("image/png", 5, Some(text), Request::default()).await;
         assert_eq!(code_of(refused.map(|granted| granted.job)), "invalid_sha256", "{text}");
     }
 }
@@ -210,7 +210,7 @@ async fn an_upload_that_is_asked_for_again_with_its_key_is_the_same_one() {
 #[tokio::test]
 async fn a_deadline_is_kept_within_its_bounds_and_ends_the_job() {
     let world = World::new();
-    let within = |deadline| Wishes { deadline: Some(deadline), ..Wishes::default() };
+    let within = |deadline| Request { deadline: Some(deadline), ..Request::default() };
     for deadline in [0, 9, 86_401] {
         assert_eq!(code_of(world.submit(b"image", within(deadline)).await), "invalid_deadline");
     }
@@ -240,17 +240,17 @@ async fn a_callback_is_sent_again_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
+async fn a_request_that_cannot_be_met_is_refused_before_anything_is_stored() {
     let world = World::new();
-    let asking = |name: &str| Wishes {
+    let asking = |name: &str| Request {
         algorithms: vec![(name.to_owned(), Parameters::default())],
-        ..Wishes::default()
+        ..Request::default()
     };
     let hook = "https://example.com/hook";
-    for (image, wishes, code) in [
-        (&b""[..], Wishes::default(), "empty_image"),
-        (b"something", Wishes::default(), "unknown_format"),
-        (b"image that is too large", Wishes::default(), "image_too_large"),
+    for (image, request, code) in [
+        (&b""[..], Request::default(), "empty_image"),
+        (b"something", Request::default(), "unknown_format"),
+        (b"image that is too large", Request::default(), "image_too_large"),
         (b"image", asking("teleportation"), "unknown_algorithm"),
         (b"image", callback("nonsense", "token"), "invalid_url"),
         (b"image", callback("http://10.0.0.1/", "token"), "private_address"),
@@ -263,18 +263,18 @@ async fn what_cannot_be_done_is_refused_before_anything_is_stored() {
         (b"image", callback(hook, &"x".repeat(513)), "invalid_callback_token"),
         (b"image", callback(&format!("{hook}?{}", "x".repeat(2_048)), "token"), "invalid_url"),
     ] {
-        assert_eq!(code_of(world.submit(image, wishes).await), code);
+        assert_eq!(code_of(world.submit(image, request).await), code);
     }
-    let alone = Wishes { callback_token: Some(Secret::new("token".to_owned())), ..Wishes::default() };
+    let alone = Request { callback_token: Some(Secret::new("token".to_owned())), ..Request::default() };
     assert_eq!(code_of(world.submit(b"image", alone).await), "missing_callback_url");
-    let alone = Wishes { callback_headers: headers(&[("x-api-key", "k")]), ..Wishes::default() };
+    let alone = Request { callback_headers: headers(&[("x-api-key", "k")]), ..Request::default() };
     assert_eq!(code_of(world.submit(b"image", alone).await), "missing_callback_url");
     let twice = headers(&[("Authorization", "Basic dTpw")]);
-    let twice = Wishes { callback_headers: twice, ..callback(hook, "token") };
+    let twice = Request { callback_headers: twice, ..callback(hook, "token") };
     assert_eq!(code_of(world.submit(b"image", twice).await), "invalid_callback_headers");
-    assert_eq!(code_of(world.submitter.submit_url("nonsense", Wishes::default()).await), "invalid_url");
+    assert_eq!(code_of(world.submitter.submit_url("nonsense", Request::default()).await), "invalid_url");
     assert_eq!(
-        code_of(world.submitter.submit_url("http://10.0.0.1/", Wishes::default()).await),
+        code_of(world.submitter.submit_url("http://10.0.0.1/", Request::default()).await),
         "private_address"
     );
     assert!(world.is_untouched());
@@ -288,8 +288,8 @@ async fn a_callback_keeps_its_headers_by_their_names_in_lower_case() {
     let world = World::new();
     let asked = headers(&[("X-Api-Key", "k"), ("Authorization", "Basic dTpw")]);
     let url = Some("https://example.com/hook".to_owned());
-    let wishes = Wishes { callback_url: url, callback_headers: asked, ..Wishes::default() };
-    let job = world.submit(b"image", wishes).await.expect("accepted");
+    let request = Request { callback_url: url, callback_headers: asked, ..Request::default() };
+    let job = world.submit(b"image", request).await.expect("accepted");
     let kept = &job.callback().expect("it has one").headers;
     assert_eq!(kept.keys().collect::<Vec<_>>(), ["authorization", "x-api-key"]);
     assert_eq!(kept["x-api-key"].expose(), "k");
@@ -300,14 +300,14 @@ async fn a_callback_keeps_its_headers_by_their_names_in_lower_case() {
 async fn an_upload_waits_without_a_message() {
     let world = World::new();
     let granted =
-        world.submitter.grant_upload("image/tiff", 100, None, Wishes::default()).await.expect("granted");
+        world.submitter.grant_upload("image/tiff", 100, None, Request::default()).await.expect("granted");
     assert_eq!(granted.job.status(), Status::AwaitingUpload);
     assert!(world.queue.sent().is_empty());
-    let granted = world.submitter.grant_upload("IMAGE/PNG; charset=x", 1, None, Wishes::default()).await;
+    let granted = world.submitter.grant_upload("IMAGE/PNG; charset=x", 1, None, Request::default()).await;
     let granted = granted.expect("the same type in other clothes");
     assert_eq!(granted.job.facts().content_type.as_deref(), Some("image/png"));
     for content_type in ["image/x-png", "application/octet-stream"] {
-        let granted = world.submitter.grant_upload(content_type, 1, None, Wishes::default()).await;
+        let granted = world.submitter.grant_upload(content_type, 1, None, Request::default()).await;
         granted.expect("another name of what is read, and no name at all");
     }
     for (content_type, bytes, code) in [
@@ -320,7 +320,7 @@ async fn an_upload_waits_without_a_message() {
         ("image/", 1, "unsupported_content_type"),
         ("image/x\r\ny", 1, "unsupported_content_type"),
     ] {
-        let outcome = world.submitter.grant_upload(content_type, bytes, None, Wishes::default()).await;
+        let outcome = world.submitter.grant_upload(content_type, bytes, None, Request::default()).await;
         assert_eq!(code_of(outcome.map(|granted| granted.job)), code);
     }
 }
@@ -330,7 +330,7 @@ async fn a_removal_leaves_nothing_wherever_it_breaks_off() {
     for moment in [Moment::Before, Moment::After] {
         for call in 0..3 {
             let world = World::new();
-            let job = world.submit(b"image", Wishes::default()).await.expect("accepted");
+            let job = world.submit(b"image", Request::default()).await.expect("accepted");
             world.faults.fail_after(call, moment);
             world.submitter.delete(job.id()).await.expect_err("one call fails");
             if let Err(error) = world.submitter.delete(job.id()).await {

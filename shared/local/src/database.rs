@@ -1,4 +1,4 @@
-//! The SQLite database, and how it is asked.
+//! The SQLite database, and how it is read and written.
 
 use std::{
     path::Path,
@@ -9,7 +9,7 @@ use std::{
 use jobs::error::PortError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// What a new database is made of. Another version of it is another entry of [`MIGRATIONS`]; none is ever changed.
+/// The first version of the database. Each later version is another entry of [`MIGRATIONS`]; none is ever changed.
 const FIRST: &str = "
     -- `job` is the job as JSON; the other columns are what keys, lists and expiry need of it.
     CREATE TABLE jobs (
@@ -68,13 +68,14 @@ const DUE: &str = "
     CREATE INDEX once_by_expiry ON once (expires);
 ";
 
-/// What leads from each version of the database to the next; `user_version` counts those that have been done.
+/// The statements that lead from each version of the database to the next; `user_version` counts those that were
+/// executed.
 const MIGRATIONS: [&str; 2] = [FIRST, DUE];
 
 /// How long a statement waits for another process that looks into the database, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The database. Writes take turns; reads are done beside them, on what was last committed.
+/// The database. Writes take turns; reads run beside them and see the last commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     writer: Arc<Mutex<Connection>>,
@@ -97,7 +98,7 @@ impl Database {
         Ok(Self { writer: Arc::new(Mutex::new(writer)), reader: Arc::new(Mutex::new(reader)) })
     }
 
-    /// Asks, on a thread that may wait.
+    /// Reads, on a thread that may block.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -107,8 +108,7 @@ impl Database {
         blocking(operation, move || ask(&reader.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 
-    /// Changes something, on a thread that may wait: all of it, or nothing where it fails. What it did is on the disk
-    /// when this returns.
+    /// Writes in one transaction, on a thread that may block. The change is on the disk when this returns.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -143,7 +143,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, PortError> {
     match tokio::task::spawn_blocking(ask).await {
         Ok(Ok(answer)) => Ok(answer),
-        // A full disk or a busy database may be mended while others wait.
+        // A full disk or a busy database may be over by the next try.
         Ok(Err(error)) => Err(failed(operation, error)),
         Err(stopped) => Err(failed(operation, stopped)),
     }

@@ -25,7 +25,7 @@ fn broken(operation: &'static str, error: serde_json::Error) -> PortError {
     PortError { operation, retryable: false, cause: Box::new(error) }
 }
 
-/// What a row is made of.
+/// The columns of a row.
 struct Row {
     id: String,
     status: &'static str,
@@ -55,7 +55,7 @@ impl Row {
         })
     }
 
-    /// Writes the row if the stored one has the revision before it, or is this one already.
+    /// Writes the row if the stored one has the revision before, or equals it already.
     fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
         let stored: Option<(u64, String)> = transaction
             .prepare_cached("SELECT revision, job FROM jobs WHERE id = ?1")?
@@ -104,7 +104,7 @@ impl ReadJobs for JobsTable {
 impl ListJobs for JobsTable {
     async fn list(&self, query: ListQuery) -> Result<Vec<Job>, PortError> {
         const OPERATION: &str = "listing jobs";
-        // Ids sort as they were made, and their texts as they do; every id sorts before "g".
+        // Ids and their texts sort by the time at which they were made; every id sorts before "g".
         let before = query.before.map_or_else(|| "g".to_owned(), |id| id.to_string());
         let texts = self
             .0
@@ -191,7 +191,7 @@ impl ListDue for JobsTable {
     }
 }
 
-/// What a key of a request stands for, if it still counts.
+/// The earlier use of a request's key, if it has not expired.
 fn earlier(ask: &rusqlite::Connection, key: &RequestKey) -> rusqlite::Result<Option<(String, String)>> {
     let now = OffsetDateTime::now_utc().unix_timestamp();
     ask.prepare_cached("SELECT job, request FROM once WHERE key = ?1 AND expires > ?2")?
@@ -277,7 +277,7 @@ impl JobsTable {
         Ok(ended)
     }
 
-    /// Removes the keys of requests that count no more.
+    /// Removes the keys of requests that have expired.
     pub(crate) async fn forget_keys(&self, now: OffsetDateTime) -> Result<(), PortError> {
         self.0
             .write("forgetting keys", move |transaction| {
@@ -287,7 +287,7 @@ impl JobsTable {
         Ok(())
     }
 
-    /// Some jobs whose time is over.
+    /// Some of the jobs that have expired.
     pub(crate) async fn expired(&self, now: OffsetDateTime) -> Result<Vec<JobId>, PortError> {
         const OPERATION: &str = "looking for expired jobs";
         let ids = self

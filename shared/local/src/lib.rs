@@ -8,9 +8,9 @@
 //!   lock          held by the process that uses the folder
 //! ```
 //!
-//! SQLite is told to wait for the disk at each commit, and a file is on the disk before the row that names it is written.
-//! So whatever was accepted is there after the process, or the machine, has died at any moment; what such an end leaves
-//! without a row is removed by [`Store::sweep`].
+//! SQLite is told to wait for the disk at each commit, and a file is on the disk before the row that names it is
+//! written. So every accepted job and image survives the death of the process or the machine at any moment. Files that
+//! such a death leaves without a row are removed by [`Store::sweep`].
 
 mod database;
 mod jobs_table;

@@ -1,4 +1,4 @@
-//! Models in a folder, into which whoever runs the service puts them.
+//! Models in a folder, into which the operator of the service puts them.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use crate::database::failed;
 #[derive(Clone, Debug)]
 pub struct ModelsFolder(pub(crate) PathBuf);
 
-/// Changes with the file: when it was last written, and its size.
+/// The tag of a file, which changes with it: the time of the last write, and the size.
 fn tag(metadata: &std::fs::Metadata) -> io::Result<String> {
     let written = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Ok(format!("{:x}-{:x}", written.as_nanos(), metadata.len()))
@@ -35,7 +35,7 @@ impl ReadModels for ModelsFolder {
         max_bytes: u64,
     ) -> Result<ModelRead, PortError> {
         const OPERATION: &str = "reading a model";
-        // A key leads nowhere but down: none of its parts starts with a dot.
+        // No part of a key starts with a dot, so it cannot lead out of the folder.
         let path = self.0.join(file.key(model));
         let metadata = match tokio::fs::metadata(&path).await {
             Ok(metadata) if metadata.is_file() => metadata,

@@ -34,14 +34,14 @@ use crate::{
     signature::{self, Signer, Terms},
 };
 
-/// How old a file without a row, or an image without a job, must be before it is taken for one that a dead process left:
-/// its row may be on its way.
+/// How old a file without a row, or an image without a job, must be before it is taken for the leftover of a dead
+/// process. A younger one may be about to get its row.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// How many files a sweep asks about at a time, while other readers wait.
 const SWEPT: usize = 1_000;
 
-/// How often a file is looked for whose row was just read: its object may be replaced in between.
+/// How often an object is read again because its file was gone: it may be replaced between the row and the file.
 const READS: usize = 3;
 
 /// The header that says which SHA-256 an upload must have; its name is S3's.
@@ -94,7 +94,7 @@ fn new_name() -> String {
     format!("{}/{name}", &name[..2])
 }
 
-/// A content that is arriving. Dropped before it is on the disk, it leaves nothing.
+/// A content that is arriving. If it is dropped before it was kept, its file is removed.
 pub struct Incoming {
     file: tokio::fs::File,
     name: String,
@@ -111,7 +111,7 @@ impl Incoming {
         self.bytes
     }
 
-    /// The SHA-256 of what has arrived, in Base64, as [`CHECKSUM`] has it.
+    /// The SHA-256 of the bytes that have arrived, in Base64, as in the header [`CHECKSUM`].
     #[must_use]
     pub fn checksum(&self) -> String {
         BASE64_STANDARD.encode(self.digest.clone().finalize())
@@ -128,8 +128,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Puts what has arrived on the disk, and gives the row that names it. From here on the row may be written, whatever
-    /// becomes of whoever waits for that; so only a row that is gone, or a sweep, removes the file.
+    /// Puts the content on the disk and returns the row that names it. From here on the row may be written even if the
+    /// caller is dropped, so the file is removed only with its row, or by a sweep.
     async fn settle(mut self, content_type: &str) -> Result<Row, PortError> {
         let on_disk = |error| failed("storing an object", error);
         self.file.flush().await.map_err(on_disk)?;
@@ -150,7 +150,7 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.settled {
-            // Else the next sweep removes it.
+            // If this fails, the next sweep removes the file.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -161,7 +161,7 @@ impl Objects {
         Self { database, folder, signer, jobs }
     }
 
-    /// What tells signed URLs.
+    /// The signer that checks signed URLs.
     #[must_use]
     pub fn signer(&self) -> &Signer {
         &self.signer
@@ -172,7 +172,7 @@ impl Objects {
         self.database.read(operation, move |ask| Row::find(ask, &key)).await
     }
 
-    /// Opens an object to be sent on, bit by bit.
+    /// Opens an object to be read piece by piece.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
@@ -191,7 +191,7 @@ impl Objects {
         Err(failed(OPERATION, io::Error::from(io::ErrorKind::NotFound)))
     }
 
-    /// Begins to take a content.
+    /// Begins to receive a content.
     ///
     /// # Errors
     /// [`PortError`] when the disk fails.
@@ -206,8 +206,8 @@ impl Objects {
         Ok(Incoming { file, name, path, digest: Sha256::new(), bytes: 0, settled: false })
     }
 
-    /// Keeps a content that has arrived as the upload of a job, and queues the job with it; false, and nothing is
-    /// changed, where the job has an upload already.
+    /// Keeps a content that has arrived as the upload of a job, and queues the job. Returns false, and changes nothing,
+    /// if the job has an upload already.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
@@ -241,10 +241,10 @@ impl Objects {
         Ok(kept)
     }
 
-    /// Removes objects of jobs that never came to be: an image is stored before its job's row is written, and a process
-    /// may die in between. Their files go with those that no row names.
+    /// Removes objects whose jobs were never written: an image is stored before its job's row, and a process may die in
+    /// between. Their files are then removed as those that no row names.
     pub(crate) async fn disown(&self, now: OffsetDateTime) -> Result<usize, PortError> {
-        // Ids sort by the time at which they were made, and stand behind two digits and a slash.
+        // Ids sort by the time at which they were made, and follow two digits and a slash in a key.
         let oldest = JobId::new(now - ABANDONED).to_string();
         self.database
             .write("removing objects without a job", move |transaction| {
@@ -290,7 +290,7 @@ impl Objects {
     }
 }
 
-/// Files that are old enough to have a row, if they will ever have one.
+/// Files that are so old that their rows, if they have any, were written.
 fn abandoned(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for group in fs::read_dir(folder)? {
@@ -300,7 +300,7 @@ fn abandoned(folder: &Path) -> io::Result<Vec<String>> {
         }
         for file in fs::read_dir(group.path())? {
             let file = file?;
-            // A file that went in the meantime is not abandoned.
+            // A file that was removed in the meantime is not abandoned.
             let age = file
                 .metadata()
                 .ok()
@@ -315,7 +315,7 @@ fn abandoned(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes a content whose row is gone. What cannot be removed is left to a sweep.
+/// Removes the file of a content whose row is gone. If that fails, a sweep removes it.
 async fn remove(folder: &Path, name: &str) {
     if let Err(error) = tokio::fs::remove_file(folder.join(name)).await
         && error.kind() != io::ErrorKind::NotFound
@@ -395,7 +395,7 @@ impl WriteObjects for Objects {
 }
 
 impl Objects {
-    /// Puts a content on the disk, and gives the row that names it.
+    /// Puts a content on the disk and returns the row that names it.
     async fn settled(&self, body: &[u8], content_type: &str) -> Result<Row, PortError> {
         let mut incoming = self.begin().await?;
         incoming.write(body).await?;

@@ -1,5 +1,5 @@
-//! Queues that keep SQS's semantics: a message that is received is invisible for a while and comes again unless it is removed;
-//! one that came too often goes to the dead letters.
+//! Queues with the semantics of SQS: a received message is invisible for the visibility timeout and comes again unless
+//! it is removed; one that was received too often goes to the dead-letter queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 
-/// How long a message is kept, dead letters included: SQS's longest.
+/// How long a message is kept, dead letters included: the longest that SQS allows.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// How a queue treats its messages.
@@ -26,9 +26,9 @@ const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 pub(crate) struct Terms {
     /// Its name in the database and in health checks.
     pub name: &'static str,
-    /// That of its dead letters.
+    /// The name of its dead-letter queue.
     pub dead_letters: &'static str,
-    /// How long a message that was received is invisible.
+    /// The visibility timeout of a received message.
     pub visibility: Duration,
     /// How often a message is received before it goes to the dead letters.
     pub receives: u32,
@@ -56,8 +56,8 @@ impl Queue {
         Self { database, terms, arrived: Arc::default() }
     }
 
-    /// Adds a message within a change that somebody else makes, to be received after `delay`; [`Queue::wake`] must
-    /// follow it.
+    /// Adds a message within the caller's transaction, to be received after `delay`. [`Queue::wake`] must be called
+    /// after it.
     pub(crate) fn add(
         &self,
         transaction: &Transaction<'_>,
@@ -71,7 +71,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Wakes whoever waits for a message.
+    /// Wakes a receiver that waits for a message.
     pub(crate) fn wake(&self) {
         self.arrived.notify_one();
     }
@@ -85,7 +85,7 @@ impl Queue {
         Ok(())
     }
 
-    /// What may be received now, and otherwise when something may be.
+    /// Receives the messages that are visible now, and otherwise tells when the next one will be.
     async fn take(&self, most: usize) -> Result<(Vec<Received>, Option<i64>), PortError> {
         let terms = self.terms;
         self.database
@@ -162,7 +162,7 @@ impl Queue {
         let name = self.terms.name;
         self.database
             .write("ending deliveries", move |transaction| {
-                // What was put off is due when that was asked for.
+                // A message that was put off stays invisible until its time.
                 transaction.execute(
                     "UPDATE messages SET visible = ?1, receipt = NULL
                      WHERE queue = ?2 AND receipt IS NOT NULL AND deferred = 0",
@@ -172,7 +172,7 @@ impl Queue {
             .await
     }
 
-    /// Removes what is older than messages are kept.
+    /// Removes messages that are older than [`RETENTION`].
     pub(crate) async fn sweep(&self) -> Result<(), PortError> {
         let Terms { name, dead_letters, .. } = self.terms;
         let oldest = now().saturating_sub(span(RETENTION));
@@ -202,12 +202,12 @@ impl ReceiveMessages for Queue {
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, PortError> {
         let end = Instant::now() + wait;
         loop {
-            // Asked for before the queue is looked at, so that a message that comes in between is not missed.
+            // Registered before the queue is read, so that a message that is added in between is not missed.
             let arrived = self.arrived.notified();
             let (received, next) = self.take(most).await?;
             if !received.is_empty() || Instant::now() >= end {
                 if received.len() == most {
-                    // There may be more, for somebody else who waits.
+                    // There may be more messages, for another receiver that waits.
                     self.wake();
                 }
                 return Ok(received);
@@ -216,7 +216,7 @@ impl ReceiveMessages for Queue {
                 Duration::from_millis(u64::try_from(next.saturating_sub(now())).unwrap_or_default())
             });
             let until = end.min(Instant::now() + due.max(Duration::from_millis(1)));
-            // Either way the queue is looked at again.
+            // After a message or the time-out alike, the queue is read again.
             let _ = tokio::time::timeout_at(until, arrived).await;
         }
     }
@@ -243,7 +243,7 @@ impl DeferMessages for Queue {
                     .execute(params![now().saturating_add(wait), receipt])
             })
             .await?;
-        // Whoever waits learns anew how long.
+        // Receivers that wait find out the new time.
         self.wake();
         Ok(())
     }
@@ -274,7 +274,7 @@ impl DeadLetters {
     #[must_use]
     pub fn of(queue: &Queue) -> Self {
         let Queue { database, terms, .. } = queue;
-        // A dead letter comes again and again, and goes nowhere from there.
+        // A dead letter can be received any number of times: there is no further queue for it.
         let terms = Terms { name: terms.dead_letters, receives: u32::MAX, ..*terms };
         Self(Queue::new(database.clone(), terms))
     }
@@ -312,9 +312,9 @@ impl Probe for DeadLetters {
 /// Both queues, each message to the one for its kind.
 #[derive(Clone, Debug)]
 pub struct Queues {
-    /// Takes work.
+    /// The jobs queue.
     pub jobs: Queue,
-    /// Takes callbacks.
+    /// The callbacks queue.
     pub callbacks: Queue,
 }
 

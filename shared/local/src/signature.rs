@@ -8,7 +8,7 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 use url::Url;
 
-/// A method as HTTP has it.
+/// The name of a method in HTTP.
 pub(crate) fn name(method: ReadMethod) -> &'static str {
     match method {
         ReadMethod::Get => "GET",
@@ -16,7 +16,7 @@ pub(crate) fn name(method: ReadMethod) -> &'static str {
     }
 }
 
-/// What an upload must be like.
+/// The properties that an upload must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms<'a> {
     /// Its media type.
@@ -27,14 +27,14 @@ pub struct Terms<'a> {
     pub checksum: Option<&'a str>,
 }
 
-/// Signs URLs, and tells those that it signed.
+/// Signs URLs, and checks those that it signed.
 #[derive(Clone)]
 pub struct Signer {
     base: Url,
     key: Hmac<Sha256>,
 }
 
-/// A URL that gives no right to what was asked: never signed, changed since, or too old.
+/// A URL that does not grant the request: it was never signed, has been changed, or has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the address was not signed for this, or its time is over")]
 pub struct NotGranted;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_granted_and_nothing_else() {
+    fn a_signature_grants_what_was_signed_and_nothing_else() {
         let terms = Terms { content_type: "image/png", bytes: 5, checksum: Some("c2hhMjU2") };
         let url = signer().sign("PUT", &key(), MINUTE, Some(terms));
         assert_eq!(url.path(), format!("/v1/objects/{}", key()));

@@ -1,4 +1,4 @@
-//! The folder that holds everything.
+//! The folder that holds the whole store.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{JobsTable, ModelsFolder, Objects, Queue, Queues, Signer, database::Database, queue::Terms};
 
-/// As in template.yaml: what `process` needs for one job at the longest, six times over.
+/// As in template.yaml: the visibility timeout is six times the timeout of `process`.
 const JOBS: Terms = Terms {
     name: "jobs_queue",
     dead_letters: "jobs_dead_letters",
@@ -26,7 +26,7 @@ const JOBS: Terms = Terms {
     receives: 10,
 };
 
-/// As in template.yaml, too.
+/// As in template.yaml.
 const CALLBACKS: Terms = Terms {
     name: "callbacks_queue",
     dead_letters: "callbacks_dead_letters",
@@ -46,10 +46,10 @@ pub enum OpenError {
     /// The database in it cannot be used.
     #[error("the database in {} cannot be used: {error}", .0.display(), error = .1)]
     Database(PathBuf, #[source] rusqlite::Error),
-    /// The key in the database is none.
+    /// The key in the database cannot be used to sign.
     #[error("the database in {} holds no usable key", .0.display())]
     Key(PathBuf),
-    /// What an earlier process left could not be put in order.
+    /// The state that an earlier process left could not be put in order.
     #[error("the database in {} cannot be put in order: {error}", .0.display(), error = .1)]
     Recovery(PathBuf, #[source] PortError),
 }
@@ -70,8 +70,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a folder, and makes it where there is none. What an earlier process was doing when it died is due again.
-    /// Signed URLs begin with `base`.
+    /// Opens a folder, or makes it. Work that an earlier process had not finished when it died is due again. Signed
+    /// URLs begin with `base`.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -108,7 +108,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes due again what an earlier process was doing: only one process has the folder, so that one is dead.
+    /// Makes the unfinished work of an earlier process due again. That process is dead, because only one process can
+    /// have the folder.
     async fn resume(&self) -> Result<(), PortError> {
         let jobs = self.jobs.end_leases(OffsetDateTime::now_utc()).await?;
         let messages =
@@ -123,7 +124,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what is over: expired jobs with all they own, old messages, images without a job, files without a row.
+    /// Removes expired jobs with everything that they own, expired keys, old messages, images without a job, and files
+    /// without a row.
     ///
     /// # Errors
     /// [`PortError`] when the store fails; the next sweep goes on from there.
@@ -154,7 +156,7 @@ impl Store {
     }
 }
 
-/// A folder that only its owner can look into: images and callback tokens lie in it.
+/// Makes a folder that only its owner can read, because it holds images and callback tokens.
 fn make_private(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);

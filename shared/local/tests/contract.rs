@@ -31,7 +31,7 @@ async fn new() -> (TempDir, Store) {
     (folder, store)
 }
 
-/// Everything below a folder, but for the folders.
+/// The number of files below a folder.
 fn files(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
@@ -129,7 +129,7 @@ async fn whoever_waits_is_woken_by_a_message() {
 }
 
 #[tokio::test]
-async fn what_was_received_too_often_becomes_a_dead_letter() {
+async fn a_message_received_too_often_becomes_a_dead_letter() {
     let (_folder, store) = new().await;
     let queue = &store.queues.jobs;
     let job_id = JobId::new(OffsetDateTime::now_utc());
@@ -145,7 +145,7 @@ async fn what_was_received_too_often_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_was_doing_is_due_again_and_everything_is_as_it_was() {
+async fn the_work_of_a_dead_process_is_due_again_and_nothing_stored_is_lost() {
     let (folder, store) = new().await;
     let now = OffsetDateTime::now_utc();
     let mut job = build::queued(now);
@@ -252,7 +252,7 @@ async fn a_sweep_removes_the_image_of_a_submission_that_died_before_its_row_was_
     assert_eq!(files(&folder.path().join("objects")), 2);
 }
 
-/// A list reads as many rows as it shows, however many there are: told by SQLite's own plan.
+/// A list reads only as many rows as it shows, however many there are. SQLite's query plan says so.
 #[tokio::test]
 async fn lists_of_every_kind_go_by_an_index() {
     let (folder, store) = new().await;

@@ -1,20 +1,21 @@
-//! ONNX models, read and run by `tract`.
+//! Reads and runs ONNX models with `tract`.
 //!
-//! A crate of its own because `tract` registers its operators by static constructors, which every binary keeps that has
-//! it among its dependencies: 13 MB. `detection` describes and reads what a model answers; the worker alone runs one.
+//! It is a crate of its own because `tract` registers its operators by static constructors, so that every binary that
+//! depends on it becomes much larger. `detection` describes models and reads their outputs; only the worker runs them.
 //!
-//! A model's file is a program that someone else wrote. Whatever `tract` makes of it, panics included, becomes an error
-//! here; a file is never led to read another one (weights beside the file are refused); and operators that draw random
+//! A model's file is a program that someone else wrote. Every failure of `tract`, panics included, becomes an error
+//! here. A file cannot make it read another file: weights beside the file are refused. Operators that draw random
 //! numbers are refused, because the same picture shall give the same findings.
 //!
-//! What a model takes is counted where shapes are known, before it is optimised, and what an operator gave is measured once
-//! it has given it. Neither bounds the memory that `tract` takes while it reads a file, nor that of one operator at work: who
-//! may write to the bucket of models is trusted that far. A worker that dies of it is succeeded as every worker is, and the
-//! job ends.
+//! The memory that a model needs is calculated before it is optimised, as far as shapes are known, and the result of an
+//! operator is measured once it is there. Neither bounds the memory that `tract` takes while it reads a file, nor that
+//! of one operator at work: whoever may write to the bucket of models is trusted that far. If a worker dies of it,
+//! another takes its place, as with every worker that dies, and the job ends.
 //!
-//! `tract` runs on the caller's thread alone. The clock is looked at between the stages of loading and before each operator of
-//! the model; one operator, or one stage, is not interrupted, and a body that an operator runs again and again (`Scan`, `Loop`,
-//! `LSTM`) is part of it. A worker that is ended in the midst of one is succeeded as every worker is.
+//! `tract` runs on the caller's thread alone. The deadline is checked between the stages of loading and before each
+//! operator of the model. A single operator or stage is not interrupted, and a body that an operator runs repeatedly
+//! (`Scan`, `Loop`, `LSTM`) is part of that operator. If a worker is ended in the midst of one, another takes its
+//! place.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -36,17 +37,18 @@ use tract_onnx::{
     tract_hir::{infer::Factoid as _, internal::DimLike as _},
 };
 
-/// The most bytes of what one operator gives, together with all weights where those are known.
+/// The most bytes of the results of one operator, together with all weights where those are known.
 const MOST_BYTES: usize = 256 << 20;
-/// The most operators, those of inner graphs included: the largest detectors have a tenth of it.
+/// The most operators, those of inner graphs included: ten times what the largest detectors have.
 const MOST_OPERATORS: usize = 20_000;
-/// The most bytes of a side's name, which may be a formula: `tract` reads it by recursion, so a long one could exhaust the stack.
+/// The most bytes of the name of a dimension. It may be a formula, which `tract` parses by recursion, so that a long
+/// one could exhaust the stack.
 const MOST_FORMULA: usize = 100;
-/// The most operators that an error names.
+/// The most operators that an error message names.
 const MOST_NAMED: usize = 10;
 
-/// Reads a model (the bytes of an `.onnx` file) and its description (those of the JSON beside it). Takes as long as
-/// running it a few times.
+/// Reads a model (the bytes of an `.onnx` file) and its description (the bytes of the JSON beside it). This takes as
+/// long as running the model a few times.
 ///
 /// # Errors
 /// [`DetectError::Model`], and [`DetectError::TimedOut`] when the deadline passes; no file makes it panic.
@@ -66,9 +68,9 @@ pub fn load(
 struct Plan {
     model: Arc<TypedRunnableModel>,
     shape: [usize; 4],
-    /// What the samples of its input are.
+    /// The type of the input's samples.
     datum: DatumType,
-    /// What its outputs are called, in their order.
+    /// The names of its outputs, in their order.
     outputs: Vec<String>,
 }
 
@@ -81,7 +83,7 @@ impl Network for Plan {
         &self.outputs
     }
 
-    /// The clock is looked at before every operator, and what it gave is measured after it.
+    /// Checks the deadline before every operator, and the size of its results after it.
     fn run(&self, samples: &[f32], deadline: Deadline) -> Result<Vec<Array>, DetectError> {
         let unusable = |cause| DetectError::Model(ModelError::Unusable(cause));
         let ran = guarded(|| -> TractResult<Vec<Array>> {
@@ -103,7 +105,7 @@ impl Network for Plan {
     }
 }
 
-/// An output of any type of number, if it is within the limit as floats, too.
+/// Converts an output of any numeric type to floats, if these are within the limit.
 fn array(output: TValue) -> TractResult<Array> {
     let output = output.into_tensor();
     check_bytes(output.len().saturating_mul(size_of::<f32>()))
@@ -116,7 +118,7 @@ fn cause(error: &TractError) -> Cause {
     Cause(format!("{error:#}"))
 }
 
-/// Calls into `tract`, whose panics are errors.
+/// Calls into `tract`, and turns its panics into errors.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Cause> {
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| Cause("tract panicked".to_owned()))
 }
@@ -169,7 +171,8 @@ impl Plan {
     }
 }
 
-/// Whether all weights together with the largest of the other results, where their shapes are known, are within the limit.
+/// Checks that all weights, together with the largest result of any other operator, are within the limit, as far as
+/// shapes are known.
 fn check_memory(model: &TypedModel) -> Result<(), ModelError> {
     let (mut weights, mut largest) = (0_usize, 0);
     for node in model.nodes() {
@@ -192,7 +195,8 @@ fn check_bytes(bytes: usize) -> Result<(), ModelError> {
     if bytes > MOST_BYTES { Err(ModelError::TooLarge { bytes, most: MOST_BYTES }) } else { Ok(()) }
 }
 
-/// The operators of a graph and of those within it, if they are not too many and sides have names of a sensible length.
+/// Collects the operators of a graph and of the graphs within it. Fails if there are too many, or if the name of a
+/// dimension is too long.
 fn survey<'a>(graph: &'a GraphProto, operators: &mut Vec<&'a str>) -> Result<(), ModelError> {
     for value in graph.input.iter().chain(&graph.output).chain(&graph.value_info) {
         let Some(type_proto::Value::TensorType(tensor)) =
@@ -219,12 +223,12 @@ fn survey<'a>(graph: &'a GraphProto, operators: &mut Vec<&'a str>) -> Result<(),
     Ok(())
 }
 
-/// An operator's name as it may be shown: a file may say anything there.
+/// An operator's name, reduced to harmless characters, because a file may contain anything there.
 fn printable(name: &str) -> String {
     name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "_.".contains(*letter)).take(60).collect()
 }
 
-/// What the samples of the input are; floats where the model does not say.
+/// The type of the input's samples; floats if the model does not state one.
 fn input_type(declared: &InferenceFact) -> Result<DatumType, ModelError> {
     match declared.datum_type.concretize().unwrap_or(DatumType::F32) {
         datum @ (DatumType::F32 | DatumType::F16 | DatumType::U8) => Ok(datum),
@@ -234,7 +238,7 @@ fn input_type(declared: &InferenceFact) -> Result<DatumType, ModelError> {
     }
 }
 
-/// Whether the input that the model declares can have the shape that the description says.
+/// Checks that the input that the model declares can have the shape in the description.
 fn check_shape(declared: &InferenceFact, shape: [usize; 4]) -> Result<(), ModelError> {
     let sides: Vec<Option<usize>> =
         declared.shape.dims().map(|side| side.concretize().and_then(|side| side.to_usize().ok())).collect();
@@ -264,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    /// A value of one side of that name.
+    /// A value with one dimension of that name.
     fn value(name: String) -> ValueInfoProto {
         let side = Dimension { value: Some(dimension::Value::DimParam(name)), ..Dimension::default() };
         let shape = Some(TensorShapeProto { dim: vec![side] });

@@ -1,10 +1,10 @@
-//! The convolutions of `fast_image_resize`, compiled once.
+//! Resampling by `fast_image_resize`, compiled once.
 //!
-//! That library is generic: whoever calls it compiles its kernels, 30 for each type of view and kind of pixel, and a call
-//! that names the pixels at run time brings in all 16 kinds. They are most of what there is to compile in a thumbnail. So
-//! they have a crate of their own, whose functions are not generic: `imaging` and `detection` are compiled without
-//! them. Wherever it can be, a view is a [`TypedImage`], the type of the library's own buffers, which needs no kernels
-//! beyond those.
+//! That library is generic: every crate that calls it compiles its kernels, 30 for each type of view and pixel, and a
+//! call that chooses the pixel type at run time brings in all 16 types. These kernels are most of the code that a
+//! thumbnail needs to be compiled. This crate has functions that are not generic, so `imaging` and `detection` are
+//! compiled without the kernels. Where possible, a view is a [`TypedImage`], the type of the library's own buffers,
+//! which needs no additional kernels.
 
 pub use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use fast_image_resize::{
@@ -13,19 +13,19 @@ use fast_image_resize::{
     pixels::{F32, U8, U8x2, U8x3, U8x4, U16, U16x2, U16x3, U16x4},
 };
 
-/// Why nothing was resampled.
+/// The reason why nothing was resampled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There are fewer samples than the size asks for, or they are not aligned.
+    /// There are fewer samples than the size requires, or they are not aligned.
     #[error("the samples do not fit their size")]
     Samples(#[from] ImageBufferError),
     /// The part reaches beyond the picture.
     #[error("the part is not within the picture")]
     Part(#[from] fast_image_resize::CropBoxError),
-    /// The options' crop is not within the source.
+    /// The crop in the options does not lie within the source.
     #[error("the crop is not within the source")]
     Options(#[from] fast_image_resize::ResizeError),
-    /// The kind is none of those with one to four channels of 8 or 16 bits.
+    /// The pixel type does not have one to four channels of 8 or 16 bits.
     #[error("pixels of that kind are not resampled")]
     Kind,
 }
@@ -37,14 +37,15 @@ pub struct Pixels<S> {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// What they are of: at least as much as the size asks for.
+    /// The samples: at least as many as the size requires.
     pub samples: S,
 }
 
-/// Pixels of one to four channels of 8 or 16 bits (in native order), at another size. Nothing is written to the source.
+/// Resamples pixels of one to four channels of 8 or 16 bits (in native byte order). The source is not changed.
 ///
 /// # Errors
-/// [`Error`] where the source is not as large as it says, the crop not within it, or the kind another.
+/// [`Error`] where the source is smaller than its stated size, the crop does not lie within it, or the pixel type is
+/// another.
 pub fn resample(
     resizer: &mut Resizer,
     pixel: PixelType,
@@ -66,11 +67,11 @@ pub fn resample(
     by_kind!(U8, U8x2, U8x3, U8x4, U16, U16x2, U16x3, U16x4)
 }
 
-/// A part of RGBA pixels of 8 bits (its left, top, width and height in whole pixels) at another size. Nothing beside
-/// the part is looked at.
+/// Resamples a part of 8-bit RGBA pixels (left, top, width and height in whole pixels). Pixels beside the part are not
+/// read.
 ///
 /// # Errors
-/// [`Error`] where the source is not as large as it says, or the part or the crop not within it.
+/// [`Error`] where the source is smaller than its stated size, or the part or the crop does not lie within it.
 pub fn resample_part(
     resizer: &mut Resizer,
     Pixels { width, height, samples }: Pixels<&[u8]>,
@@ -83,10 +84,10 @@ pub fn resample_part(
     convolve(resizer, &part, target, options)
 }
 
-/// One channel of floating-point samples at another size, not rounded.
+/// Resamples one channel of floating-point samples, without rounding.
 ///
 /// # Errors
-/// [`Error`] where the source is not as large as it says, or the crop not within it.
+/// [`Error`] where the source is smaller than its stated size, or the crop does not lie within it.
 pub fn resample_plane(
     source: Pixels<Vec<f32>>,
     target: (u32, u32),

@@ -1,4 +1,5 @@
-//! Configuration from the environment, read once at the start; a function that lacks something says what, and stops.
+//! Configuration from the environment, read once at the start. If something is missing, the function names it and
+//! stops.
 
 use std::{str::FromStr, time::Duration};
 
@@ -8,15 +9,15 @@ use url::Url;
 
 use crate::networks::Networks;
 
-/// What a deployment is given.
+/// The configuration of a deployment.
 #[derive(Clone, Debug)]
 pub struct Config {
     variables: fn(&str) -> Option<String>,
-    /// What is accepted.
+    /// The limits of this deployment.
     pub limits: Limits,
-    /// Where outbound HTTP may go beyond the public internet.
+    /// The networks that outbound HTTP may connect to, besides the public internet.
     pub networks: Networks,
-    /// The API's address, where it is not the one that API Gateway tells.
+    /// The API's address, if it is not the one that API Gateway tells.
     pub public_url: Option<Url>,
 }
 
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_and_not_repeated() {
+    fn a_variable_that_cannot_be_read_is_named_and_its_value_not_repeated() {
         let error = Config::from(|name| (name == "MAX_PIXELS").then(|| "hunter2".to_owned()))
             .expect_err("not a number");
         assert_eq!(error.to_string(), "the environment variable MAX_PIXELS is not a whole number in range");

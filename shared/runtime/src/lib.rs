@@ -1,5 +1,5 @@
-//! What every function needs around its work: configuration, telemetry, SQS batches, and outbound HTTP that goes
-//! nowhere it must not.
+//! The parts that every function needs around its work: configuration, telemetry, SQS batches, and outbound HTTP that
+//! connects only to permitted networks.
 
 pub mod config;
 pub mod networks;

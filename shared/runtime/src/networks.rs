@@ -1,8 +1,8 @@
 //! Which addresses outbound HTTP may connect to: the public internet, and what the deployment allows by name.
 //!
-//! The lists are IANA's special-purpose registries for [IPv4] and [IPv6], with everything in that is not globally
-//! reachable. Of IPv6 only global unicast (2000::/3) is public; every form that carries an IPv4 address inside
-//! (mapped, compatible, NAT64, 6to4, Teredo) lies outside of it or is listed.
+//! The lists hold everything in IANA's special-purpose registries for [IPv4] and [IPv6] that is not globally reachable.
+//! Of IPv6 only global unicast (2000::/3) is public; every form that carries an IPv4 address inside (mapped,
+//! compatible, NAT64, 6to4, Teredo) lies outside of it or is listed.
 //!
 //! [IPv4]: https://www.iana.org/assignments/iana-ipv4-special-registry/
 //! [IPv6]: https://www.iana.org/assignments/iana-ipv6-special-registry/

@@ -1,6 +1,6 @@
-//! HTTP to addresses that clients name. Every address is checked at the moment of connecting: the resolver hands out
-//! none that is not permitted, and a literal address in a URL is checked before it is used; on every redirect and
-//! every retry anew.
+//! HTTP to addresses that clients name. Every address is checked when it is connected to, on every redirect and every
+//! retry anew: the resolver returns permitted addresses only, and a literal address in a URL is checked before it is
+//! used.
 
 mod coding;
 mod retry_after;
@@ -36,7 +36,7 @@ use crate::networks::Networks;
 use coding::CodingError;
 use retry_after::retry_after;
 
-/// How long a submission waits for a name to resolve; connecting decides about names that take longer.
+/// How long a submission waits for a name to resolve. A name that takes longer is checked on connecting.
 const RESOLVE: Duration = Duration::from_secs(2);
 
 /// How long a receiver of a callback may take to answer.
@@ -44,7 +44,7 @@ const CALLBACK: Duration = Duration::from_secs(15);
 
 const USER_AGENT: &str = concat!("Darkroom/", env!("CARGO_PKG_VERSION"));
 
-/// What a browser asks for in a picture's place, and anything else where a server has no name for what it sends.
+/// The `Accept` header: images, as a browser asks for them, or else anything, for servers that do not know the type.
 const ACCEPT: &str = "image/*, */*;q=0.8";
 
 /// An address that must not be connected to.
@@ -57,7 +57,7 @@ struct NotPermitted;
 #[error("the name was not found")]
 struct Unresolved(#[source] io::Error);
 
-/// Looks a name up: the system's resolver, or a test's.
+/// The function that looks a name up: the system's resolver, or a test's.
 type Lookup = fn(&str) -> BoxFuture<io::Result<Vec<IpAddr>>>;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -100,9 +100,9 @@ impl Resolve for CheckedResolver {
     }
 }
 
-/// Makes ring what rustls computes with, once for the process.
+/// Installs ring as the cryptography of rustls, once for the process.
 pub fn install_tls() {
-    // Fails only where a provider is installed already, which is then the one in use.
+    // This fails only if a provider is installed already, which is then used.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
@@ -114,8 +114,8 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Outbound HTTP to the networks that are permitted, within the limits. The client is made when it is first
-    /// needed: it loads the trusted certificates, which a submission's checks do without.
+    /// Outbound HTTP to the permitted networks, within the limits. The client is made when it is first needed, because
+    /// it loads the trusted certificates, which checking a submission does not need.
     #[must_use]
     pub fn new(networks: Networks, limits: Limits) -> Self {
         Self::with_lookup(networks, limits, system_lookup)
@@ -161,7 +161,7 @@ impl Outbound {
             ),
             after: None,
         })?;
-        // Said aloud, because without it any coding may be used (RFC 9110, 12.5.3).
+        // The header is explicit, because without it a server may use any coding (RFC 9110, 12.5.3).
         let request = client
             .get(url.clone())
             .header(header::ACCEPT, ACCEPT)
@@ -169,7 +169,7 @@ impl Outbound {
         match timeout_at(deadline, request.send()).await {
             Err(_) => Err(source::too_slow(self.limits.fetch, None)),
             Ok(answer) => answer.map_err(|error| {
-                // The address may carry a secret in its query, and so may a callback's.
+                // The URL may have a secret in its query, so it is not logged.
                 let error = error.without_url();
                 tracing::info!(error = %Chain(&error), "the image's server was not reached");
                 source::unanswered(&error, self.limits.connect)
@@ -177,7 +177,7 @@ impl Outbound {
         }
     }
 
-    /// The content of an answer, its codings taken off.
+    /// The content of an answer, decoded.
     async fn content(&self, mut response: Response, deadline: Instant) -> Result<Fetched, FetchError> {
         let (limit, within) = (self.limits.fetch_bytes, self.limits.fetch);
         let undecoded = |error: CodingError| source::undecoded(&error, limit, within);
@@ -209,7 +209,7 @@ impl Outbound {
         if !codings.is_empty() && !body.is_empty() {
             let (first, until) = (codings[0], deadline.into_std());
             let decoding = tokio::task::spawn_blocking(move || coding::decode(body, &codings, limit, until));
-            // A decoder that panics has met what it does not know.
+            // If a decoder panics, the content is not valid.
             let decoded = decoding.await.unwrap_or(Err(CodingError::Invalid(first)));
             body = Bytes::from(decoded.map_err(undecoded)?);
         }
@@ -225,7 +225,7 @@ fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 300 | 301 | 302 | 303 | 307 | 308)
 }
 
-/// Where a redirect leads from `url`, as browsers see it: what is not ASCII counts byte by byte as if it were escaped.
+/// The target of a redirect from `url`, as browsers read it: each byte that is not ASCII counts as if it were escaped.
 fn target_of(url: &Url, location: &HeaderValue) -> Option<Url> {
     // Beyond ASCII, `percent_encode` escapes everything.
     const NOTHING: &AsciiSet = &AsciiSet::EMPTY;

@@ -1,4 +1,4 @@
-//! SQS batches: each message by itself, and only those that must come again are reported as failed.
+//! SQS batches: each message is handled by itself, and only those that must come again are reported as failed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +9,8 @@ use jobs::{error::Chain, limits::doubled, ports::DeferMessages, process::Outcome
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::Instrument as _;
 
-/// How long a message waits that came for the n-th time and names no wait of its own: 10 s, doubled each time, at most
-/// ten minutes. Ten deliveries, after which a message of ours is a dead letter, last 40 minutes.
+/// The wait of a message that was received for the n-th time and has no wait of its own: 10 s, doubled each time, at
+/// most ten minutes. A message becomes a dead letter after ten deliveries, which take 40 minutes.
 #[must_use]
 pub fn backoff(receive_count: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ pub fn backoff(receive_count: u32) -> Duration {
 /// Handles the messages of one queue.
 #[async_trait]
 pub trait Consume: Send + Sync {
-    /// Handles one message's body. What cannot be read is retried until it lies among the dead letters.
+    /// Handles one message's body. One that cannot be read is retried until it goes to the dead-letter queue.
     async fn consume(&self, body: &str) -> Outcome;
 }
 
@@ -44,8 +44,8 @@ pub async fn run(
     .await
 }
 
-/// Handles one batch, its messages side by side, so that none waits for another. Without a `queue`, what must come again
-/// comes after its queue's own visibility timeout.
+/// Handles the messages of one batch at the same time, so that none waits for another. Without a `queue`, a message
+/// that must come again does so after the queue's visibility timeout.
 pub async fn batch(
     consumer: &dyn Consume,
     queue: Option<&dyn DeferMessages>,

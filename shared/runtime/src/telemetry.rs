@@ -8,9 +8,9 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
 };
 
-/// The crates whose events are logged at the level asked for. Everything else is logged from `warn` on: at finer levels the
-/// SDKs print whole requests, and those carry images, addresses and tokens.
-const OURS: [&str; 13] = [
+/// The crates whose events are logged at the level asked for. Everything else is logged from `warn` on: at finer levels
+/// the SDKs print whole requests, and those carry images, addresses and tokens.
+const OURS: [&str; 15] = [
     "aws",
     "darkroom",
     "detection",
@@ -20,7 +20,9 @@ const OURS: [&str; 13] = [
     "jobs",
     "local",
     "notify",
+    "onnx",
     "process",
+    "recover",
     "runtime",
     "status",
     "submit",
@@ -31,7 +33,7 @@ pub fn init() {
     init_on(std::io::stdout);
 }
 
-/// Starts logging to standard error, for a process whose standard output is for something else.
+/// Starts logging to standard error, for a process that uses its standard output for something else.
 pub fn init_on_standard_error() {
     init_on(std::io::stderr);
 }

@@ -1,5 +1,5 @@
-//! What servers can send to take memory and time: fetching an image stays within its limits. In a process of its own,
-//! because the most memory that a process had is measured.
+//! Bombs: answers that are made to take much memory or time. Fetching them stays within its limits. These tests are a
+//! process of their own, because they measure the most memory that the process has had.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -61,9 +61,9 @@ async fn no_answer_takes_more_memory_or_time_than_fetching_has() {
     let zeros_in_brotli = BASE64_STANDARD.decode(ZEROS_IN_BROTLI).expect("Base64");
     let zeros = gzipped(&vec![0; 2 * most]);
     let empty = gzipped(b"");
-    // Nothing comes out of these, and each takes a decoder of its own.
+    // Members that decode to nothing, each of which takes a decoder of its own.
     let members = empty.repeat(most / empty.len());
-    // Twenty-five megabytes in the middle of a list, of which nothing comes out either.
+    // Twenty-five megabytes in the middle of a list of codings, which decode to nothing either.
     let nested = gzipped(&gzipped(&members));
     // A block of deflate that ends at once and describes its codes at length, as often as there is room.
     let blocks = {
@@ -71,7 +71,7 @@ async fn no_answer_takes_more_memory_or_time_than_fetching_has() {
         for _ in 0..8 {
             eight.empty_block();
         }
-        // Eight of whatever length end with a byte.
+        // Eight blocks of any length end on a byte.
         let mut bits = Bits { bytes: eight.bytes.repeat(most / eight.bytes.len() - 1), free: 0 };
         bits.last_block();
         bits.bytes
@@ -109,7 +109,7 @@ async fn no_answer_takes_more_memory_or_time_than_fetching_has() {
         assert!(took < limits.fetch + Duration::from_secs(1), "{name} took {took:?}");
     }
     if let (Some(before), Some(after)) = (before, most_memory()) {
-        // What came, what it became (a vector may be twice as large as what is in it), and two copies on their way.
+        // The answer, the decoded content (a vector may be twice as large as its content), and two copies under way.
         let allowed = 5 * limits.fetch_bytes + (64 << 20);
         assert!(after < before + allowed, "{} MB more", (after - before) / 1_000_000);
     }

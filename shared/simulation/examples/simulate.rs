@@ -1,6 +1,6 @@
-//! Simulates for a while: `SIMULATE_SECONDS`, or until there were `SIMULATE_JOBS`, from `SIMULATE_SEED` on. Prints how
-//! many jobs a minute that were, and stops at the first run that breaks a promise (with `SIMULATE_KEEP_GOING`, at none).
-//! With `SIMULATE_LOG` runs one seed and prints what happened to the job of that number.
+//! Simulates for a while: `SIMULATE_SECONDS`, or until there were `SIMULATE_JOBS`, from `SIMULATE_SEED` on. Prints the
+//! number of jobs a minute, and stops at the first run that breaks a promise, or with `SIMULATE_KEEP_GOING` goes on.
+//! With `SIMULATE_LOG` it runs one seed and prints what happened to the job of that number.
 #![allow(clippy::expect_used)]
 
 use std::{

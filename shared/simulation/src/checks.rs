@@ -1,4 +1,4 @@
-//! What must hold: with every write of a row, and once nothing is owed any more.
+//! The promises that are checked at every write of a row, and at the end of a run, when nothing is owed any more.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn place(status: Status) -> usize {
     }
 }
 
-/// One write of a row.
+/// Checks one write of a row.
 pub(crate) fn change(world: &mut World, number: usize, old: Option<&Job>, new: Option<&Job>) {
     if let Some(text) = wrong_with(world, number, old, new) {
         world.breaks(number, text);
@@ -92,7 +92,7 @@ fn wrong_with(world: &World, number: usize, old: Option<&Job>, new: Option<&Job>
     None
 }
 
-/// The whole run, once it is over.
+/// Checks the whole run once it is over.
 pub(crate) fn end(world: &mut World, clients: &[Client], limits: &Limits) -> Run {
     let mut run = Run::default();
     let mut jobs_of_client = vec![0_u32; clients.len()];
@@ -141,7 +141,7 @@ pub(crate) fn end(world: &mut World, clients: &[Client], limits: &Limits) -> Run
     run
 }
 
-/// A job without a row.
+/// Checks a job that has no row any more.
 fn gone(world: &World, number: usize, book: &Book) -> Vec<String> {
     let mut wrong = Vec::new();
     if book.deleted.is_none() {
@@ -153,12 +153,12 @@ fn gone(world: &World, number: usize, book: &Book) -> Vec<String> {
     wrong
 }
 
-/// An object's key without the job's id, which is another one in every run.
+/// An object's key without the job's id, which differs between runs.
 fn name(key: &ObjectKey) -> String {
     key.to_string().chars().skip(40).collect()
 }
 
-/// A job with a row.
+/// Checks a job that has a row.
 fn ended(
     world: &World,
     number: usize,
@@ -212,7 +212,7 @@ fn ended(
     wrong
 }
 
-/// What nothing disturbed must go by the shortest way.
+/// Checks that a job took the shortest way if nothing went wrong.
 fn calm(job: &Job, book: &Book, client: &Client) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut must = |holds: bool, text: &str| {
@@ -235,7 +235,7 @@ fn calm(job: &Job, book: &Book, client: &Client) -> Vec<String> {
     wrong
 }
 
-/// The results that a job names, and no others, are in the bucket, made from the image that it names.
+/// Checks that the results that a job names, and no others, are in the bucket, made from the image that it names.
 fn results(world: &World, number: usize, job: &Job) -> Vec<String> {
     let mut wrong = Vec::new();
     let sha256 = job.facts().sha256.clone().unwrap_or_default();
@@ -291,7 +291,7 @@ fn results(world: &World, number: usize, job: &Job) -> Vec<String> {
     wrong
 }
 
-/// Whether it ended as it should have.
+/// Checks that a job ended as its image and its events require.
 fn verdict(world: &World, job: &Job, book: &Book, client: &Client, limits: &Limits) -> Option<String> {
     let image = Image::ALL.get(usize::from(client.image)).copied();
     let code = job.error().map(|error| error.code.as_ref());

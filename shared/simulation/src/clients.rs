@@ -1,4 +1,4 @@
-//! Clients: they submit, upload, delete, ask for callbacks again, and repeat what got no answer.
+//! Clients: they submit, upload, delete, ask for callbacks again, and repeat requests that got no answer.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use jobs::{
     job::Job,
     key::ObjectKey,
     message::Message,
-    submit::{Submitter, Wishes},
+    submit::{Request, Submitter},
 };
 use time::OffsetDateTime;
 
@@ -29,7 +29,7 @@ pub(crate) enum Way {
     Upload,
 }
 
-/// What a client is going to do.
+/// The plan of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) number: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Client {
     arrives: Micros,
     pub(crate) way: Way,
     pub(crate) image: u8,
-    /// From when on its server serves the image, and what that asks for until then, in seconds.
+    /// When its server begins to serve the image, and the `Retry-After` that it sends until then, in seconds.
     pub(crate) served: (Micros, u64),
     pub(crate) has_key: bool,
     /// How many times it sends the same request at the same time.
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    fn wishes(&self) -> Wishes {
+    fn request(&self) -> Request {
         let receiver = self.receiver.map(|(kind, well_from)| {
             let kind = Receiver::ALL.iter().position(|other| *other == kind).unwrap_or_default();
             format!("https://host-{kind}-{well_from}.example/{kind}/{well_from}")
@@ -116,12 +116,12 @@ impl Client {
             1 => vec!["poi_detection"],
             _ => vec!["thumbnail", "poi_detection"],
         };
-        Wishes {
+        Request {
             algorithms: algorithms.into_iter().map(|name| (name.to_owned(), Default::default())).collect(),
             callback_url: receiver,
             deadline: self.deadline,
             idempotency_key: self.has_key.then(|| format!("key-{}", self.number)),
-            ..Wishes::default()
+            ..Request::default()
         }
     }
 
@@ -131,29 +131,29 @@ impl Client {
 
     async fn submit(&self, api: &Submitter) -> Result<(Job, Option<OffsetDateTime>), Error> {
         match self.way {
-            Way::Inline => api.submit_image(self.image(), self.wishes()).await.map(|job| (job, None)),
+            Way::Inline => api.submit_image(self.image(), self.request()).await.map(|job| (job, None)),
             Way::Url => {
                 let (from, asks) = self.served;
                 let url = format!("https://images.example/{}/{}/{from}/{asks}", self.number, self.image);
-                api.submit_url(&url, self.wishes()).await.map(|job| (job, None))
+                api.submit_url(&url, self.request()).await.map(|job| (job, None))
             }
             Way::Upload => {
                 let bytes = self.image().len() as u64;
-                let granted = api.grant_upload("image/png", bytes, None, self.wishes()).await?;
+                let granted = api.grant_upload("image/png", bytes, None, self.request()).await?;
                 Ok((granted.job, Some(granted.expires_at)))
             }
         }
     }
 }
 
-/// What a client hears, if it hears anything.
+/// Sends a request; `None` if the client gets no answer.
 async fn ask<T>(sim: &Sim, request: impl Future<Output = Result<T, Error>>) -> Option<Result<T, Error>> {
     let dies_at = sim.with(|world| world.end_of(API_TIMEOUT));
     let answer = mortal(sim, dies_at, None, request).await;
     answer.filter(|_| !sim.with(|world| world.trouble(world.weather.lost_answers)))
 }
 
-/// One client's doings.
+/// Everything that one client does.
 pub(crate) async fn live(sim: Sim, mut api: Submitter, client: Client) {
     sim.sleep_until(client.arrives).await;
     let table = Arc::new(Table { sim: sim.clone(), caller: Caller::Client(client.number) });
@@ -216,7 +216,7 @@ async fn upload(
         return;
     }
     sim.sleep(takes).await;
-    // Who uploads twice sends another image the second time.
+    // A client that uploads twice sends another image the second time.
     let body = images::body(client.image, client.number as u64 + 1_000_000 * index as u64);
     let key = ObjectKey::Upload(job);
     sim.with(|world| {

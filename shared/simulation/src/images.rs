@@ -1,8 +1,8 @@
-//! Images that say by a byte what becomes of those who work on them, and the results that they give.
+//! Images of which one byte says how working on them ends, and the results of that work.
 
 use bytes::Bytes;
 
-/// What working on an image does.
+/// How the work on an image ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Image {
     Good,
@@ -10,13 +10,13 @@ pub(crate) enum Image {
     Slow,
     /// Fails.
     Bad,
-    /// Takes its worker's memory, every time.
+    /// Exhausts its worker's memory, every time.
     Deadly,
     /// The same, every second time.
     Risky,
     /// Never gives an answer.
     Stuck,
-    /// Needs something that is not always to be had.
+    /// Needs a model that is not always available.
     Modelled,
 }
 

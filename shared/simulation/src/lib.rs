@@ -1,8 +1,8 @@
 //! The whole service in virtual time: the real use cases of `jobs` on a table, a bucket and queues that do what
 //! DynamoDB, S3 and SQS may do, with processes that die, clocks that differ and clients that repeat themselves.
 //!
-//! One seed is one run: it draws what goes wrong, who comes and what they want, and the run ends when nothing is owed
-//! any more. What was promised is looked at with every write and at the end. The same seed gives the same run.
+//! One seed is one run. It decides what goes wrong, which clients come and what they want, and the run ends when
+//! nothing is owed any more. The promises are checked at every write and at the end. The same seed gives the same run.
 //!
 //! | module | holds |
 //! |---|---|
@@ -41,7 +41,7 @@ use crate::{
     world::{Sim, World},
 };
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// Jobs that were accepted.
@@ -69,7 +69,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The sum of two; of traces and of times there is none.
+    /// The sum of two runs, without their traces and times.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         self.jobs += other.jobs;
@@ -90,11 +90,11 @@ pub fn run(seed: u64) -> Run {
     run_logging(seed, None)
 }
 
-/// The same; what happens to the job with this number is printed.
+/// The same, and prints what happens to the job with this number.
 #[must_use]
 pub fn run_logging(seed: u64, log: Option<usize>) -> Run {
     let sim = Sim::new(World::new(seed, log));
-    // Few are quick to understand; many fill more than one page of what is due.
+    // A run of few clients is easy to understand; many fill more than one page of due jobs.
     let clients = sim.with(|world| world.random.of(&[20, 100, 100, 100, 300]));
     let days = sim.with(|world| world.random.of(&[1, 3, 30]));
     let limits = Limits { retention: Duration::from_secs(days * 86_400), ..Limits::default() };
@@ -111,7 +111,7 @@ pub fn run_logging(seed: u64, log: Option<usize>) -> Run {
     sim.with(|world| checks::end(world, &clients, &limits))
 }
 
-/// A receiver of callbacks, and from when on it is well.
+/// A receiver of callbacks, and when it begins to work.
 fn draw_host(random: &mut Random, until: time::Micros) -> (Receiver, time::Micros) {
     let kind = match random.below(100) {
         0..85 => random.of(&Receiver::ALL[..4]),

@@ -35,7 +35,7 @@ use crate::{
     world::{CALLBACKS, JOBS, Sim, World},
 };
 
-/// Who calls.
+/// The caller of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// The API, for this client.
@@ -58,7 +58,7 @@ impl Table {
         }
     }
 
-    /// A worker whose write fails has lost its attempt, although it lives.
+    /// Counts an attempt as lost if the worker's write failed, although the worker lives.
     fn count_lost<T>(&self, id: JobId, written: &Result<T, PortError>) {
         if self.caller == Caller::Worker && written.is_err() {
             self.sim.with(|world| {
@@ -253,7 +253,7 @@ impl PresignUploads for Bucket {
         _: &UploadTerms,
         _: Duration,
     ) -> Result<UploadTicket, PortError> {
-        // Signing asks nobody.
+        // Signing calls no service.
         Ok(UploadTicket { url: address(key), headers: Vec::new() })
     }
 }
@@ -291,7 +291,7 @@ impl CheckUrls for AnyUrl {
     }
 }
 
-/// Fetches images from servers that are there from some time on, if ever:
+/// Fetches images from servers that begin to work at some time, if ever:
 /// `https://images.example/{client}/{kind}/{when}/{asks}`.
 pub(crate) struct Web {
     pub(crate) sim: Sim,
@@ -318,7 +318,7 @@ impl FetchImages for Web {
             return Err(FetchError::Retryable { failure, after });
         }
         let kind = u8::try_from(image).unwrap_or_default();
-        // What an address serves may be another image each time.
+        // An address may serve another image each time.
         let serial = if client.is_multiple_of(4) { serial } else { client };
         Ok(Fetched { body: images::body(kind, serial) })
     }
@@ -327,7 +327,7 @@ impl FetchImages for Web {
 /// Works on images as their bytes say.
 pub(crate) struct Studio {
     pub(crate) sim: Sim,
-    /// Set when an image takes the process's memory.
+    /// Set when an image exhausts the process's memory.
     pub(crate) killed: Arc<AtomicBool>,
 }
 
@@ -384,21 +384,21 @@ impl Studio {
     }
 }
 
-/// Receives callbacks at `https://{host}/{kind}/{when}`: well from some time on, if ever.
+/// Receives callbacks at `https://{host}/{kind}/{when}`. Each receiver begins to work at some time, if ever.
 pub(crate) struct Receivers {
     pub(crate) sim: Sim,
 }
 
-/// How a receiver is.
+/// How a receiver behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receiver {
-    /// Answers 5xx until it is well.
+    /// Answers 5xx until it works.
     Failing,
-    /// Does not answer until it is well.
+    /// Does not answer until it works.
     Silent,
     /// Takes its time.
     Slow,
-    /// Asks to be left alone until it is well.
+    /// Asks to be left alone until it works.
     Busy,
     /// Answers 410.
     Gone,
@@ -422,7 +422,7 @@ impl Receiver {
         Self::Dead,
     ];
 
-    /// Whether it accepts callbacks once it is well.
+    /// Whether it accepts callbacks once it works.
     pub(crate) fn accepts(self) -> bool {
         !matches!(self, Self::Gone | Self::Refused | Self::Hopeless | Self::Dead)
     }

@@ -29,7 +29,7 @@ impl Random {
         least + self.below(most - least + 1)
     }
 
-    /// True so many times in a million.
+    /// True with this chance in a million.
     pub(crate) fn chance(&mut self, in_a_million: u32) -> bool {
         in_a_million > 0 && self.below(1_000_000) < u64::from(in_a_million)
     }
@@ -39,7 +39,7 @@ impl Random {
         these[self.index(these.len())]
     }
 
-    /// An index into something that has so many.
+    /// An index below `length`.
     pub(crate) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).expect("below a usize")
     }

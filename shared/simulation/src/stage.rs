@@ -40,11 +40,11 @@ const MARGIN: Micros = 10 * SECOND;
 pub(crate) const APIS: usize = 4;
 const RECOVERERS: usize = 3;
 
-/// An invocation that is to begin.
+/// An invocation that is about to begin.
 pub(crate) enum Start {
     /// Some messages of a queue are handed to one of its consumers.
     Deliver { queue: usize, slot: usize, deliveries: Vec<Delivery> },
-    /// The recoverer looks for what is overdue.
+    /// The recoverer looks for overdue jobs.
     Sweep,
 }
 
@@ -253,7 +253,7 @@ async fn work(sim: Sim, worker: Arc<Worker>, slot: usize, delivery: Delivery) {
         sim.with(|world| {
             let number = world.number(id);
             world.note("a worker died", number, 0);
-            // It may hold the job already: what it had sent may arrive after it.
+            // The attempt counts as lost, because a claim that the dead process had sent may still arrive.
             world.rows[number].book.lost += 1;
         });
     }
@@ -268,7 +268,7 @@ async fn notify(sim: Sim, notifier: Notifier, slot: usize, deliveries: Vec<Deliv
     settle_batch(&sim, CALLBACKS, slot, deliveries, outcomes).await;
 }
 
-/// The recoverer's invocation on dead letters.
+/// The recoverer's invocation with dead letters.
 async fn bury(sim: Sim, recoverer: Recoverer, (queue, slot): (usize, usize), deliveries: Vec<Delivery>) {
     let dies_at = sim.with(|world| world.end_of(RECOVERER_TIMEOUT));
     let recover = async |delivery: &Delivery| {
@@ -292,7 +292,7 @@ async fn settle_batch(
     leave(sim, queue, slot, deliveries.into_iter().zip(outcomes).collect()).await;
 }
 
-/// What becomes of messages after their invocation, and of the process.
+/// Deletes or puts off the messages after their invocation, and frees the process.
 async fn leave(sim: &Sim, queue: usize, slot: usize, handled: Vec<(Delivery, Option<Outcome>)>) {
     let died = handled.iter().any(|(_, outcome)| outcome.is_none());
     for (delivery, outcome) in handled {

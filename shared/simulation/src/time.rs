@@ -1,4 +1,4 @@
-//! Virtual time. Whatever waits is a future that is polled once its time has come; nothing else makes time pass.
+//! Virtual time. A task that waits is polled again when its time has come, and nothing else makes time pass.
 
 use std::{
     cmp::Ordering,
@@ -22,7 +22,7 @@ pub(crate) const MINUTE: Micros = 60 * SECOND;
 pub(crate) const HOUR: Micros = 60 * MINUTE;
 pub(crate) const DAY: Micros = 24 * HOUR;
 
-/// When time 0 is.
+/// The date of time 0.
 fn origin() -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_800_000_000)
 }
@@ -39,7 +39,7 @@ pub(crate) fn micros_of(duration: std::time::Duration) -> Micros {
     Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
 }
 
-/// Which task; its place is used again by others, so it has a number besides.
+/// A task. Its place is used again by later tasks, so it has a number as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TaskId {
     pub(crate) place: usize,
@@ -52,7 +52,7 @@ pub(crate) enum Event {
     Wake(TaskId, Waker),
     /// A message can be received, unless its visibility was changed meanwhile.
     Visible { queue: usize, message: usize, timer: u32 },
-    /// The index of what is due learns of a row.
+    /// The index of due jobs is updated with a row.
     Indexed { job: usize, version: u64, due: Option<Micros> },
     /// The schedule calls the recoverer.
     Minute,
@@ -118,8 +118,8 @@ impl Future for Sleep {
     }
 }
 
-/// What a process does, unless it dies first: when it is `dies_at`, or as soon as something has `killed` it. It is then
-/// dropped where it stands.
+/// Runs what a process does, unless the process dies first: at `dies_at`, or as soon as `killed` is set. The future is
+/// then dropped.
 pub(crate) async fn mortal<T>(
     sim: &Sim,
     dies_at: Micros,
@@ -139,7 +139,7 @@ pub(crate) async fn mortal<T>(
     .await
 }
 
-/// Everything that these give, side by side.
+/// Runs the futures at the same time and returns all their results.
 pub(crate) async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
     poll_fn(|context| {
@@ -158,7 +158,7 @@ pub(crate) async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     running.into_iter().filter_map(|(_, done)| done).collect()
 }
 
-/// A process's clock, which goes before or after the true time by as much as the process's machine does.
+/// The clock of a process, which is ahead of or behind the true time by as much as its machine's clock is.
 pub(crate) struct SkewedClock {
     pub(crate) sim: Sim,
     /// In microseconds.

@@ -1,12 +1,12 @@
-//! What goes wrong in a run, and how often. Each run draws its own: one where everything fails a little finds other
-//! mistakes than one where a single service fails for an hour.
+//! The faults of a run, and how often they happen. Each run draws its own rates, because a run where everything fails a
+//! little finds other mistakes than one where a single service fails for an hour.
 
 use crate::{
     random::Random,
     time::{HOUR, MILLISECOND, MINUTE, Micros, SECOND},
 };
 
-/// What can fail by itself.
+/// The services, each of which can fail by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Table,
@@ -32,7 +32,7 @@ pub(crate) struct Outage {
 /// Chances are in a million.
 #[derive(Clone, Debug)]
 pub(crate) struct Weather {
-    /// Until then; afterwards all is well.
+    /// When the faults end.
     pub(crate) until: Micros,
     /// A call fails before it had any effect, by service.
     pub(crate) failures: [u32; 4],
@@ -51,13 +51,13 @@ pub(crate) struct Weather {
     pub(crate) interruptions: u32,
     /// A message is delivered twice.
     pub(crate) duplicates: u32,
-    /// A message is lost without a trace, as one is that nobody could receive for 14 days.
+    /// A message is lost without a trace, as one that nobody could receive for 14 days is.
     pub(crate) losses: u32,
     /// A message takes minutes.
     pub(crate) delays: u32,
-    /// How long the index of what is due lags behind, at most.
+    /// How long the index of due jobs lags behind, at most.
     pub(crate) lag: Micros,
-    /// How far a clock is before or after the true time, at most.
+    /// How far a clock is ahead of or behind the true time, at most.
     pub(crate) skew: Micros,
     /// A schedule's call does not happen, or happens twice.
     pub(crate) schedule: u32,
@@ -65,7 +65,7 @@ pub(crate) struct Weather {
     pub(crate) lost_events: u32,
     /// How many messages of a queue can be in flight.
     pub(crate) in_flight: usize,
-    /// Which images come: of a hundred, so many are good, and so many slow; the rest is of all other kinds.
+    /// How many of a hundred images are good, and how many slow; the rest is of all other kinds.
     pub(crate) images: (u64, u64),
     /// Whether the bucket refuses a second upload to the same address.
     pub(crate) uploads_once: bool,

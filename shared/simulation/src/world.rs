@@ -1,4 +1,5 @@
-//! Everything outside the processes: rows, objects, messages, and the books in which is written what must come true.
+//! Everything outside the processes: rows, objects, messages, and for each job a book of what happened to it, against
+//! which the promises are checked.
 
 use std::{
     collections::{BTreeSet, BinaryHeap, HashMap},
@@ -47,8 +48,8 @@ impl Sim {
         self.sleep_until(self.with(|world| world.now) + wait)
     }
 
-    /// One call of a service: it takes time, may fail before it has its `effect` or after that, and may have it when
-    /// its caller is long gone.
+    /// One call of a service. It takes time, may fail before or after it has its `effect`, and may have it when its
+    /// caller is long gone.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         service: Service,
@@ -79,7 +80,7 @@ impl Sim {
     }
 }
 
-/// A request on its way: it may arrive although who sent it is dead.
+/// A request on its way, which may arrive although its sender is dead.
 struct Request<'a, T, E: FnOnce(&mut World) -> T + Send + 'static> {
     sim: &'a Sim,
     effect: Option<E>,
@@ -112,20 +113,20 @@ enum Fate {
     Late { by: Micros },
 }
 
-/// One job's row, and what is known of the job besides.
+/// One job's row and its book.
 #[derive(Default)]
 pub(crate) struct Row {
     pub(crate) job: Option<Job>,
-    /// Goes up with every change, a removal included.
+    /// Counts the changes of the row, including its removal.
     version: u64,
     indexed: (u64, Option<Micros>),
     pub(crate) book: Book,
 }
 
-/// What happened to a job.
+/// The book of a job: what happened to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
-    /// Which client's it is.
+    /// The client that submitted it.
     pub(crate) client: Option<usize>,
     /// Whether its row was ever written.
     pub(crate) written: bool,
@@ -134,7 +135,7 @@ pub(crate) struct Book {
     pub(crate) posts: u32,
     /// POSTs that were answered with 2xx.
     pub(crate) welcome: u32,
-    /// How often it was asked for the callback again.
+    /// How often the callback was asked for again.
     pub(crate) rounds: u32,
     /// How often its image was worked on.
     pub(crate) runs: u32,
@@ -239,7 +240,7 @@ pub(crate) struct World {
     pub(crate) tasks: usize,
     owing: usize,
     late: usize,
-    /// What went otherwise than promised.
+    /// The promises that were broken.
     pub(crate) broken: Vec<String>,
     /// A hash of all that happened.
     pub(crate) trace: u64,
@@ -252,7 +253,7 @@ impl World {
     pub(crate) fn new(seed: u64, log: Option<usize>) -> Self {
         let mut random = Random::new(seed);
         let weather = if random.chance(50_000) { Weather::calm() } else { Weather::draw(&mut random) };
-        // Each shard is asked for by itself, so more would show no more and cost much.
+        // Each shard is swept by itself, so more shards would cost much and find no more.
         let shards = random.of(&[1, 2]);
         let mut world = Self {
             now: 10 * MINUTE,
@@ -289,7 +290,7 @@ impl World {
         world
     }
 
-    /// Writes into the trace what happened.
+    /// Adds an event to the trace.
     pub(crate) fn note(&mut self, what: &str, number: usize, value: u64) {
         let mut hash = self.trace ^ self.now;
         for byte in what.bytes() {
@@ -323,14 +324,14 @@ impl World {
         self.at(self.now + by, Event::Late(late));
     }
 
-    /// The next event, at which it then is.
+    /// Moves time to the next event and returns it.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         let Entry { at, event, .. } = self.events.pop()?;
         self.now = self.now.max(at);
         Some(event)
     }
 
-    /// What happens by itself.
+    /// Lets an event happen.
     pub(crate) fn happen(&mut self, event: Event) {
         match event {
             Event::Wake(..) => {}
@@ -348,7 +349,7 @@ impl World {
         self.now < self.weather.until
     }
 
-    /// Whether a fault happens that has this chance.
+    /// Draws whether a fault of this chance happens.
     pub(crate) fn trouble(&mut self, in_a_million: u32) -> bool {
         let happens = self.is_troubled() && self.random.chance(in_a_million);
         self.faults += u64::from(happens);
@@ -392,12 +393,12 @@ impl World {
         Plan { fate, before, after }
     }
 
-    /// When an invocation ends that began now and may last so long: earlier where it is to die.
+    /// When an invocation that begins now ends: after its timeout, or earlier if it is to die.
     pub(crate) fn end_of(&mut self, timeout: Micros) -> Micros {
         if !self.trouble(self.weather.deaths) {
             return self.now + timeout;
         }
-        // Most of what an invocation does, it does in its first moments.
+        // An invocation does most of its work in its first moments, so most deaths are drawn there.
         let most = self.random.of(&[100 * MILLISECOND, SECOND, timeout]);
         self.now + self.random.below(most)
     }
@@ -497,7 +498,7 @@ impl World {
             return;
         }
         self.at(self.now + MINUTE, Event::Minute);
-        // No recoverer's clock is further ahead; where none would find anything, none is called.
+        // No recoverer's clock is further ahead than this. If nothing is due by then, the recoverer is not called.
         let soon = self.now + self.weather.skew;
         let due = (0..self.shards)
             .any(|shard| self.index.range((shard, 0, 0)..=(shard, soon, usize::MAX)).next().is_some());
@@ -531,7 +532,7 @@ impl World {
         }
     }
 
-    /// Sends what the bucket has to say of an upload, once or twice.
+    /// Sends the bucket's event of an upload, once or twice.
     pub(crate) fn tell_of_upload(&mut self, queue: usize, message: Message, delay: Micros) {
         self.post(queue, message.clone(), self.now, delay);
         if self.trouble(self.weather.duplicates) {
@@ -565,7 +566,7 @@ impl World {
         self.dispatch(queue);
     }
 
-    /// Hands out what can be received to those who can receive it, in any order.
+    /// Delivers visible messages to free consumers, in random order.
     fn dispatch(&mut self, queue: usize) {
         let most = self.weather.in_flight;
         let troubled = self.is_troubled();
@@ -616,7 +617,7 @@ impl World {
         self.dispatch(queue);
     }
 
-    /// Deletes a message; the receipt of an earlier delivery may do it or not.
+    /// Deletes a message. With the receipt of an earlier delivery this may or may not work.
     pub(crate) fn remove(&mut self, delivery: &Delivery) {
         let stale = self.queues[delivery.queue].letters[delivery.letter].timer != delivery.timer;
         if stale && self.random.chance(500_000) {
@@ -648,7 +649,7 @@ impl World {
         self.objects[number].iter().find(|object| object.key == *key)
     }
 
-    /// Stores an object, in the place of what has its key.
+    /// Stores an object, replacing one that has its key.
     pub(crate) fn put_object(&mut self, key: ObjectKey, body: Bytes, content_type: &str) {
         let number = self.number(key.job());
         self.note("stored", number, body.len() as u64);
@@ -666,7 +667,7 @@ impl World {
     }
 }
 
-/// A duration, to be shown.
+/// A duration, for messages.
 struct Duration(Micros);
 
 impl Duration {

@@ -21,14 +21,15 @@ fn whatever_fails_every_accepted_job_ends_once_and_its_owner_is_told() {
     assert!(sum.most_runs > 3 && sum.repeated_callbacks > 0 && sum.orphans > 0, "{sum:?}");
 }
 
-/// Seeds that broke a promise once, and what they found. A change of what the simulation draws makes other runs of them.
+/// Seeds that once broke a promise, and the mistake that each found. They give other runs after a change of the order
+/// in which the simulation draws.
 const FOUND: [(u64, &str); 1] = [(
     156,
     "two handlers that began a callback's try within one millisecond wrote the same row, and both made it",
 )];
 
 #[test]
-fn what_was_found_once_is_not_found_again() {
+fn seeds_that_once_broke_a_promise_keep_it() {
     for (seed, _) in FOUND {
         kept(seed);
     }

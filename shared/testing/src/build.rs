@@ -12,17 +12,17 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use url::Url;
 
-/// How long the jobs made here are kept, and have.
+/// The time limits of the jobs made here.
 pub const TERMS: Terms = Terms {
     retention: Duration::from_secs(3_600),
     deadline: Duration::from_secs(1_800),
     patience: Duration::from_secs(300),
 };
 
-/// How long a worker may have one.
+/// The duration of a lease.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What an uploaded image's submission fixes, with a callback.
+/// The draft of a job with an uploaded image and a callback.
 #[must_use]
 pub fn draft() -> Draft {
     let url = Url::parse("https://example.com/hook").expect("a URL");

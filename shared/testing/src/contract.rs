@@ -1,5 +1,5 @@
-//! What every implementation of a port must do. The suites tolerate strangers: they may run against a store that
-//! others use at the same time.
+//! The contracts that every implementation of a port must keep. The suites may run against a store that others use at
+//! the same time.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,7 +25,7 @@ const LEASE: Duration = Duration::from_secs(60);
 /// How long an index may lag behind.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// [`ReadJobs`], [`WriteJobs`]: what is written is read, and of two writers one wins.
+/// [`ReadJobs`], [`WriteJobs`]: a job is read as it was written, and of two writers one wins.
 ///
 /// # Panics
 /// Where the store does otherwise.
@@ -79,7 +79,7 @@ pub async fn jobs_are_written_on_condition(store: &(impl ReadJobs + WriteJobs)) 
 /// Where the store does otherwise.
 pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
     const COUNT: usize = 25;
-    // A time of their own, long ago: everyone else's jobs are newer, so pages that start here hold only these.
+    // These jobs are from long ago. All other jobs are newer, so pages that start here hold only these.
     let offset = OffsetDateTime::now_utc().unix_timestamp_nanos().unsigned_abs() % 1_000_000_000_000;
     let start =
         OffsetDateTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(offset).expect("below 10^12"));
@@ -130,15 +130,16 @@ pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
     }
 }
 
-/// [`ListDue`]: what is due is found in its shard, the longest overdue first, until nothing is owed; what was deleted is in
-/// no list.
+/// [`ListDue`]: a due job is found in its shard, the longest overdue first, until nothing is owed to it; a deleted job
+/// is in no list.
 ///
 /// # Panics
 /// Where the store does otherwise.
 pub async fn due_jobs_are_found_until_nothing_is_owed(
     store: &(impl ListDue + ListJobs + ReadJobs + WriteJobs),
 ) {
-    // Made long ago, so that nobody's list begins with them, and due long after all others, so that nobody recovers them.
+    // These jobs were made long ago, so that no list begins with them, and are due in the far future, so that no
+    // recovery finds them.
     const FAR: Duration = Duration::from_secs(200 * 365 * 24 * 3_600);
     let start =
         OffsetDateTime::UNIX_EPOCH + Duration::from_millis(OffsetDateTime::now_utc().microsecond().into());
@@ -256,7 +257,7 @@ pub async fn requests_with_one_key_are_served_once(store: &(impl WriteOnce + Rea
     }
 }
 
-/// [`ReadObjects`], [`WriteObjects`]: what is put is read, within bounds, until the job is removed.
+/// [`ReadObjects`], [`WriteObjects`]: an object that was put is read, within bounds, until its job is removed.
 ///
 /// # Panics
 /// Where the store does otherwise.
@@ -315,7 +316,7 @@ pub async fn objects_are_kept_until_their_job_is_removed(store: &(impl ReadObjec
     assert_eq!((there(None).await, there(Some(3)).await), (true, false), "older releases' stay");
     assert!(store.head(&source).await.unwrap().is_some(), "it is no result");
 
-    // Last: where functions listen to the bucket, an upload without a job is removed.
+    // This comes last, because functions that listen to the bucket remove an upload without a job.
     store.put(&ObjectKey::Upload(job), body.clone(), "image/png").await.unwrap();
     store.delete_all(job).await.unwrap();
     for key in [source, ObjectKey::Upload(job), result(job, "json"), result(job, "csv")] {
@@ -326,8 +327,8 @@ pub async fn objects_are_kept_until_their_job_is_removed(store: &(impl ReadObjec
     store.delete_all(other).await.unwrap();
 }
 
-/// [`ReadModels`]: what was put is read, within bounds, and not again as long as it is the same. `put` does what the owner of
-/// the bucket does.
+/// [`ReadModels`]: a file is read, within bounds, and not again as long as it is the same. `put` puts a file into the
+/// store as its owner does.
 ///
 /// # Panics
 /// Where the store does otherwise.
@@ -363,7 +364,7 @@ pub async fn models_are_read_when_they_have_changed(
 }
 
 /// [`SendMessages`]: each message arrives, as it was sent, in the queue for its kind and in no other. `jobs` and
-/// `callbacks` give what has arrived so far in either queue.
+/// `callbacks` return the messages that have arrived so far in either queue.
 ///
 /// # Panics
 /// Where the queues do otherwise.
@@ -379,7 +380,7 @@ pub async fn messages_arrive_in_the_queue_for_their_kind(
     assert_eq!(callbacks().await, [Message::DeliverCallback { job_id }]);
 }
 
-/// [`ReceiveMessages`], [`DeferMessages`]: a message that was received is invisible, comes again when it was put off, and is
+/// [`ReceiveMessages`], [`DeferMessages`]: a received message is invisible, comes again after it was put off, and is
 /// gone once it is removed. `queue` is the one for callbacks, and nobody else receives from it.
 ///
 /// # Panics

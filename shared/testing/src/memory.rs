@@ -315,7 +315,7 @@ impl MemoryModels {
         Self { files: Arc::default(), bodies: Arc::default(), faults }
     }
 
-    /// How many files have been read, those that had not changed excluded.
+    /// The number of files that were read, without those that had not changed.
     #[must_use]
     pub fn bodies_read(&self) -> usize {
         self.bodies.load(Ordering::SeqCst)
@@ -373,7 +373,7 @@ impl MemoryQueue {
         lock(&self.messages).iter().map(|(message, _)| message.clone()).collect()
     }
 
-    /// How long each of them was put off.
+    /// The delay of each of them.
     #[must_use]
     pub fn delays(&self) -> Vec<Duration> {
         lock(&self.messages).iter().map(|(_, delay)| *delay).collect()
@@ -387,7 +387,7 @@ impl SendMessages for MemoryQueue {
     }
 }
 
-/// What recovers jobs in memory, with the documented limits.
+/// A recoverer of jobs in memory, with the documented limits.
 #[must_use]
 pub fn recoverer(
     jobs: &MemoryJobs,
@@ -428,7 +428,7 @@ impl FetchImages for MemoryWeb {
     }
 }
 
-/// Refuses every address whose host is `10.0.0.1`, as a stand-in for the rules of the real one.
+/// Refuses every address whose host is `10.0.0.1`, in place of the real rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryUrlCheck;
 

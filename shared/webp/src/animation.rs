@@ -1,4 +1,5 @@
-//! Animations as whole files: each frame is only what has changed, as small as the library can make it.
+//! Encodes animations as complete files. Of each frame only the changed part is stored, as small as libwebp can make
+//! it.
 
 use std::{marker::PhantomData, mem::MaybeUninit, ptr};
 
@@ -10,25 +11,25 @@ use libwebp_sys::{
 
 use crate::{Error, MAX_SIDE, Quality, encode::Picture, watch::Watch};
 
-/// The longest that one frame can be shown, in milliseconds: 24 bits hold it.
+/// The longest duration of a frame in milliseconds, which has 24 bits.
 const MAX_DELAY: u32 = (1 << 24) - 1;
 
 /// An animation that is being encoded.
 pub struct Animation<'a> {
     encoder: *mut WebPAnimEncoder,
-    /// From a box, at one place for as long as the encoder lives: that keeps the last picture's pointer to it, and asks again
-    /// where it encodes that once more at the end.
+    /// From a `Box`, so that its address stays the same as long as the encoder lives: the encoder keeps the last
+    /// picture's pointer to it, and calls it again when that picture is encoded once more at the end.
     watch: *mut Watch<'a>,
     _owned: PhantomData<Watch<'a>>,
     config: WebPConfig,
     size: (u32, u32),
-    /// When the next frame is shown, in milliseconds; libwebp only looks at differences, so that it may wrap around.
+    /// The start of the next frame in milliseconds. libwebp uses only differences, so it may wrap around.
     now: u32,
 }
 
 impl<'a> Animation<'a> {
-    /// An animation of frames of `width` × `height` pixels, shown so many times; 0 is for ever. `go_on` is asked now
-    /// and then while frames are encoded; once it has answered false it is not asked again.
+    /// Creates an animation of frames of `width` × `height` pixels, which is played so many times; 0 is for ever.
+    /// `go_on` is called from time to time while frames are encoded; once it has returned false it is not called again.
     ///
     /// # Errors
     /// [`Error::Size`] where a side is zero or longer than [`MAX_SIDE`]; [`Error::OutOfMemory`].
@@ -70,12 +71,12 @@ impl<'a> Animation<'a> {
         Ok(Self { encoder, watch, _owned: PhantomData, config, size, now: 0 })
     }
 
-    /// Adds a frame, all of it as it is shown, and for how many milliseconds (4 hours and 39 minutes at most). What looks
-    /// like the one before makes that one last longer.
+    /// Adds a frame, as a complete picture, and its duration in milliseconds (at most 4 hours and 39 minutes). A frame
+    /// that looks like the previous one only makes that one last longer.
     ///
     /// # Errors
-    /// [`Error::Size`] where the buffer does not hold such a frame; [`Error::OutOfMemory`]; [`Error::Stopped`] where whoever was asked
-    /// answered false.
+    /// [`Error::Size`] where the buffer does not hold such a frame; [`Error::OutOfMemory`]; [`Error::Stopped`] where
+    /// `go_on` returned false.
     pub fn add(&mut self, rgba: &[u8], delay: u32) -> Result<(), Error> {
         let mut picture = Picture::new(rgba, self.size, true)?;
         Watch::set(self.watch, &mut picture);
@@ -90,13 +91,13 @@ impl<'a> Animation<'a> {
             )
         };
         if added == 0 {
-            return Err(self.meaning(picture.error()));
+            return Err(self.reason(picture.error()));
         }
         self.now = self.now.wrapping_add(delay.min(MAX_DELAY));
         Ok(())
     }
 
-    /// The file, without metadata. An animation that shows but one picture is a still one.
+    /// Returns the file, without metadata. An animation that shows only one picture becomes a still.
     ///
     /// # Errors
     /// [`Error::Refused`] where there is no frame; [`Error::OutOfMemory`]; [`Error::Stopped`] as [`add`](Self::add).
@@ -116,13 +117,14 @@ impl<'a> Animation<'a> {
         };
         // SAFETY: what `file` owns is freed once, here; an empty one owns nothing.
         unsafe { WebPDataClear(&mut file) };
-        if done { Ok(bytes) } else { Err(self.meaning(Error::Refused(0))) }
+        if done { Ok(bytes) } else { Err(self.reason(Error::Refused(0))) }
     }
 
-    /// What the encoder's refusal means.
-    fn meaning(&mut self, refused: Error) -> Error {
-        // SAFETY: the watch lives until this is dropped, and the encoder, which alone has the pointer too, is not running.
-        unsafe { &mut *self.watch }.meaning(refused)
+    /// Translates the encoder's error.
+    fn reason(&mut self, refused: Error) -> Error {
+        // SAFETY: the watch lives until this is dropped, and the encoder, which alone has the pointer too, is not
+        // running.
+        unsafe { &mut *self.watch }.reason(refused)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whole pictures as RGBA, at their own size or reduced.
+//! Decodes whole pictures to RGBA, at full size or reduced.
 
 use std::{marker::PhantomData, ptr};
 
@@ -9,19 +9,19 @@ use libwebp_sys::{
 
 use crate::{End, Error, MAX_SIDE, Outcome};
 
-/// The longest side that a header can state: a lossless picture's is a pixel longer than what can be encoded.
+/// The longest side that a header can state. A lossless picture's may be one pixel longer than libwebp can encode.
 const LONGEST: u32 = MAX_SIDE + 1;
 
-/// What a picture's own header says.
+/// The contents of a picture's own header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// Pixels across.
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// Whether it can be less than opaque.
+    /// Whether it has an alpha channel.
     pub has_alpha: bool,
-    /// Whether it is a `VP8L` picture.
+    /// Whether it is a lossless picture (`VP8L`).
     pub lossless: bool,
 }
 
@@ -42,16 +42,16 @@ pub fn features(picture: &[u8]) -> Option<Features> {
     })
 }
 
-/// Bytes that the decoder is given at once, between two questions whether to go on.
+/// Bytes that the decoder is given between two calls of `go_on`.
 const SLICE: usize = 64 << 10;
 
-/// Decodes a picture into `rgba`, straight alpha, row by row, `width` × `height` pixels; where that is less than the
-/// picture's own size, each pixel is the mean of those that it stands for, of a lossless picture weighed by their alpha. Rows that the data
-/// does not reach keep what they had. `go_on` is asked now and then.
+/// Decodes a picture into `rgba`, as straight-alpha RGBA, row by row, with `width` × `height` pixels. If that is less
+/// than the picture's size, each pixel is the mean of those that it stands for, for lossless pictures weighted by their
+/// alpha. Rows that the data does not reach keep their contents. `go_on` is called from time to time.
 ///
 /// # Errors
-/// [`Error::NotAPicture`], [`Error::Size`] where the buffer has another length or the size is larger than the picture's, and
-/// [`Error::OutOfMemory`].
+/// [`Error::NotAPicture`], [`Error::Size`] where the buffer has another length or the size is larger than the
+/// picture's, and [`Error::OutOfMemory`].
 pub fn decode_rgba(
     picture: &[u8],
     (width, height): (u32, u32),
@@ -59,7 +59,7 @@ pub fn decode_rgba(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Outcome, Error> {
     let features = features(picture).ok_or(Error::NotAPicture)?;
-    // Within the picture's own size first, so that the product cannot overflow.
+    // Check against the picture's size first, so that the product cannot overflow.
     let fits = width <= features.width && height <= features.height;
     if !fits || width == 0 || height == 0 || rgba.len() != width as usize * height as usize * 4 {
         return Err(Error::Size);
@@ -71,7 +71,8 @@ pub fn decode_rgba(
     let mut decoder = Decoder::new(picture, &mut config, rgba, width)?;
     let mut fed = 0;
     loop {
-        // A lossless picture's header is read anew each time until all of it is there, hence ever more at a time till then.
+        // libwebp reads a lossless picture's header again each time until it is complete, so the amount is doubled
+        // until then.
         fed += if decoder.rows() == 0 { fed.max(SLICE) } else { SLICE };
         fed = fed.min(picture.len());
         if !go_on() {
@@ -82,7 +83,7 @@ pub fn decode_rgba(
             let rows = decoder.rows();
             drop(decoder);
             if features.lossless && !features.has_alpha {
-                // Such a picture's fourth channel means nothing, whatever it holds.
+                // The fourth channel of a picture without alpha has no meaning.
                 let shown = rgba.as_chunks_mut::<4>().0.iter_mut().take(rows as usize * width as usize);
                 shown.for_each(|pixel| pixel[3] = 255);
             }
@@ -91,13 +92,13 @@ pub fn decode_rgba(
     }
 }
 
-/// The decoder's own defaults.
+/// libwebp's default configuration.
 pub(crate) fn config() -> Result<WebPDecoderConfig, Error> {
     WebPDecoderConfig::new().map_err(|()| Error::Refused(0))
 }
 
-/// libwebp's incremental decoder, with all that it keeps pointing to: the picture, its configuration and the place for
-/// the result.
+/// libwebp's incremental decoder, with everything that it keeps pointers to: the picture, the configuration and the
+/// place for the result.
 pub(crate) struct Decoder<'a> {
     decoder: *mut WebPIDecoder,
     picture: &'a [u8],
@@ -105,7 +106,7 @@ pub(crate) struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// A decoder that has not been given any data. Its result is to be RGBA pixels, `width` of them in a row.
+    /// Creates a decoder that has no data yet. Its result is RGBA with `width` pixels in a row.
     pub(crate) fn new(
         picture: &'a [u8],
         config: &'a mut WebPDecoderConfig,
@@ -116,8 +117,8 @@ impl<'a> Decoder<'a> {
         config.output.is_external_memory = 1;
         config.output.u.RGBA =
             WebPRGBABuffer { rgba: rgba.as_mut_ptr(), stride: width.cast_signed() * 4, size: rgba.len() };
-        // SAFETY: no data is given yet. The configuration is valid, and it and the buffer that it names are borrowed for
-        // as long as the decoder lives. Whether the result fits the buffer is checked by the library.
+        // SAFETY: no data is given yet. The configuration is valid, and it and the buffer that it names are borrowed
+        // for as long as the decoder lives. Whether the result fits the buffer is checked by the library.
         let decoder = unsafe { WebPIDecode(ptr::null(), 0, &raw mut *config) };
         if decoder.is_null() {
             return Err(Error::OutOfMemory);
@@ -129,7 +130,7 @@ impl<'a> Decoder<'a> {
         self.decoder
     }
 
-    /// Decodes what can be decoded of the picture's first `fed` bytes: more of them each time.
+    /// Decodes as much as possible of the picture's first `fed` bytes. `fed` must grow with each call.
     pub(crate) fn update(&mut self, fed: usize) -> End {
         let data = &self.picture[..fed];
         // SAFETY: the decoder is alive. It keeps the pointer, to a slice that is borrowed for as long.
@@ -143,12 +144,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Rows of the result that have been written.
+    /// The number of rows of the result that are complete.
     fn rows(&self) -> u32 {
         let mut rows = 0;
         let none = ptr::null_mut();
-        // SAFETY: the decoder is alive, `rows` is valid for writing, and null means that the value is not wanted. What is returned
-        // is not looked at.
+        // SAFETY: the decoder is alive, `rows` is valid for writing, and null means that the value is not wanted. What
+        // is returned is not looked at.
         unsafe { WebPIDecodedArea(self.decoder, none, none, none, &raw mut rows) };
         u32::try_from(rows).unwrap_or(0)
     }

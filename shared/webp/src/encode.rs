@@ -1,4 +1,4 @@
-//! Still pictures as whole files.
+//! Encodes stills as complete files.
 
 use std::mem::MaybeUninit;
 
@@ -9,16 +9,16 @@ use libwebp_sys::{
 
 use crate::{Error, MAX_SIDE, watch::Watch};
 
-/// How good an encoded picture shall be.
+/// The quality of an encoded picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
-    /// From 0, the smallest file, to 100, the best picture. Alpha is kept as it is.
+    /// From 0, the smallest file, to 100, the best picture. Alpha is lossless.
     Lossy(u8),
-    /// Every pixel that can be seen is kept as it is.
+    /// All visible pixels are kept exactly.
     Lossless,
 }
 
-/// libwebp's own middle between slow and large.
+/// libwebp's default compromise between speed and size.
 const METHOD: i32 = 4;
 
 impl Quality {
@@ -36,12 +36,12 @@ impl Quality {
     }
 }
 
-/// Encodes a picture of straight-alpha RGBA pixels, row by row, as a file of its own, without metadata. `go_on` is
-/// asked now and then; the alpha of a lossy picture is packed without asking.
+/// Encodes straight-alpha RGBA pixels, row by row, as a complete file without metadata. `go_on` is called from time to
+/// time, but not while the alpha of a lossy picture is compressed.
 ///
 /// # Errors
-/// [`Error::Size`] where a side is zero or longer than [`MAX_SIDE`] or the buffer has another length; [`Error::OutOfMemory`];
-/// [`Error::Stopped`] where `go_on` answered false.
+/// [`Error::Size`] where a side is zero or longer than [`MAX_SIDE`], or the buffer has another length;
+/// [`Error::OutOfMemory`]; [`Error::Stopped`] where `go_on` returned false.
 pub fn encode(
     rgba: &[u8],
     size: (u32, u32),
@@ -55,17 +55,17 @@ pub fn encode(
     picture.0.custom_ptr = (&raw mut writer.0).cast();
     let mut watch = Watch::new(go_on);
     Watch::set(&raw mut watch, &mut picture);
-    // SAFETY: both are valid; the picture's writer is libwebp's own, and `custom_ptr` is what it takes. The watch outlives
-    // the call, and no one else touches it meanwhile.
+    // SAFETY: both are valid; the picture's writer is libwebp's own, and `custom_ptr` is what it takes. The watch
+    // outlives the call, and no one else touches it meanwhile.
     let encoded = unsafe { WebPEncode(&raw const config, &raw mut picture.0) };
-    if encoded == 0 { Err(watch.meaning(picture.error())) } else { Ok(writer.to_vec()) }
+    if encoded == 0 { Err(watch.reason(picture.error())) } else { Ok(writer.to_vec()) }
 }
 
 /// A picture in libwebp's memory.
 pub(crate) struct Picture(pub(crate) WebPPicture);
 
 impl Picture {
-    /// Copies the pixels, as ARGB or in the encoder's own colours.
+    /// Copies the pixels, as ARGB or in the encoder's own colour space.
     pub(crate) fn new(rgba: &[u8], (width, height): (u32, u32), argb: bool) -> Result<Self, Error> {
         let side = |pixels: u32| (1..=MAX_SIDE).contains(&pixels);
         if !side(width) || !side(height) || rgba.len() != width as usize * height as usize * 4 {
@@ -74,12 +74,13 @@ impl Picture {
         let mut picture = Self(WebPPicture::new().map_err(|()| Error::Refused(0))?);
         picture.0.use_argb = i32::from(argb);
         (picture.0.width, picture.0.height) = (width.cast_signed(), height.cast_signed());
-        // SAFETY: the picture is initialised and has a size, and the slice holds that many rows of that stride; it is copied.
+        // SAFETY: the picture is initialised and has a size, and the slice holds that many rows of that stride; it is
+        // copied.
         let taken = unsafe { WebPPictureImportRGBA(&raw mut picture.0, rgba.as_ptr(), picture.0.width * 4) };
         if taken == 0 { Err(picture.error()) } else { Ok(picture) }
     }
 
-    /// Why libwebp refused it.
+    /// The reason why libwebp refused it.
     pub(crate) fn error(&self) -> Error {
         match self.0.error_code {
             WebPEncodingError::VP8_ENC_ERROR_OUT_OF_MEMORY

@@ -1,13 +1,16 @@
-//! WebP by libwebp: the one place with C code and with `unsafe`, behind functions that are safe to call with any bytes.
+//! WebP by libwebp. This crate contains the calls of C code, and the `unsafe` that they need, behind functions that are
+//! safe to call with any bytes.
 //!
-//! Why C: `image-webp`, in Rust, gives neither a reduced picture nor its rows as they come, and encodes without loss only. A 12 MP photograph
-//! to 100×100 takes 130 ms here; `image-webp`, which decodes it whole, took 292 ms before any reduction. All 125
-//! files of libwebp 1.6.0 cross-compile to arm64 with the compiler that cargo-lambda uses (zig); they add at most
-//! 0.63 MB of code to a function. The last grave flaw, CVE-2023-4863, was mended in 1.3.2. It is asked for no threads.
+//! C is used because `image-webp`, which is written in Rust, returns neither a reduced picture nor rows while it
+//! decodes, and encodes only losslessly. It takes more than twice the time for a thumbnail of a large photograph
+//! (`infra/bench/RESULTS.md`). All 125 files of libwebp 1.6.0 cross-compile to arm64 with the compiler that
+//! cargo-lambda uses (zig), and add at most 0.63 MB of code to a function. The last severe vulnerability,
+//! CVE-2023-4863, was fixed in 1.3.2. libwebp is not asked to use threads.
 //!
-//! What a file's container says (RIFF chunks, animation frames, EXIF, ICC) is for the caller to read: in here goes one
-//! *picture* at a time, as it lies in the file: a `VP8 ` or `VP8L` chunk with its header, and the `ALPH` chunk before it where there is
-//! one. It may be cut off anywhere; what there is of it is decoded, and [`Outcome`] says how far that went.
+//! The caller reads the container of a file (RIFF chunks, animation frames, EXIF, ICC). The functions here take one
+//! *picture* at a time, as it lies in the file: a `VP8 ` or `VP8L` chunk with its header, and before it the `ALPH`
+//! chunk if there is one. It may be cut off anywhere; as much as possible is decoded, and [`Outcome`] tells how far
+//! that went.
 
 mod animation;
 mod decode;
@@ -29,43 +32,43 @@ pub const MAX_SIDE: u32 = 16_383;
 /// How far a picture could be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Rows of the result that were written, from the top.
+    /// The number of complete rows of the result, from the top.
     pub rows: u32,
-    /// Why it ended there.
+    /// The reason why decoding ended there.
     pub end: End,
 }
 
-/// Why decoding ended.
+/// The reason why decoding ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// There is no more.
+    /// The picture is complete.
     Whole,
     /// The data ends early.
     CutOff,
-    /// The data is wrong.
+    /// The data is invalid.
     Damaged,
-    /// The decoder could not get the memory that it needs.
+    /// The decoder could not allocate the memory that it needs.
     OutOfMemory,
     /// The caller did not want more.
     Stopped,
 }
 
-/// Why nothing was decoded, or nothing encoded.
+/// The reason why nothing was decoded or encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The data does not start as a picture does.
+    /// The data does not begin like a picture.
     #[error("not a WebP picture")]
     NotAPicture,
-    /// A size that is zero or too large, or not that of the buffer.
+    /// The size is zero, too large, or does not match the buffer.
     #[error("the size is not that of the picture or its buffer, or more than WebP can hold")]
     Size,
-    /// The library could not get the memory that it needs.
+    /// libwebp could not allocate the memory that it needs.
     #[error("out of memory")]
     OutOfMemory,
     /// The caller did not want more.
     #[error("stopped by the caller")]
     Stopped,
-    /// The library refused, with its own number for the reason.
+    /// libwebp refused for the reason with this number.
     #[error("libwebp refused, reason {0}")]
     Refused(i32),
 }

@@ -1,9 +1,10 @@
-//! Lossy pictures row by row, as luminance, chrominance and alpha: nothing but a few rows is ever in memory (and the
-//! plane of alpha, where there is one).
+//! Decodes lossy pictures row by row, as luma, chroma and alpha. Only a few rows are in memory at a time (and the plane
+//! of alpha, if there is one).
 //!
-//! libwebp calls this its lower-level API (`src/dec/vp8_dec.h`): the decoder hands each band of rows to a function of ours in
-//! place of its own, which would convert or reduce them. `libwebp-sys` has no declarations for it, so they are here; they
-//! are those of the version that Cargo.toml pins, and a test holds what comes through them against the public API.
+//! libwebp calls this its lower-level API (`src/dec/vp8_dec.h`): the decoder passes each band of rows to a callback of
+//! this crate instead of its own, which would convert or reduce them. `libwebp-sys` does not declare this API, so its
+//! declarations are here. They are those of the version that Cargo.toml pins, and a test compares the results with
+//! those of the public API.
 
 use std::{
     any::Any,
@@ -56,7 +57,7 @@ type SetupHook = unsafe extern "C" fn(*mut Io) -> c_int;
 type TeardownHook = unsafe extern "C" fn(*const Io);
 
 unsafe extern "C" {
-    /// Has the decoder hand its rows to `put`; to be called before it is given any data.
+    /// Makes the decoder pass its rows to `put`. Must be called before the decoder is given any data.
     fn WebPISetIOHooks(
         decoder: *mut WebPIDecoder,
         put: Option<PutHook>,
@@ -66,12 +67,12 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// A part of a picture, in its pixels. The left and the top must be even, because chrominance has half as many samples.
+/// A part of a picture, in its pixels. Left and top must be even, because chroma has half as many samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Pixels to its left.
+    /// Pixels to the left of the part.
     pub left: u32,
-    /// Pixels above it.
+    /// Pixels above the part.
     pub top: u32,
     /// Pixels across.
     pub width: u32,
@@ -88,41 +89,42 @@ pub struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
-    /// The rows, from the top, each as long as the part is wide (or half as long, rounded up, for chrominance).
+    /// The rows from the top, each as long as the part is wide (for chroma half as long, rounded up).
     pub fn rows(self) -> impl Iterator<Item = &'a [u8]> {
         self.samples.chunks(self.stride).map(move |row| &row[..self.width])
     }
 }
 
-/// A band of rows: ITU-R BT.601, luminance 16–235, chrominance 16–240 around 128 at half the resolution both ways. Bands start at
-/// even rows.
+/// A band of rows: ITU-R BT.601, luma 16–235, chroma 16–240 around 128 at half the resolution in both directions. Bands
+/// begin at even rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
-    /// Rows of the part above these.
+    /// The row of the part at which the band begins.
     pub top: u32,
-    /// Luminance.
+    /// Luma.
     pub luma: Plane<'a>,
-    /// Blue-yellow.
+    /// Blue-difference chroma.
     pub blue: Plane<'a>,
-    /// Red-green.
+    /// Red-difference chroma.
     pub red: Plane<'a>,
     /// Alpha, at full resolution.
     pub alpha: Option<Plane<'a>>,
 }
 
-/// Decodes a part of a lossy picture and gives `each` its rows, in order, until it answers false. Without `filtered`, the filter that
-/// smooths the edges of blocks is left out, which a reduced picture does not miss: no other pixel depends on it.
+/// Decodes a part of a lossy picture and passes its rows to `each`, in order, until that returns false. Without
+/// `filtered`, the loop filter, which smooths the edges of blocks, is left out. Nothing else depends on it, and it
+/// makes no visible difference in a reduced picture.
 ///
 /// # Errors
-/// [`Error::NotAPicture`] (also where it is lossless), [`Error::Size`] where the part does not lie in the picture or at an odd place, and
-/// [`Error::OutOfMemory`].
+/// [`Error::NotAPicture`] (also for a lossless picture), [`Error::Size`] where the part does not lie within the picture
+/// or begins at an odd place, and [`Error::OutOfMemory`].
 pub fn decode_rows(
     picture: &[u8],
     part: Part,
     filtered: bool,
     each: &mut dyn FnMut(Rows<'_>) -> bool,
 ) -> Result<Outcome, Error> {
-    // The hooks must not be set for a lossless picture: its decoder takes `opaque` for a struct of its own.
+    // The callbacks must not be set for a lossless picture: its decoder takes `opaque` for a struct of its own.
     let features = features(picture).filter(|it| !it.lossless).ok_or(Error::NotAPicture)?;
     let fits = |start: u32, length: u32, side: u32| {
         start.is_multiple_of(2) && length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
@@ -130,7 +132,7 @@ pub fn decode_rows(
     if !fits(part.left, part.width, features.width) || !fits(part.top, part.height, features.height) {
         return Err(Error::Size);
     }
-    // The decoder wants a place for its result, which it never writes to.
+    // The decoder requires a buffer for its result, to which it never writes here.
     let mut unused = [0; 4];
     let mut config = config()?;
     config.options.use_scaling = 1;
@@ -140,8 +142,8 @@ pub fn decode_rows(
     let size = (features.width.cast_signed(), features.height.cast_signed());
     let mut receiver = Receiver { each, part, size, filtered, rows: 0, panic: None };
     let mut decoder = Decoder::new(picture, &mut config, &mut unused, 1)?;
-    // SAFETY: the decoder is alive and has no data yet. The hooks take `user_data` for a `Receiver`, which it is, and which no one
-    // else touches before the decoder is dropped: its last use is the update below.
+    // SAFETY: the decoder is alive and has no data yet. The callbacks take `user_data` for a `Receiver`, which it is,
+    // and which nothing else touches before the decoder is dropped: its last use is the update below.
     let set = unsafe {
         WebPISetIOHooks(decoder.as_ptr(), Some(put), Some(setup), None, (&raw mut receiver).cast::<c_void>())
     };
@@ -157,7 +159,7 @@ pub fn decode_rows(
     Ok(Outcome { rows, end: if rows == part.height { End::Whole } else { end } })
 }
 
-/// What the hooks know.
+/// The state of the callbacks.
 struct Receiver<'a> {
     each: &'a mut dyn FnMut(Rows<'_>) -> bool,
     part: Part,
@@ -167,7 +169,7 @@ struct Receiver<'a> {
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Called once the headers are read: says which part is wanted.
+/// Called once the headers have been read: sets the part that is wanted.
 unsafe extern "C" fn setup(io: *mut Io) -> c_int {
     // SAFETY: libwebp calls this with its own `VP8Io`, which nothing else uses meanwhile.
     let Some(io) = (unsafe { io.as_mut() }) else { return 0 };
@@ -190,16 +192,16 @@ unsafe extern "C" fn setup(io: *mut Io) -> c_int {
 unsafe extern "C" fn put(io: *const Io) -> c_int {
     // SAFETY: libwebp calls this with its own `VP8Io`, which nothing changes meanwhile.
     let Some(io) = (unsafe { io.as_ref() }) else { return 0 };
-    // SAFETY: `opaque` is the `user_data` of `WebPISetIOHooks`, a `Receiver` that outlives the decoder, and this is the only
-    // reference to it while the decoder runs.
+    // SAFETY: `opaque` is the `user_data` of `WebPISetIOHooks`, a `Receiver` that outlives the decoder, and this is the
+    // only reference to it while the decoder runs.
     let Some(receiver) = (unsafe { io.opaque.cast::<Receiver<'_>>().as_mut() }) else { return 0 };
     let Some(rows) = rows(io, receiver) else { return 0 };
     let (end, last) = (rows.top + io.mb_h.cast_unsigned(), receiver.part.height);
-    // A panic must not cross the C frames: it goes on once the decoder has returned.
+    // A panic must not cross C frames: it is resumed once the decoder has returned.
     match catch_unwind(AssertUnwindSafe(|| (receiver.each)(rows))) {
         Ok(more) => {
             receiver.rows = end;
-            // After the last row there is nothing left to decode, whatever there is below the part.
+            // After the last row, there is nothing left to decode, even if the picture continues below the part.
             i32::from(more && end < last)
         }
         Err(panic) => {
@@ -209,7 +211,7 @@ unsafe extern "C" fn put(io: *const Io) -> c_int {
     }
 }
 
-/// The band as slices; `None` where its numbers cannot be, which they always can be unless `Io` is not libwebp's.
+/// The band as slices; `None` if its numbers are invalid, which cannot happen as long as `Io` matches libwebp's struct.
 fn rows<'a>(io: &'a Io, receiver: &Receiver<'_>) -> Option<Rows<'a>> {
     let (top, width, height) =
         (u32::try_from(io.mb_y).ok()?, usize::try_from(io.mb_w).ok()?, usize::try_from(io.mb_h).ok()?);
@@ -223,8 +225,8 @@ fn rows<'a>(io: &'a Io, receiver: &Receiver<'_>) -> Option<Rows<'a>> {
         if samples.is_null() {
             return None;
         }
-        // SAFETY: libwebp hands over `height` rows of `width` samples that lie `stride` apart, all in one allocation of its own,
-        // and leaves them alone until the hook returns; `'a` ends before that.
+        // SAFETY: libwebp hands over `height` rows of `width` samples that lie `stride` apart, all in one allocation of
+        // its own, and leaves them alone until the hook returns; `'a` ends before that.
         let samples = unsafe { slice::from_raw_parts(samples, stride * (height - 1) + width) };
         Some(Plane { samples, width, stride })
     };

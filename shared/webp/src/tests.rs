@@ -1,10 +1,10 @@
-//! The library against itself: what comes row by row, reduced or in slices is what its plainest functions give.
+//! libwebp compared with itself: rows, reduced pictures and data in slices give the same as its simplest functions.
 
 use std::ptr;
 
 use super::*;
 
-/// Gradients, edges and something in every block.
+/// Gradients, edges, and some detail in every block.
 fn picture(width: u32, height: u32, alpha: impl Fn(u32, u32) -> u8) -> Vec<u8> {
     let pixel = |x: u32, y: u32| {
         let wave = (x * x / 7 + y * y / 5) % 97;
@@ -19,7 +19,7 @@ fn file(quality: Quality, alpha: impl Fn(u32, u32) -> u8) -> Vec<u8> {
     encode(&picture(SIZE.0, SIZE.1, alpha), SIZE, quality, &mut || true).expect("a file")
 }
 
-/// The chunks of a file that has nothing but a picture.
+/// The picture's chunks in a file that contains nothing else.
 fn chunks(file: &[u8]) -> &[u8] {
     let start = if &file[12..16] == b"VP8X" { 30 } else { 12 };
     &file[start..]
@@ -45,7 +45,7 @@ fn rows_of(picture: &[u8], part: Part) -> (Channels, Outcome) {
     (channels, outcome.expect("a lossy picture"))
 }
 
-/// By libwebp's one-call function: luminance and both of chrominance.
+/// Luma and both chroma planes by libwebp's one-call function.
 fn yuv(file: &[u8]) -> [Vec<Vec<u8>>; 3] {
     let (mut width, mut height, mut stride, mut half_stride) = (0, 0, 0, 0);
     let (mut u, mut v) = (ptr::null_mut(), ptr::null_mut());
@@ -169,7 +169,7 @@ fn a_lossless_picture_has_no_such_rows_and_comes_back_to_the_bit() {
 }
 
 #[test]
-fn what_is_cut_off_is_decoded_as_far_as_it_goes() {
+fn a_picture_cut_off_is_decoded_as_far_as_it_goes() {
     for quality in [Quality::Lossy(90), Quality::Lossless] {
         let file = file(quality, |_, _| 255);
         let picture = chunks(&file);
@@ -254,7 +254,7 @@ fn an_animation_keeps_its_times_and_its_number_of_plays() {
     );
 }
 
-/// Noise, of which nothing can be foretold.
+/// Noise, which cannot be predicted.
 fn noise(seed: u32) -> Vec<u8> {
     let hash = |at: u32| (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519);
     (0..SIZE.0 * SIZE.1).flat_map(|at| (hash(at) | 0xff00_0000).to_le_bytes()).collect()
@@ -290,7 +290,7 @@ fn an_encoder_asks_within_a_picture_and_stops_where_it_is_told_to() {
 
 #[test]
 fn an_animation_asks_within_each_frame_and_stops_where_it_is_told_to() {
-    /// Frames that were added, and what came of it.
+    /// The number of frames that were added, and the result.
     fn animate(
         quality: Quality,
         seeds: &[u32],
@@ -305,7 +305,7 @@ fn an_animation_asks_within_each_frame_and_stops_where_it_is_told_to() {
         (seeds.len() as u32, animation.finish())
     }
     for quality in QUALITIES {
-        // Two that are alike are one, which is encoded once more when the file is put together.
+        // Two equal frames are joined to one, which is encoded once more when the file is assembled.
         for seeds in [&[1, 2, 3][..], &[1, 1]] {
             let mut asked = 0;
             let mut count = || {

@@ -1,4 +1,4 @@
-//! How an encoder is stopped: libwebp reports progress, and whoever asked for the picture says whether to go on.
+//! Stops an encoder: libwebp reports its progress, and a callback decides whether to go on.
 
 use std::{
     any::Any,
@@ -10,7 +10,7 @@ use libwebp_sys::WebPPicture;
 
 use crate::{Error, encode::Picture};
 
-/// Whoever is asked whether to go on. A picture that it is set for keeps a pointer to it.
+/// The callback that decides whether to go on. A picture for which it is set keeps a pointer to it.
 pub(crate) struct Watch<'a> {
     go_on: &'a mut dyn FnMut() -> bool,
     stopped: bool,
@@ -22,27 +22,27 @@ impl<'a> Watch<'a> {
         Self { go_on, stopped: false, panic: None }
     }
 
-    /// Has an encoder ask at every step of the picture, for as long as `watch` points to one.
+    /// Makes an encoder call it at every step of encoding the picture. The pointer must stay valid meanwhile.
     pub(crate) fn set(watch: *mut Self, picture: &mut Picture) {
         picture.0.user_data = watch.cast();
         picture.0.progress_hook = Some(progress);
     }
 
-    /// What the encoder's refusal means: what was asked for, where it was told to stop. A panic of whoever was asked goes on
-    /// here, now that there is no C frame to cross.
-    pub(crate) fn meaning(&mut self, refused: Error) -> Error {
+    /// Translates the encoder's error: [`Error::Stopped`] if the callback stopped it. A panic of the callback is
+    /// resumed here, where it crosses no C frames.
+    pub(crate) fn reason(&mut self, refused: Error) -> Error {
         if let Some(panic) = self.panic.take() {
             resume_unwind(panic);
         }
         if self.stopped { Error::Stopped } else { refused }
     }
 
-    /// Asks, until the answer is no.
+    /// Calls the callback, until it returns false.
     fn go_on(&mut self) -> bool {
         if self.stopped {
             return false;
         }
-        // A panic must not cross the C frames.
+        // A panic must not cross C frames.
         let answer = catch_unwind(AssertUnwindSafe(|| (self.go_on)()));
         let more = answer.unwrap_or_else(|panic| {
             self.panic = Some(panic);
@@ -53,9 +53,10 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Called as the encoder gets on, on the thread that encodes: no other is asked for.
+/// Called as the encoder makes progress, on the encoding thread, because no other threads are used.
 unsafe extern "C" fn progress(_percent: c_int, picture: *const WebPPicture) -> c_int {
-    // SAFETY: libwebp calls this with the picture that it encodes, or with its own view of it; nothing changes it meanwhile.
+    // SAFETY: libwebp calls this with the picture that it encodes, or with its own view of it; nothing changes it
+    // meanwhile.
     let Some(picture) = (unsafe { picture.as_ref() }) else { return 0 };
     // SAFETY: `user_data` is what `Watch::set` put there and libwebp copied with the rest: a `Watch` that outlives the
     // encoder, which nothing else refers to while the encoder runs.

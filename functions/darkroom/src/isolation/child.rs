@@ -1,4 +1,5 @@
-//! The process that works: it takes orders from its standard input, one at a time, and answers on its standard output.
+//! The child process, which does the work. It reads orders from its standard input, one at a time, and answers on its
+//! standard output.
 
 use std::{io, process, sync::Arc};
 
@@ -28,9 +29,10 @@ struct Pipe {
 /// Works on what the parent sends, with the engine that `make` gives for its limits, until the parent has gone.
 ///
 /// # Errors
-/// When the parent says something else than what is expected, or the operating system refuses something.
+/// If the parent sends an unexpected message, or the operating system refuses something.
 pub(crate) async fn serve(make: MakeEngine) -> io::Result<()> {
-    // A task of its own, so that a panic ends this process. Unwinding from here would wait for whoever reads the orders.
+    // The work is a task of its own, so that a panic ends this process. Unwinding from here would wait for the thread
+    // that reads the orders.
     tokio::spawn(work(make)).await.map_err(io::Error::other)?
 }
 
@@ -43,7 +45,7 @@ async fn work(make: MakeEngine) -> io::Result<()> {
                 break;
             }
         }
-        // The parent has gone, and with it whoever wants to know what comes of this.
+        // The parent has gone, so nobody waits for the result.
         process::exit(0);
     });
     let mut pipe = Pipe { orders, replies: tokio::io::stdout() };
@@ -64,8 +66,8 @@ async fn work(make: MakeEngine) -> io::Result<()> {
     }
 }
 
-/// Lets this process have so many bytes of memory and no more, so that what goes beyond ends this process, and not
-/// whichever the system would pick. A process that ends so leaves no image of itself behind.
+/// Limits the memory of this process, so that exceeding it ends this process and not one that the system picks. No core
+/// dump is written.
 fn limit(memory: u64) -> io::Result<()> {
     let most = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
     setrlimit(Resource::Core, most(0))?;

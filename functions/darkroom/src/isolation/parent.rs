@@ -1,4 +1,4 @@
-//! The engine that hands images to processes.
+//! The parent process: an engine that hands images to child processes.
 
 use std::{
     io,
@@ -24,10 +24,11 @@ use tokio::{
 
 use super::wire::{ModelAnswer, Order, Reply, port_error, receive, send};
 
-/// How much longer than a job may take a process is waited for: an algorithm looks at its time limit now and then only.
+/// How long a process may exceed the time limit of a job before it is killed: algorithms check their limit only now and
+/// then.
 const OVERTIME: Duration = Duration::from_secs(10);
 
-/// What a process that was told to end is given for it before it is left to the system.
+/// How long a killed process is waited for.
 const ENDING: Duration = Duration::from_secs(5);
 
 /// An engine whose work is done by processes, one for each image that is worked on at the time.
@@ -39,7 +40,7 @@ pub(crate) struct EngineProcesses {
 }
 
 impl EngineProcesses {
-    /// An engine whose processes have so many bytes of memory each, and may read these models.
+    /// An engine whose processes have `memory` bytes of memory each, and may read these models.
     pub(crate) fn new(limits: Limits, memory: u64, models: Arc<dyn ReadModels>) -> Self {
         Self { limits, memory, models, idle: Mutex::default() }
     }
@@ -83,9 +84,9 @@ impl Engine for EngineProcesses {
     }
 }
 
-/// What is known of a process that ended so, or that was killed because it did not end.
+/// The failure of a process that ended with this status, or of one that was killed because it did not end (`None`).
 fn lost(status: Option<ExitStatus>) -> Failure {
-    // Rust aborts a program that gets no more memory, and the system kills one that has taken too much.
+    // Rust aborts a program that gets no more memory, and the system kills one that takes too much.
     const SIGABRT: i32 = 6;
     const SIGKILL: i32 = 9;
     match status.map(|status| status.signal()) {
@@ -109,7 +110,7 @@ struct Process {
 
 impl Process {
     async fn start(limits: &Limits, memory: u64) -> io::Result<Self> {
-        // On Linux this is the program that runs, even where another one lies in its place by now.
+        // On Linux this is the running program, even if its file has been replaced.
         let program =
             if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
         let mut child = Command::new(program)
@@ -119,7 +120,7 @@ impl Process {
             .envs(std::env::var_os("LOG_LEVEL").map(|level| ("LOG_LEVEL", level)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A signal from the terminal is for the parent, which brings the work to its end.
+            // A signal from the terminal is meant for the parent, which shuts the work down.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -132,7 +133,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Works on an image. An error means that the process is of no more use.
+    /// Works on an image. After an error the process cannot be used any more.
     async fn work(
         &mut self,
         order: Order,
@@ -157,9 +158,9 @@ impl Process {
         }
     }
 
-    /// Ends the process, if it has not ended by itself, and says how it did.
+    /// Ends the process, if it has not ended by itself, and returns how it ended.
     async fn end(&mut self) -> Option<ExitStatus> {
-        // Where the pipes broke, it is about to end, and how it does is worth knowing.
+        // If the pipes broke, the process is about to end by itself, and its own status tells more than that of a kill.
         if let Ok(Ok(status)) = timeout(Duration::from_millis(500), self.child.wait()).await {
             return Some(status);
         }

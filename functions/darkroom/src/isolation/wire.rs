@@ -1,4 +1,4 @@
-//! What the two processes say to each other: each message is a value, as JSON, followed by the bytes that belong to it.
+//! The messages between the two processes: each is a value, as JSON, followed by the bytes that belong to it.
 
 use std::{borrow::Cow, io};
 
@@ -16,25 +16,25 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 /// The most bytes of a message: far more than the largest image that is taken and the largest result that is made.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What the parent says.
+/// A message of the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
-    /// The first message: within which limits to work, and within how many bytes of memory.
+    /// The first message: the limits of the work, and of the memory in bytes.
     Begin { limits: Box<Limits>, memory: u64 },
     /// Work on this image, whose bytes follow.
     Work { sha256: String, runs: Vec<Run> },
-    /// The answer to [`Reply::ReadModel`]; what was found follows.
+    /// The answer to [`Reply::ReadModel`]; the file's bytes follow.
     Model(ModelAnswer),
 }
 
-/// What the child says.
+/// A message of the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// A model's file is needed.
     ReadModel { model: ModelKey, file: ModelFile, known: Option<String>, max_bytes: u64 },
-    /// The work is done; what was made follows, artifact by artifact.
+    /// The work is done; the bytes of the artifacts follow.
     Done(Done),
-    /// The work came to nothing.
+    /// The work failed.
     Failed(Error),
 }
 
@@ -140,7 +140,7 @@ impl Reply {
 }
 
 impl Done {
-    /// The same with the bytes, in the order in which they came; none where there are too few or too many.
+    /// The same with the bytes, in the order in which they came; `None` if there are too few or too many.
     pub(super) fn with(self, bodies: Vec<Bytes>) -> Option<Worked> {
         let mut bodies = bodies.into_iter();
         let mut outputs = Vec::with_capacity(self.outputs.len());
@@ -201,7 +201,7 @@ pub(super) async fn send<T: Serialize + Sync>(
     to.flush().await
 }
 
-/// Receives a message; an error where the other process has gone, too.
+/// Receives a message. It is an error, too, if the other process has gone.
 pub(super) async fn receive<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin + Send),
 ) -> io::Result<(T, Vec<Bytes>)> {

@@ -1,8 +1,8 @@
-//! Aztec codes (ISO/IEC 24778): found by their bullseye, and read by `rxing`, which looks for one in the middle of
-//! a picture only.
+//! Aztec codes (ISO/IEC 24778): found here by their bullseye, and read by `rxing`, which looks for one only in the
+//! middle of a picture.
 //!
-//! A line through the middle of squares within each other crosses bars and spaces of one width, whichever way they
-//! are turned. There are nine of them at the least, of which the outermost may run into the data.
+//! A bullseye is a set of squares within each other. A line through its middle crosses bars and spaces of equal width,
+//! whichever way the code is turned: at least nine of them, of which the outermost may run into the data.
 
 use imaging::Deadline;
 use rxing::BarcodeFormat;
@@ -15,23 +15,23 @@ use super::{
 };
 use crate::DetectError;
 
-/// Rows from one that is looked at to the next: the innermost square is as high as this at least.
+/// One row in this many is searched: the innermost square is at least that high.
 const ROWS: usize = 2;
-/// Bars and spaces of the smaller bullseye.
+/// The number of bars and spaces across the smaller bullseye.
 const RINGS: usize = 9;
-/// How wide a module is in the picture that is read, in pixels.
+/// The width of a module, in pixels, in the picture that `rxing` reads.
 const MODULE: f64 = 4.0;
-/// Modules from the middle to the farthest corner, of the largest code with the small bullseye and of the largest
-/// of all.
+/// The number of modules from the middle to the farthest corner: of the largest code with the small bullseye, and of
+/// the largest code of all.
 const RADII: [f64; 2] = [22.0, 110.0];
-/// A page has no more bullseyes than that, or not all of them are looked at: a pattern of squares has any number.
+/// The most bullseyes that are read. A pattern of squares may have any number of them; a page has fewer.
 const MOST: usize = 200;
 
-/// The middle of a bullseye, and how wide a module is in pixels.
+/// The middle of a bullseye, and the width of its modules in pixels.
 struct Bullseye {
     middle: [f64; 2],
     module: f64,
-    /// How far from the middle of the column the row lies that showed it.
+    /// The distance between the row that showed it and the middle that its column shows.
     off: f64,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn codes(picture: &Picture, deadline: Deadline) -> Result<Vec<Matrix>
     Ok(codes)
 }
 
-/// The bullseyes of a picture, as rows and then columns through their middles show them.
+/// The bullseyes of a picture, as the rows and then the columns through their middles show them.
 fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, DetectError> {
     let mut found: Vec<Bullseye> = Vec::new();
     let (mut values, mut extremes) = (Vec::new(), Vec::new());
@@ -83,7 +83,7 @@ fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, Det
         for first in (0..bars.widths.len().saturating_sub(RINGS - 1)).step_by(2) {
             let Some((x, across)) = rings(&bars, first) else { continue };
             let Some((middle, down)) = column(picture, [x, y], across) else { continue };
-            // Bars beside each other look the same in rows and columns where they are turned, but not in every direction.
+            // Parallel slanted bars look like a bullseye in rows and in columns, but not along both diagonals.
             let diagonals =
                 [-1.0, 1.0].map(|way| is_crossed(picture, [x, middle], way, f64::midpoint(across, down)));
             if diagonals != [true; 2] {
@@ -94,7 +94,7 @@ fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, Det
                 module: f64::midpoint(across, down),
                 off: (middle - y).abs(),
             };
-            // The row that goes through the very middle shows it best.
+            // A bullseye is found in several rows; the one nearest to its middle shows it best.
             let same = |it: &&mut Bullseye| (it.middle[0] - x).hypot(it.middle[1] - y) < 3.0 * it.module;
             match found.iter_mut().find(same) {
                 Some(known) if known.off > bullseye.off => *known = bullseye,
@@ -109,8 +109,8 @@ fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, Det
     Ok(found)
 }
 
-/// The middle of bars and spaces that a line through a bullseye may cross, and how wide a module is: of those from
-/// an index on.
+/// If the bars and spaces from index `first` on may be those across a bullseye, the middle of them and the width of a
+/// module.
 fn rings(bars: &Bars, first: usize) -> Option<(f64, f64)> {
     let widths = bars.widths.get(first..first + RINGS)?;
     let [outer, inner @ .., last] = widths else { return None };
@@ -120,7 +120,7 @@ fn rings(bars: &Bars, first: usize) -> Option<(f64, f64)> {
     (is_alike && outer.min(*last) > 0.6 * mean).then_some((middle.into(), mean.into()))
 }
 
-/// Where the middle of a bullseye lies in the column through a place, and how wide its modules are there.
+/// The middle of a bullseye in the column through a place, and the width of its modules there.
 fn column(picture: &Picture, [x, y]: [f64; 2], module: f64) -> Option<(f64, f64)> {
     let reach = (2.0 * module * (RINGS + 2) as f64).ceil();
     let from = (y - reach).max(0.5);
@@ -136,7 +136,8 @@ fn column(picture: &Picture, [x, y]: [f64; 2], module: f64) -> Option<(f64, f64)
     })
 }
 
-/// Whether a line through a place, that goes up or down by a pixel for each to the right, crosses a bullseye in its middle.
+/// Whether a diagonal through a place, which goes up or down by a pixel for each pixel to the right, crosses the middle
+/// of a bullseye there.
 fn is_crossed(picture: &Picture, [x, y]: [f64; 2], way: f64, module: f64) -> bool {
     let step = [1.0, way].map(|it| it * std::f64::consts::FRAC_1_SQRT_2);
     let reach = (2.0 * module * (RINGS + 2) as f64).ceil();

@@ -1,30 +1,32 @@
-//! What it costs `rxing` to look for the finder patterns of QR codes. It has no clock. From each place of a row that
-//! looks like one it goes up and down for as long as its middle goes on, and of those that it finds it tries each
-//! three: a picture that is made for it, or a pattern by chance, takes hours. So they are counted first, in the black
-//! and white that `rxing` sees and by its measure, dark on light and light on dark.
+//! The cost of looking for the finder patterns of QR codes. `rxing` has no time limit of its own: from each place of a
+//! row that looks like a finder pattern it goes up and down for as long as the middle goes on, and it tries all triples
+//! of the patterns that it finds. A picture made for the purpose, or a pattern by chance, would take hours. So the
+//! patterns are counted first, in the black and white picture that `rxing` sees and by its criteria, both dark on light
+//! and light on dark.
 
 use imaging::{Deadline, TimedOut};
 use rxing::common::BitMatrix;
 
-/// A picture of more finder patterns is none of QR codes, but a pattern.
+/// The most finder patterns of a picture of QR codes. A picture with more is a pattern of another kind.
 const MOST_FINDERS: f64 = 450.0;
-/// Pixels that are gone up from what looks like a finder pattern in its row.
+/// The most pixels that may be followed upwards, in total, from places that look like a finder pattern in their row.
 const MOST_STEPS: u64 = 1 << 28;
-/// Rows from one that is looked at to the next.
+/// One row in this many is searched.
 const ROWS: usize = 3;
-/// Which part of a module widths may be off by, across and down, and along a diagonal.
+/// The part of a module that widths may be off by: across and down, and along a diagonal.
 const PART: f64 = 0.5;
 const DIAGONAL_PART: f64 = 0.75;
-/// Rows between two looks at the clock.
+/// The number of rows between two checks of the deadline.
 const ROWS_PER_CHECK: usize = 64;
 
-/// Whether a picture has no more of finder patterns, and of what looks like them, than can be tried.
+/// Whether a picture has so few finder patterns, and places that look like them, that `rxing` can try them all.
 pub(super) fn are_few(bits: &BitMatrix, deadline: Deadline) -> Result<bool, TimedOut> {
     let (width, height) = (bits.width() as usize, bits.height() as usize);
-    // Of each column, how far up from this row it is as dark or as light.
+    // For each column, the colour of this row's pixel, and the number of pixels from it upwards that have the same
+    // colour.
     let mut heights: Vec<(bool, u32)> = vec![(false, 0); width];
     let mut edges = Vec::new();
-    // Of those that are light in the middle, and of those that are dark.
+    // The counts for patterns that are light in the middle, and for those that are dark.
     let (mut finders, mut steps) = ([0.0; 2], [0; 2]);
     for y in 0..height {
         if y % ROWS_PER_CHECK == 0 {
@@ -52,7 +54,8 @@ pub(super) fn are_few(bits: &BitMatrix, deadline: Deadline) -> Result<bool, Time
             let (is_dark, up) = heights[x];
             steps[usize::from(is_dark)] += u64::from(up);
             if let Some(height) = height_of(bits, [x, y], place[5] - place[0]) {
-                // The rows that cross one are as many as its middle is high.
+                // A pattern is met once in each row that crosses its middle, so each row counts as its part of the
+                // whole.
                 finders[usize::from(is_dark)] += ROWS as f64 / height.max(ROWS) as f64;
             }
         }
@@ -64,8 +67,8 @@ pub(super) fn are_few(bits: &BitMatrix, deadline: Deadline) -> Result<bool, Time
     Ok(true)
 }
 
-/// Whether runs of pixels are about as long as those along a line through the middle of a finder pattern: one module,
-/// one, three, one and one, each of which may be off by that part of it.
+/// Whether runs of pixels have about the lengths of those along a line through the middle of a finder pattern: one
+/// module, one, three, one and one. Each may be off by `part` of its length.
 fn is_finder(widths: [usize; 5], part: f64) -> bool {
     let module = widths.iter().sum::<usize>() as f64 / 7.0;
     let off = module * part + (0.5 / module).min(0.5);
@@ -73,8 +76,8 @@ fn is_finder(widths: [usize; 5], part: f64) -> bool {
     module >= 1.0 && widths.iter().zip([1.0, 1.0, 3.0, 1.0, 1.0]).all(fits)
 }
 
-/// How high the middle of a finder pattern is that lies in the column of a place, no run of whose pixels is longer than
-/// `most`; `None` where there is none.
+/// The height of the middle of a finder pattern in the column of `place`, in which no run is longer than `most` pixels;
+/// `None` where there is none.
 fn height_of(bits: &BitMatrix, place: [usize; 2], most: usize) -> Option<usize> {
     let place = place.map(|it| it as i64);
     let (centre, height) = crossed(bits, place, [0, 1], most, PART)?;
@@ -82,7 +85,8 @@ fn height_of(bits: &BitMatrix, place: [usize; 2], most: usize) -> Option<usize> 
     Some(height)
 }
 
-/// Where the centre of a finder pattern lies, in steps from a place in its middle, and how many steps long its middle is.
+/// If a line in the direction of `step` crosses a finder pattern, the distance in steps from `place`, which lies in its
+/// middle, to its centre, and the length of its middle in steps.
 fn crossed(
     bits: &BitMatrix,
     place: [i64; 2],
@@ -96,7 +100,7 @@ fn crossed(
         inside.then(|| bits.get(x as u32, y as u32))
     };
     let middle = at(0)?;
-    // How many pixels are of a colour from that one on, one way or the other.
+    // The number of pixels of a colour from `from` on, one way or the other.
     let run = |from: i64, way: i64, colour: bool| {
         (0..=most as i64).take_while(|by| at(from + way * by) == Some(colour)).count() as i64
     };
@@ -125,7 +129,7 @@ mod tests {
         are_few(&bits, Deadline::none()).expect("no deadline")
     }
 
-    /// Finder patterns side by side, with a module of light around, of so many pixels a module.
+    /// Finder patterns side by side, with a module of light around each, and `module` pixels to a module.
     fn tile(module: u32, x: u32, y: u32) -> bool {
         let from_middle = |at: u32| (at / module % 8).abs_diff(3);
         let ring = from_middle(x).max(from_middle(y));
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_more_finder_patterns_than_codes_is_told_dark_on_light_and_light_on_dark() {
+    fn too_many_finder_patterns_are_recognised_dark_on_light_and_light_on_dark() {
         for module in [1, 2, 5] {
             let side = |finders: u32| finders * 8 * module;
             for inverted in [false, true] {
@@ -145,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn tall_stripes_that_look_like_finder_patterns_in_their_rows_are_told() {
+    fn tall_stripes_that_look_like_finder_patterns_in_their_rows_are_recognised() {
         let stripe = |x: u32, _: u32| matches!(x % 8, 0 | 2..=4 | 6);
         assert!(few(400, 400, stripe));
         assert!(!few(400, 20_000, stripe) && !few(400, 20_000, |x, y| !stripe(x, y)));
     }
 
     #[test]
-    fn what_looks_like_none_is_never_too_much() {
+    fn pictures_without_finder_patterns_are_never_too_much() {
         assert!(few(1, 1, |_, _| true) && few(3000, 2, |x, _| x % 2 == 0) && few(2, 3000, |_, y| y % 2 == 0));
         assert!(few(1500, 1500, |x, y| (x + y) % 2 == 0), "a chequerboard");
         // Xorshift (Marsaglia 2003).

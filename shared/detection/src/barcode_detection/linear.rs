@@ -1,12 +1,13 @@
-//! Linear barcodes: where bars stand beside each other, what they say on many lines across, and what the lines
+//! Linear barcodes: regions of parallel bars are found, many lines across each are read, and a code is what the lines
 //! agree on.
 //!
-//! 1. [`regions`]: the structure tensor says where bars stand and which way, at the picture's size and at halves of
-//!    it.
-//! 2. [`profile`](super::profile): lines that cross a region at right angles to its bars, and the edges along them
-//!    to parts of a pixel.
-//! 3. [`symbology`]: what the widths between edges say, forwards and backwards. Each symbology is a file.
-//! 4. [`agreed`]: what enough lines say and few gainsay, where it lies ([`outline`]).
+//! 1. [`regions`]: the structure tensor tells where bars stand and in which direction, at the picture's size and at
+//!    halves of it.
+//! 2. [`profile`](super::profile): the edges along lines that cross a region at right angles to its bars, to fractions
+//!    of a pixel.
+//! 3. [`symbology`]: the text that the widths between edges stand for, forwards and backwards. Each symbology is a
+//!    file.
+//! 4. [`agreed`]: the texts that enough lines agree on and few contradict, with their corners ([`outline`]).
 
 mod outline;
 mod regions;
@@ -27,70 +28,73 @@ use super::{
 };
 use crate::DetectError;
 
-/// A picture is halved until its shorter side would be less than this.
+/// A picture is halved as long as its shorter side does not become less than this.
 const SMALLEST: usize = 48;
-/// Lines across a region that are as many as its height allows, but not closer than a pixel, nor farther apart than
-/// this.
+/// The number of lines across a region, as far as its height allows; lines are not closer to each other than a pixel,
+/// nor farther apart than `FARTHEST`.
 const LINES: f64 = 24.0;
 const FARTHEST: f64 = 5.0;
-/// Of so many lines one is looked at first.
+/// One line in this many is read first.
 const SPARSE: usize = 4;
-/// Light beside a region that belongs to its lines, in pixels and as a part of its extent.
+/// The light beside a region that its lines extend into, in pixels and as a part of the region's extent.
 const MARGIN: f64 = 32.0;
 const MARGIN_PART: f64 = 0.15;
-/// Lines that look like a symbol's, for it to be worth another look.
+/// The number of lines that must look like those of a symbol for a region to be read in other ways, too.
 const PROMISING: usize = 1;
-/// Bars are at least so high, in pixels and as a part of the symbol's length; chance makes some that are less.
+/// The least height of bars, in pixels and as a part of the symbol's length. Lower ones arise by chance.
 const LOWEST: f64 = 4.0;
 const LOWEST_PART: f64 = 0.012;
-/// Pixels beside a code that was read in which bars are taken for its own: as far as the regions blur.
+/// The distance in pixels around a code that has been read within which bars are taken for its own: regions blur that
+/// far.
 const KNOWN: f64 = 14.0;
-/// A page has no more codes than that, or not all of them are read.
+/// The most codes that are read. A page has fewer.
 const MOST_CODES: usize = 1000;
-/// Bars of a line between two looks at the clock.
+/// The number of bars of a line between two checks of the deadline.
 const BARS_PER_CHECK: usize = 64;
-/// Lines on which the stop of a PDF417 is looked for from its start on, and how wide the widest code is, in starts.
+/// The number of lines on which the stop of a PDF417 is looked for from its start on, and the width of the widest code
+/// in widths of its start.
 const PARTNER_LINES: u32 = 12;
 const WIDEST_IN_GUARDS: f64 = 45.0;
-/// Another reading of the same is a part of it, as a bar is scratched or bent, where it lies within this part of
-/// the length beside it.
+/// Where a bar is scratched or bent, one code may be read twice. Of two readings with the same text, one that lies
+/// within this part of the other's length beside it is taken for a part of the other.
 const PART: f64 = 0.05;
-/// Lines that together say how bars are turned, which part of a region's height they cover, and half their length
-/// at the most in pixels.
+/// The direction of bars is measured on this many lines together; they cover this part of a region's height, and extend
+/// at most so many pixels to either side of its middle.
 const LANES: u32 = 12;
 const LANES_PART: f64 = 0.6;
 const LANES_HALF: f64 = 400.0;
-/// How far off the direction of a region is at the most: degrees.
+/// The most by which a region's direction is off, in degrees.
 const FARTHEST_OFF: i32 = 6;
-/// How many rows say how bars lean, and how far from each other they are at the least: the mean square in pixels.
+/// The number of rows that are needed to tell how bars lean, and the least mean square of their distances, in pixels
+/// squared.
 const LEANING_ROWS: usize = 5;
 const LEANING_SPREAD: f64 = 9.0;
-/// How much farther from the directions of rows and columns bars are than upright ones, at the most: degrees.
+/// The largest angle between upright bars and the nearest row or column of pixels, in degrees.
 const UPRIGHT: f64 = 15.0;
-/// Regions this near to upright are first looked at along the very rows or columns: degrees.
+/// Regions within this angle of upright are first read exactly along rows or columns, in degrees.
 const NEARLY: f64 = 3.0;
 
-/// How a region is looked at.
+/// One way of reading a region.
 struct Pass {
-    /// Pixels across a line whose mean is taken.
+    /// The number of pixels across a line whose mean is taken.
     thickness: usize,
     sharpened: f32,
-    /// Pixels from one sample to the next.
+    /// The distance from one sample to the next, in pixels.
     step: f64,
     way: Way,
     inverted: bool,
 }
 
-/// Which way lines go.
+/// The direction of lines.
 enum Way {
     /// At right angles to the bars.
     Across,
-    /// Along the row or column of pixels that is nearest to it: where the picture cuts slanted bars short, this
+    /// Along the nearest row or column of pixels. Where the border of the picture cuts slanted bars short, such a line
     /// crosses more of them.
     Straight,
 }
 
-/// The ways in which a region is looked at until it says something.
+/// The ways of reading a region, tried in this order until one gives a code.
 const PASSES: [Pass; 7] = [
     Pass { thickness: 3, sharpened: 0.0, step: 1.0, way: Way::Across, inverted: false },
     Pass { thickness: 3, sharpened: 1.0, step: 1.0, way: Way::Across, inverted: false },
@@ -109,14 +113,14 @@ pub(super) struct Linear {
     pub(super) format: &'static str,
     pub(super) text: String,
     pub(super) corners: Corners,
-    /// How many lines say so.
+    /// The number of lines that agree.
     rows: usize,
-    /// One of them, and how the bars lean against it.
+    /// One of those lines, and how the bars lean against it.
     row: Row,
     lean: Lean,
 }
 
-/// What a line says.
+/// A reading of one line.
 #[derive(Clone)]
 struct Row {
     line: Line,
@@ -128,12 +132,12 @@ struct Row {
 /// The first or the last bars of a PDF417.
 pub(super) struct Guard {
     pub(super) is_start: bool,
-    /// In the order of a walk around it, beginning with the one before its first bar.
+    /// In the order of a walk around it, beginning with the corner before its first bar.
     pub(super) corners: [[f64; 2]; 4],
 }
 
-/// The linear codes of a picture, and the first and last bars of PDF417; those that do not stand nearly upright or
-/// lie on their side only where `turned` says so.
+/// The linear codes of a picture, and the first and last bars of PDF417. Codes that are neither nearly upright nor lie
+/// on their side are read only where `turned` is set.
 pub(super) fn codes(
     picture: &Picture,
     wanted: Wanted<'_>,
@@ -152,8 +156,8 @@ pub(super) fn codes(
     Ok((codes, guards.into_iter().map(guard).collect()))
 }
 
-/// The stop of a PDF417 whose start is known, or the start whose stop is: on lines that go on from it. Alone it is
-/// narrow, and may be hidden in a region of other things.
+/// Looks for the stop of a PDF417 whose start is known, or for the start whose stop is known, on lines that go on from
+/// it. By itself it is narrow, and may be hidden in a region of other things.
 fn partner(picture: &Picture, guard: &Linear, deadline: Deadline) -> Result<Vec<Linear>, TimedOut> {
     let [start, end, _, below] = guard.corners;
     let towards = if guard.text == START_TEXT { 1.0 } else { -1.0 };
@@ -165,7 +169,7 @@ fn partner(picture: &Picture, guard: &Linear, deadline: Deadline) -> Result<Vec<
     for part in 1..=PARTNER_LINES {
         let part = f64::from(part) / f64::from(PARTNER_LINES + 1);
         let place = |by: f64| [0, 1].map(|axis| start[axis] + down[axis] * part + along[axis] * by);
-        // From before the guard on to the end of the widest code, as far as the picture goes.
+        // The line goes from before the guard to the end of the widest code, as far as the picture goes.
         let first = place(if towards > 0.0 { -0.3 * length } else { 1.3 * length });
         let most = WIDEST_IN_GUARDS * length;
         let is_inside = |by: f64| picture.holds([0, 1].map(|axis| first[axis] + towards * along[axis] * by));
@@ -183,7 +187,7 @@ fn partner(picture: &Picture, guard: &Linear, deadline: Deadline) -> Result<Vec<
     agreed(picture, rows, 0.0, deadline)
 }
 
-/// All that the regions of a picture and of its halves say.
+/// All codes in the regions of a picture and of its halves.
 fn found(
     whole: &Picture,
     wanted: Wanted<'_>,
@@ -216,8 +220,8 @@ fn found(
     }
 }
 
-/// Without what lies on another code that more lines agree on: it is the same one, or was made of its bars by
-/// chance.
+/// Drops each code that lies on another one that more lines agree on: it is the same code, or a chance reading of its
+/// bars.
 fn without_parts(mut codes: Vec<Linear>) -> Vec<Linear> {
     codes.sort_by_key(|code| std::cmp::Reverse(code.rows));
     let mut kept: Vec<Linear> = Vec::with_capacity(codes.len());
@@ -235,8 +239,8 @@ fn without_parts(mut codes: Vec<Linear>) -> Vec<Linear> {
 }
 
 impl Linear {
-    /// As it is in the whole picture, so many times as large as the one in which it was read: its bars end there to
-    /// a pixel.
+    /// Converts a code to the whole picture, which is `scale` times as large as the one in which it was read, and
+    /// measures there to a pixel where its bars end.
     fn enlarged(mut self, scale: f64, whole: &Picture) -> Self {
         if scale == 1.0 {
             return self;
@@ -259,14 +263,14 @@ impl Linear {
         [0, 1].map(|axis| self.corners.iter().map(|corner| corner[axis]).sum::<f64>() / 4.0)
     }
 
-    /// How long the lines across it are.
+    /// The length of the lines across the code.
     fn length(&self) -> f64 {
         let [from, to, ..] = self.corners;
         (to[0] - from[0]).hypot(to[1] - from[1])
     }
 }
 
-/// The codes of a region, by the first way of looking that finds any.
+/// The codes of a region, by the first way of reading that finds any.
 fn read(
     picture: &Picture,
     region: &Region,
@@ -299,8 +303,8 @@ fn read(
     Ok(Vec::new())
 }
 
-/// The angle at which lines of a region together show its bars best: differences of neighbouring pixels say which
-/// way fine bars go to a few degrees only.
+/// The angle at which the lines of a region, taken together, show its bars most sharply. The structure tensor tells the
+/// direction of fine bars only to a few degrees.
 fn sharpest(picture: &Picture, region: &Region) -> f64 {
     let mut profile = Vec::new();
     let mut sharpness = |angle: f64| {
@@ -325,7 +329,7 @@ fn sharpest(picture: &Picture, region: &Region) -> f64 {
     best.map_or(region.angle, |(_, angle)| angle)
 }
 
-/// Reads the lines of a region, and says how many of them have as many bars as a symbol.
+/// Reads the lines of a region, and returns the number of those that have as many bars as a symbol.
 fn look(
     picture: &Picture,
     region: &Region,
@@ -340,7 +344,7 @@ fn look(
     let along = along + MARGIN.max(MARGIN_PART * 2.0 * along);
     let (mut profile, mut sharp, mut extremes) = (Vec::new(), Vec::new(), Vec::new());
     let mut promising = 0;
-    // Few lines first: where none of them looks like a symbol's, the others are not looked at.
+    // A few lines are read first; if none of them looks like that of a symbol, the others are skipped.
     let lines = (2.0 * aside / step) as usize + 1;
     let few = (0..lines).step_by(SPARSE).collect::<Vec<_>>();
     let others = (0..lines).filter(|index| index % SPARSE > 0);
@@ -376,8 +380,8 @@ fn look(
     Ok(promising)
 }
 
-/// The line at that angle, so far along to either side of the middle and so far beside it, as far as it lies in the
-/// picture; and whether it is the picture that ends it.
+/// The line at that angle which extends `half` to either side of its middle, `aside` beside the region's middle, as far
+/// as it lies in the picture; and for either end whether the picture cuts it off.
 fn line(
     picture: &Picture,
     middle: [f64; 2],
@@ -387,7 +391,7 @@ fn line(
 ) -> Option<(Line, [bool; 2])> {
     let (sine, cosine) = angle.sin_cos();
     let mut middle = [middle[0] - sine * aside, middle[1] + cosine * aside];
-    // Along rows and columns there is nothing to look up between pixels.
+    // Along rows and columns through the centres of pixels, no value needs to be interpolated.
     if sine.abs().min(cosine.abs()) < 1e-9 {
         middle = middle.map(|it| it.floor() + 0.5);
     }
@@ -417,7 +421,7 @@ fn line(
     Some((Line { start, along: [cosine, sine], step, samples: samples as usize }, open))
 }
 
-/// What a line says in one direction.
+/// Reads all symbols along a line in one direction.
 fn read_line(
     bars: &Bars,
     line: Line,
@@ -448,7 +452,7 @@ fn read_line(
     Ok(())
 }
 
-/// The codes that enough rows agree on, where bars lean by about so much for each pixel away from a row.
+/// The codes that enough rows agree on, where bars lean by about `lean` pixels for each pixel away from a row.
 fn agreed(picture: &Picture, rows: Vec<Row>, lean: f64, deadline: Deadline) -> Result<Vec<Linear>, TimedOut> {
     let mut codes = Vec::new();
     let (mut rows, mut alike) = numbered(rows);
@@ -481,7 +485,7 @@ fn agreed(picture: &Picture, rows: Vec<Row>, lean: f64, deadline: Deadline) -> R
     Ok(codes)
 }
 
-/// Rows, each with a number that those have in common that say the same; and how many rows have each number.
+/// Gives rows with the same text and format the same number, and counts the rows of each number.
 fn numbered(rows: Vec<Row>) -> (Vec<(usize, Row)>, Vec<usize>) {
     let mut numbers: HashMap<(&'static str, String), usize> = HashMap::new();
     let mut counts = Vec::new();
@@ -499,15 +503,15 @@ fn numbered(rows: Vec<Row>) -> (Vec<(usize, Row)>, Vec<usize>) {
 }
 
 impl Row {
-    /// The middle of its bars.
+    /// The place midway between its first and its last edge.
     fn middle(&self) -> [f64; 2] {
         let middle = f64::from(self.edges[0] + self.edges[self.edges.len() - 1]) / 2.0;
         self.line.place(middle, 0.0)
     }
 }
 
-/// How far bars move along a row for each pixel away from it, as the middles of other rows of the same symbol say
-/// (least squares); `None` where those are few, or all lie near.
+/// The distance that bars move along a row for each pixel away from it, by the least squares of the middles of other
+/// rows of the same symbol; `None` where there are few of those, or all are near.
 fn leaning(row: &Row, others: &[Row]) -> Option<f64> {
     let ([x, y], middle) = (row.line.along, row.middle());
     let places: Vec<[f64; 2]> = others
@@ -527,7 +531,7 @@ fn leaning(row: &Row, others: &[Row]) -> Option<f64> {
     (places.len() >= LEANING_ROWS && square > LEANING_SPREAD * places.len() as f64).then(|| both / square)
 }
 
-/// Whether a place lies within corners, or so far beyond them; they are those of a convex shape.
+/// Whether a place lies within the convex shape with these corners, or at most `beyond` outside it.
 fn is_within(corners: &Corners, [x, y]: [f64; 2], beyond: f64) -> bool {
     let asides = [0, 1, 2, 3].map(|index| {
         let (from, to) = (corners[index], corners[(index + 1) % 4]);

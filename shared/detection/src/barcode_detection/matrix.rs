@@ -1,4 +1,4 @@
-//! Codes of two dimensions, by `rxing`: QR codes, Data Matrix and, around each bullseye that is found here, Aztec
+//! Two-dimensional codes, read by `rxing`: QR codes, Data Matrix and, around each bullseye that `aztec` finds, Aztec
 //! codes.
 
 use std::{
@@ -17,7 +17,7 @@ use rxing::{
 use super::{finders, picture::Picture};
 use crate::DetectError;
 
-/// A page has no more codes than that, or not all of them are read.
+/// The most rounds of reading. A page has fewer codes; of a picture with more, some are not read.
 const MOST_ROUNDS: usize = 100;
 
 /// A code that was read.
@@ -27,8 +27,8 @@ pub(super) struct Matrix {
     pub(super) corners: Vec<[f64; 2]>,
 }
 
-/// What is looked for, and that it is looked for hard. One format at a time: of several, ZXing looks for one or another
-/// first by chance.
+/// Tells `rxing` to look for one format, thoroughly. With several formats it is a matter of chance which it finds
+/// first.
 fn hints(format: BarcodeFormat) -> DecodeHints {
     DecodeHints::default()
         .with(DecodeHintValue::PossibleFormats(HashSet::from([format])))
@@ -36,8 +36,8 @@ fn hints(format: BarcodeFormat) -> DecodeHints {
         .with(DecodeHintValue::AlsoInverted(true))
 }
 
-/// The QR codes or Data Matrix codes of a picture: what has been read is painted over and the rest read again, for ZXing
-/// finds one where there are many.
+/// The QR codes or Data Matrix codes of a picture. `rxing` may find only some of them at a time, so those that have
+/// been read are painted over and the picture is read again.
 pub(super) fn codes(
     picture: &mut Picture,
     format: BarcodeFormat,
@@ -70,7 +70,7 @@ pub(super) fn codes(
     Ok(codes)
 }
 
-/// What a picture of one code says, and the places that ZXing names.
+/// Reads a picture of a single code. The corners are the convex hull of the places that `rxing` names.
 pub(super) fn single(picture: Picture, format: BarcodeFormat) -> Option<Matrix> {
     let result = guarded(|| {
         let mut bitmap = bitmap(picture.grey, picture.width, picture.height)?;
@@ -79,7 +79,7 @@ pub(super) fn single(picture: Picture, format: BarcodeFormat) -> Option<Matrix> 
     Some(Matrix { text: result.getText().to_owned(), corners: hull(points(&result)) })
 }
 
-/// A picture as ZXing takes it; `None` where a side is zero.
+/// Converts a picture for `rxing`; `None` where a side is zero.
 fn bitmap(
     grey: Vec<u8>,
     width: usize,
@@ -89,19 +89,19 @@ fn bitmap(
     Some(BinaryBitmap::new(HybridBinarizer::new(Luma8LuminanceSource::new(grey, width, height).ok()?)))
 }
 
-/// What ZXing reads. It is a library of forty thousand lines that indexes as it goes: what it stumbles over it has
-/// not read.
+/// Calls `rxing`. It is a large library that indexes as it goes, so that a damaged code may make it panic; then nothing
+/// has been read.
 fn guarded<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok().flatten()
 }
 
-/// The places that a result names, as far as they are any.
+/// The places that a result names, without those that are not finite.
 fn points(result: &RXingResult) -> Vec<[f64; 2]> {
     let points = result.getPoints().iter().map(|point| [f64::from(point.x), f64::from(point.y)]);
     points.filter(|point| point.iter().all(|it| it.is_finite())).collect()
 }
 
-/// The corners of the smallest convex polygon around the points, clockwise as seen (Andrew's monotone chain).
+/// The corners of the convex hull of the points, clockwise as seen (Andrew's monotone chain).
 pub(super) fn hull(points: impl IntoIterator<Item = [f64; 2]>) -> Vec<[f64; 2]> {
     let mut points: Vec<[f64; 2]> = points.into_iter().collect();
     points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));

@@ -1,4 +1,4 @@
-//! A grey picture, and what lies between its pixels.
+//! A grey picture, with values between its pixels.
 
 /// A picture of 8-bit grey. The centre of its first pixel lies at (0.5, 0.5).
 #[derive(Clone)]
@@ -9,14 +9,15 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// A picture of which each pixel's value is what is drawn at its centre.
+    /// Makes a picture whose pixels have the values that `value` gives for their centres.
     pub(super) fn drawn([width, height]: [usize; 2], value: impl Fn(f64, f64) -> u8) -> Self {
         let value = &value;
         let row = |y: usize| (0..width).map(move |x| value(x as f64 + 0.5, y as f64 + 0.5));
         Self { grey: (0..height).flat_map(row).collect(), width, height }
     }
 
-    /// The value at a place, linearly between the centres of pixels. Beyond the picture its border goes on.
+    /// The value at a place, interpolated linearly between the centres of pixels. Beyond the picture, the pixels at its
+    /// border repeat.
     pub(super) fn sample(&self, [x, y]: [f64; 2]) -> f32 {
         let (x, y) = ((x - 0.5).max(0.0), (y - 0.5).max(0.0));
         let (column, row) = (x as usize, y as usize);
@@ -37,9 +38,11 @@ impl Picture {
         upper + (lower - upper) * down
     }
 
-    /// Adds so many times the values at a place and so many steps on, one for each of `out`.
+    /// Adds to each of `out` the value at a place of a line, times `by`: the first at `start`, each of the others a
+    /// step farther on.
     pub(super) fn add_line(&self, start: [f64; 2], step: [f64; 2], by: f32, out: &mut [f32]) {
-        /// Bits of the parts of a pixel: so many that rounding steps does not add up to a hundredth of one.
+        /// The bits of a place's fraction, so many that the rounding of steps does not add up to a hundredth of a
+        /// pixel.
         const BITS: u32 = 32;
         let Some(last) = out.len().checked_sub(1) else { return };
         let end = [0, 1].map(|axis| start[axis] + step[axis] * last as f64);
@@ -57,7 +60,7 @@ impl Picture {
         let (right, down) = (fixed(step[0]), fixed(step[1]));
         let by = by / (256.0 * 256.0);
         for out in out {
-            // Rounded, the last place of a line that ends at the border may lie beyond it.
+            // A line that ends at the border may, by rounding, end slightly beyond it.
             let (inside_x, inside_y) = (x.max(0), y.max(0));
             let at = (inside_y >> BITS) as usize * self.width + (inside_x >> BITS) as usize;
             let pair = |at: usize| match self.grey.get(at..at + 2) {
@@ -74,8 +77,8 @@ impl Picture {
         }
     }
 
-    /// The picture at half the size: means of squares of four pixels. A last odd row or column is left out. `None`
-    /// where nothing would be left.
+    /// The picture at half the size: the mean of each square of four pixels. A last odd row or column is dropped.
+    /// `None` if nothing would be left.
     pub(super) fn halved(&self) -> Option<Self> {
         let (width, height) = (self.width / 2, self.height / 2);
         if width == 0 || height == 0 {
@@ -93,8 +96,8 @@ impl Picture {
         Some(Self { grey, width, height })
     }
 
-    /// Makes white what lies within corners, clockwise as seen, or a few pixels beyond them; less than three stand
-    /// for the box around them.
+    /// Paints white the polygon with these corners, clockwise as seen, and a few pixels around it. Fewer than three
+    /// corners stand for the box around them.
     pub(super) fn paint_over(&mut self, corners: &[[f64; 2]]) {
         const BEYOND: f64 = 3.0;
         let ends = |axis: usize, end: usize| {
@@ -156,11 +159,12 @@ mod tests {
 
     #[test]
     fn a_line_that_ends_at_the_border_ends_there() {
-        // A pixel's value says where it lies.
+        // The value of a pixel tells its position.
         let grey = (0..600 * 600).map(|at| (at % 600 / 5 + at / 600 / 5) as u8).collect();
         let picture = Picture { grey, width: 600, height: 600 };
         for thousandths in 1..200 {
-            // Up to the top, and down to the left, with what fits of it.
+            // One line goes left and up to the top border, the other down and left to the left border, as far as they
+            // fit.
             let slope = f64::from(thousandths) / 997.0 / 2.0;
             let samples = (590.0 / 1.3) as usize;
             for (start, step) in [
@@ -179,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_within_corners_is_painted_over() {
+    fn the_area_within_corners_is_painted_over() {
         let mut picture = Picture { grey: vec![0; 400], width: 20, height: 20 };
         picture.paint_over(&[[10.0, 5.0], [15.0, 10.0], [10.0, 15.0], [5.0, 10.0]]);
         let white = |x: usize, y: usize| picture.grey[y * 20 + x] == 255;

@@ -1,43 +1,46 @@
-//! The grey values along a line, and the bars and spaces that they show.
+//! The grey values along a line, and the bars and spaces in them.
 
 use super::picture::Picture;
 
-/// Bars and spaces of the shortest symbol: a Code 128 of one character has this many.
+/// The number of bars and spaces of the shortest symbol: a Code 128 with one character.
 pub(super) const SHORTEST: usize = 25;
-/// What lies between two symbols is light, and wider than this many times the median width of bars and spaces.
+/// The space between two symbols is wider than this many times the median width of bars and spaces.
 const APART: f32 = 5.0;
-/// The least step of grey from a bar to a space.
+/// The least difference of grey between a bar and a space.
 const CONTRAST: f32 = 8.0;
-/// The least step from a bar to a space, as a part of the contrast around.
+/// The least difference between a bar and a space, as a part of the contrast around them.
 const PART: f32 = 0.16;
-/// Samples of which each has its own extremes, and how many such blocks on either side count as what lies around.
+/// The samples of a block, whose extremes are taken together, and the number of blocks on either side that count as its
+/// surroundings.
 const BLOCK: usize = 16;
 const AROUND: usize = 2;
-/// Samples on either side of an edge that say how dark and light it is there.
+/// The number of samples on either side of an edge that show how dark and how light it is there.
 const NEAR: usize = 6;
-/// An edge lies no nearer to the lighter or darker level beside it than this part of their difference.
+/// The least distance of an edge's level from the darkest and from the lightest sample beside it, as a part of their
+/// difference.
 const INSET: f32 = 0.3;
 
-/// A straight line through a picture, looked at from a place on in equal steps.
+/// A straight line through a picture, sampled in equal steps.
 #[derive(Clone, Copy)]
 pub(super) struct Line {
-    /// Where its first sample is taken.
+    /// The place of its first sample.
     pub(super) start: [f64; 2],
-    /// A unit vector.
+    /// Its direction, a unit vector.
     pub(super) along: [f64; 2],
-    /// Pixels from one sample to the next.
+    /// The distance from one sample to the next, in pixels.
     pub(super) step: f64,
     pub(super) samples: usize,
 }
 
 impl Line {
-    /// The place so many pixels after the start, and so many to the right of the line where y points down.
+    /// The place `along` pixels after the start and `aside` pixels to the right of the line, as seen with y pointing
+    /// down.
     pub(super) fn place(&self, along: f64, aside: f64) -> [f64; 2] {
         let [x, y] = self.along;
         [self.start[0] + x * along - y * aside, self.start[1] + y * along + x * aside]
     }
 
-    /// The values of the samples, each the mean over so many pixels across the line.
+    /// The values of the samples. Each is the mean over `thickness` pixels across the line.
     pub(super) fn profile(&self, picture: &Picture, thickness: usize, out: &mut Vec<f32>) {
         out.clear();
         out.resize(self.samples, 0.0);
@@ -49,8 +52,8 @@ impl Line {
     }
 }
 
-/// Makes up for a blur of the Gaussian kind: subtracts so many times the second difference. Nothing becomes darker
-/// or lighter than what is around: beside an edge there would be bars that are not.
+/// Sharpens a profile against Gaussian blur, by subtracting `by` times its second difference. No value becomes darker
+/// or lighter than its surroundings: overshoot beside an edge would look like another bar.
 pub(super) fn sharpen(profile: &[f32], by: f32, out: &mut Vec<f32>) {
     out.clear();
     let around = around(profile);
@@ -62,7 +65,7 @@ pub(super) fn sharpen(profile: &[f32], by: f32, out: &mut Vec<f32>) {
     }));
 }
 
-/// The darkest and the lightest around each block of samples.
+/// The darkest and the lightest value around each block of samples.
 fn around(profile: &[f32]) -> Vec<(f32, f32)> {
     let extremes = |low: f32, high: f32, it: &(f32, f32)| (low.min(it.0), high.max(it.1));
     let all = |them: &[(f32, f32)]| {
@@ -79,30 +82,30 @@ fn around(profile: &[f32]) -> Vec<(f32, f32)> {
         .collect()
 }
 
-/// Bars and spaces beside each other, beginning and ending with a bar.
+/// Bars and spaces in turn, beginning and ending with a bar.
 #[derive(Clone, Default)]
 pub(super) struct Bars {
-    /// Where a bar or a space begins, and at last where the last bar ends: a sample is one wide, and the first lies
-    /// around 0.5.
+    /// The places where each bar and space begins, and at last where the last bar ends. A sample is one wide, and the
+    /// first lies around 0.5.
     pub(super) edges: Vec<f32>,
     /// The widths of bars and spaces in turn.
     pub(super) widths: Vec<f32>,
-    /// How wide the space before the first bar is, and that after the last.
+    /// The widths of the light before the first bar and after the last.
     pub(super) margins: [f32; 2],
 }
 
 impl Bars {
-    /// How wide the space before the bar of that index is.
+    /// The width of the light before the bar of that index.
     pub(super) fn space_before(&self, bar: usize) -> f32 {
         bar.checked_sub(1).and_then(|space| self.widths.get(space)).map_or(self.margins[0], |it| *it)
     }
 
-    /// How wide the space after the bar of that index is.
+    /// The width of the light after the bar of that index.
     pub(super) fn space_behind(&self, bar: usize) -> f32 {
         self.widths.get(bar + 1).map_or(self.margins[1], |it| *it)
     }
 
-    /// Whether there are as many bars and spaces beside each other as the shortest symbol has.
+    /// Whether there are at least as many bars and spaces without a wide gap as the shortest symbol has.
     pub(super) fn may_be_a_symbol(&self) -> bool {
         let mut sorted = self.widths.clone();
         let half = sorted.len() / 2;
@@ -114,7 +117,7 @@ impl Bars {
         self.widths.split(|width| *width > most).any(|run| run.len() >= SHORTEST)
     }
 
-    /// The same from the other end of a line of so many samples.
+    /// The same bars, seen from the other end of a line of `length` samples.
     pub(super) fn reversed(&self, length: usize) -> Self {
         let mut bars = self.clone();
         bars.edges.reverse();
@@ -125,12 +128,12 @@ impl Bars {
     }
 }
 
-/// The bars along a profile; `open` says whether it begins and ends at the border of the picture, beyond which all
-/// is light.
+/// Finds the bars along a profile. `open` tells of either end whether it is at the border of the picture, beyond which
+/// everything counts as light.
 ///
-/// Where the profile turns from falling to rising, or back, by more than noise, a bar or a space has its extreme.
-/// Between two extremes is an edge: where the profile crosses the middle between the darkest and the lightest
-/// around. A bar that blur has made lighter than that is crossed nearer to its own extreme.
+/// A bar or a space has its extreme where the profile turns from falling to rising, or back, by more than noise. There
+/// is an edge between two extremes, where the profile crosses the middle between the darkest and the lightest value
+/// around. A bar that blur has made lighter than that middle is crossed nearer to its own extreme.
 pub(super) fn bars(profile: &[f32], open: [bool; 2], extremes: &mut Vec<(usize, f32)>) -> Bars {
     let around = around(profile);
     find_extremes(profile, &around, extremes);
@@ -144,7 +147,8 @@ pub(super) fn bars(profile: &[f32], open: [bool; 2], extremes: &mut Vec<(usize, 
         edges.push(edge(profile, from, to, falls, &around));
     }
     let mut margins = [0.0, profile.len() as f32];
-    // A profile that begins dark begins with a bar where the picture does, and in the middle of one elsewhere.
+    // A profile may begin dark. At the border of the picture that is a bar; elsewhere the line begins in the middle of
+    // a bar, which is dropped.
     if first_falls == Some(false) {
         if open[0] {
             edges.insert(0, 0.0);
@@ -166,12 +170,12 @@ pub(super) fn bars(profile: &[f32], open: [bool; 2], extremes: &mut Vec<(usize, 
     Bars { edges, widths, margins }
 }
 
-/// The extremes of a profile that differ by more than noise from those beside them, lightest and darkest in turn.
+/// Finds the extremes of a profile that differ from their neighbours by more than noise: lightest and darkest in turn.
 fn find_extremes(profile: &[f32], around: &[(f32, f32)], extremes: &mut Vec<(usize, f32)>) {
     extremes.clear();
     let Some(&first) = profile.first() else { return };
     let (mut low, mut high) = ((0, first), (0, first));
-    // Whether the last extreme was a light one; none yet at the start.
+    // Whether the latest extreme was a light one; `None` at the start.
     let mut was_light = None;
     for (at, &value) in profile.iter().enumerate() {
         if value < low.1 {
@@ -197,7 +201,7 @@ fn find_extremes(profile: &[f32], around: &[(f32, f32)], extremes: &mut Vec<(usi
     }
 }
 
-/// Where the profile crosses from one extreme to the next, in pixels from its start, where the first sample's
+/// The place where the profile crosses from one extreme to the next, in samples from its start; the first sample's
 /// centre lies at 0.5.
 fn edge(profile: &[f32], from: usize, to: usize, falls: bool, around: &[(f32, f32)]) -> f32 {
     let step = |at: usize| if falls { profile[at] - profile[at + 1] } else { profile[at + 1] - profile[at] };
@@ -207,7 +211,7 @@ fn edge(profile: &[f32], from: usize, to: usize, falls: bool, around: &[(f32, f3
     let (darkest, lightest) = around[steepest / BLOCK];
     let inset = INSET * (high - low);
     let level = ((darkest + lightest) / 2.0).clamp(low + inset, high - inset);
-    // From the steepest place towards the level.
+    // The search goes from the steepest place towards the level.
     let above = |at: usize| profile[at] > level;
     let mut at = steepest;
     while at > from && above(at) != falls {

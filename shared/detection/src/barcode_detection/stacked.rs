@@ -1,5 +1,5 @@
-//! PDF417: found by its first and last bars, straightened, and read by `rxing`, which places it wrongly where it is
-//! turned.
+//! PDF417: found by its first and last bars, straightened, and read by `rxing`, which gives wrong places for a code
+//! that is turned.
 
 use imaging::Deadline;
 use rxing::BarcodeFormat;
@@ -7,14 +7,16 @@ use rxing::BarcodeFormat;
 use super::{linear::Guard, matrix, picture::Picture};
 use crate::DetectError;
 
-/// How wide a module is in the picture that is read, in pixels, and how many are light around the code.
+/// The width of a module, in pixels, in the picture that `rxing` reads, and the number of light modules around the
+/// code.
 const MODULE: f64 = 4.0;
 const QUIET: f64 = 4.0;
-/// Modules of a start, which include the space that follows its last bar, and of the narrowest and the widest code.
+/// The number of modules of a start pattern, with the space after its last bar, and of the narrowest and the widest
+/// code.
 const START_MODULES: f64 = 14.0;
 const NARROWEST: f64 = 69.0;
 const WIDEST: f64 = 583.0;
-/// The most pixels of the picture that is read.
+/// The most pixels of the picture that `rxing` reads.
 const MOST_PIXELS: f64 = 8e6;
 
 /// A code, and its corners in the order of a walk around it.
@@ -23,7 +25,7 @@ pub(super) struct Stacked {
     pub(super) corners: [[f64; 2]; 4],
 }
 
-/// The codes between a start and a stop.
+/// Reads the codes between each start and stop pattern that belong together.
 pub(super) fn codes(
     picture: &Picture,
     guards: &[Guard],
@@ -47,7 +49,7 @@ pub(super) fn codes(
     Ok(codes)
 }
 
-/// How many modules a code between both has; `None` where they do not lie beside each other.
+/// The number of modules of the code between a start and a stop; `None` where they do not lie beside each other.
 fn pair(start: &Guard, stop: &Guard) -> Option<f64> {
     let distance = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
     let [left, _, _, below] = start.corners;
@@ -64,7 +66,7 @@ fn pair(start: &Guard, stop: &Guard) -> Option<f64> {
         .then_some(modules)
 }
 
-/// What lies between corners, upright, with light around it.
+/// The picture between corners, straightened, with light around it.
 fn straightened(picture: &Picture, corners: [[f64; 2]; 4], modules: f64) -> Option<Picture> {
     let [top_left, top_right, bottom_right, bottom_left] = corners;
     let length = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);

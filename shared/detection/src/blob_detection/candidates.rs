@@ -1,33 +1,34 @@
-//! What the search found, before pruning.
+//! The candidates that the search finds, before pruning.
 
 use std::cmp::Ordering;
 
-/// So many candidates are kept, the strongest: more than any image has that is not noise.
+/// The number of candidates that are kept, the strongest: more than any image has that is not noise.
 const MOST: usize = 1 << 20;
 
-/// A maximum of a stack of planes.
+/// A maximum of the stack of planes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
     pub(super) row: u32,
     pub(super) column: u32,
-    /// Which plane of the stack.
+    /// The index of its plane in the stack.
     pub(super) layer: u32,
     pub(super) is_dark: bool,
     pub(super) response: f64,
 }
 
 impl Candidate {
-    /// The order of `peak_local_max`: by response, descending, equal ones by row, column and plane.
+    /// The order of `peak_local_max`: by response, descending, and for equal responses by row, column and plane.
     fn order(&self, other: &Self) -> Ordering {
         let place = |c: &Self| (c.row, c.column, c.layer);
         other.response.total_cmp(&self.response).then_with(|| place(self).cmp(&place(other)))
     }
 }
 
-/// The candidates above a floor, which rises with the strongest and where there are too many.
+/// The candidates above a floor. The floor rises with the strongest candidate, where a part of it is the threshold, and
+/// when there are too many candidates.
 pub(super) struct Candidates {
     floor: f64,
-    /// The least part of the strongest response.
+    /// The threshold as a part of the strongest response, if there is one.
     part: Option<f64>,
     strongest: f64,
     most: usize,
@@ -35,12 +36,12 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Those above `threshold`, and above `part` times the strongest.
+    /// Collects candidates above `threshold` and above `part` times the strongest.
     pub(super) fn above(threshold: f64, part: Option<f64>) -> Self {
         Self { floor: threshold, part, strongest: 0.0, most: MOST, list: Vec::new() }
     }
 
-    /// What is not above this is of no interest.
+    /// The response that a candidate must exceed, as far as is known by now.
     pub(super) fn floor(&self) -> f64 {
         self.floor
     }
@@ -59,7 +60,7 @@ impl Candidates {
         }
     }
 
-    /// What was asked for, strongest first.
+    /// The candidates above both thresholds, strongest first.
     pub(super) fn sorted(mut self) -> Vec<Candidate> {
         self.list.sort_unstable_by(Candidate::order);
         self.list.truncate(self.most);

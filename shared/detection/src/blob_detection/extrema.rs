@@ -1,15 +1,17 @@
-//! Places that none of their 26 neighbours in a stack of planes surpasses, as scikit-image's `peak_local_max` finds
-//! them with a footprint of 3 × 3 × 3: neighbours outside the image or the stack do not count. A plane is known to
-//! within some slack: a neighbour surpasses only by more than that, and those within it are left to be looked at more
-//! closely. Amid equal neighbours on all sides nothing is found: there the plane is flat.
+//! Local maxima in a stack of planes: places that none of their 26 neighbours surpasses, as scikit-image's
+//! `peak_local_max` finds them with a footprint of 3 × 3 × 3. Neighbours outside the image or the stack do not count. A
+//! place whose neighbours within its plane are all equal to it is no maximum, because the plane is flat there.
+//!
+//! The values of a plane are known to within some slack. A neighbour surpasses a place only by more than the slack;
+//! neighbours within it are reported as rivals, to be compared more closely.
 
 use std::ops::Range;
 
 use super::tiles::{Target, Tile};
 use crate::{kernels::wide, window::Window};
 
-/// A tile of a plane with one more pixel on every side: a neighbour's where the tile ends inside the window, −∞ where
-/// the window ends.
+/// A tile of a plane with a border of one pixel: the neighbouring tile's values where the window goes on, −∞ where it
+/// ends.
 #[derive(Default)]
 pub(super) struct Plane {
     rows: Range<usize>,
@@ -19,7 +21,7 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// Makes room for a tile, with −∞ where it ends.
+    /// Makes room for a tile, with −∞ along the sides where the window ends.
     pub(super) fn shape(&mut self, tile: &Tile, window: &Window<'_>) {
         self.rows = tile.rows.clone();
         self.columns = tile.columns.clone();
@@ -43,7 +45,7 @@ impl Plane {
         }
     }
 
-    /// Where the values go of `grown`: the tile with its neighbours inside the window.
+    /// The place where a stack writes the values of `grown`, which is the tile with its neighbours inside the window.
     pub(super) fn target<'a>(&'a mut self, grown: &'a Tile) -> Target<'a> {
         let above = self.rows.start - grown.rows.start;
         let before = self.columns.start - grown.columns.start;
@@ -51,7 +53,7 @@ impl Plane {
         Target { tile: grown, out: &mut self.values[start..], stride: self.stride }
     }
 
-    /// Becomes `white` minus another plane.
+    /// Becomes another plane inverted: `white` minus each of its values.
     pub(super) fn invert(&mut self, plane: &Self, white: f32) {
         self.rows = plane.rows.clone();
         self.columns = plane.columns.clone();
@@ -62,16 +64,16 @@ impl Plane {
     }
 }
 
-/// A place that no neighbour surpasses.
+/// A place that no neighbour surpasses by more than the slack.
 pub(super) struct Maximum {
     pub(super) row: usize,
     pub(super) column: usize,
     pub(super) value: f32,
-    /// The neighbours within the slack that it may be less than, as steps in planes, rows and columns.
+    /// The neighbours that may be greater, because they are within the slack, as steps in planes, rows and columns.
     pub(super) rivals: Vec<[i8; 3]>,
 }
 
-/// Calls `found` for each such place of `plane` above `floor`, row by row. `beside` are the planes before and after it.
+/// Calls `found` for each maximum of `plane` above `floor`, row by row. `beside` are the planes before and after it.
 pub(super) fn maxima(
     beside: [Option<&Plane>; 2],
     plane: &Plane,
@@ -110,14 +112,14 @@ pub(super) fn maxima(
     }
 }
 
-/// So many columns are looked at together.
+/// The number of columns that are examined together.
 const BLOCK: usize = 32;
 
-/// Columns of which some are peaks: where they start, and which ones.
+/// A block of columns with at least one peak: where it starts, and which of its columns are peaks.
 type Block = (usize, [bool; BLOCK]);
 
 /// Calls `found` for each column of the middle row whose value is above `floor` and not below any of the eight around
-/// it by more than `slack`. The rows begin and end with a neighbour. `blocks` is overwritten.
+/// it by more than `slack`. The rows have one value more at either end. `blocks` is overwritten.
 fn in_row(rows: [&[f32]; 3], floor: f32, slack: f32, blocks: &mut Vec<Block>, mut found: impl FnMut(usize)) {
     let columns = rows[1].len() - 2;
     let whole = columns - columns % BLOCK;

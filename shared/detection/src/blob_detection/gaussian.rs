@@ -1,15 +1,16 @@
 //! Planes of Gaussians: `log` and `dog`.
 //!
-//! The kernels are those of `scipy.ndimage`, sampled and cut off at four standard deviations, and so is the border: the
-//! image mirrored (d c b a | a b c d | d c b a). The Laplacian is the sum of two separable kernels, whose vertical
-//! passes share their additions and whose horizontal passes are one.
+//! The kernels are those of `scipy.ndimage`: sampled, and cut off at four standard deviations. So is the border, where
+//! the image is mirrored (d c b a | a b c d | d c b a). The Laplacian is the sum of two separable kernels; their
+//! vertical passes share their additions, and their horizontal passes are done in one.
 //!
-//! A plane of a large σ varies slowly. From σ = 5 on it is made on every second pixel of every second row, from 10 on every
-//! fourth, and so on, and brought to the image's resolution by `upsample`. Such a grid is filtered from an image of its own
-//! resolution (`pyramid`) with a kernel that, together with what made that image, is nearest to scipy's. The error is some
-//! 10⁻⁵: the kernels' cut leaves a trace of finer detail (10⁻⁴ only in noise of black and white pixels). So that
-//! no candidate and no place in their order hangs on that, candidates are then looked at in double precision, and so are
-//! neighbours that are as high but for it.
+//! A plane of a large σ varies slowly, so it is sampled on a coarser grid: from σ = 5 on at every second pixel of every
+//! second row, from σ = 10 on at every fourth, and so on. It is brought to the image's resolution by `upsample`. A
+//! coarse grid is filtered from an image of its own resolution (`pyramid`), with a kernel that, together with the
+//! filter that made that image, is nearest to scipy's. This has an error: cutting off the kernels leaves a trace of
+//! finer detail, most of it in noise. [`Stack::slack`] bounds it. So that no candidate and no candidate's rank depends
+//! on the error, the response of each candidate is computed again in double precision, and so are the neighbours that
+//! are as high to within the slack.
 
 use std::ops::Range;
 
@@ -25,12 +26,12 @@ use crate::{
     window::Window,
 };
 
-/// Rows of a grid that are filtered together, and columns of a vertical pass: what is in use stays in the first-level
-/// cache.
+/// The rows of a grid that are filtered together, and the columns of a vertical pass, so few that the values in use
+/// stay in the first-level cache.
 const ROWS: usize = 32;
 const COLUMNS: usize = 64;
 
-/// −σ² times the Laplacian of the Gaussian, at each σ.
+/// The scale-normalised Laplacians: −σ² times the Laplacian of the Gaussian, at each σ.
 pub(super) struct Laplacians<'a> {
     pyramid: Pyramid<'a>,
     filters: Vec<Filter>,
@@ -61,7 +62,7 @@ impl Stack for Laplacians<'_> {
         self.filters[layer].apply(&self.pyramid, target, &mut self.scratch, deadline)
     }
 
-    /// Not 0: the second derivative's kernel, cut off, does not quite sum to 0.
+    /// It is not 0, because the kernel of the second derivative, cut off, does not quite sum to 0.
     fn white(&self, layer: usize) -> f64 {
         let Filter { smooth, second, .. } = &self.filters[layer];
         2.0 * smooth.iter().sum::<f64>() * second.iter().sum::<f64>()
@@ -81,18 +82,18 @@ impl Stack for Laplacians<'_> {
     }
 }
 
-/// The differences of one Gaussian and the next, over `ratio` − 1.
+/// The differences of each Gaussian and the next coarser one, divided by `ratio` − 1.
 pub(super) struct Differences<'a> {
     pyramid: Pyramid<'a>,
     filters: Vec<Filter>,
     scale: f64,
-    /// The Gaussian that the next plane starts from, for the tile's ring.
+    /// The Gaussian that the next plane subtracts from, for the tile and its border.
     finer: Vec<f32>,
     scratch: Scratch,
 }
 
 impl<'a> Differences<'a> {
-    /// One σ more than there will be planes.
+    /// Takes one σ more than there will be planes.
     pub(super) fn new(window: Window<'a>, sigmas: &[f64], ratio: f64) -> Self {
         let filters: Vec<Filter> = sigmas.iter().map(|sigma| Filter::gaussian(*sigma)).collect();
         let pyramid = pyramid_for(window, &filters);
@@ -155,7 +156,7 @@ impl Stack for Differences<'_> {
     }
 }
 
-/// What the planes of these filters are made from.
+/// The pyramid that the planes of these filters are made from.
 fn pyramid_for<'a>(window: Window<'a>, filters: &[Filter]) -> Pyramid<'a> {
     let asked: Vec<_> = filters.iter().map(|filter| (filter.level, filter.radius())).collect();
     Pyramid::new(window, &asked)
@@ -163,13 +164,14 @@ fn pyramid_for<'a>(window: Window<'a>, filters: &[Filter]) -> Pyramid<'a> {
 
 /// A Gaussian of one σ, or its Laplacian.
 struct Filter {
-    /// The level of the pyramid that the plane is made from: it is made on every pixel that is a multiple of 2 to the
-    /// power of this.
+    /// The level of the pyramid that the plane is made from. The plane is sampled at every 2ˡᵉᵛᵉˡth pixel of every
+    /// 2ˡᵉᵛᵉˡth row.
     level: usize,
-    /// The Gaussian, and −σ² times its second derivative (empty without Laplacian).
+    /// The kernels at the image's resolution: the Gaussian, and −σ² times its second derivative, which is empty for a
+    /// filter that is no Laplacian.
     smooth: Vec<f64>,
     second: Vec<f64>,
-    /// The same for that level, in halves from the centre.
+    /// The same kernels at the level's resolution, as halves from the centre.
     half_smooth: Vec<f32>,
     half_second: Vec<f32>,
 }
@@ -201,14 +203,14 @@ impl Filter {
         filter
     }
 
-    /// On its level.
+    /// The radius of the kernels in pixels of the level.
     fn radius(&self) -> usize {
         self.half_smooth.len() - 1
     }
 
-    /// How far two of the plane's values may be off against each other: by rounding, and on a grid and between its points
-    /// by a trace of the image's finer detail, which a Gaussian's cut leaves less of than its second derivative's. One value
-    /// of a Laplacian is off by less than 10⁻⁴ where black meets white.
+    /// The most by which the difference of two of the plane's values may be wrong. On the image's own resolution that
+    /// is rounding; on a coarser grid, and between its points, it is a trace of the image's finer detail, of which a
+    /// Gaussian's cut leaves less than its second derivative's.
     fn slack(&self) -> f32 {
         match (self.level, self.second.is_empty()) {
             (0, _) => 2e-6,
@@ -217,7 +219,7 @@ impl Filter {
         }
     }
 
-    /// Writes the plane of a tile.
+    /// Writes the plane's values for a tile.
     fn apply(
         &self,
         pyramid: &Pyramid<'_>,
@@ -254,7 +256,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Writes the values on the level's grid.
+    /// Writes the plane's values on the grid of its level.
     fn filter(
         &self,
         level: &Level,
@@ -266,7 +268,7 @@ impl Filter {
     ) -> Result<(), TimedOut> {
         let taps = 2 * self.radius() + 1;
         let reach = self.radius() as isize;
-        // The columns under the kernel, from the first tap of the first value to the last one of the last.
+        // The columns under the kernel, from the first tap of the first value to the last tap of the last one.
         let span = columns.len() - 1 + taps;
         let left = level.column(columns.start - reach);
         let across: Vec<usize> = (0..taps).collect();
@@ -305,7 +307,7 @@ impl Filter {
         Ok(())
     }
 
-    /// The value at one pixel, in double precision.
+    /// The plane's value at one pixel, in double precision.
     fn at(&self, pyramid: &Pyramid<'_>, row: usize, column: usize) -> f64 {
         let image = &pyramid.levels[0];
         let radius = (self.smooth.len() / 2) as isize;
@@ -341,8 +343,8 @@ mod tests {
 
     use super::*;
 
-    /// A plane on a coarse grid, brought up to the image's, against the sum in double precision; noise has the most detail
-    /// that could leave a trace, here of a quarter of the full contrast. Tiles begin anywhere.
+    /// Compares planes made on a coarse grid with sums in double precision. Noise has the most detail that could leave
+    /// a trace; here it has a quarter of the full contrast. The tile begins at no multiple of the grids.
     #[test]
     fn planes_are_known_to_within_their_slack() {
         let mix = |i: u32| i.wrapping_mul(2_654_435_761) ^ (i.wrapping_mul(0x85eb_ca77) >> 13);

@@ -1,16 +1,18 @@
 //! Planes of determinants of the Hessian: `doh`.
 //!
-//! As scikit-image's `_hessian_matrix_det` defines them, after SURF: second derivatives are differences of boxes, and the
-//! sum of a box comes from the four corners of an integral image. A box that starts outside the image starts at its first
-//! row or column in place of where it should, with its size unchanged; one that ends outside ends at the last.
+//! The determinants are those of scikit-image's `_hessian_matrix_det`, after SURF: second derivatives are differences
+//! of boxes, and the sum of a box comes from the four corners of an integral image. A box that would start outside the
+//! image starts at its first row or column instead, and keeps its size; a box that would end outside ends at the last.
 //!
-//! The integral image is of whole numbers that wrap around, which is exact: grey in units small enough that the largest
-//! box's sum is below 2³¹, and never coarser than 1/2,550,000 where that suffices (opaque 8-bit pixels have no finer).
+//! The integral image is of whole numbers that wrap around, so that sums are exact. Grey is counted in units so large
+//! that the sum of the largest box is below 2³¹, but never finer than 1/2,550,000: opaque 8-bit pixels have no finer
+//! steps.
 //!
-//! In drawn pictures many places are exactly as strong as their neighbours, but for rounding, and which of them are maxima
-//! decides which blobs are pruned all over the image. So maxima are looked at once more as scikit-image computes them, to
-//! the last bit: with an integral image in double precision, summed in NumPy's order, of grey as NumPy's product gives it
-//! on processors with fused multiplication. That plane, two float planes large, is the only one of the window's size.
+//! In drawn pictures many places are exactly as strong as their neighbours, but for rounding, and which of them counts
+//! as a maximum decides which blobs are pruned all over the image. So the response of each maximum is computed again as
+//! scikit-image computes it, to the last bit: from an integral image in double precision, summed in NumPy's order, of
+//! grey as NumPy's product gives it on processors with fused multiplication. That plane, as large as two float planes,
+//! is the only one of the window's size.
 
 use std::ops::Range;
 
@@ -25,21 +27,21 @@ const ROWS_PER_CHECK: usize = 32;
 pub(super) struct Determinants<'a> {
     window: Window<'a>,
     filters: Vec<Filter>,
-    /// How many units white has.
+    /// The number of units of grey from black to white.
     units: f32,
     margin: usize,
-    /// What is held of the integral image, counted from its own top left.
+    /// The part of the window that the integral image covers at the moment; sums start at its own top left.
     held: Tile,
     integral: Vec<u32>,
     grey: Vec<f32>,
     differences: [Vec<u32>; 3],
-    /// The integral image of the whole window as scikit-image has it.
+    /// The integral image of the whole window, as scikit-image computes it.
     sums: Vec<f64>,
 }
 
-/// The boxes of one σ.
+/// The sizes of the boxes for one σ.
 struct Filter {
-    /// A side of the whole filter, and a third of it.
+    /// The side of the whole filter, a third of it, and the number of pixels on either side of its centre.
     size: isize,
     third: isize,
     half: isize,
@@ -53,7 +55,7 @@ impl Filter {
     }
 }
 
-/// From one corner of a box to the other, along one axis.
+/// The extent of a box along one axis, from one corner to the other, relative to the pixel.
 #[derive(Clone, Copy)]
 struct Side {
     start: isize,
@@ -61,7 +63,7 @@ struct Side {
 }
 
 impl Side {
-    /// The two places for the pixel at `place` where the image has `length` pixels.
+    /// The indices of the two corners for the pixel at `place`, where the image has `length` pixels along this axis.
     fn at(self, place: usize, length: usize) -> [usize; 2] {
         let last = length as isize - 1;
         let start = (place as isize + self.start).clamp(0, last);
@@ -69,8 +71,8 @@ impl Side {
     }
 }
 
-/// The sides of all boxes of one σ, of rows and columns alike: what lies along a derivative's axis and across it, and the
-/// two on either side of the centre for the mixed one.
+/// The extents of all boxes for one σ, alike for rows and columns: those along a derivative's axis, that across it, and
+/// those on either side of the centre for the mixed derivative.
 struct Sides {
     along: [Side; 2],
     across: Side,
@@ -109,14 +111,14 @@ impl<'a> Determinants<'a> {
         })
     }
 
-    /// A row of the integral image, from the window's first column that is held.
+    /// A row of the integral image, from the first of its columns on.
     fn integral(&self, row: usize) -> &[u32] {
         let columns = self.held.columns.len();
         &self.integral[(row - self.held.rows.start) * columns..][..columns]
     }
 
-    /// Rows of sums between two rows of the integral image, or of differences of such, from which the boxes' sums come by
-    /// columns: for the derivatives to the right, down, and both.
+    /// Prepares one row: differences of two rows of the integral image, combined for the derivatives to the right,
+    /// down, and mixed. The sums of the boxes are then differences of two of their columns.
     fn take_differences(&mut self, sides: &Sides, row: usize) {
         let height = self.window.height;
         let mut differences = std::mem::take(&mut self.differences);
@@ -144,7 +146,7 @@ impl<'a> Determinants<'a> {
         self.differences = differences;
     }
 
-    /// The derivatives at one column of the row whose differences were taken, in units: to the right, down, both.
+    /// The derivatives at one column of the prepared row, in units of grey: to the right, down, and mixed.
     fn derivatives(&self, sides: &Sides, column: usize) -> [u32; 3] {
         let width = self.window.width;
         let [right, down, mixed] = &self.differences;
@@ -160,7 +162,7 @@ impl<'a> Determinants<'a> {
         ]
     }
 
-    /// The derivatives at any pixel, as scikit-image computes them: to the right, down, both.
+    /// The derivatives at any pixel, as scikit-image computes them: to the right, down, and mixed.
     fn exact_derivatives(&self, layer: usize, row: usize, column: usize) -> [f64; 3] {
         let Sides { along: [whole, middle], across, before, after } = self.filters[layer].sides();
         let (width, height) = (self.window.width, self.window.height);
@@ -179,9 +181,9 @@ impl<'a> Determinants<'a> {
         .map(|derivative| -derivative * weight)
     }
 
-    /// One row of determinants.
+    /// Writes one row of determinants.
     fn row(&self, filter: &Filter, sides: &Sides, columns: &Range<usize>, out: &mut [f32]) {
-        // A derivative in units becomes one of grey per pixel of the filter.
+        // Converts a derivative in units to one in grey, averaged over the area of the filter.
         let scale = 1.0 / (self.units * (filter.size * filter.size) as f32);
         let determinant = |right: u32, down: u32, mixed: u32| {
             let right = right.cast_signed() as f32 * scale;
@@ -189,7 +191,7 @@ impl<'a> Determinants<'a> {
             let mixed = mixed.cast_signed() as f32 * scale;
             right * down - 0.81 * (mixed * mixed)
         };
-        // Away from the sides no box is pushed or cut, and its corners lie at fixed offsets.
+        // Away from the sides no box is moved or cut, and its corners lie at fixed offsets.
         let reach = (filter.size + 1).unsigned_abs();
         let first = columns.start.max(reach).min(columns.end);
         let last = columns.end.min(self.window.width.saturating_sub(reach + 1)).max(first);
@@ -258,7 +260,7 @@ impl Stack for Determinants<'_> {
             }
             let out = &mut out[..tile.columns.len()];
             if self.filters[layer].third == 0 {
-                // Boxes without an inside.
+                // Such small filters have boxes without any pixels.
                 out.fill(0.0);
                 continue;
             }
@@ -288,14 +290,14 @@ impl Stack for Determinants<'_> {
         true
     }
 
-    /// By the sign of the Laplacian.
+    /// Decides by the sign of the Laplacian.
     fn is_dark(&self, layer: usize, row: usize, column: usize) -> bool {
         let [right, down, _] = self.exact_derivatives(layer, row, column);
         right + down < 0.0
     }
 }
 
-/// NumPy's `grey.cumsum(0).cumsum(1)`.
+/// The integral image, summed in the order of NumPy's `grey.cumsum(0).cumsum(1)`.
 fn integral_image(window: &Window<'_>, deadline: Deadline) -> Result<Vec<f64>, TimedOut> {
     let mut sums = vec![0.0; window.width * window.height];
     let mut down = vec![0.0; window.width];

@@ -1,15 +1,16 @@
 //! Pruning by overlap, as scikit-image's `_prune_blobs` does it.
 //!
-//! Of two blobs whose discs share more than a part of the smaller disc's area, that of the smaller σ goes (of equal ones
-//! the weaker stays). A blob that has gone takes no other with it, so where blobs overlap in chains it matters which pair
-//! is looked at first. scikit-image looks at them in the order in which CPython iterates over a set of the pairs of their
-//! indices; with any other order, up to a tenth of a crowded image's blobs would be others. So that order is followed
-//! here: by a pair's slot in the set's hash table, which depends on the indices and on how many pairs the set has. What
-//! is not followed is how pairs that want the same slot evade each other: they keep the order of their indices.
+//! Of two blobs whose discs share more than a given part of the smaller disc's area, the one with the smaller σ is
+//! removed (of equal ones, the stronger). A blob that has been removed removes no other, so where blobs overlap in
+//! chains the result depends on which pair is compared first. scikit-image compares the pairs in the order in which
+//! CPython iterates over a set of pairs of indices; in another order, a considerable part of a crowded image's blobs
+//! would differ. So that order is reproduced here, by a pair's slot in the set's hash table, which depends on the
+//! indices and on the number of pairs in the set. One thing is not reproduced: how pairs that want the same slot are
+//! moved to other slots. Here they keep the order of their indices.
 
 use imaging::{Deadline, TimedOut};
 
-/// A blob to be pruned, in pixels; blobs are in descending order of response.
+/// A blob to be pruned, in pixels. Blobs are given in descending order of response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Disc {
     pub(super) row: f64,
@@ -17,11 +18,11 @@ pub(super) struct Disc {
     pub(super) sigma: f64,
 }
 
-/// So many pairs of neighbours are looked at in the order of the set. scikit-image's set of more would take gigabytes;
-/// here, more are looked at in the order of their indices, and none is held.
+/// With fewer pairs of neighbours than this, pairs are compared in the order of the set. For more, scikit-image's set
+/// would take gigabytes; here, they are compared in the order of their indices, and no list of them is held.
 const MOST_PAIRS: usize = 1 << 24;
 
-/// For each disc whether it stays.
+/// Tells of each disc whether it stays.
 pub(super) fn survivors(discs: &[Disc], overlap: f64, deadline: Deadline) -> Result<Vec<bool>, TimedOut> {
     let mut sigmas: Vec<f64> = discs.iter().map(|disc| disc.sigma).collect();
     match overlapping(discs, overlap, MOST_PAIRS, deadline)? {
@@ -31,7 +32,7 @@ pub(super) fn survivors(discs: &[Disc], overlap: f64, deadline: Deadline) -> Res
     Ok(sigmas.into_iter().map(|sigma| sigma > 0.0).collect())
 }
 
-/// Of two discs that overlap too much, sets σ of the one that goes to 0.
+/// If two discs overlap too much, sets the σ of the one to be removed to 0.
 fn decide(discs: &[Disc], overlap: f64, sigmas: &mut [f64], i: usize, j: usize) {
     if shared([sigmas[i], sigmas[j]], distance(&discs[i], &discs[j])) > overlap {
         let loser = if sigmas[i] > sigmas[j] { j } else { i };
@@ -72,8 +73,8 @@ fn overlapping(
     Ok(Some(pairs))
 }
 
-/// Decides between all pairs in the order of their indices. Discs of each σ have a grid of their own, so that among many
-/// small ones a few large ones make nothing slow.
+/// Compares all pairs in the order of their indices. Discs of each σ have a grid of their own, so that a few large
+/// discs among many small ones do not make the search slow.
 fn decide_in_order(
     discs: &[Disc],
     overlap: f64,
@@ -107,14 +108,14 @@ fn decide_in_order(
     Ok(())
 }
 
-/// When to look at the deadline.
+/// Counts discs, to tell when to check the deadline.
 struct Looks {
     left: usize,
     deadline: Deadline,
 }
 
 impl Looks {
-    /// So many discs are looked at in some milliseconds.
+    /// The number of discs between two checks of the deadline: they take some milliseconds.
     const MANY: usize = 1 << 18;
 
     fn count(&mut self, discs: usize) -> Result<(), TimedOut> {
@@ -133,15 +134,15 @@ fn distance(a: &Disc, b: &Disc) -> f64 {
     (a.row - b.row).hypot(a.column - b.column)
 }
 
-/// The part of the smaller of two discs of radius √2 · σ that the other covers. A disc of radius 0 that lies in the other
-/// counts as covered, and two of radius 0 as apart.
+/// The part of the smaller of two discs of radius √2 · σ that the other covers. A disc of radius 0 within the other
+/// counts as covered; two of radius 0 count as apart.
 fn shared([a, b]: [f64; 2], distance: f64) -> f64 {
     use std::f64::consts::{PI, SQRT_2};
     let large = a.max(b);
     if large == 0.0 {
         return 0.0;
     }
-    // In radii of the larger one, which therefore is 1.
+    // Lengths are in radii of the larger disc, whose radius is therefore 1.
     let (small, d) = (a.min(b) / large, distance / (large * SQRT_2));
     if d > 1.0 + small {
         return 0.0;
@@ -156,19 +157,19 @@ fn shared([a, b]: [f64; 2], distance: f64) -> f64 {
     area / (PI * small * small)
 }
 
-/// Some of the discs, by cells.
+/// Some of the discs, sorted into cells.
 struct Grid {
     cell: f64,
     columns: usize,
     rows: usize,
-    /// Where each cell starts in `members`, and where the last ends.
+    /// The place in `members` where each cell starts, and at last where the last cell ends.
     starts: Vec<u32>,
-    /// The discs by cell, in each cell in ascending order.
+    /// The indices of the discs by cell, ascending within each cell.
     members: Vec<u32>,
 }
 
 impl Grid {
-    /// Of those that `takes` says, in cells of at least that size.
+    /// Sorts the discs that `takes` selects into cells of at least that size.
     fn new(discs: &[Disc], takes: impl Fn(&Disc) -> bool, cell: f64) -> Self {
         let end = |of: fn(&Disc) -> f64| discs.iter().map(of).fold(0.0, f64::max);
         let cell = cell.max(16.0);
@@ -193,7 +194,8 @@ impl Grid {
         grid
     }
 
-    /// The number of the last of so many cells that a place is in or beyond.
+    /// The index, along an axis of so many cells, of the cell that contains a place; places beyond the ends are in the
+    /// first or the last cell.
     fn along(&self, place: f64, cells: usize) -> usize {
         ((place / self.cell) as usize).min(cells - 1)
     }
@@ -202,7 +204,7 @@ impl Grid {
         self.along(disc.row, self.rows) * self.columns + self.along(disc.column, self.columns)
     }
 
-    /// All members no farther from a disc than that, and some that are, row by row of cells.
+    /// All members within `reach` of a disc, and some that are farther away, row by row of cells.
     fn around(&self, disc: &Disc, reach: f64) -> impl Iterator<Item = &[u32]> {
         let span = |place: f64, cells| self.along(place - reach, cells)..=self.along(place + reach, cells);
         let columns = span(disc.column, self.columns);
@@ -214,7 +216,7 @@ impl Grid {
     }
 }
 
-/// CPython's hash of a tuple of two small integers (3.8 and later; after xxHash).
+/// CPython's hash of a tuple of two small integers (since 3.8; a simplified xxHash).
 fn tuple_hash(items: [u64; 2]) -> u64 {
     const PRIMES: [u64; 3] =
         [11_400_714_785_074_694_791, 14_029_467_366_897_019_727, 2_870_177_450_012_600_261];
@@ -229,7 +231,7 @@ fn table_mask(items: usize) -> u64 {
     let mut mask = 7usize;
     let mut used = 0;
     while used < items {
-        // The table is resized when three fifths are in use: fourfold, from 50,000 items on twofold.
+        // The table is resized when three fifths of it are in use: fourfold, and twofold when more than 50,000 are.
         used = (mask * 3).div_ceil(5);
         if used > items {
             break;
@@ -244,7 +246,7 @@ fn table_mask(items: usize) -> u64 {
 mod tests {
     use super::*;
 
-    /// Discs of three sizes in a crowd, in descending order of nothing in particular.
+    /// Discs of three sizes in a crowd, in an arbitrary order.
     fn crowd() -> Vec<Disc> {
         let mix = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24);
         let sigma = |i: u32| [3.0, 4.5, 40.0][if i.is_multiple_of(50) { 2 } else { i as usize % 2 }];
@@ -285,7 +287,8 @@ mod tests {
         assert_eq!(is, expected);
     }
 
-    /// What Python 3.11 says: `hash((i, j))`, and by `sys.getsizeof` the slots of a set to which n items were added.
+    /// The expected values come from Python 3.11: `hash((i, j))`, and from `sys.getsizeof` the number of slots of a set
+    /// to which n items were added.
     #[test]
     fn hashes_and_tables_are_those_of_cpython() {
         for (items, expected) in [

@@ -1,9 +1,11 @@
-//! A tile's grey at the image's resolution, at half of it, at a quarter, and so on: what planes of a large σ are made from.
+//! A tile's grey at the image's resolution, at half of it, at a quarter, and so on: the input for the planes of a large
+//! σ.
 //!
-//! Each level is the one below it smoothed by [`WEIGHTS`], at every second pixel of every second row. A kernel for it comes
-//! from one for the image by [`half`]: smoothing by the weights and then by that kernel is nearest, in squares, to the one
-//! kernel. The weights were chosen by that measure, for Laplacians of Gaussians of 4 to 9 px: the nine taps leave 5 · 10⁻⁵
-//! of white noise, most of it from where the kernels are cut off, which a coarse grid cannot follow.
+//! Each level is the finer level smoothed by [`WEIGHTS`] and sampled at every second pixel of every second row. The
+//! kernel for a level comes from the kernel for the image by [`half`]: it is chosen so that smoothing by the weights
+//! and then by it is nearest to the one kernel, in the sense of least squares. The weights were chosen by the same
+//! measure, for Laplacians of Gaussians of 4 to 9 px. The error that nine taps leave is small; most of it comes from
+//! where the kernels are cut off, which a coarse grid cannot follow.
 
 use std::ops::Range;
 
@@ -13,7 +15,7 @@ use crate::{
     window::Window,
 };
 
-/// Half of the kernel from the centre on; in all it sums to 1.
+/// Half of the smoothing kernel, from the centre on. The whole kernel sums to 1.
 const WEIGHTS: [f32; 5] = [0.230_378, 0.200_011, 0.125_467, 0.049_982, 0.009_351];
 const REACH: usize = WEIGHTS.len() - 1;
 
@@ -22,17 +24,18 @@ pub(super) struct Pyramid<'a> {
     window: Window<'a>,
     pub(super) margin: usize,
     pub(super) levels: Vec<Level>,
-    /// How far each level is asked for around the points that a plane is made on.
+    /// For each level, the largest radius of the filters on it; `None` where it has no filter.
     reaches: Vec<Option<usize>>,
     scratch: Scratch,
 }
 
-/// Values on every 2ⁿth pixel of every 2ⁿth row, from the window's top left.
+/// Values at every 2ⁿth pixel of every 2ⁿth row, counted from the window's top left.
 pub(super) struct Level {
     rows: Range<isize>,
-    /// Rows beyond the window are those inside it mirrored, in a window of so many; else every row asked for is there.
+    /// The height of the window, if rows beyond it are looked up by mirroring. `None` if every row that is asked for is
+    /// held, also those beyond the window.
     height: Option<usize>,
-    /// The column of the first value of each row; may lie outside the window.
+    /// The column of the first value of each row; it may lie outside the window.
     left: isize,
     stride: usize,
     pub(super) values: Vec<f32>,
@@ -45,13 +48,14 @@ struct Scratch {
 }
 
 impl<'a> Pyramid<'a> {
-    /// For filters of these levels and radii.
+    /// Takes the level and the radius of each filter.
     pub(super) fn new(window: Window<'a>, filters: &[(usize, usize)]) -> Self {
         let count = 1 + filters.iter().map(|(level, _)| *level).max().unwrap_or(0);
         let reach =
             |level| filters.iter().filter(|filter| filter.0 == level).map(|(_, radius)| *radius).max();
         let reaches: Vec<Option<usize>> = (0..count).map(reach).collect();
-        // What is reached beyond a tile depends on where among the coarsest grid's points it ends.
+        // How much is needed around a tile depends on where the tile ends relative to the coarsest grid, so all offsets
+        // are tried.
         let beyond = |at: isize| {
             let asked = &asked(&(at..at + 1), &reaches)[0];
             (at - asked.start).max(asked.end - (at + 1)).unsigned_abs()
@@ -64,7 +68,7 @@ impl<'a> Pyramid<'a> {
             stride: 0,
             values: Vec::new(),
         };
-        // One more for the ring around a tile.
+        // One pixel more is for the border around a tile.
         Self {
             window,
             margin: 1 + margin,
@@ -104,9 +108,10 @@ impl<'a> Pyramid<'a> {
 }
 
 impl Level {
-    /// Makes room for other rows of so many columns. The result is how many of the first of them were there already.
+    /// Makes room for other rows and columns, and returns how many of the first of these rows were held already.
     fn move_to(&mut self, rows: Range<isize>, left: isize, width: usize) -> usize {
-        // Rows a multiple of the cache's ways apart would evict each other.
+        // If rows lay a multiple of 1 KiB apart, the values of one column would share a few sets of the cache and evict
+        // each other.
         let stride = width.next_multiple_of(16);
         let stride = if stride.is_multiple_of(256) { stride + 16 } else { stride };
         let kept = if (left, stride) == (self.left, self.stride) && self.rows.contains(&rows.start) {
@@ -122,12 +127,13 @@ impl Level {
         kept
     }
 
-    /// Becomes the reduction of `finer`, of those rows and columns.
+    /// Becomes the reduction of `finer`, at those rows and columns.
     fn reduce(&mut self, finer: &Self, [rows, columns]: [&Range<isize>; 2], scratch: &mut Scratch) {
         let kept = self.move_to(rows.clone(), columns.start, columns.len());
         let reach = REACH as isize;
         let Scratch { smooth, dealt } = scratch;
-        // Even columns and odd ones, so that what is under the same tap of neighbours lies side by side.
+        // Even and odd columns are separated, so that the values under one tap for neighbouring outputs lie side by
+        // side.
         let part = columns.len() + REACH;
         smooth.resize(2 * part, 0.0);
         dealt.resize(2 * part, 0.0);
@@ -143,19 +149,19 @@ impl Level {
         }
     }
 
-    /// Where a column is in a row.
+    /// The index of a column in a row.
     pub(super) fn column(&self, column: isize) -> usize {
         (column - self.left) as usize
     }
 
-    /// Where in `values` so many rows start, from row `first` on, which may lie outside the window.
+    /// The indices in `values` where `count` rows start, from row `first` on, which may lie outside the window.
     pub(super) fn rows_from(&self, first: isize, count: usize) -> Vec<usize> {
         let inside = |row: isize| self.height.map_or(row, |height| mirrored(row, height) as isize);
         (first..).take(count).map(|row| (inside(row) - self.rows.start) as usize * self.stride).collect()
     }
 }
 
-/// The points of each level that planes for the pixels in `range` are made from.
+/// For each level, the points that are needed to make planes for the pixels in `range`.
 fn asked(range: &Range<isize>, reaches: &[Option<usize>]) -> Vec<Range<isize>> {
     let mut grids = vec![range.clone()];
     for level in 1..reaches.len() {
@@ -179,9 +185,9 @@ fn asked(range: &Range<isize>, reaches: &[Option<usize>]) -> Vec<Range<isize>> {
     asked
 }
 
-/// A symmetric kernel for the image as one for a level of the pyramid, in half from the centre on. What its sum would
-/// change by is made up with `bell`, a wide kernel of the image that sums to 1: what varies slowly in a picture is much
-/// greater than what is fine.
+/// Converts a symmetric kernel for the image to one for a level of the pyramid, as its half from the centre on. The
+/// change of its sum is made up for with `bell`, a wide kernel for the image that sums to 1, because in a picture the
+/// slowly varying parts are much stronger than fine ones.
 pub(super) fn half(kernel: &[f64], level: usize, bell: &[f64]) -> Vec<f32> {
     let coarse = |kernel: &[f64]| (0..level).fold(kernel.to_vec(), |kernel, _| coarser(&kernel));
     let (own, bell) = (coarse(kernel), coarse(bell));
@@ -190,8 +196,8 @@ pub(super) fn half(kernel: &[f64], level: usize, bell: &[f64]) -> Vec<f32> {
     whole.skip(own.len() / 2).map(|weight| weight as f32).collect()
 }
 
-/// The kernel on every second pixel that, after [`WEIGHTS`], is nearest to `kernel`: its normal equations, which have
-/// weights at a distance from the diagonal of at most [`REACH`], are solved by Cholesky's method.
+/// The kernel on every second pixel that, after [`WEIGHTS`], is nearest to `kernel`. Its normal equations form a band
+/// matrix, with entries up to [`REACH`] from the diagonal, and are solved by Cholesky's method.
 fn coarser(kernel: &[f64]) -> Vec<f64> {
     let radius = kernel.len() / 2;
     let coarse = radius.div_ceil(2);
@@ -201,7 +207,7 @@ fn coarser(kernel: &[f64]) -> Vec<f64> {
         |apart: usize| (-reach..=reach).map(|at| weight(at) * weight(at - 2 * apart as isize)).sum::<f64>();
     let together: [f64; REACH + 1] = std::array::from_fn(together);
     let count = 2 * coarse + 1;
-    // Row by row the factor's band: the diagonal first, then what lies left of it.
+    // The rows of the factor's band: the diagonal first, then the entries to the left of it.
     let mut factor = vec![[0.0; REACH + 1]; count];
     let mut solution = vec![0.0; count];
     for i in 0..count {
@@ -237,7 +243,7 @@ mod tests {
         assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     }
 
-    /// Of a Gaussian that is wide enough hardly anything is lost, on any level.
+    /// A Gaussian that is wide enough loses hardly anything, on any level.
     #[test]
     fn a_coarser_kernel_after_the_weights_is_the_kernel() {
         for sigma in [5.0, 7.3, 10.0, 31.0] {

@@ -1,4 +1,4 @@
-//! The walk over an image: tile by tile, plane by plane of the stack, with three planes in hand.
+//! The walk over a window: tile by tile, plane by plane of the stack, with three planes held at a time.
 
 use std::ops::Range;
 
@@ -10,11 +10,12 @@ use super::{
 };
 use crate::window::Window;
 
-/// A tile is at least so large: the planes in hand stay in a core's caches.
+/// The least size of a tile. It is so small that the planes at hand stay in a core's caches.
 const MIN_ROWS: usize = 128;
 const MIN_COLUMNS: usize = 1024;
 
-/// How many additions may go into exact values, of one image: seconds. Only what is flat and noise takes so many.
+/// The number of additions that may go into exact values for one image, some seconds' worth. Only flat areas and noise
+/// take so many.
 const MOST_EFFORT: usize = 1 << 31;
 
 /// A part of the window: rows and columns counted from the window's top left.
@@ -25,7 +26,7 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// With `by` more on every side, as far as the window reaches.
+    /// The tile with `by` more on every side, as far as the window reaches.
     pub(super) fn grown(&self, by: usize, window: &Window<'_>) -> Self {
         let grow =
             |range: &Range<usize>, end: usize| range.start.saturating_sub(by)..(range.end + by).min(end);
@@ -33,47 +34,48 @@ impl Tile {
     }
 }
 
-/// Where a stack writes a plane's values for `tile`: row by row, `stride` values apart.
+/// The place where a stack writes a plane's values for `tile`: row by row, `stride` values apart.
 pub(super) struct Target<'a> {
     pub(super) tile: &'a Tile,
     pub(super) out: &'a mut [f32],
     pub(super) stride: usize,
 }
 
-/// Planes, one a scale, made for one tile at a time.
+/// The planes of a scale space, one for each scale, made for one tile at a time.
 pub(super) trait Stack {
     /// How many planes there are.
     fn len(&self) -> usize;
 
-    /// How far around a tile the stack looks.
+    /// The number of pixels around a tile that the planes of the tile depend on.
     fn margin(&self) -> usize;
 
-    /// Takes what the planes of `tile` are made from.
+    /// Prepares the input for the planes of `tile`.
     fn load(&mut self, tile: &Tile);
 
-    /// Writes plane `layer` for the tile that was loaded. Called in the order of the layers.
+    /// Writes plane `layer` for the tile that was loaded. It is called in the order of the layers.
     fn fill(&mut self, layer: usize, target: Target<'_>, deadline: Deadline) -> Result<(), TimedOut>;
 
-    /// The value of plane `layer` where the whole image is white: inverting the image takes a value v to this minus v.
+    /// The value of plane `layer` for a wholly white image. Inverting an image turns a value v into this minus v.
     fn white(&self, layer: usize) -> f64;
 
-    /// How far two values of plane `layer` may be off against each other.
+    /// The most by which the difference of two values of plane `layer` may be wrong.
     fn slack(&self, layer: usize) -> f32;
 
-    /// The value of plane `layer` at a pixel of the tile to double precision, and what it cost, in additions.
+    /// The value of plane `layer` at a pixel of the tile in double precision, and its cost in additions.
     fn exact(&self, layer: usize, row: usize, column: usize) -> (f64, usize);
 
-    /// Whether [`Stack::exact`] is scikit-image's value to the last bit, so that what is equal here is equal there.
+    /// Whether [`Stack::exact`] gives scikit-image's value to the last bit, so that values are equal here if they are
+    /// there.
     fn is_exact_to_the_bit(&self) -> bool {
         false
     }
 
-    /// Whether what is at a maximum of a plane is dark.
+    /// Whether the blob at a maximum of plane `layer` is dark.
     fn is_dark(&self, layer: usize, row: usize, column: usize) -> bool;
 }
 
-/// Gathers the candidates of the whole window: `bright`, the maxima of the stack, and `dark`, those of the inverted
-/// image's stack; either is left out where it is `None`.
+/// Collects the candidates of the whole window: `bright` takes the maxima of the stack, `dark` those of the inverted
+/// image's stack. Either is `None` where it is not wanted.
 pub(super) fn search(
     window: &Window<'_>,
     stack: &mut dyn Stack,
@@ -111,7 +113,7 @@ pub(super) fn search(
                 }
                 let Some(middle) = layer.checked_sub(1) else { continue };
                 let sides = (middle > 0, layer < stack.len());
-                // A plane that is known well may have a neighbour that is not.
+                // The planes beside this one may have a greater slack than it has.
                 let beside = middle.saturating_sub(1)..(middle + 2).min(stack.len());
                 let slack = beside.map(|layer| stack.slack(layer)).fold(0.0, f32::max);
                 if let Some(bright) = bright {
@@ -140,7 +142,7 @@ pub(super) fn search(
     Ok(())
 }
 
-/// The plane before, the plane in question, and the plane after it.
+/// The plane before, the plane that is searched, and the plane after it.
 #[derive(Default)]
 struct Ring([Plane; 3]);
 
@@ -149,7 +151,7 @@ impl Ring {
         self.0.rotate_left(1);
     }
 
-    /// The maxima of the middle plane; `sides` says which of the planes beside it there are.
+    /// Finds the maxima of the middle plane; `sides` tells which of the planes beside it exist.
     fn harvest(&self, sides: (bool, bool), floor: f64, slack: f32, found: impl FnMut(Maximum)) {
         let [before, middle, after] = &self.0;
         let beside = [sides.0.then_some(before), sides.1.then_some(after)];
@@ -157,18 +159,21 @@ impl Ring {
     }
 }
 
-/// What goes into exact values.
+/// The budget for exact values.
 struct Effort {
-    /// So many additions may still be spent.
+    /// The number of additions that may still be spent.
     left: usize,
-    /// Whether equal values are all maxima.
+    /// Whether all of several equal neighbours are maxima.
     keeps_ties: bool,
 }
 
 impl Effort {
-    /// The response at a maximum to double precision; `None` where, looked at that closely, a neighbour surpasses it. Of
-    /// equal neighbours in a plane all stay where that is known to be so in scikit-image; else, where rounding decides
-    /// there, the first in reading order. Of equal planes each has its own. When the effort is used up, the planes' values have to do.
+    /// The response at a maximum in double precision; `None` where an exact comparison shows that a neighbour surpasses
+    /// it.
+    ///
+    /// Of equal neighbours in a plane, all stay where the values are scikit-image's to the bit; elsewhere rounding
+    /// decides in scikit-image, and here the first in reading order stays. Where two planes are equal at the same
+    /// pixel, both keep their maximum. When the budget is used up, the planes' own values are returned.
     fn settle(
         &mut self,
         layer: usize,

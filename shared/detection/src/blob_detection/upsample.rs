@@ -1,33 +1,33 @@
-//! Twice the resolution, for planes that a Gaussian has smoothed.
+//! Doubles the resolution of planes that a Gaussian has smoothed.
 //!
-//! A plane smoothed by a Gaussian of at least 2.5 grid steps holds next to nothing above the grid's band, so its values
-//! between the grid's points follow from those on it. The twelve weights below give them with an error of 3 · 10⁻⁶ of a
-//! Laplacian of Gaussian, less for wider ones and for Gaussians: they minimise the squared error over that Laplacian's
-//! spectrum, ω² · exp(−ω² · 2.5² / 2), among weights that sum to 1.
+//! A plane that was smoothed by a Gaussian of at least 2.5 grid steps has next to nothing above the grid's band limit,
+//! so that its values between the grid's points follow from those at them. The twelve weights (six, and the same
+//! mirrored) minimise the squared error over the spectrum of a Laplacian of Gaussian of that σ, ω² · exp(−ω² · 2.5² /
+//! 2), among weights that sum to 1. The error is smaller for wider ones, and for Gaussians.
 
 use std::ops::Range;
 
 use crate::kernels::{self, Taps};
 
-/// The least standard deviation, in grid steps, of what may be sampled on a grid.
+/// The least standard deviation, in grid steps, of a Gaussian whose plane may be sampled on a grid.
 pub(super) const LEAST_SIGMA: f64 = 2.5;
 
-/// The weights of the points half a step away on either side, one and a half, and so on.
+/// The weights of the points half a step away on either side, then of those one and a half steps away, and so on.
 const WEIGHTS: [f32; 6] =
     [0.617_779_9, -0.161_390_24, 0.058_338_565, -0.018_413_294, 0.004_191_598, -0.000_506_539_53];
 const REACH: isize = WEIGHTS.len() as isize;
 
-/// Columns of a vertical pass: what is in use stays in the first-level cache.
+/// The columns of a vertical pass, so few that the values in use stay in the first-level cache.
 const COLUMNS: usize = 384;
 
-/// The points of a grid that those in `range` of the grid twice as fine are made from. Point i of a grid is point 2 · i
-/// of the finer one.
+/// The points of a grid that are needed to interpolate those in `range` of the grid twice as fine. Point i of a grid is
+/// point 2 · i of the finer one.
 pub(super) fn coarser(range: &Range<isize>) -> Range<isize> {
     let (first, last) = (range.start.div_euclid(2), (range.end - 1).div_euclid(2));
     first + 1 - REACH..last + REACH + 1
 }
 
-/// A part of a grid's points, row by row.
+/// A rectangle of a grid's points, row by row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grid {
     pub(super) rows: Range<isize>,
@@ -35,15 +35,15 @@ pub(super) struct Grid {
     pub(super) values: Vec<f32>,
 }
 
-/// Buffers of one doubling.
+/// The buffers of one doubling.
 #[derive(Default)]
 pub(super) struct Scratch {
     wide: Vec<f32>,
     between: Vec<f32>,
 }
 
-/// Writes the points `rows` × `columns` of the grid twice as fine as `grid`, rows `stride` apart in `out`. `grid` has what
-/// [`coarser`] says.
+/// Writes the points `rows` × `columns` of the grid twice as fine as `grid`, rows `stride` apart in `out`. `grid` must
+/// have the points that [`coarser`] tells.
 pub(super) fn double(
     grid: &Grid,
     [rows, columns]: [&Range<isize>; 2],
@@ -74,16 +74,18 @@ pub(super) fn double(
     }
 }
 
-/// One row: `from` starts at point `from_start`, `to` at point `to_start` of the finer grid.
+/// Doubles one row: `from` starts at point `from_start` of its grid, `to` at point `to_start` of the finer one.
 fn double_row(from: &[f32], from_start: isize, to: &mut [f32], to_start: isize, between: &mut Vec<f32>) {
     let first = to_start.div_euclid(2);
-    // Enough pairs of a point and the one between it and the next to cover `to`, which may start with the latter.
+    // A pair is a point of the coarse grid and the point midway to the next. These are enough pairs to cover `to`,
+    // which may begin with a point midway.
     let skip = to_start.rem_euclid(2) as usize;
     let pairs = (to.len() + skip).div_ceil(2);
     let below = (first - from_start) as usize;
     between.resize(pairs, 0.0);
     let at: [usize; 2 * WEIGHTS.len()] = std::array::from_fn(|k| below + 1 + k - WEIGHTS.len());
-    // Where `to` ends on a point of the grid, the one after it is not asked for, nor need its neighbours be there.
+    // Where `to` ends on a point of the coarse grid, the point midway to the next is not needed, and its neighbours may
+    // be missing.
     let asked = (to.len() + skip) / 2;
     kernels::midpoints(&WEIGHTS, Taps { data: from, at: &at }, &mut between[..asked]);
     let mut to = to;
@@ -106,7 +108,7 @@ fn double_row(from: &[f32], from_start: isize, to: &mut [f32], to_start: isize, 
 mod tests {
     use super::*;
 
-    /// A bell of 2.5 grid steps, its Laplacian's shape, and a wider one, at any offset.
+    /// The shape of a Laplacian of Gaussian of `sigma` grid steps, at any offset.
     fn bell(sigma: f64, x: f64, y: f64) -> f32 {
         let square = (x * x + y * y) / (sigma * sigma);
         ((1.0 - square / 2.0) * (-square / 2.0).exp()) as f32

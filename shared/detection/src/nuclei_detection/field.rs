@@ -1,18 +1,18 @@
-//! From the image to a mask: which pixels are nucleus, and how dense the background is around them.
+//! From the image to a mask of nuclei, and the density of the background around them.
 //!
-//! With D the density in which nuclei are looked for, S is D smoothed by a Gaussian, B the opening of S by a disc that
-//! no nucleus holds, and h = S − B. A pixel is nucleus where it is on a hill or on a plateau.
+//! Let D be the density in which nuclei are looked for, S be D smoothed by a Gaussian, B the opening of S by a disc
+//! larger than any nucleus, and h = S − B. A pixel is nucleus where it is on a hill or on a plateau.
 //!
-//! - On a hill, h is more than half the threshold, as what reaches the threshold on its plateau has half of it at its
-//!   edge; and S is not hollow. At an edge curvature changes its sign, however strong the stain is. Two measures of it must
-//!   agree, each less than [`FLATNESS`] · h: σ²∇²S, which parts nuclei that touch, and σ²(∇²S + S_nn) / 2, with S_nn the
-//!   second derivative along the gradient. The zero of the first lies outside a curved edge, that of the second
-//!   derivative as far inside, and that of their sum is hardly displaced (Verbeek and van Vliet 1994).
-//! - On a plateau, h is more than the threshold and more than [`PLATEAU`] of the highest place within 3σ: the inside of a
-//!   large nucleus is flat, and chromatin makes it hollow in places.
+//! - On a hill, h is more than half the threshold, because a nucleus that reaches the threshold on its plateau has half
+//!   of it at its edge; and S is not hollow. Curvature changes its sign at an edge, however strong the stain is. Two
+//!   measures of it must agree, each less than [`FLATNESS`] · h: σ²∇²S, which separates nuclei that touch, and σ²(∇²S +
+//!   S_nn) / 2, where S_nn is the second derivative along the gradient. The zero of the Laplacian lies outside a curved
+//!   edge and that of S_nn as far inside it, so that of their sum is hardly displaced (Verbeek and van Vliet 1994).
+//! - On a plateau, h is more than the threshold and more than [`PLATEAU`] of the highest place within 3σ. Without this,
+//!   the inside of a large nucleus would be lost: it is flat, and chromatin makes it hollow in places.
 //!
-//! Everything is local, so that it is done tile by tile, with as much around a tile as the filters reach. Where a tile ends
-//! changes nothing of what it contains.
+//! Every step is local, so the work is done tile by tile, with as much around a tile as the filters reach. The division
+//! into tiles does not change the result.
 
 use std::ops::Range;
 
@@ -24,13 +24,13 @@ use super::{
 };
 use crate::kernels::{self, Taps, larger, mirrored, wide};
 
-/// How much a surface may be hollow and still be nucleus, as a part of its height.
+/// The most that a surface may be hollow and still be nucleus, as a part of its height.
 const FLATNESS: f32 = 0.05;
 
-/// What is so high, as a part of the highest place near it, is on its plateau.
+/// The least height of a plateau, as a part of the highest place near it.
 const PLATEAU: f32 = 0.75;
 
-/// Of the window at the resolution in which it is worked.
+/// The mask and the background of a window, at the resolution in which nuclei are looked for.
 pub(super) struct Field {
     pub(super) width: usize,
     /// 1 where there is nucleus, else 0.
@@ -39,18 +39,18 @@ pub(super) struct Field {
     pub(super) background: Vec<i16>,
 }
 
-/// What the opening works in: a step is far less than what one step of a byte is in density, and 16 bits hold the most that
-/// there is.
+/// The resolution of the opening, which works in whole steps. A step is much less than the density of one step of a
+/// byte, and 16 bits hold the greatest density that occurs.
 pub(super) const STEPS: f32 = 4096.0;
 
-/// What the mask depends on. Lengths are pixels of the reduction.
+/// The parameters of the mask. Lengths are in pixels of the reduction.
 #[derive(Clone, Copy)]
 pub(super) struct Filters {
     pub(super) sigma: f64,
-    /// 0 where no background is to be taken off.
+    /// 0 where no background is to be subtracted.
     pub(super) background_radius: usize,
     pub(super) threshold: f32,
-    /// Rows and columns of a tile.
+    /// The numbers of rows and columns of a tile.
     pub(super) tile: [usize; 2],
 }
 
@@ -69,7 +69,7 @@ impl Part {
     }
 }
 
-/// Works out the field, tile by tile.
+/// Computes the field, tile by tile.
 pub(super) fn field(
     image: &Reduced<'_>,
     density: &Tables<1>,
@@ -84,7 +84,7 @@ pub(super) fn field(
     let reach = (2 * disc.radius()).max(around.radius()).max(1);
     let [rows, columns] = filters.tile;
     let (mut smooth, mut opened, mut highest) = (Smooth::default(), Grid::default(), Grid::default());
-    // Downwards first: what tiles above each other share is smoothed once.
+    // Tiles are visited downwards first, so that rows which tiles above each other share are smoothed once.
     for left in (0..image.width).step_by(columns) {
         for top in (0..image.height).step_by(rows) {
             let tile = Part {
@@ -123,15 +123,16 @@ impl Filters {
 struct Smooth {
     grid: Grid<f32>,
     part: Part,
-    /// What it was made from: a row of the density, and what is smoothed along rows only, of these rows.
+    /// The intermediate results: a row of the density, and rows that have been smoothed along themselves only, with
+    /// their indices.
     density: Vec<f32>,
     across: Vec<f32>,
     rows: Range<usize>,
 }
 
 impl Smooth {
-    /// Takes another part, which keeps what it shares with a part of the same columns above. Beyond the image's border lies its
-    /// mirror image.
+    /// Moves to another part of the image. Rows that it shares with the previous part are kept, if that part has the
+    /// same columns. The image is mirrored at its border.
     fn fill(
         &mut self,
         image: &Reduced<'_>,
@@ -140,7 +141,7 @@ impl Smooth {
         part: Part,
         deadline: Deadline,
     ) -> Result<(), TimedOut> {
-        /// Columns of a vertical pass: what is in use stays in the first-level cache.
+        /// The columns of a vertical pass, so few that the values in use stay in the first-level cache.
         const COLUMNS: usize = 128;
         let radius = half.len() - 1;
         let wide = part.grown(radius, image);
@@ -149,7 +150,7 @@ impl Smooth {
             (self.rows, self.part.rows) = (0..0, 0..0);
         }
         let at_hand = move_up(&mut self.across, width, &self.rows, &wide.rows);
-        // The first value of a row of the density lies so far left of the part.
+        // The column of the first value of a row of the density, left of the part by the radius of the kernel.
         let first = part.columns.start as isize - radius as isize;
         let inside = (wide.columns.start as isize - first).unsigned_abs();
         self.density.resize(width + 2 * radius, 0.0);
@@ -160,7 +161,8 @@ impl Smooth {
             let own = &mut self.density[inside..inside + count];
             image.fill(density, row, wide.columns.start, own);
             for i in (0..inside).chain(inside + count..width + 2 * radius) {
-                // What is beyond the border is within the radius of it, and so is its mirror image.
+                // A place beyond the border is within the radius of it, and so is its mirror image, which is therefore
+                // at hand.
                 let column = mirrored(first + i as isize, image.width);
                 self.density[i] = self.density[(column as isize - first) as usize];
             }
@@ -186,12 +188,13 @@ impl Smooth {
         Ok(())
     }
 
-    /// S in a tile and `by` around it in steps, times `sign`, and what erosion leaves alone where the image has ended.
+    /// Fills `grid` with S in a tile and `by` pixels around it, in steps and times `sign`. Places beyond the image get
+    /// a value that erosion ignores.
     fn around(&self, tile: &Part, by: usize, sign: i16, grid: &mut Grid<i16>) {
         let (width, height) = (tile.columns.len() + 2 * by, tile.rows.len() + 2 * by);
         grid.reset(width, height, i16::MAX);
         let shared = |own: &Range<usize>, tile: &Range<usize>| {
-            // From where on both have values: in S, and in the grid.
+            // The start in S, the start in the grid, and the number of values that both have.
             let start = own.start.max(tile.start.saturating_sub(by));
             (start - own.start, start + by - tile.start, own.end.min(tile.end + by) - start)
         };
@@ -203,8 +206,8 @@ impl Smooth {
         }
     }
 
-    /// Makes of the least values in a tile and `by` around it what gives the greatest of them when it is eroded again:
-    /// negative, and of no weight where the image has ended.
+    /// Prepares an eroded grid for dilation by another erosion: negates its values, and gives places beyond the image a
+    /// value that erosion ignores.
     fn turn(&self, grid: &mut Grid<i16>, tile: &Part, by: usize) {
         let inside = |own: &Range<usize>, tile: &Range<usize>, length: usize| {
             (own.start + by).saturating_sub(tile.start)..(own.end + by - tile.start).min(length)
@@ -220,8 +223,8 @@ impl Smooth {
     }
 }
 
-/// Makes of the rows that there are the rows that are wanted, which end no earlier: brings what both have to the front, and
-/// gives how many that are.
+/// Prepares a buffer of the rows `there` for the rows `wanted`, which end no earlier: moves the rows that both have to
+/// the front, and returns their number.
 fn move_up(values: &mut Vec<f32>, width: usize, there: &Range<usize>, wanted: &Range<usize>) -> usize {
     let shared = wanted.start.max(there.start)..there.end;
     if !shared.is_empty() {
@@ -231,10 +234,10 @@ fn move_up(values: &mut Vec<f32>, width: usize, there: &Range<usize>, wanted: &R
     shared.len()
 }
 
-/// Values from 0 to [`MOST`](super::stains::MOST) in steps: rounded, and times `sign`.
+/// Converts values from 0 to [`MOST`](super::stains::MOST) to steps, rounded, and times `sign`.
 #[allow(clippy::cast_possible_truncation, reason = "the lower bits are the rounded number")]
 fn quantise(values: &[f32], sign: i16, out: &mut [i16]) {
-    /// Numbers from here on have no bits after the point, and the lower bits of its own are 0.
+    /// 1.5 · 2²³: floats near it are one apart, so adding it rounds, and its own lower bits are 0.
     const ROUNDS: f32 = 12_582_912.0;
     wide(
         #[inline(always)]
@@ -252,7 +255,7 @@ fn mark(smooth: &Smooth, highest: &Grid<i16>, tile: &Part, filters: Filters, fie
     let width = tile.columns.len();
     let left = tile.columns.start - part.columns.start;
     let bend = (filters.sigma * filters.sigma / 2.0) as f32;
-    // Rows of S with one value more at either end. Beyond the border lies the pixel at the border again.
+    // Rows of S with one value more at either end. Beyond the border, the pixel at the border is repeated.
     let mut rows = [vec![0.0; width + 2], vec![0.0; width + 2], vec![0.0; width + 2]];
     let fill = |row: usize, out: &mut [f32]| {
         let own = &smooth.values[(row - part.rows.start) * smooth.width..][..smooth.width];
@@ -272,8 +275,8 @@ fn mark(smooth: &Smooth, highest: &Grid<i16>, tile: &Part, filters: Filters, fie
     }
 }
 
-/// Marks a row's pixels from three rows of S, which have one value more at either end, from B, and from the lowest of −S
-/// around each.
+/// Marks the pixels of a row from three rows of S, which have one value more at either end, from B, and from the lowest
+/// value of −S around each pixel.
 fn mark_row(
     rows: [&[f32]; 3],
     background: &[i16],
@@ -282,7 +285,7 @@ fn mark_row(
     threshold: f32,
     mask: &mut [u8],
 ) {
-    /// Where there is hardly a slope its direction is nothing.
+    /// Added to the squared slope, so that where there is hardly any slope its direction counts for nothing.
     const FLAT: f32 = 1e-9;
     let n = mask.len();
     let [above, own, below] = rows.map(|row| &row[..n + 2]);

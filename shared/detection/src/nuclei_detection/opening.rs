@@ -1,7 +1,7 @@
-//! Grey opening with an octagon: what a disc of that radius leaves of an image, to within a few per cent of the radius.
+//! Grey opening with an octagon, which approximates that with a disc of the same radius.
 //!
-//! An octagon is the Minkowski sum of four line segments, and the least value along a segment takes log₂(length) passes
-//! over whole rows, as the span doubles from pass to pass.
+//! An octagon is the Minkowski sum of four line segments. The least value along a segment of a given length takes
+//! log₂(length) passes over whole rows, because the span doubles from pass to pass.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub(super) struct Grid<T> {
 }
 
 impl<T: Copy> Grid<T> {
-    /// Makes it of that size, all of it `value`.
+    /// Gives it that size, with `value` everywhere.
     pub(super) fn reset(&mut self, width: usize, height: usize, value: T) {
         (self.width, self.height) = (width, height);
         self.values.clear();
@@ -26,8 +26,8 @@ impl<T: Copy> Grid<T> {
     }
 }
 
-/// The octagon around a pixel with so many pixels to each side: `straight` of them by the horizontal and the vertical
-/// segment, and twice `slanted` by the diagonal ones.
+/// An octagon around a pixel. It reaches `straight` pixels to each side by its horizontal and vertical segments, and
+/// twice `slanted` by its diagonal ones.
 #[derive(Clone, Copy)]
 pub(super) struct Octagon {
     straight: usize,
@@ -35,11 +35,11 @@ pub(super) struct Octagon {
 }
 
 impl Octagon {
-    /// The octagon of that radius with its sides nearest to equal.
+    /// The octagon of that radius whose sides are as equal as possible.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
     pub(super) fn of(radius: usize) -> Self {
         let even = (radius as f64 * (1.0 - std::f64::consts::FRAC_1_SQRT_2)).round() as usize;
-        // Diagonals alone would leave out every other pixel.
+        // With diagonal segments alone, every other pixel would be left out.
         let slanted = even.min(radius.saturating_sub(1) / 2);
         Self { straight: radius - 2 * slanted, slanted }
     }
@@ -48,7 +48,8 @@ impl Octagon {
         self.straight + 2 * self.slanted
     }
 
-    /// The least value of each octagon that lies wholly in the grid, which shrinks by the radius on every side.
+    /// Replaces the grid by the least value in each octagon that lies wholly inside it: it shrinks by the radius on
+    /// every side.
     pub(super) fn erode(self, grid: &mut Grid<i16>, deadline: Deadline) -> Result<(), TimedOut> {
         let (straight, slanted) = (2 * self.straight + 1, 2 * self.slanted + 1);
         deadline.check()?;
@@ -67,7 +68,7 @@ impl Octagon {
     }
 }
 
-/// How far ahead to look, pass by pass, for the least of `length` neighbours: the span doubles as long as there is more.
+/// The offsets, pass by pass, for the least of `length` neighbours: the span doubles as long as more is needed.
 fn spans(length: usize) -> impl Iterator<Item = usize> {
     let mut span = 1;
     std::iter::from_fn(move || {
@@ -77,9 +78,9 @@ fn spans(length: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Lowers each value of a row to the least of `length` from there on, where there are so many.
+/// Lowers each value of a row to the least of the `length` values from it on, where there are so many.
 fn lower_along(row: &mut [i16], length: usize) {
-    /// So many are read before any of them is written.
+    /// The number of values that are read before any of them is written.
     const BLOCK: usize = 64;
     wide(
         #[inline(always)]
@@ -103,8 +104,8 @@ fn lower_along(row: &mut [i16], length: usize) {
     );
 }
 
-/// Lowers each value to that which lies `dx` beside it, `dy` rows below. `columns` and `rows` are where values count, before and
-/// after.
+/// Lowers each value to the one `dx` columns beside it and `dy` rows below it. `columns` and `rows` are the part of the
+/// grid that is valid, before and after.
 fn lower(
     grid: &mut Grid<i16>,
     columns: &mut Range<usize>,
@@ -133,7 +134,7 @@ fn take_lower(into: &mut [i16], from: &[i16]) {
     );
 }
 
-/// Moves what counts to the front.
+/// Moves the valid part of the grid to the front.
 fn shrink(grid: &mut Grid<i16>, columns: &Range<usize>, rows: &Range<usize>) {
     let width = columns.len();
     for (to, row) in rows.clone().enumerate() {

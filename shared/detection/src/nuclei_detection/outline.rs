@@ -1,8 +1,8 @@
-//! A nucleus's outline: a closed simple polygon, and what is measured of it.
+//! The outline of a nucleus, a closed simple polygon, and its measures.
 
 use super::split::{Cell, Frame};
 
-/// A polygon with the measures of its area. Lengths are in units of its vertices.
+/// A polygon with its measures. Lengths are in the units of its vertices.
 pub(super) struct Outline {
     pub(super) vertices: Vec<[f64; 2]>,
     pub(super) area: f64,
@@ -11,13 +11,13 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// The outline of the pixels of a frame's cells that have a label, which hang together by their sides; `first` is the
-    /// place of the first in reading order. A pixel's square is from (column, row) to (column + 1, row + 1) of a plane of that
-    /// width and height.
+    /// The outline of the pixels of a frame's cells that have the same label as the cell `first`, which is the first of
+    /// them in reading order; all are connected by their sides. The square of a pixel reaches from (column, row) to
+    /// (column + 1, row + 1) of a plane of width and height `plane`.
     ///
-    /// It goes through the middles of the pixels' sides, which cannot cross, and is then rounded, so that its length is
-    /// that of a smooth curve and not that of a staircase. Where that would make it cross itself, as it may where a
-    /// nucleus is a pixel wide, it stays as it was.
+    /// The polygon goes through the middles of the pixels' sides, so that it cannot cross itself. It is then rounded,
+    /// so that its length is that of a smooth curve and not that of a staircase. Where rounding would make it cross
+    /// itself, which may happen where a nucleus is one pixel wide, it is left as it was.
     pub(super) fn of(cells: &[Cell], frame: Frame, first: usize, plane: [usize; 2]) -> Self {
         let traced = trace(cells, frame, first);
         let rounded = thinned(&rounded(&traced, plane.map(|length| length as f64)));
@@ -31,7 +31,7 @@ impl Outline {
 
     fn measured(vertices: Vec<[f64; 2]>) -> Self {
         let (mut twice, mut moment, mut perimeter) = (0.0, [0.0; 2], 0.0);
-        // Reckoned from a vertex: far from the origin digits would be lost.
+        // Coordinates are taken relative to a vertex, because far from the origin digits would be lost.
         let [x0, y0] = vertices.first().copied().unwrap_or_default();
         for ([ax, ay], [bx, by]) in sides(&vertices) {
             let (ax, ay, bx, by) = (ax - x0, ay - y0, bx - x0, by - y0);
@@ -50,12 +50,13 @@ fn sides(vertices: &[[f64; 2]]) -> impl Iterator<Item = ([f64; 2], [f64; 2])> {
     vertices.iter().copied().zip(vertices.iter().copied().cycle().skip(1))
 }
 
-/// The middles of the pixels' sides along the outer border, clockwise, from the top of the first pixel on.
+/// The middles of the pixels' sides along the outer border, clockwise, beginning with the top of the first pixel.
 fn trace(cells: &[Cell], frame: Frame, first: usize) -> Vec<[f64; 2]> {
     let label = cells[first].label();
     let stride = frame.stride.cast_signed();
-    // A corner is where the pixel to its lower right is. Right, down, left and up: how far that is, where the pixels ahead to
-    // the right and to the left then are from there, and the step in the plane.
+    // A corner is named by the pixel to its lower right. For each direction (right, down, left, up): the step to the
+    // next corner, the offsets from that corner of the pixels ahead to the right and to the left, and the step in the
+    // plane.
     let ways = [
         (1, [0, -stride], [1.0, 0.0]),
         (stride, [-1, 0], [0.0, 1.0]),
@@ -70,7 +71,7 @@ fn trace(cells: &[Cell], frame: Frame, first: usize) -> Vec<[f64; 2]> {
         middles.push([at[0] + along[0] / 2.0, at[1] + along[1] / 2.0]);
         at = [at[0] + along[0], at[1] + along[1]];
         corner = corner.wrapping_add_signed(step);
-        // No corner of a pixel is farther out than the pixels of the margin.
+        // The pixels around a corner are in the frame: its margin surrounds all pixels of the component.
         let inside = ahead.map(|offset| cells[corner.wrapping_add_signed(offset)].label() == label);
         way = match inside {
             [false, _] => way + 1,
@@ -83,13 +84,14 @@ fn trace(cells: &[Cell], frame: Frame, first: usize) -> Vec<[f64; 2]> {
     }
 }
 
-/// Each vertex drawn towards its neighbours and then as far away from them, by turns, which takes away the staircase but
-/// nothing of the area (Taubin 1995). Within the plane of that width and height.
+/// Smooths a polygon: each vertex is moved towards its neighbours and then away from them again, several times, which
+/// removes the staircase and keeps the area (Taubin 1995). The result stays within a plane of that size.
 fn rounded(vertices: &[[f64; 2]], size: [f64; 2]) -> Vec<[f64; 2]> {
     const TURNS: usize = 4;
-    /// Half a step towards the neighbours' middle and half a step away from it, in one.
+    /// The weights of both moves in one: half a step towards the middle of the neighbours, and half a step away from
+    /// it.
     const WEIGHTS: [f64; 3] = [0.625, 0.25, -0.0625];
-    /// What is smaller than this many sides of pixels would be mostly gone.
+    /// Outlines of fewer vertices are left as they are, because little of them would remain.
     const LEAST: usize = 8;
     let n = vertices.len();
     let mut vertices = vertices.to_vec();
@@ -109,7 +111,7 @@ fn rounded(vertices: &[[f64; 2]], size: [f64; 2]) -> Vec<[f64; 2]> {
     vertices
 }
 
-/// Every third vertex, of short outlines every second or each, of very long ones fewer.
+/// Keeps every third vertex; of a short outline, every second or each; of a very long one, fewer.
 fn thinned(vertices: &[[f64; 2]]) -> Vec<[f64; 2]> {
     const MOST: usize = 256;
     let by = match vertices.len() {
@@ -120,7 +122,7 @@ fn thinned(vertices: &[[f64; 2]]) -> Vec<[f64; 2]> {
     vertices.iter().copied().step_by(by).collect()
 }
 
-/// Whether no two sides touch but neighbours in their common vertex, and it goes round clockwise.
+/// Whether the polygon goes around clockwise and no two of its sides touch, except neighbours in their common vertex.
 fn is_simple(vertices: &[[f64; 2]]) -> bool {
     let sides: Vec<_> = sides(vertices).collect();
     let n = sides.len();
@@ -129,8 +131,8 @@ fn is_simple(vertices: &[[f64; 2]]) -> bool {
     n >= 3 && area > 0.0 && (is_star(vertices) || (0..n).all(|i| (i + 1..n).all(|j| apart(i, j))))
 }
 
-/// Whether all of its border is seen from the middle of its vertices, once around and clockwise: then it is simple, which shows
-/// without holding each side against each.
+/// Whether the whole border is visible from the mean of the vertices and goes around it once, clockwise. Then the
+/// polygon is simple, and its sides need not be compared with each other.
 fn is_star(vertices: &[[f64; 2]]) -> bool {
     let mean = |k: usize| vertices.iter().map(|vertex| vertex[k]).sum::<f64>() / vertices.len() as f64;
     let [x, y] = [mean(0), mean(1)];
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
     use crate::nuclei_detection::regions::Run;
 
-    /// Labels of 1 where the picture says so, and the first in reading order.
+    /// Cells with the label 1 where `inside` says so, and the first of them in reading order.
     fn framed(
         width: usize,
         height: usize,
@@ -198,7 +200,7 @@ mod tests {
         assert!((0.4..0.6).contains(&long.circularity()), "{}", long.circularity());
     }
 
-    /// Whether no two sides touch but neighbours.
+    /// Whether no two sides touch that are not neighbours.
     fn crosses_nowhere(vertices: &[[f64; 2]]) -> bool {
         let all: Vec<_> = sides(vertices).collect();
         let n = all.len();
@@ -227,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_seen_from_its_middle_is_simple(
+        fn a_polygon_whose_border_is_visible_from_its_middle_is_simple(
             radii in proptest::collection::vec(1f64..9.0, 4..12), turns in 1usize..3,
             jitter in proptest::collection::vec(-0.4f64..0.4, 12),
         ) {
@@ -247,7 +249,7 @@ mod tests {
             let height = pixels.len() / width;
             prop_assume!(height > 0 && pixels[..width * height].contains(&true));
             let (mut cells, frame, first) = framed(width, height, |x, y| pixels[y * width + x]);
-            // What hangs together with the first pixel, by filling.
+            // Finds the pixels that are connected with the first one, by flood filling.
             let mut open = vec![first];
             while let Some(at) = open.pop() {
                 if cells[at].label() != 1 { continue }

@@ -1,11 +1,11 @@
-//! Connected components of a mask, as runs: what is next to each other in a row is one.
+//! Connected components of a mask, as runs of neighbouring pixels in a row.
 
 use std::ops::Range;
 
 use imaging::{Deadline, TimedOut};
 use memchr::memchr;
 
-/// Neighbouring pixels of one row: from `start` up to, not including, `end`.
+/// Neighbouring pixels of one row, from `start` up to, but not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Run {
     pub(super) row: u32,
@@ -14,7 +14,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The places of its pixels in a plane of that width.
+    /// The indices of its pixels in a plane of that width.
     pub(super) fn places(&self, width: usize) -> Range<usize> {
         let first = self.row as usize * width + self.start as usize;
         first..first + self.len()
@@ -24,22 +24,23 @@ impl Run {
         (self.end - self.start) as usize
     }
 
-    /// Whether it touches the border of a plane of that width, whose last row has that number.
+    /// Whether the run touches the border of a plane of that width, whose last row has the index `last_row`.
     pub(super) fn is_at_border(&self, width: usize, last_row: usize) -> bool {
         let row = self.row as usize;
         row == 0 || row == last_row || self.start == 0 || self.end as usize == width
     }
 }
 
-/// The components, in reading order of their first pixels; each is its runs in reading order.
+/// The components of a mask, in reading order of their first pixels. Each consists of its runs, in reading order.
 pub(super) struct Components {
     runs: Vec<Run>,
-    /// Where each component's runs end.
+    /// The index in `runs` where each component ends.
     ends: Vec<u32>,
 }
 
 impl Components {
-    /// Of the pixels that are `value`. Pixels that touch at a corner are neighbours only where `diagonal`.
+    /// Finds the components of the pixels that are `value`. Pixels that touch only at a corner are neighbours if
+    /// `diagonal`.
     pub(super) fn of(
         mask: &[u8],
         width: usize,
@@ -73,10 +74,10 @@ impl Components {
         Ok(Self::grouped(&runs, parents))
     }
 
-    /// Sorts runs by component. A component's first run is its root, and no parent comes after its child.
+    /// Sorts runs by component. The first run of a component is its root, and no parent comes after its child.
     fn grouped(runs: &[Run], mut parents: Vec<u32>) -> Self {
         let mut ends: Vec<u32> = Vec::new();
-        // From parents to the numbers of components, in place: those before have theirs.
+        // Replaces parents by component numbers in place. A parent comes first, so it has its number already.
         for i in 0..parents.len() {
             let parent = parents[i] as usize;
             parents[i] = if parent == i { ends.len() as u32 } else { parents[parent] };
@@ -107,7 +108,8 @@ impl Components {
     }
 }
 
-/// Fills the holes of a mask that have fewer pixels than `area`. What touches the border is no hole.
+/// Fills the holes of a mask that have fewer than `area` pixels. A part of the ground that touches the border is no
+/// hole.
 pub(super) fn fill_holes(
     mask: &mut [u8],
     width: usize,
@@ -124,12 +126,12 @@ pub(super) fn fill_holes(
     Ok(())
 }
 
-/// How many pixels runs have.
+/// The total number of pixels in runs.
 pub(super) fn pixels(runs: &[Run]) -> usize {
     runs.iter().map(Run::len).sum()
 }
 
-/// Adds the runs of `value` in a row of a mask, which has but 0 and 1.
+/// Appends the runs of `value` in a row of a mask, which contains only 0 and 1.
 fn push_runs(pixels: &[u8], value: u8, row: u32, runs: &mut Vec<Run>) {
     let mut at = 0;
     while let Some(start) = memchr(value, &pixels[at..]) {
@@ -139,7 +141,7 @@ fn push_runs(pixels: &[u8], value: u8, row: u32, runs: &mut Vec<Run>) {
     }
 }
 
-/// The root of a set; what is passed on the way is brought nearer to it.
+/// The root of a set (union-find). Elements on the way are moved nearer to it.
 pub(super) fn root(parents: &mut [u32], mut of: u32) -> u32 {
     while parents[of as usize] != of {
         let grandparent = parents[parents[of as usize] as usize];
@@ -149,7 +151,7 @@ pub(super) fn root(parents: &mut [u32], mut of: u32) -> u32 {
     of
 }
 
-/// Makes two sets one, with the lower root.
+/// Unites two sets under the lower of their roots.
 fn join(parents: &mut [u32], a: u32, b: u32) {
     let (a, b) = (root(parents, a), root(parents, b));
     parents[a.max(b) as usize] = a.min(b);

@@ -1,8 +1,9 @@
-//! Touching nuclei, split by shape: the watershed of the distance to the background.
+//! Splits nuclei that touch by their shape: a watershed of the distance to the background.
 //!
-//! Nuclei are convex, nearly, so that each has a summit of its own in the distance. The surface is flooded from its
-//! summits down; where two floods meet, the lower summit is one of its own only if it stands out from the pass between them
-//! by more than a tolerance, as ImageJ's watershed of the distance map has one: ragged edges make small summits.
+//! Nuclei are nearly convex, so each has a summit of its own in the distance map. The map is flooded from its summits
+//! downwards. Where two floods meet, the lower summit counts as a nucleus of its own only if it stands out from the
+//! pass between them by more than a tolerance, as in ImageJ's watershed of the distance map; otherwise ragged edges
+//! would give many small nuclei.
 
 use std::{cmp::Reverse, ops::Range};
 
@@ -11,31 +12,32 @@ use imaging::{Deadline, TimedOut};
 use super::regions::{Run, root};
 use crate::kernels::wide;
 
-/// How far a summit must stand out, in pixels, and as a part of its height. In a nucleus that is few pixels wide, distances
-/// go in steps of up to √8 − 2: such a step is no summit.
+/// The least by which a summit must stand out, in pixels, and as a part of its height. In a nucleus of few pixels'
+/// width distances change in steps of up to √8 − 2, which is less: such a step is no summit.
 const TOLERANCE: f32 = 0.85;
 const TOLERANCE_PART: f32 = 0.1;
 
-/// Squared distances less than this are shallow: no summit of √2 or 1 can stand out from what it meets by the tolerance.
+/// Squared distances below this are shallow: a summit of height √2 or 1 cannot stand out by the tolerance from its
+/// neighbours.
 const SHALLOW: u16 = 4;
 
-/// Pixels that may be flooded between two looks at the clock.
+/// The number of pixels that may be flooded between two checks of the deadline.
 const STRETCH: usize = 4096;
 
-/// The rectangle that a component lies in, with a pixel around it, as it lies in memory: the pixel at the end of a row is that
-/// before the next.
+/// The bounding box of a component with a margin of one pixel, as it lies in memory: the margin at the end of a row is
+/// also that at the start of the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Frame {
-    /// Of the plane, the column and the row of the rectangle's first pixel.
+    /// The column and the row in the plane of the bounding box's first pixel.
     left: usize,
     top: usize,
     height: usize,
-    /// From one row to the next.
+    /// The number of cells from one row to the next.
     pub(super) stride: usize,
 }
 
 impl Frame {
-    /// The one around a component.
+    /// The frame of a component.
     pub(super) fn around(component: &[Run]) -> Self {
         let left = component.iter().map(|run| run.start).min().unwrap_or(0) as usize;
         let right = component.iter().map(|run| run.end).max().unwrap_or(0) as usize;
@@ -44,12 +46,12 @@ impl Frame {
         Self { left, top, height: last + 1 - top, stride: right - left + 1 }
     }
 
-    /// How many places there are, those of the margin included.
+    /// The number of cells, those of the margin included.
     pub(super) fn len(self) -> usize {
         self.stride * (self.height + 2) + 1
     }
 
-    /// Where a pixel of the plane is.
+    /// The index of the cell of a pixel of the plane.
     pub(super) fn place(self, column: usize, row: usize) -> usize {
         (row + 1 - self.top) * self.stride + column + 1 - self.left
     }
@@ -59,14 +61,14 @@ impl Frame {
         first..first + run.len()
     }
 
-    /// The column and the row in the plane of the pixel at a place.
+    /// The column and the row in the plane of the cell at a place.
     pub(super) fn pixel(self, place: usize) -> [usize; 2] {
         [place % self.stride + self.left - 1, place / self.stride + self.top - 1]
     }
 }
 
-/// What is known of a pixel of a component: the squared distance to the nearest pixel outside, its height, above its label.
-/// Outside both are 0.
+/// The state of a pixel of a component: its height, which is the squared distance to the nearest pixel outside, in the
+/// upper half, and its label in the lower half. Outside the component both are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cell(u64);
 
@@ -75,7 +77,7 @@ impl Cell {
         Self(u64::from(height) << u32::BITS | u64::from(label))
     }
 
-    /// Which nucleus it belongs to. 0 is none.
+    /// The nucleus that the pixel belongs to; 0 for none.
     #[allow(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
     pub(super) fn label(self) -> u32 {
         self.0 as u32
@@ -91,38 +93,40 @@ impl Cell {
     }
 }
 
-/// Components, one after the other, and the nuclei that they are split into.
+/// Splits components into nuclei, one component after the other.
 pub(super) struct Labels {
-    /// Columns and rows of the plane.
+    /// The width and the height of the plane.
     pub(super) plane: [usize; 2],
-    /// The most that a distance counts.
+    /// The greatest distance that is distinguished.
     cap: u8,
-    /// Of the component that is at hand.
+    /// The frame of the component that is being split.
     pub(super) frame: Frame,
-    /// In the frame, and nothing anywhere else.
+    /// The cells of the frame. Cells that are in no use are 0.
     pub(super) cells: Vec<Cell>,
-    /// How far it is to the nearest pixel outside, straight up or down. In the frame, and 0 anywhere else.
+    /// The distance to the nearest pixel outside, straight up or down, for each cell of the frame. Cells that are in no
+    /// use are 0.
     steps: Vec<u8>,
-    /// Of each label: that which it was joined to, itself if to none; and where its summit is.
+    /// For each label, the label that it was joined to, which is itself if it was joined to none, and the place of its
+    /// summit.
     parents: Vec<u32>,
     summits: Vec<u32>,
     pixels: Vec<u32>,
     starts: Vec<u32>,
-    /// Of a level, what lies beside nothing higher.
+    /// The pixels of a level that do not lie beside anything higher.
     flat: Vec<u32>,
-    /// Pixels and the labels that they get next.
+    /// The pixels that are labelled next, with their labels.
     wave: Vec<(u32, u32)>,
-    /// Labels that met, and how high.
+    /// Pairs of labels that have met, and the height at which they met.
     meetings: Vec<(u32, u32, u16)>,
 }
 
 impl Labels {
-    /// For components of a plane of that width and height. `cap` bounds the distance, and with it the time: what is farther
-    /// away counts as just so far.
+    /// Prepares for components of a plane of that width and height. `cap` bounds the distance, and with it the running
+    /// time: greater distances count as this one.
     pub(super) fn new(plane: [usize; 2], cap: u8, split: bool) -> Self {
         Self {
             plane,
-            // Where nothing is split, all are as far away.
+            // Where nothing is to be split, all distances are made equal.
             cap: if split { cap } else { 1 },
             frame: Frame::default(),
             cells: Vec::new(),
@@ -137,10 +141,11 @@ impl Labels {
         }
     }
 
-    /// Labels the pixels of a component, until it is cleared. Gives how many labels there may be.
+    /// Labels the pixels of a component; they stay labelled until [`Labels::clear`]. Returns an upper bound of the
+    /// labels.
     ///
     /// # Errors
-    /// When the deadline passes, which is looked at between large parts of a component.
+    /// When the deadline passes, which is checked between large parts of a component.
     pub(super) fn flood(&mut self, component: &[Run], deadline: Deadline) -> Result<usize, TimedOut> {
         self.parents.truncate(1);
         self.summits.truncate(1);
@@ -156,7 +161,7 @@ impl Labels {
                     self.cells[cell].set_label(label);
                 }
             }
-            // No summit of what is shallow would stand out: all of it joins the one there is.
+            // No shallow summit would stand out, so all shallow pixels join the only label there is.
             (only, _) => {
                 let label = only.unwrap_or_else(|| self.raise_at(self.frame.places(&component[0]).start));
                 for run in component {
@@ -167,7 +172,7 @@ impl Labels {
         Ok(self.parents.len())
     }
 
-    /// Forgets a component, so that there is room for the next.
+    /// Resets the cells of a component, to make room for the next.
     pub(super) fn clear(&mut self, component: &[Run]) {
         for run in component {
             let places = self.frame.places(run);
@@ -176,10 +181,11 @@ impl Labels {
         }
     }
 
-    /// Measures the squared distance of each pixel of a component to the nearest one outside, at most `cap` squared. What
-    /// lies beyond the plane's border is not outside. Gives the greatest.
+    /// Measures the squared distance of each pixel of a component to the nearest pixel outside it, at most `cap`
+    /// squared, and returns the greatest. Places beyond the plane's border do not count as outside.
     ///
-    /// Up and down first, then along each row: Euclid's distance is separable in its square.
+    /// Distances are measured up and down first, and then along each row, because the square of the Euclidean distance
+    /// is separable.
     fn measure(&mut self, component: &[Run], deadline: Deadline) -> Result<u16, TimedOut> {
         self.frame = Frame::around(component);
         if self.cells.len() < self.frame.len() {
@@ -221,7 +227,7 @@ impl Labels {
         )
     }
 
-    /// Floods what of a component is so high, from the top down.
+    /// Floods the pixels of a component whose heights are among `levels`, from the highest level down.
     fn flood_levels(
         &mut self,
         component: &[Run],
@@ -238,7 +244,7 @@ impl Labels {
                 deadline.check()?;
             }
             self.descend(level);
-            // Levels are many and have few pixels each: most are done.
+            // There are many levels, of few pixels each; after `descend`, most of them are done.
             if !self.flat.is_empty() {
                 self.spread(deadline)?;
             }
@@ -253,7 +259,7 @@ impl Labels {
         Ok(())
     }
 
-    /// Labels what of a level lies beside something higher, as that is. The rest is left in `flat`.
+    /// Labels the pixels of a level that lie beside something higher, with its label. The others are left in `flat`.
     fn descend(&mut self, level: &[u32]) {
         self.flat.clear();
         for at in level {
@@ -269,8 +275,8 @@ impl Labels {
         }
     }
 
-    /// Labels what of a level hangs together with what is labelled, in waves: what is as near to two labels goes to the
-    /// higher one, whichever comes first in the image.
+    /// Labels the pixels of a level that are connected with labelled ones, in waves. A pixel that is equally near to
+    /// two labels gets that of the higher summit, whichever of them comes first in the image.
     fn spread(&mut self, deadline: Deadline) -> Result<(), TimedOut> {
         let (mut wave, mut next) = (std::mem::take(&mut self.wave), Vec::new());
         let is_first = |at: &u32| self.around(*at as usize).iter().any(|cell| cell.label() != 0);
@@ -291,7 +297,7 @@ impl Labels {
                 let alike = |beside: &usize| self.cells[*beside] == Cell::new(own.height(), 0);
                 next.extend(self.beside(at).into_iter().filter(alike).map(|at| (at as u32, 0)));
             }
-            // Reached from several sides, a pixel goes on once.
+            // A pixel may have been reached from several sides, but is processed once.
             next.sort_unstable();
             next.dedup();
             std::mem::swap(&mut wave, &mut next);
@@ -300,7 +306,7 @@ impl Labels {
         Ok(())
     }
 
-    /// Gives what is left of a level, its summits, labels of their own.
+    /// Gives the pixels that are left of a level new labels: they are summits.
     fn raise(&mut self) {
         let (flat, mut open) = (std::mem::take(&mut self.flat), Vec::new());
         for summit in &flat {
@@ -324,7 +330,7 @@ impl Labels {
         self.flat = flat;
     }
 
-    /// A new label, whose summit lies there.
+    /// Makes a new label with its summit at that place.
     fn raise_at(&mut self, summit: usize) -> u32 {
         let label = self.parents.len() as u32;
         self.parents.push(label);
@@ -332,10 +338,10 @@ impl Labels {
         label
     }
 
-    /// Brings those of a component's pixels whose heights are among `levels` into their order, greatest first; equal ones in
-    /// reading order. `starts` is then where each level ends.
+    /// Sorts the pixels of a component whose heights are among `levels`: the highest first, equal ones in reading
+    /// order. `starts` then has the index where each level ends.
     fn sort_pixels(&mut self, component: &[Run], levels: Range<u16>) {
-        // All others come last, and are cut off: where they lie cannot be foreseen, so nothing branches.
+        // Pixels of other heights are sorted to the end and cut off. A branch for them would be mispredicted often.
         let others = levels.len();
         let level = |cell: Cell| usize::from((levels.end - 1).wrapping_sub(cell.height())).min(others);
         let places = |run: &Run| self.frame.places(run);
@@ -361,20 +367,21 @@ impl Labels {
         self.starts.truncate(others);
     }
 
-    /// The places beside one. All are in the frame: around what is labelled lies its margin.
+    /// The four neighbours of a place. All of them are in the frame, because its margin surrounds the component.
     fn beside(&self, at: usize) -> [usize; 4] {
         [at - 1, at + 1, at - self.frame.stride, at + self.frame.stride]
     }
 
-    /// What lies beside a pixel: labels, as they stand there, and heights.
+    /// The cells beside a pixel. Labels in them may have been joined to others since.
     fn around(&self, at: usize) -> [Cell; 4] {
         self.beside(at).map(|beside| self.cells[beside])
     }
 
-    /// The label that a pixel gets from what is around it and higher than `above`: that of the highest; of equal ones,
-    /// that of the higher summit; of equal ones, that of the nearer. 0 if none has a label.
+    /// The label that a pixel gets from its neighbours higher than `above`: that of the highest one; if several are
+    /// equally high, that of the higher summit, and then that of the nearer one. 0 if none has a label.
     fn label_from(&mut self, around: &[Cell; 4], at: usize, above: u16) -> u32 {
-        // This is most of the work, and what it finds cannot be foreseen, so nothing branches.
+        // This takes most of the time, and a branch on what is found would be mispredicted often, so the first part has
+        // none.
         let ranks = around.map(|cell| {
             let counts = (cell.label() != 0) & (cell.height() > above);
             Cell(u64::from(counts) * cell.0)
@@ -393,7 +400,7 @@ impl Labels {
         best
     }
 
-    /// Whether a label draws a pixel more than another does.
+    /// Whether a pixel joins `label` rather than `other`.
     fn draws(&self, at: usize, label: u32, other: u32) -> bool {
         let draw = |label: u32| {
             let summit = self.summits[label as usize];
@@ -402,13 +409,14 @@ impl Labels {
         draw(label) > draw(other)
     }
 
-    /// The squared distance of two places.
+    /// The squared distance between two places.
     fn apart(&self, a: u32, b: u32) -> u64 {
         let width = self.frame.stride as u32;
         u64::from((a % width).abs_diff(b % width)).pow(2) + u64::from((a / width).abs_diff(b / width)).pow(2)
     }
 
-    /// Takes note of where a label that a pixel of that height has got meets others around it, which stand as high or higher.
+    /// Records where a label meets others. `label` has just been given to a pixel of that height, and its neighbours
+    /// with other labels are at least as high.
     fn note(&mut self, around: &[Cell; 4], label: u32, height: u16) {
         let others = around.map(Cell::label);
         let differs = |other: u32| (other != 0) & (other != label);
@@ -423,8 +431,8 @@ impl Labels {
         }
     }
 
-    /// Joins labels that have met, unless the summits of both stand out from where they did. The higher a summit, and
-    /// the nearer, the sooner it is joined, whichever comes first in the image.
+    /// Joins labels that have met, unless the summits of both stand out from the pass. Labels of higher and nearer
+    /// summits are joined first, whichever of them comes first in the image.
     fn join(&mut self) {
         let mut meetings = std::mem::take(&mut self.meetings);
         let height = |label: u32| self.cells[self.summits[label as usize] as usize].height();
@@ -448,15 +456,16 @@ impl Labels {
     }
 }
 
-/// Pixels of a row that are worked on at a time.
+/// The number of pixels of a row that are worked on at a time.
 const BLOCK: usize = 32;
 
-/// Sets the heights of a run's cells: the least, for each, of the squared distances along the row and from there up or down, which
-/// `steps` has. Outside lies at either end, but where the plane ends there, which `beyond` says. `line` is overwritten. Gives
-/// the greatest.
+/// Sets the heights of a run's cells, and returns the greatest. A height is the least, over the places of the row, of
+/// the squared distance along the row plus the square of the distance from there up or down, which `steps` has. There
+/// is a pixel outside at either end of the run, unless the plane ends there, which `beyond` tells. `line` is
+/// overwritten.
 #[inline(always)]
 fn square_run(steps: &[u8], beyond: [bool; 2], cap: u8, line: &mut Vec<u16>, cells: &mut [Cell]) -> u16 {
-    // From what lies outside at the ends nothing in the run is farther than the run is long.
+    // With pixels outside at both ends, no distance is greater than the run's length.
     let margin = if beyond == [false; 2] { steps.len().min(cap.into()) } else { cap.into() };
     let [before, after] = beyond.map(|beyond| if beyond { u16::from(cap).pow(2) } else { 0 });
     line.clear();
@@ -468,7 +477,7 @@ fn square_run(steps: &[u8], beyond: [bool; 2], cap: u8, line: &mut Vec<u16>, cel
         let mut least = [0; BLOCK];
         least.copy_from_slice(&line[start..][..BLOCK]);
         let mut aside: u16 = 1;
-        // Nothing farther aside is nearer than what is farthest by now.
+        // Places farther aside cannot lower any value, once all values are at most the square of the distance aside.
         while least.iter().fold(0, |most, square| most.max(*square)) > aside * aside {
             let by = usize::from(aside);
             let (before, after) = (&line[start - by..][..BLOCK], &line[start + by..][..BLOCK]);
@@ -501,7 +510,7 @@ mod tests {
     use super::*;
     use crate::nuclei_detection::regions::Components;
 
-    /// A mask of discs: column, row, radius.
+    /// A mask of discs, given as column, row and radius.
     fn discs(width: usize, height: usize, discs: &[[f64; 3]]) -> Vec<u8> {
         let inside = |at: usize| {
             let (x, y) = ((at % width) as f64, (at / width) as f64);
@@ -518,8 +527,8 @@ mod tests {
         Components::of(mask, width, 1, false, Deadline::none()).expect("no deadline")
     }
 
-    /// What the cells of a mask's components have in a plane, one component after the other. Each is measured and then `done`
-    /// with.
+    /// The values that `of` takes from the cells of a mask's components, put into a plane. `done` processes each
+    /// component before that.
     fn plane<T: Copy + Default>(
         mask: &[u8],
         labels: &mut Labels,
@@ -544,7 +553,7 @@ mod tests {
         all
     }
 
-    /// The nuclei of a mask, each with a number of its own. 0 is none.
+    /// The nuclei of a mask, each with a number of its own; 0 for none.
     fn nuclei(mask: &[u8], width: usize, split: bool) -> Vec<u32> {
         let flood = |labels: &mut Labels, component: &[Run]| {
             labels.flood(component, Deadline::none()).expect("no deadline");
@@ -552,7 +561,7 @@ mod tests {
         numbered(mask, &mut labels(width, mask.len() / width, split), flood)
     }
 
-    /// What a flood from the top to the edge gives, with nothing taken for granted.
+    /// The nuclei by a flood of all levels, from the top down to the edge, without shortcuts: the reference.
     fn plainly(mask: &[u8], width: usize) -> Vec<u32> {
         let flood = |labels: &mut Labels, component: &[Run]| {
             labels.parents.truncate(1);
@@ -563,7 +572,7 @@ mod tests {
         numbered(mask, &mut labels(width, mask.len() / width, true), flood)
     }
 
-    /// Numbers what has one label and one component, in reading order.
+    /// Numbers the pixels that have the same label and component, in reading order.
     fn numbered(mask: &[u8], labels: &mut Labels, flood: impl Fn(&mut Labels, &[Run])) -> Vec<u32> {
         let component = std::cell::Cell::new(0);
         let flood = |labels: &mut Labels, runs: &[Run]| {
@@ -607,14 +616,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_border_cuts_is_not_split() {
+    fn a_disc_that_the_border_cuts_is_not_split() {
         assert_eq!(counts(&discs(40, 12, &[[20.0, -3.0, 12.0]]), 40, true).len(), 1);
         assert_eq!(counts(&[1; 50], 10, true), [50]);
     }
 
     #[test]
     fn a_level_that_is_reached_in_many_ways_is_flooded_once() {
-        // Every pixel lies beside a hole, so that all are of one level, but for two summits.
+        // Every pixel lies beside a hole, so that all are on the same level, except for two summits.
         let width = 120;
         let is_hole =
             |x: usize, y: usize| (x + 2 * y).is_multiple_of(5) && ![(10, 10), (15, 15)].contains(&(x, y));
@@ -637,7 +646,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shallow_changes_no_split(
+        fn the_shortcut_for_shallow_pixels_changes_no_split(
             all in proptest::collection::vec((0f64..60.0, 0f64..50.0, 1f64..11.0), 1..12),
             holes in proptest::collection::vec(0usize..3000, 0..6),
         ) {

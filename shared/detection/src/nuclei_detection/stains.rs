@@ -1,41 +1,45 @@
-//! Colour deconvolution: how much of each stain a pixel has.
+//! Colour deconvolution: the amount of each stain in a pixel.
 //!
-//! Ruifrok and Johnston (2001): light that goes through stains is absorbed as Beer and Lambert say, so the optical
-//! densities −log₁₀(value / white) of red, green and blue are the amounts of the stains times the stains' vectors. The
-//! amounts are the coordinates in the basis of three such vectors; what would be negative is 0.
+//! By Ruifrok and Johnston (2001): stains absorb light according to Beer and Lambert's law, so the optical densities
+//! −log₁₀(value / white) of red, green and blue are the sum of the stains' vectors, each times the amount of that
+//! stain. The amounts are the coordinates in a basis of three such vectors; negative ones count as 0.
 //!
-//! Of haematoxylin, eosin and DAB, as Ruifrok and Johnston measured them, a slide with two has the third in the basis,
-//! too, where it takes what the two do not explain: so amounts are those of scikit-image's `rgb2hed`. QuPath takes a
-//! direction at right angles to both instead; with the eosin of Ruifrok and Johnston, red cells, which are more orange,
-//! would then have 0.3 of haematoxylin, as pale nuclei have. The two stains that a slide itself shows have no third, and
-//! the direction at right angles serves.
+//! A slide has two stains, and the basis needs a third vector. For haematoxylin, eosin and DAB, as Ruifrok and Johnston
+//! measured them, it is the vector of the stain that the slide does not have; it takes what the other two do not
+//! explain, so that amounts are those of scikit-image's `rgb2hed`. QuPath takes a direction at right angles to both
+//! instead. With the eosin of Ruifrok and Johnston, red blood cells, which are more orange, would then seem to have as
+//! much haematoxylin as pale nuclei. For two stains that are estimated from the slide itself there is no third one, and
+//! the direction at right angles is used.
 //!
-//! As a density depends on one byte, and an amount is a sum over three of them, everything is looked up in tables.
+//! The density of a channel depends on one byte, and an amount is a sum over three channels, so everything is looked up
+//! in tables.
 
 use serde_json::{Value, json};
 
 use super::Stains;
 use crate::{kernels::larger, window::Window};
 
-/// Steps of a channel's value from one byte to the next, where values are means of several pixels.
+/// The steps of a channel's value from one byte to the next, where values are means of several pixels.
 const FINE: usize = 16;
 
-/// What macenko leaves out: pixels with less optical density than this have hardly any stain (the paper's β).
+/// Pixels with less optical density than this have hardly any stain, and are left out of Macenko's method (β in the
+/// paper).
 const LEAST_DENSITY: f64 = 0.15;
 
-/// The part of pixels that lie beyond the extremes at either end (the paper's α).
+/// The part of pixels that lie beyond the extremes at either end (α in the paper).
 const BEYOND: f64 = 0.01;
 
-/// With fewer stained pixels, or with stains that differ by less than this angle, there is nothing to estimate.
+/// The least number of stained pixels, and the least angle between the stains in radians, from which stains are
+/// estimated.
 const LEAST_PIXELS: u64 = 100;
 const LEAST_ANGLE: f64 = 0.17;
 
-/// Unit vectors of optical density in red, green and blue: haematoxylin, the second stain, and what takes the rest.
+/// Unit vectors of optical density in red, green and blue: haematoxylin, the second stain, and the residual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Vectors([[f64; 3]; 3]);
 
 impl Vectors {
-    /// The vectors of named stains, those of Ruifrok and Johnston; or the slide's own.
+    /// The vectors of named stains by Ruifrok and Johnston, or of the slide's own stains.
     pub(super) fn of(stains: Stains, window: &Window<'_>, white: [u8; 3]) -> Self {
         const HAEMATOXYLIN: [f64; 3] = [0.65, 0.70, 0.29];
         const EOSIN: [f64; 3] = [0.07, 0.99, 0.11];
@@ -48,14 +52,15 @@ impl Vectors {
         }
     }
 
-    /// By name: haematoxylin, the second stain, and what takes the rest.
+    /// The vectors by name: haematoxylin, the second stain, and the residual.
     pub(super) fn to_value(self) -> Value {
         let [haematoxylin, second_stain, residual] =
             self.0.map(|vector| vector.map(|part| (part * 1e4).round() / 1e4));
         json!({"haematoxylin": haematoxylin, "second_stain": second_stain, "residual": residual})
     }
 
-    /// For each stain what a density in red, green and blue adds to its amount: two columns of the inverted matrix.
+    /// For each of the two stains, the amount that a density of 1 in red, in green and in blue adds: two columns of the
+    /// inverse matrix.
     fn weights(self) -> [[f64; 3]; 2] {
         let [first, second, rest] = self.0;
         let dual = |a: [f64; 3], b: [f64; 3], own: [f64; 3]| {
@@ -66,23 +71,23 @@ impl Vectors {
     }
 }
 
-/// The most of a quantity. Named stains come to 7.2 at most; those that a slide shows may be so much alike that a pixel which
-/// is neither has more.
+/// The upper limit of a quantity. Amounts of the named stains do not reach it. A slide's own stains may be so similar
+/// that a pixel unlike both would have more.
 pub(super) const MOST: f32 = 7.99;
 
-/// More than the indices that a [`Pixel`] may have.
+/// The length of a table: a power of two above all indices of a [`Pixel`].
 const TABLE: usize = 4096;
 
-/// Where a pixel's red, green and blue are in tables.
+/// The indices of a pixel's red, green and blue in tables.
 type Pixel = [u16; 3];
 
-/// Quantities that are each the sum of what red, green and blue add to them, by tables, from 0 to [`MOST`].
+/// Quantities from 0 to [`MOST`], each the sum of a value for red, one for green and one for blue, which are looked up.
 pub(super) struct Tables<const N: usize> {
     channels: [Box<[[f32; N]; TABLE]>; 3],
 }
 
 impl<const N: usize> Tables<N> {
-    /// Of the pixels of that reduction.
+    /// Tables for the pixels of that reduction.
     fn new(weights: [[f64; 3]; N], white: [u8; 3], reduction: usize) -> Self {
         let steps = if reduction == 1 { 1 } else { FINE };
         let table = |channel: usize| {
@@ -96,11 +101,11 @@ impl<const N: usize> Tables<N> {
         Self { channels: [table(0), table(1), table(2)] }
     }
 
-    /// Of one pixel.
+    /// The quantities of one pixel.
     #[inline(always)]
     fn at(&self, [r, g, b]: Pixel) -> [f32; N] {
         let [red, green, blue] = &self.channels;
-        // The remainder tells the compiler that it need not check.
+        // With the remainder, the compiler knows that the index is in range.
         let entry = |table: &[[f32; N]; TABLE], value: u16| table[usize::from(value) % TABLE];
         let (red, green, blue) = (entry(red, r), entry(green, g), entry(blue, b));
         std::array::from_fn(|i| {
@@ -110,11 +115,11 @@ impl<const N: usize> Tables<N> {
     }
 }
 
-/// What is looked up of a pixel.
+/// The quantities that are measured of a pixel.
 pub(super) struct Quantities {
-    /// Where nuclei are looked for: in haematoxylin, or in the sum of densities.
+    /// The quantity in which nuclei are looked for: haematoxylin, or the sum of densities.
     pub(super) detection: Tables<1>,
-    /// The same, haematoxylin, and the second stain.
+    /// The same quantity, haematoxylin, and the second stain.
     pub(super) measured: Tables<3>,
 }
 
@@ -129,7 +134,7 @@ impl Quantities {
     }
 }
 
-/// A window seen at a whole fraction of its resolution: each pixel the mean of `by` × `by`, or of what of them lies
+/// A window reduced by a whole factor: each pixel is the mean of `by` × `by` pixels, or of those of them that lie
 /// inside.
 #[derive(Clone, Copy)]
 pub(super) struct Reduced<'a> {
@@ -144,7 +149,7 @@ impl<'a> Reduced<'a> {
         Self { window, by, width: window.width.div_ceil(by), height: window.height.div_ceil(by) }
     }
 
-    /// Fills `out` with a quantity of the pixels of a row from `column` on.
+    /// Fills `out` with a quantity for the pixels of a row from `column` on.
     pub(super) fn fill(&self, quantity: &Tables<1>, row: usize, column: usize, out: &mut [f32]) {
         if self.by == 1 {
             let pixels = &self.window.row(row)[column..][..out.len()];
@@ -184,7 +189,7 @@ impl<'a> Reduced<'a> {
         sums
     }
 
-    /// The mean of a square.
+    /// The mean of the pixels that make up one pixel of the reduction.
     fn mean(&self, row: usize, column: usize) -> Pixel {
         let cut = |place: usize, end: usize| place * self.by..((place + 1) * self.by).min(end);
         let (rows, columns) = (cut(row, self.window.height), cut(column, self.window.width));
@@ -200,7 +205,7 @@ impl<'a> Reduced<'a> {
     }
 }
 
-/// A pixel without alpha, composited over white.
+/// A pixel composited over white.
 #[inline]
 fn on_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
     if a == 255 {
@@ -210,16 +215,17 @@ fn on_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
     [r, g, b].map(|value| ((u32::from(value) * a + clear + 127) / 255) as u8)
 }
 
-/// The optical density of a value; 0 for what is brighter than white, and black counts as one step above it.
+/// The optical density of a value; 0 for values brighter than white. Black counts as 1, because its density would be
+/// infinite.
 fn density(value: f64, white: u8) -> f64 {
     (-(value.max(1.0) / f64::from(white.max(1))).log10()).max(0.0)
 }
 
-/// The vectors that the slide itself shows, after Macenko and others (2009): the densities lie, noise aside, in the plane
-/// of the two stains, which is that of the first two singular vectors; the stains are the extremes of the angle
-/// in it. Haematoxylin is the one with more red. None where too little is stained, or all of it alike.
+/// Estimates the stains from the slide, by Macenko and others (2009). Noise aside, the densities lie in the plane of
+/// the two stains, which is spanned by the first two singular vectors; the stains are the extremes of the angle in that
+/// plane. The one with more red is haematoxylin. `None` where too little is stained, or all of it alike.
 ///
-/// It runs on a histogram of colours with 64 steps a channel: the order of pixels is nothing to it.
+/// The method needs no positions, so it runs on a histogram of colours with 64 steps for each channel.
 fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
     let stained = stained_colours(window, white);
     let total: u64 = stained.iter().map(|(_, count)| count).sum();
@@ -238,7 +244,7 @@ fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
     }
     let vector = |angle: f64| {
         let along = |i: usize| plane[0][i] * angle.cos() + plane[1][i] * angle.sin();
-        // No stain brightens.
+        // No stain brightens, so no part is negative.
         unit([along(0), along(1), along(2)].map(|v| v.max(0.0)))
     };
     let [a, b] = ends.map(vector);
@@ -246,7 +252,7 @@ fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
     (dot(a, b) < LEAST_ANGLE.cos()).then(|| Vectors([first, second, unit(cross(first, second))]))
 }
 
-/// The optical densities of the colours in a window that are stained, and how many pixels have each.
+/// The optical densities of the stained colours in a window, and the number of pixels of each.
 fn stained_colours(window: &Window<'_>, white: [u8; 3]) -> Vec<([f64; 3], u64)> {
     const BITS: usize = 6;
     const DROPPED: usize = 8 - BITS;
@@ -273,7 +279,7 @@ fn stained_colours(window: &Window<'_>, white: [u8; 3]) -> Vec<([f64; 3], u64)> 
         .collect()
 }
 
-/// The two orthogonal directions that the densities lie along most: the first two singular vectors.
+/// The first two singular vectors: the two orthogonal directions along which the densities are greatest.
 fn principal_plane(colours: &[([f64; 3], u64)]) -> [[f64; 3]; 2] {
     let product =
         |i: usize, j: usize| colours.iter().map(|(d, count)| d[i] * d[j] * *count as f64).sum::<f64>();
@@ -281,7 +287,7 @@ fn principal_plane(colours: &[([f64; 3], u64)]) -> [[f64; 3]; 2] {
     let mut order = [0, 1, 2];
     order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
     let [first, second, _] = order.map(|i| vectors[i]);
-    // No density is negative: with the first axis turned to their side, no angle is near ±π.
+    // No density is negative. With the first axis turned towards them, no angle is near ±π.
     let turned = if first.iter().sum::<f64>() < 0.0 { first.map(|c| -c) } else { first };
     [turned, second]
 }
@@ -308,7 +314,7 @@ fn eigen(mut matrix: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
     ([matrix[0][0], matrix[1][1], matrix[2][2]], vectors)
 }
 
-/// The angle below which that part of all pixels lies.
+/// The angle below which the given part of all pixels lies.
 fn percentile(sorted: &[(f64, u64)], part: f64, total: u64) -> f64 {
     let wanted = part * total as f64;
     let mut below = 0;
@@ -338,7 +344,7 @@ mod tests {
 
     use super::*;
 
-    /// Pixels with known amounts of two stains.
+    /// An image whose pixels have known amounts of two stains.
     fn stained([first, second]: [[f64; 3]; 2], amounts: &[[f64; 2]], width: u32) -> Image {
         let byte = |amounts: [f64; 2], channel: usize| {
             let density = amounts[0] * first[channel] + amounts[1] * second[channel];
@@ -387,8 +393,8 @@ mod tests {
         }
     }
 
-    /// What scikit-image 0.26's `rgb2hed` gives times 6: its densities are logarithms to the base 10⁻⁶. Its vectors have lengths
-    /// of 0.998 to 1.003.
+    /// The expected values are those of scikit-image 0.26's `rgb2hed` times 6, because its densities are logarithms to
+    /// the base 10⁻⁶. Its vectors have lengths of 0.998 to 1.003, hence the tolerance.
     #[test]
     fn amounts_are_those_of_rgb2hed() {
         let colours =
@@ -421,7 +427,8 @@ mod tests {
         let reduced = Reduced::new(Window::whole(&image), 2);
         assert_eq!((reduced.width, reduced.height), (2, 1));
         let seen = [reduced.mean(0, 0), reduced.mean(0, 1)];
-        // 7 / 4 and 25 in sixteenths; half-clear grey and clear, on white.
+        // The means of the first square, 7 / 4, 25 and 20, in sixteenths; the second has half-clear grey and clear
+        // pixels, on white.
         assert_eq!(seen[0], [28, 400, 320]);
         let half: u16 = (100 * 100 + 255 * 155 + 127) / 255;
         assert_eq!(seen[1], [(half + 255) * 8; 3]);
@@ -432,7 +439,7 @@ mod tests {
         let mut amounts = Vec::new();
         for i in 0..2000 {
             let (part, strength) = (f64::from(i % 50) / 49.0, 0.3 + 0.5 * f64::from(i % 37) / 36.0);
-            // A third of each alone, a third mixed.
+            // A third of the pixels has each stain alone, a third has both.
             let part = if i % 3 == 0 {
                 0.0
             } else if i % 3 == 1 {
@@ -455,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_two_stains_is_taken_for_haematoxylin_and_eosin() {
+    fn a_slide_without_two_stains_is_taken_for_haematoxylin_and_eosin() {
         let [first, _] = pair(Stains::HE);
         let one: Vec<[f64; 2]> = (0..400).map(|i| [0.3 + f64::from(i % 10) * 0.04, 0.0]).collect();
         for amounts in [vec![[0.0, 0.0]; 400], one] {

@@ -1,4 +1,4 @@
-//! What a model answers: boxes with a class and a score, from each layout of outputs.
+//! Reads a model's outputs, in each of the supported layouts, as boxes with a class and a score.
 
 use super::{
     description::{Boxes, Coordinates, Description, Output},
@@ -14,17 +14,19 @@ pub(super) struct Answer {
     pub(super) class: usize,
 }
 
-/// Of one run, only so many of the strongest boxes are kept.
+/// The number of boxes, the strongest, that are kept of one run of the model.
 const MOST_KEPT: usize = 30_000;
-/// The most boxes of an output: what a detector answers is a tenth of it.
+/// The most boxes in an output: ten times what usual detectors give.
 const MOST_CANDIDATES: usize = 1_000_000;
-/// A probability may be so much more than 1, by rounding.
+/// The most by which rounding may make a probability greater than 1.
 const SLACK: f64 = 1e-3;
 
-/// The strongest boxes of at least that score, strongest first; of equals, in the model's order. What is not a number is left out.
+/// The strongest boxes with at least the score `min_score`, strongest first; equal ones are in the model's order. Boxes
+/// whose numbers are not finite are left out.
 ///
 /// # Errors
-/// [`ModelError::Disagrees`] where the outputs have not the shapes that the description says, or scores are no probabilities.
+/// [`ModelError::Disagrees`] where the outputs do not have the shapes of the description, or scores are no
+/// probabilities.
 pub(super) fn read(model: &Model, outputs: &[Array], min_score: f64) -> Result<Vec<Answer>, ModelError> {
     let description = model.description();
     let classes = description.classes.len();
@@ -117,7 +119,7 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// The class of a label, or none where the score is too low or the label is that of the background or no number.
+    /// The class of a label; none where the score is too low, or where the label is the background's or not a number.
     fn class(&self, score: f32, label: f32, first: u32) -> Result<Option<usize>, ModelError> {
         let count = self.description.classes.len();
         let class = f64::from(label.round()) - f64::from(first);
@@ -133,7 +135,7 @@ impl Answers<'_> {
         )))
     }
 
-    /// Adds a box whose class is the one that scores best, if that score is enough.
+    /// Adds a box with the class that scores best, if that score is high enough.
     fn add(
         &mut self,
         numbers: &[f32],
@@ -174,7 +176,7 @@ impl Answers<'_> {
     }
 }
 
-/// The two sides of an output, without a 1 in front, if they are as they should be.
+/// The two sides of an output, without a leading 1, if they are as they should be.
 fn sides(output: &Array, wanted: &str, fits: impl Fn([usize; 2]) -> bool) -> Result<[usize; 2], ModelError> {
     let found = match output.shape[..] {
         [1, height, width] | [height, width] => Some([height, width]),
@@ -185,7 +187,7 @@ fn sides(output: &Array, wanted: &str, fits: impl Fn([usize; 2]) -> bool) -> Res
     })
 }
 
-/// Which is the greatest, the first of equal ones; what is no number never is.
+/// The index and the value of the greatest score, the first of equal ones; scores that are not numbers are skipped.
 fn best_of(scores: impl Iterator<Item = f32>) -> Option<(usize, f32)> {
     scores
         .enumerate()

@@ -1,29 +1,30 @@
-//! The description beside a model: a small JSON that says what the model is shown and what it answers.
+//! The description beside a model: a small JSON that states the model's input and output.
 //!
-//! Everything but `input.width`, `input.height`, `output` and `classes` may be left out. The README documents the members; what is
-//! not among them is refused, so that a misspelt one is not silently left at its default.
+//! Only `input.width`, `input.height`, `output` and `classes` are required. The guide documents the members. Unknown
+//! members are refused, so that a misspelt one is not silently left at its default.
 
 use serde::Deserialize;
 
 use super::model::ModelError;
 
-/// The longest side of an input, and the most pixels: 1448 × 1448, or 2048 × 1024. What a network keeps for each pixel is some
-/// hundred bytes.
+/// The longest side of an input, and the most pixels: 1448 × 1448, for instance, or 2048 × 1024. A network keeps some
+/// hundred bytes for each pixel.
 const MOST_SIDE: usize = 2048;
 const MOST_PIXELS: usize = 2 << 20;
-/// The shortest side of a tile: of smaller ones a picture would have too many.
+/// The shortest side of a tile. With shorter ones, a picture would have too many tiles.
 const LEAST_TILE: usize = 32;
-/// The most classes, which is also the greatest label of the first, and the most characters of a class's name.
+/// The most classes, which is also the greatest label that the first class may have, and the most characters of a
+/// class's name.
 const MOST_CLASSES: usize = 10_000;
 const MOST_NAME: usize = 100;
 
-/// What the JSON beside a model says, checked.
+/// A description that has been read and checked.
 #[derive(Debug)]
 pub struct Description {
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) classes: Vec<String>,
-    /// The least score of a finding, where the parameters do not say.
+    /// The least score of a finding, unless the parameters give one.
     pub(super) min_score: f64,
     pub(super) suppression: Suppression,
 }
@@ -40,7 +41,7 @@ struct Written {
     nms: Suppression,
 }
 
-/// What the model is shown.
+/// The input: how a picture is presented to the model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Input {
@@ -48,9 +49,9 @@ pub(super) struct Input {
     pub(super) height: usize,
     #[serde(default)]
     pub(super) fit: Fit,
-    /// Pixels that tiles share with their neighbours; a quarter of the shorter side where nothing is said.
+    /// The number of pixels that tiles share with their neighbours; a quarter of the shorter side if it is left out.
     overlap: Option<u32>,
-    /// What lies beside the picture, red, green and blue from 0 to 255.
+    /// The colour of the padding beside the picture: red, green and blue from 0 to 255.
     #[serde(default = "grey")]
     pub(super) pad: [u8; 3],
     #[serde(default)]
@@ -59,17 +60,18 @@ pub(super) struct Input {
     pub(super) layout: Layout,
     #[serde(default)]
     pub(super) channels: Channels,
-    /// What a sample, 0 to 255, is multiplied with; 1/255, or 1 for a model that takes bytes.
+    /// The factor that a sample, 0 to 255, is multiplied by first. If it is left out, 1/255, or 1 for a model that
+    /// takes bytes.
     pub(super) scale: Option<f32>,
-    /// What is taken from each channel then, in the model's order.
+    /// The number that is then subtracted from each channel, in the model's order of channels.
     #[serde(default)]
     mean: Vec<f32>,
-    /// What each is divided by at last.
+    /// The number that each channel is divided by at last.
     #[serde(default)]
     std: Vec<f32>,
 }
 
-/// How a picture becomes an input of another size.
+/// The way in which a picture is fitted to an input of another size.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fit {
@@ -78,11 +80,11 @@ pub(super) enum Fit {
     Letterbox,
     /// Resized as a whole without regard to its proportions.
     Stretch,
-    /// Cut into pieces that are shown as they are.
+    /// Cut into tiles that are not resized.
     Tile,
 }
 
-/// Where a picture lies among its padding.
+/// The position of a picture within its padding.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Align {
@@ -100,22 +102,22 @@ pub(super) enum Layout {
     Nhwc,
 }
 
-/// Which channels an input has, in which order.
+/// The channels of an input, in their order.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Channels {
     #[default]
     Rgb,
     Bgr,
-    /// One: 0.299 R + 0.587 G + 0.114 B.
+    /// One channel: 0.299 R + 0.587 G + 0.114 B.
     Grey,
 }
 
-/// What the model answers.
+/// The output: its layout, and the meaning of its numbers.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "layout", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Output {
-    /// `[1, N, 5 + classes]`: x, y, width, height, whether it is anything, and a score for each class.
+    /// `[1, N, 5 + classes]`: x, y, width, height, the probability of any object, and a score for each class.
     Yolov5 {
         #[serde(default)]
         coordinates: Coordinates,
@@ -136,7 +138,8 @@ pub(super) enum Output {
         #[serde(default)]
         first_class: u32,
     },
-    /// An output of boxes, `[N, 4]`, one of scores, `[N]` with one of labels `[N]`, or `[N, classes]` without. Each may have a 1 in front.
+    /// One output of boxes, `[N, 4]`, and one of scores: either `[N]` with an output of labels, `[N]`, or `[N,
+    /// classes]` without one. Each may have a leading 1.
     Separate {
         boxes: String,
         scores: String,
@@ -152,7 +155,7 @@ pub(super) enum Output {
     },
 }
 
-/// What the four numbers of a box are.
+/// The meaning of the four numbers of a box.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Boxes {
@@ -167,14 +170,14 @@ pub(super) enum Boxes {
     Cxcywh,
 }
 
-/// What coordinates count.
+/// The unit of coordinates.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Coordinates {
     /// Pixels of the input.
     #[default]
     Pixels,
-    /// Its width and height are 1.
+    /// Parts of the input's width and height, which count as 1.
     Normalised,
 }
 
@@ -182,11 +185,12 @@ pub(super) enum Coordinates {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Suppression {
-    /// Of two that overlap by more than this part of what both cover, the weaker is dropped.
+    /// Of two findings whose intersection is more than this part of their union, the weaker one is dropped.
     pub(super) iou: f64,
-    /// Whether one class drops another.
+    /// Whether a finding may be dropped for one of another class.
     pub(super) across_classes: bool,
-    /// Whether only findings of different showings drop each other, because the model has suppressed those of one.
+    /// Whether a finding may be dropped only for one of another showing, because the model has suppressed those of one
+    /// showing itself.
     #[serde(skip)]
     pub(super) between_showings: bool,
 }
@@ -274,12 +278,12 @@ impl Description {
 }
 
 impl Input {
-    /// Pixels that a tile shares with its neighbour, at the least.
+    /// The least number of pixels that a tile shares with its neighbour.
     pub(super) fn overlap(&self) -> u32 {
         self.overlap.unwrap_or((self.width.min(self.height) / 4) as u32)
     }
 
-    /// What is taken from the channel after scaling, and what it is divided by then.
+    /// The number that is subtracted from a channel after scaling, and the one that it is divided by then.
     pub(super) fn normalisation(&self, channel: usize) -> (f32, f32) {
         let of = |values: &[f32], default| values.get(channel).copied().unwrap_or(default);
         (of(&self.mean, 0.0), of(&self.std, 1.0))
@@ -303,7 +307,7 @@ impl Output {
         }
     }
 
-    /// Whether what one run answers has been suppressed by the model itself.
+    /// Whether the model itself suppresses overlapping boxes within one run.
     fn is_suppressed(&self) -> bool {
         matches!(self, Self::EndToEnd { .. } | Self::Separate { labels: Some(_), .. })
     }
@@ -316,7 +320,7 @@ impl Channels {
 }
 
 impl Coordinates {
-    /// What an x and a y are multiplied with to be pixels of the input.
+    /// The factors that turn an x and a y into pixels of the input.
     pub(super) fn unit(self, input: &Input) -> [f64; 2] {
         match self {
             Self::Pixels => [1.0; 2],
@@ -357,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_name() {
+    fn an_impossible_value_is_refused_with_its_name() {
         for (pointer, value, named) in [
             ("/input/width", json!(0), "input.width"),
             ("/input/height", json!(4096), "input.height"),

@@ -1,4 +1,4 @@
-//! A model: its network, and what its description says of it.
+//! A model: its network and its description.
 
 use std::{fmt, sync::Arc};
 
@@ -8,24 +8,24 @@ use jobs::{key::ModelKey, units};
 use super::description::Description;
 use crate::DetectError;
 
-/// A network that was read for one shape of input and is ready to be run. The crate `onnx` makes them: what runs networks
-/// is large, and of all functions only the worker links it.
+/// A network that was read for one shape of its input and is ready to be run. The crate `onnx` makes them: the code
+/// that runs networks is large, and only the worker links it.
 pub trait Network: Send + Sync {
-    /// Whether a sample of its input is a byte, 0 to 255; else it is a number that need not be whole.
+    /// Whether the samples of its input are bytes, 0 to 255. Otherwise they are numbers that need not be whole.
     fn takes_bytes(&self) -> bool;
 
-    /// What its outputs are called, in their order.
+    /// The names of its outputs, in their order.
     fn outputs(&self) -> &[String];
 
-    /// All outputs, in their order, for an input with these samples, in the order of [`Description::shape`], its last axis
-    /// fastest.
+    /// Runs the network on an input with these samples, in the order of [`Description::shape`] with the last axis
+    /// fastest, and returns all outputs in their order.
     ///
     /// # Errors
     /// [`ModelError`] where it cannot be run, [`DetectError::TimedOut`] when the deadline passes.
     fn run(&self, samples: &[f32], deadline: Deadline) -> Result<Vec<Array>, DetectError>;
 }
 
-/// An output of a network: the lengths of its axes, and its numbers, the last axis fastest.
+/// An output of a network: the lengths of its axes, and its numbers with the last axis fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     pub(super) shape: Vec<usize>,
@@ -33,7 +33,7 @@ pub struct Array {
 }
 
 impl Array {
-    /// None where there are not as many numbers as the lengths say.
+    /// An output of that shape; none where there are not as many numbers as its axes need.
     #[must_use]
     pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
         let count = shape.iter().try_fold(1usize, |count, length| count.checked_mul(*length))?;
@@ -41,7 +41,7 @@ impl Array {
     }
 }
 
-/// A network with its description, ready to be run. Costs some hundred bytes to share.
+/// A network with its description, ready to be run. A clone shares both and costs next to nothing.
 #[derive(Clone)]
 pub struct Model(Arc<Parts>);
 
@@ -51,7 +51,7 @@ struct Parts {
     network: Box<dyn Network>,
 }
 
-/// Which model made findings.
+/// The identity of the model that made findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelSource {
     /// Its key in the bucket of models.
@@ -62,7 +62,7 @@ pub struct ModelSource {
     pub description_sha256: String,
 }
 
-/// Why a model cannot be used. None of these goes away by trying again.
+/// The reason why a model cannot be used. Trying again does not help with any of them.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The algorithm needs a model and was given none.
@@ -74,24 +74,24 @@ pub enum ModelError {
     /// The file is no ONNX model, or a damaged one.
     #[error("the model cannot be read: it must be one whole ONNX file, its weights included")]
     Unreadable(#[source] Cause),
-    /// It uses operators that do not exist here.
+    /// It uses operators that the service does not have.
     #[error("the model cannot be run: it uses operators that are not supported: {0}")]
     Unsupported(String),
     /// Its operators do not fit each other, or one of them failed.
     #[error("the model cannot be run: its operators do not fit each other, or use what is not supported")]
     Unusable(#[source] Cause),
-    /// It is not what the description says.
+    /// It does not agree with its description.
     #[error("the model and its description disagree: {0}")]
     Disagrees(String),
-    /// It takes more memory than is given.
+    /// It needs more memory than it may take.
     #[error(
         "the model is too large: a step of it and its weights take {}, and at most {} are given",
         units::bytes(*bytes as u64), units::bytes(*most as u64)
     )]
     TooLarge {
-        /// What it takes.
+        /// The bytes that it needs.
         bytes: usize,
-        /// What is given.
+        /// The bytes that it may take.
         most: usize,
     },
     /// It has more operators than are run.
@@ -100,15 +100,15 @@ pub enum ModelError {
         /// How many are run.
         most: usize,
     },
-    /// The region would be cut into more tiles than are shown.
+    /// The region would have to be cut into too many tiles.
     #[error(
         "the region would be shown in {} tiles, and at most {} are: name a smaller region, or a larger input",
         units::thousands(*tiles), units::thousands(*most)
     )]
     TooManyTiles {
-        /// How many it would be.
+        /// The number of tiles that it would take.
         tiles: u64,
-        /// How many it may be.
+        /// The most tiles that are allowed.
         most: u64,
     },
 }
@@ -128,7 +128,7 @@ impl ModelError {
     }
 }
 
-/// What the library said that reads and runs models, for the log only.
+/// The message of the library that reads and runs models. It is for the log only.
 #[derive(Debug)]
 pub struct Cause(pub String);
 
@@ -147,7 +147,7 @@ impl Model {
         Self(Arc::new(Parts { source, description, network: Box::new(network) }))
     }
 
-    /// Which model it is.
+    /// The identity of the model.
     #[must_use]
     pub fn source(&self) -> &ModelSource {
         &self.0.source
@@ -161,7 +161,7 @@ impl Model {
         &*self.0.network
     }
 
-    /// What a sample of the picture is multiplied with.
+    /// The factor that samples of the picture, 0 to 255, are multiplied by.
     pub(super) fn scale(&self) -> f32 {
         let default = if self.0.network.takes_bytes() { 1.0 } else { 1.0 / 255.0 };
         self.0.description.input.scale.unwrap_or(default)

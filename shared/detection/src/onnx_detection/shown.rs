@@ -1,30 +1,30 @@
-//! What a model is shown: the picture resized to its input, or pieces of it as they are.
+//! Prepares the model's input: the picture resized to it, or tiles of the picture as they are.
 
-use imaging::Image;
 use jobs::algorithm::Rectangle;
 
 use super::{
     description::{Align, Channels, Fit, Input, Layout},
     model::ModelError,
 };
+use crate::window::Window;
 
 /// The most tiles that a region is cut into.
 const MOST_TILES: u64 = 10_000;
 
-/// One showing: which part of the picture becomes which part of the input.
+/// One run of the model: a part of the picture, and the part of the input that shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Showing {
     /// The part of the region, in whole pixels from its top left.
     pub(super) part: Rectangle,
-    /// Where that lies in the input, in pixels of the input: left, top, width and height.
+    /// The place of that part in the input, in pixels of the input: left, top, width and height.
     pub(super) at: [u32; 4],
-    /// From where to where, across and down, the centres lie of what this showing answers for: of what lies nearer to
-    /// the middle of another tile, that one sees more.
+    /// The range, across and down, in which the centres of this showing's findings must lie. Findings farther out are
+    /// left to the neighbouring tile, which sees more around them.
     pub(super) own: [[f64; 2]; 2],
 }
 
 impl Showing {
-    /// A place in the input as a place in the region.
+    /// Converts a place in the input to the place in the region that it shows.
     pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
         let Rectangle { x: left, y: top, width, height } = self.part;
         let [at_left, at_top, at_width, at_height] = self.at.map(f64::from);
@@ -38,7 +38,7 @@ impl Showing {
 /// All showings of a region of that size, from left to right and from top to bottom.
 ///
 /// # Errors
-/// [`ModelError::TooManyTiles`].
+/// [`ModelError::TooManyTiles`] where the region would have to be cut into more than [`MOST_TILES`].
 pub(super) fn showings(
     input: &Input,
     size: [u32; 2],
@@ -77,7 +77,7 @@ pub(super) fn showings(
     Ok(whole.into_iter().chain((0..rows_shown).flat_map(row)))
 }
 
-/// An axis that is covered with pieces of one side, spread evenly, each sharing at least the overlap with the next.
+/// An axis that is covered with pieces of equal length, spread evenly. Each shares at least the overlap with the next.
 #[derive(Clone, Copy)]
 struct Axis {
     length: u32,
@@ -86,7 +86,7 @@ struct Axis {
     count: u32,
 }
 
-/// A part of an axis.
+/// A piece of an axis, and the range of centres that it answers for.
 struct Piece {
     start: u32,
     length: u32,
@@ -103,8 +103,8 @@ impl Axis {
         let last = self.count - 1;
         let (side, spare) = (self.side.min(self.length), self.length.saturating_sub(self.side));
         let begin = |i: u32| (u64::from(spare) * u64::from(i) / u64::from(last.max(1))) as u32;
-        // Neighbours do not place a thing to the very same pixel: what lies near the middle of what they share is both's,
-        // and suppressed in one of them, rather than neither's.
+        // Two tiles do not place a thing at exactly the same pixel. Near the middle of what they share both answer for
+        // it, and suppression drops one of the findings; without the slack, neither might answer for it.
         let slack = f64::from(self.overlap) / 8.0;
         let middle = |i: u32| (f64::from(begin(i) + side) + f64::from(begin(i + 1))) / 2.0;
         let from = if i == 0 { f64::NEG_INFINITY } else { middle(i - 1) - slack };
@@ -113,36 +113,31 @@ impl Axis {
     }
 }
 
-/// The picture as models see it: nothing is transparent.
+/// The picture as models see it, without transparency.
 pub(super) struct Opaque<'a> {
-    image: &'a Image,
-    region: Rectangle,
-    /// The region on white, where any of it is transparent.
+    window: Window<'a>,
+    /// The window composited over white, if any of it is transparent.
     composed: Option<Vec<u8>>,
 }
 
 impl<'a> Opaque<'a> {
-    /// The part of an image that will be shown.
-    pub(super) fn new(image: &'a Image, region: Rectangle) -> Self {
-        let stride = image.width() as usize;
-        let pixels = image.rgba().as_chunks::<4>().0;
-        let rows = || {
-            let rows = pixels.chunks_exact(stride).skip(region.y as usize).take(region.height as usize);
-            rows.flat_map(|row| &row[region.x as usize..][..region.width as usize])
-        };
-        let composed = rows().any(|pixel| pixel[3] < 255).then(|| {
+    /// Composites a window over white where it is not opaque.
+    pub(super) fn new(window: Window<'a>) -> Self {
+        let pixels = || (0..window.height).flat_map(|row| window.row(row));
+        let composed = pixels().any(|pixel| pixel[3] < 255).then(|| {
             let on_white = |value: u8, alpha: u8| {
                 let (value, alpha) = (u32::from(value), u32::from(alpha));
                 ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
             };
             let rgba =
-                rows().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
+                pixels().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
             rgba.collect()
         });
-        Self { image, region, composed }
+        Self { window, composed }
     }
 
-    /// The samples of the input, one after the other in the model's order, into `out`.
+    /// Writes the samples of the model's input to `out`, in the model's order. `None` where the picture cannot be
+    /// resampled.
     pub(super) fn show(&self, showing: &Showing, input: &Input, scale: f32, out: &mut [f32]) -> Option<()> {
         let [left, top, width, height] = showing.at;
         let pixels = self.resample(showing.part, (width, height))?;
@@ -167,18 +162,16 @@ impl<'a> Opaque<'a> {
         Some(())
     }
 
-    /// A part of the region at that size, as Pillow's `BILINEAR` makes it. Nothing beside the part is looked at.
+    /// A part of the region at that size, as Pillow's `BILINEAR` makes it. Pixels beside the part have no influence.
     fn resample(&self, part: Rectangle, target: (u32, u32)) -> Option<Vec<u8>> {
-        let Rectangle { x, y, width, height } = self.region;
-        let (rgba, size, [x, y]) = match &self.composed {
-            Some(rgba) => (rgba.as_slice(), (width, height), [part.x, part.y]),
-            None => (self.image.rgba(), (self.image.width(), self.image.height()), [x + part.x, y + part.y]),
-        };
-        imaging::bilinear(rgba, size, Rectangle { x, y, ..part }, target).ok()
+        match &self.composed {
+            Some(rgba) => imaging::bilinear(rgba, self.window.size().into(), part, target).ok(),
+            None => self.window.resample(part, target),
+        }
     }
 }
 
-/// How samples become numbers.
+/// Converts samples to the numbers of the model's input.
 struct Samples<'a> {
     input: &'a Input,
     scale: f32,
@@ -189,16 +182,16 @@ impl<'a> Samples<'a> {
         Self { input, scale }
     }
 
-    /// What each of the 256 values of a channel becomes.
+    /// The number for each of the 256 values of a channel.
     fn table(&self, channel: usize) -> [f32; 256] {
         let (mean, std) = self.input.normalisation(channel);
         std::array::from_fn(|value| (value as f32 * self.scale - mean) / std)
     }
 
-    /// A channel of a pixel.
+    /// The number for a channel of a pixel.
     fn value(&self, table: &[f32; 256], channel: usize, [r, g, b]: [u8; 3]) -> f32 {
         let sample = match (self.input.channels, channel) {
-            // As Pillow and OpenCV have it.
+            // These are the weights and the rounding of Pillow and OpenCV.
             (Channels::Grey, _) => {
                 ((u32::from(r) * 299 + u32::from(g) * 587 + u32::from(b) * 114 + 500) / 1000) as u8
             }
@@ -212,6 +205,8 @@ impl<'a> Samples<'a> {
 
 #[cfg(test)]
 mod tests {
+    use imaging::Image;
+
     use super::*;
 
     fn input(json: &str) -> Input {
@@ -227,10 +222,9 @@ mod tests {
         let mut rgba = [50, 50, 50, 255].repeat((width * height) as usize);
         rgba[..3].copy_from_slice(&[250, 10, 20]);
         let image = Image::new(width, height, rgba).expect("an image");
-        let whole = Rectangle { x: 0, y: 0, width, height };
         let showing = all(input, [width, height])[0];
         let mut out = vec![0.0; input.shape().iter().product()];
-        Opaque::new(&image, whole).show(&showing, input, scale, &mut out).expect("it fits");
+        Opaque::new(Window::whole(&image)).show(&showing, input, scale, &mut out).expect("it fits");
         out
     }
 
@@ -294,13 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_transparent_lies_on_white() {
+    fn transparent_pixels_are_shown_on_white() {
         let image = Image::new(2, 1, vec![9, 9, 9, 255, 100, 0, 0, 51]).expect("an image");
-        let whole = Rectangle { x: 1, y: 0, width: 1, height: 1 };
+        let region = Rectangle { x: 1, y: 0, width: 1, height: 1 };
+        let window = Window::of(&image, Some(region)).expect("it lies inside");
         let input = input(r#"{"width": 1, "height": 1}"#);
         let mut out = [0.0; 3];
         let showing = all(&input, [1, 1])[0];
-        Opaque::new(&image, whole).show(&showing, &input, 1.0, &mut out).expect("it fits");
+        Opaque::new(window).show(&showing, &input, 1.0, &mut out).expect("it fits");
         assert_eq!(out, [224.0, 204.0, 204.0]);
     }
 }

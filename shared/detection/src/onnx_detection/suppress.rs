@@ -1,4 +1,4 @@
-//! Non-maximum suppression: of boxes that lie on each other, the one that scores best.
+//! Non-maximum suppression: of boxes that overlap, only the one with the best score is kept.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,25 +9,27 @@ use super::description::Suppression;
 /// A box in pixels of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
-    /// Left, top, right, bottom; right of left and below top.
+    /// Left, top, right, bottom. Right is greater than left, and bottom than top.
     pub(super) corners: [f64; 4],
     pub(super) score: f64,
     pub(super) class: usize,
-    /// Which showing it was found in.
+    /// The index of the showing in which it was found.
     pub(super) showing: usize,
-    /// Whether that showing ends where the box does, and the picture goes on: there may be more of it.
+    /// Whether the box ends where its showing does while the picture goes on, so that it may be only a part of a thing.
     pub(super) cut: bool,
 }
 
-/// Boxes that are looked at between two looks at the clock.
+/// The number of boxes between two checks of the deadline.
 const STRETCH: usize = 256;
 
-/// The boxes that remain, strongest first.
+/// The boxes that are kept, strongest first.
 ///
-/// What was cut comes last, and yields to what another tile saw of the same thing, however little that overlaps by area.
+/// Boxes that were cut are compared last. They yield to the box that another tile found for the same thing, however
+/// small their overlap is in relation to the union.
 ///
-/// Each box is compared with those alone whose centres are near enough for the sizes of both: those that were kept lie in
-/// a grid for each power of two that their longer side may have. So one large box among many small ones costs little.
+/// A box is compared only with those whose centres are near enough for the sizes of both. For this, the kept boxes lie
+/// in several grids, one for each power of two that their longer side is rounded up to, so that a large box among many
+/// small ones costs little.
 pub(super) fn suppress(
     mut found: Vec<Found>,
     how: Suppression,
@@ -55,7 +57,7 @@ pub(super) fn suppress(
     Ok(kept)
 }
 
-/// Boxes that are no longer than the side of a square, by the square that their centre lies in.
+/// Boxes whose longer side is at most that of a square of the grid, sorted by the square in which their centre lies.
 struct Grid {
     side: f64,
     squares: HashMap<[i64; 2], Vec<Found>>,
@@ -67,9 +69,9 @@ impl Grid {
         self.squares.entry(square).or_default().push(found);
     }
 
-    /// Whether that holds for any box that may overlap this one.
+    /// Whether `holds` is true of any box that may overlap `found`.
     fn any_near(&self, found: &Found, holds: impl Fn(&Found) -> bool) -> bool {
-        // Centres of boxes that overlap are no farther apart, along each axis, than half of both sides together.
+        // The centres of boxes that overlap are, along each axis, at most half the sum of both sides apart.
         let reach = (found.side() + self.side) / 2.0;
         let [[left, right], [top, bottom]] =
             found.centre().map(|at| [at - reach, at + reach].map(|end| (end / self.side).floor() as i64));
@@ -98,7 +100,7 @@ impl Found {
         (right - left) * (bottom - top)
     }
 
-    /// The order of a result: strongest first; of equals, from top to bottom and from left to right.
+    /// The order of a result: strongest first, and boxes of equal score from top to bottom and from left to right.
     pub(super) fn before(&self, other: &Self) -> std::cmp::Ordering {
         let place = |found: &Self| [found.corners[1], found.corners[0], found.corners[3], found.corners[2]];
         other
@@ -115,8 +117,8 @@ impl Found {
             .then_with(|| self.showing.cmp(&other.showing))
     }
 
-    /// Intersection over union; where one of the two was cut and the other seen in another tile, intersection over the
-    /// smaller one.
+    /// Intersection over union; if one of the boxes was cut and the other is from another tile, intersection over the
+    /// smaller area.
     fn overlap(&self, other: &Self) -> f64 {
         let along = |axis: usize| {
             let end = self.corners[axis + 2].min(other.corners[axis + 2]);
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_yields_to_what_was_seen_whole() {
+    fn a_box_that_was_cut_yields_to_one_that_was_seen_whole() {
         let whole = Found { showing: 1, ..found([0.0, 0.0, 40.0, 10.0], 0.6, 0) };
         let part = Found { cut: true, ..found([0.0, 0.0, 12.0, 10.0], 0.9, 0) };
         assert_eq!(scores(&[whole, part], how(0.5, false)), [0.6]);
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_has_suppressed_yields_only_to_other_showings() {
+    fn boxes_that_a_model_has_suppressed_yield_only_to_other_showings() {
         let twice = [found([0.0, 0.0, 10.0, 10.0], 0.5, 0), found([0.0, 0.0, 10.0, 10.0], 0.9, 0)];
         let how = Suppression { between_showings: true, ..how(0.5, false) };
         assert_eq!(scores(&twice, how), [0.9, 0.5]);
@@ -198,7 +200,7 @@ mod tests {
         assert_eq!(late, Err(TimedOut));
     }
 
-    /// The same without a grid.
+    /// The same suppression without grids: the reference.
     fn plainly(mut all: Vec<Found>, how: Suppression) -> Vec<Found> {
         all.sort_by(|a, b| a.cut.cmp(&b.cut).then_with(|| a.before(b)));
         let mut kept: Vec<Found> = Vec::new();

@@ -1,8 +1,9 @@
-//! FAST-9 with its score, as OpenCV's `FAST` with suppression of what is no maximum.
+//! FAST-9 with its score, as OpenCV's `FAST` with non-maximum suppression.
 //!
-//! A pixel is a corner where nine neighbours or more of the sixteen on a circle of radius 3 around it are all brighter or
-//! all darker than itself by more than the threshold. Its score is the greatest threshold with which it still is one. It
-//! stays where its score is greater than those of all eight pixels around it. Pixels nearer than 3 to the border are none.
+//! A pixel is a corner if at least nine consecutive pixels of the sixteen on a circle of radius 3 around it are all
+//! brighter, or all darker, than itself by more than the threshold. Its score is the greatest threshold with which it
+//! still is a corner. It is kept if its score is greater than those of all eight pixels around it. Pixels nearer than 3
+//! to the border are no corners.
 
 use imaging::{Deadline, TimedOut};
 
@@ -10,7 +11,8 @@ use crate::{kernels::wide, peaks::ROWS_PER_CHECK, window::Window};
 
 /// The circle's radius.
 const MARGIN: usize = 3;
-/// The pixels on the circle in order around it, as columns and rows counted from three to the left and above.
+/// The pixels on the circle in order around it, as column and row counted from the pixel three to the left of the
+/// centre and three above it.
 const CIRCLE: [[usize; 2]; 16] = [
     [3, 6],
     [4, 6],
@@ -29,10 +31,11 @@ const CIRCLE: [[usize; 2]; 16] = [
     [1, 5],
     [2, 6],
 ];
-/// Pixels that are worked together.
+/// The number of pixels that are worked on together.
 const LANES: usize = 32;
 
-/// Eight values by their numbers, spelt out so that every place in the circle is known when it is compiled.
+/// Makes an array of eight values from an expression in their index. Written out, so that every place on the circle is
+/// a constant.
 macro_rules! eight {
     (|$k:ident| $of:expr) => {
         eight!(@ $k $of; 0 1 2 3 4 5 6 7)
@@ -79,7 +82,7 @@ pub(super) struct Corner {
     pub(super) score: u8,
 }
 
-/// Corners by score, descending, equal ones in the order that they had.
+/// The corners by score, descending; those of equal score keep their order (a counting sort).
 pub(super) fn sorted(corners: &[Corner]) -> Vec<Corner> {
     let mut places = [0usize; 256];
     for corner in corners {
@@ -98,14 +101,14 @@ pub(super) fn sorted(corners: &[Corner]) -> Vec<Corner> {
     sorted
 }
 
-/// The corners, row by row.
+/// The corners of a plane, row by row.
 pub(super) fn corners(plane: &Plane, threshold: u8, deadline: Deadline) -> Result<Vec<Corner>, TimedOut> {
     let Plane { width, height, .. } = *plane;
     let mut found = Vec::new();
     if width <= 2 * MARGIN || height <= 2 * MARGIN {
         return Ok(found);
     }
-    // Scores of the row before, the row in question, and the one after it.
+    // The scores of the row above, of the row that is searched, and of the row below.
     let mut scores: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; width]);
     let mut peaks = vec![0; width];
     for row in MARGIN..=height - MARGIN {
@@ -127,15 +130,16 @@ pub(super) fn corners(plane: &Plane, threshold: u8, deadline: Deadline) -> Resul
     Ok(found)
 }
 
-/// Calls `found` for each column whose score in the middle row is greater than the eight around it. `peaks` is room for a
-/// row.
+/// Calls `found` for each column whose score in the middle row is greater than the eight around it. `peaks` is a buffer
+/// of a row's length and is overwritten.
 fn maxima(rows: [&[u8]; 3], peaks: &mut [u8], mut found: impl FnMut(usize)) {
     let width = peaks.len();
     let [above, middle, below] = rows.map(|row| &row[..width]);
     wide(
         #[inline(always)]
         || {
-            // Nothing is that near the border, so there are neighbours.
+            // The first and the last column have no corners: they are within the margin. So each column here has both
+            // neighbours.
             for column in 1..width - 1 {
                 let beside = middle[column - 1].max(middle[column + 1]);
                 let over = above[column - 1].max(above[column]).max(above[column + 1]);
@@ -153,7 +157,8 @@ fn maxima(rows: [&[u8]; 3], peaks: &mut [u8], mut found: impl FnMut(usize)) {
     }
 }
 
-/// The scores of the middle one of seven rows, 0 where there is no corner; the three at either end are left alone.
+/// Writes the scores of the middle one of seven rows, 0 where there is no corner. The first and the last three columns
+/// are left as they are.
 fn score_row(rows: [&[u8]; 7], threshold: u8, out: &mut [u8]) {
     wide(
         #[inline(always)]
@@ -165,7 +170,7 @@ fn score_row(rows: [&[u8]; 7], threshold: u8, out: &mut [u8]) {
                 at += LANES;
             }
             if at < end && end >= MARGIN + LANES {
-                // What is left, together with some that are known.
+                // The columns that are left are scored together with some that have been scored already.
                 score::<LANES>(rows, end - LANES, threshold, out);
             } else {
                 (at..end).for_each(|at| score::<1>(rows, at, threshold, out));
@@ -179,7 +184,8 @@ fn score_row(rows: [&[u8]; 7], threshold: u8, out: &mut [u8]) {
 fn score<const N: usize>(rows: [&[u8]; 7], at: usize, threshold: u8, out: &mut [u8]) {
     let centre = lanes(rows, at, [3, 3]);
     let out = &mut out[at..at + N];
-    // Of two pixels opposite each other any arc has one, which bounds what it can score. First four pairs, then all.
+    // An arc of nine contains at least one of any two opposite pixels, so each pair bounds the score. Four pairs are
+    // tried first, then all eight: most pixels are ruled out without looking at arcs.
     let mut bounds = [[255; N]; 2];
     macro_rules! bound {
         ($($k:literal)*) => {
@@ -217,13 +223,13 @@ fn score<const N: usize>(rows: [&[u8]; 7], at: usize, threshold: u8, out: &mut [
     }
 }
 
-/// Whether any of them is above the threshold.
+/// Whether any of the bounds is above the threshold.
 #[inline(always)]
 fn passes<const N: usize>(bounds: [u8; N], threshold: u8) -> bool {
     bounds.iter().fold(0u8, |any, bound| any | bound.saturating_sub(threshold)) > 0
 }
 
-/// `N` pixels of one of seven rows, from column `at` on and moved to a place on the circle.
+/// `N` pixels of one of the seven rows, beginning at column `at` moved to a place on the circle.
 #[inline(always)]
 fn lanes<const N: usize>(rows: [&[u8]; 7], at: usize, [column, row]: [usize; 2]) -> [u8; N] {
     let mut lanes = [0; N];
@@ -234,7 +240,8 @@ fn lanes<const N: usize>(rows: [&[u8]; 7], at: usize, [column, row]: [usize; 2])
 /// The greatest, over all arcs of nine, of the least difference on the arc.
 #[inline(always)]
 fn greatest_arc<const N: usize>(difference: impl Fn(usize) -> [u8; N]) -> [u8; N] {
-    // The least of two neighbours, of four, of eight: those that start at odd places are enough, as two arcs share each.
+    // The minima of two neighbours, then of four, then of eight. Those that start at odd places suffice: each run of
+    // eight is part of two arcs, one with the pixel before it and one with the pixel after it.
     let two: [[u8; N]; 8] = eight!(|K| each(difference(2 * K + 1), difference(2 * K + 2), u8::min));
     let four: [[u8; N]; 8] = eight!(|K| each(two[K], two[(K + 1) % 8], u8::min));
     let arcs: [[u8; N]; 8] = eight!(|K| {
@@ -262,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition, threshold by threshold.
+    /// The corners by definition, threshold by threshold: the reference for the fast ones.
     fn plain(plane: &Plane, threshold: u8) -> Vec<Corner> {
         let is_corner = |column: usize, row: usize, threshold: i32| {
             let centre = i32::from(plane.row(row)[column]);
@@ -298,7 +305,7 @@ mod tests {
         fn corners_are_those_of_the_definition(
             width in 1usize..60, height in 1usize..14, threshold in 1u8..120, seed in any::<u32>(), few in any::<bool>(),
         ) {
-            // Few grey values make arcs and ties.
+            // A few distinct values make arcs and ties.
             let value = |i: u32| {
                 let mixed = (i ^ seed).wrapping_mul(2_654_435_761).wrapping_add(seed);
                 let byte = ((mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca77) >> 23) as u8;

@@ -1,14 +1,15 @@
 //! The keypoints of ORB, as OpenCV's `ORB` finds them: patches of 31 px, scored by Harris's measure.
 //!
-//! 1. A pyramid: each level is the one before, reduced bilinearly with weights of 1/256 (`INTER_LINEAR_EXACT`).
-//! 2. On each level FAST's corners (see `fast`) at least 31 px from the border. Of those, twice as many as are wanted of
-//!    the level, by score, and all that are equal to the last.
-//! 3. Of those as many as are wanted, by Harris's response over 7 × 7 px. What is wanted falls from level to level by the
-//!    scale's factor, so that levels have their share by length.
-//! 4. The angle: from the centre of the patch's disc to its centre of mass.
+//! 1. A pyramid: each level is the level before, reduced bilinearly with weights in steps of 1/256
+//!    (`INTER_LINEAR_EXACT`).
+//! 2. The corners of FAST on each level (see `fast`) that are at least 31 px from the border. Twice as many as the
+//!    level's share are kept, by score, with all that have the same score as the last.
+//! 3. Of those, the level's share, by Harris's response over 7 × 7 px. The shares fall from level to level by the scale
+//!    factor, in proportion to the levels' side lengths.
+//! 4. The angle, from the centre of a disc around the keypoint to the disc's centre of mass.
 //!
-//! A level's pixel (column, row) is said to be at column · scale, row · scale of the image, as in OpenCV. That is up to
-//! (scale − 1) / 2 px to the left of and above where its centre truly lies.
+//! As in OpenCV, a level's pixel (column, row) is placed at (column · scale, row · scale) of the image. That is up to
+//! (scale − 1) / 2 px to the left of and above its centre.
 
 use imaging::{Deadline, TimedOut};
 
@@ -18,18 +19,18 @@ use crate::peaks::ROWS_PER_CHECK;
 /// Half the size of a patch, in pixels of its level.
 pub(super) const RADIUS: f64 = 15.5;
 
-/// Nothing nearer to a level's border is a keypoint.
+/// Corners nearer than this to a level's border are no keypoints.
 const BORDER: usize = 31;
-/// Half of Harris's square.
+/// Harris's response is summed over a square that reaches this far from its centre.
 const REACH: usize = 3;
 const HARRIS_K: f32 = 0.04;
-/// The columns of the disc on either side of its middle, from its middle row outwards.
+/// Half the width of the disc in each of its rows, from the middle row outwards.
 const DISC: [usize; 16] = [15, 15, 15, 15, 14, 14, 14, 13, 13, 12, 11, 10, 9, 8, 6, 3];
 
-/// Corners between two looks at the deadline.
+/// The number of corners between two checks of the deadline.
 const CORNERS_PER_CHECK: usize = 4096;
 
-/// The parameters.
+/// The parameters of `poi_detection` that ORB reads.
 pub(super) struct Settings {
     pub(super) max_points: usize,
     pub(super) threshold: u8,
@@ -49,7 +50,7 @@ pub(super) struct Keypoint {
     pub(super) scale: f32,
 }
 
-/// The keypoints, by response, descending, equal ones by level, row and column.
+/// The keypoints by response, descending; those of equal response by level, row and column.
 pub(super) fn keypoints(
     image: Plane,
     settings: &Settings,
@@ -78,7 +79,7 @@ pub(super) fn keypoints(
     Ok(found)
 }
 
-/// How many keypoints are wanted of each level.
+/// Each level's share of the keypoints.
 fn shares(settings: &Settings) -> Vec<usize> {
     let Settings { max_points, levels, .. } = *settings;
     let factor = (1.0 / f64::from(settings.scale_factor)) as f32;
@@ -96,18 +97,18 @@ fn shares(settings: &Settings) -> Vec<usize> {
     shares
 }
 
-/// A side of the image on a level.
+/// The length of a side on a level of the pyramid.
 fn reduced(side: usize, scale: f32) -> usize {
     whole(side as f32 * (1.0 / scale))
 }
 
-/// The nearest whole number, of two the even one.
+/// The nearest whole number; the even one if two are equally near.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number")]
 fn whole(value: f32) -> usize {
     value.round_ties_even() as usize
 }
 
-/// The best corners of a level with their responses.
+/// The best corners of a level, with their responses by Harris.
 fn best(
     plane: &Plane,
     wanted: usize,
@@ -124,13 +125,13 @@ fn best(
         deadline.check()?;
         scored.extend(corners.iter().map(|corner| (*corner, harris(plane, corner))));
     }
-    // Stable: what is equal stays by row and column.
+    // The sort is stable: corners of equal response stay by row and column.
     scored.sort_by(|a, b| b.1.total_cmp(&a.1));
     scored.truncate(wanted);
     Ok(scored)
 }
 
-/// The score that the `count`th best has; 0 where there are fewer.
+/// The score of the corner that is `count`th by score; 0 where there are fewer.
 fn score_of(corners: &[Corner], count: usize) -> u8 {
     let mut of_score = [0usize; 256];
     for corner in corners {
@@ -146,7 +147,7 @@ fn score_of(corners: &[Corner], count: usize) -> u8 {
     0
 }
 
-/// Harris's response over the square around a corner, of derivatives by Sobel's kernel in units of white.
+/// Harris's response over the square around a corner. The derivatives are Sobel's, scaled so that white is 1.
 fn harris(plane: &Plane, corner: &Corner) -> f32 {
     let (column, row) = (corner.column as usize, corner.row as usize);
     let (mut a, mut b, mut c) = (0i32, 0i32, 0i32);
@@ -189,7 +190,8 @@ fn angle(plane: &Plane, corner: &Corner) -> f32 {
     if degrees < 0.0 { degrees + 360.0 } else { degrees }
 }
 
-/// Where along one side each value comes from: the first of two neighbours, and the second's weight in 256ths.
+/// For each value along a reduced side, the index of the first of the two values that it lies between, and the second's
+/// weight in 256ths.
 fn weights(from: usize, to: usize) -> Vec<(usize, u32)> {
     let scale = from as f64 / to as f64;
     (0..to)
@@ -200,12 +202,12 @@ fn weights(from: usize, to: usize) -> Vec<(usize, u32)> {
         .collect()
 }
 
-/// A level of so many pixels, from the one before.
+/// Reduces a level of the pyramid to the next one, of that width and height.
 fn reduce(plane: &Plane, width: usize, height: usize, deadline: Deadline) -> Result<Plane, TimedOut> {
     let (columns, rows) = (weights(plane.width, width), weights(plane.height, height));
     let mut values = vec![0; width * height];
     let next = |at: usize, side: usize| (at + 1).min(side - 1);
-    // Two rows of the level before, reduced across, in 256ths, and which ones they are.
+    // Two rows of the finer level, reduced across, in 256ths; each with its index.
     let mut held = [const { (usize::MAX, Vec::new()) }; 2];
     for (i, (out, (row, weight))) in values.chunks_exact_mut(width).zip(rows).enumerate() {
         if i % ROWS_PER_CHECK == 0 {

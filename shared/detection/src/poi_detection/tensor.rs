@@ -1,5 +1,5 @@
-//! The structure tensor and the corner measures that come from it, over the rows of vertical strips that fit the cache:
-//! the only plane of the image's size is the response.
+//! The structure tensor and the corner measures that come from it. They are computed over the rows of vertical strips
+//! that fit the cache; the only plane of the image's size is the response.
 
 use imaging::{Deadline, TimedOut};
 
@@ -9,12 +9,12 @@ use crate::{
     window::Window,
 };
 
-/// What is measured of the tensor.
+/// The corner measure, a function of the tensor.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Measure {
     /// det − k · trace².
     Harris {
-        /// The larger, the fewer edges pass.
+        /// The larger, the fewer edges pass for corners.
         k: f32,
     },
     /// The smaller eigenvalue.
@@ -39,7 +39,7 @@ fn harris(rr: f32, rc: f32, cc: f32, k: f32) -> f32 {
     rr * cc - rc * rc - k * (trace * trace)
 }
 
-/// The smaller eigenvalue; 0 where it is lost in the rounding of the larger one, as along a straight edge.
+/// The smaller eigenvalue. It is 0 where it is within the rounding error of the larger one, as along a straight edge.
 fn shi_tomasi(rr: f32, rc: f32, cc: f32) -> f32 {
     const ROUNDING: f32 = 4e-6;
     let (trace, difference) = (rr + cc, rr - cc);
@@ -47,12 +47,13 @@ fn shi_tomasi(rr: f32, rc: f32, cc: f32) -> f32 {
     if smaller > ROUNDING * trace { smaller } else { 0.0 }
 }
 
-/// Columns of a strip: the rows in use at a time stay in a core's second-level cache at the usual sigmas.
+/// The columns of a strip, so few that the rows in use at a time stay in a core's second-level cache at the usual
+/// sigmas.
 const STRIP: usize = 2048;
-/// Twice the greatest radius of the Gaussian, and the centre.
+/// The taps of the widest Gaussian: twice its radius, and the centre.
 const MAX_TAPS: usize = 2 * 40 + 1;
 
-/// Structure tensor and measure in one pass over the image, strip by strip, row by row.
+/// The structure tensor and the measure in one pass over the window, strip by strip, row by row.
 fn tensor_response(
     window: Window<'_>,
     sigma: f64,
@@ -65,7 +66,7 @@ fn tensor_response(
     let mut range = (f32::INFINITY, f32::NEG_INFINITY);
     for start in (0..width).step_by(STRIP) {
         let mut strip = Strip::new(window, start, (start + STRIP).min(width), &half);
-        // Row y of the products is made in the turn that smooths row y − radius.
+        // When the products of row y have been made, row y − radius can be smoothed.
         for row in 0..height + strip.radius {
             if row % ROWS_PER_CHECK == 0 {
                 deadline.check()?;
@@ -85,22 +86,22 @@ fn tensor_response(
     Ok(Response { width, height, values, min: range.0, max: range.1 })
 }
 
-/// The rows at work in one vertical strip: its columns with `radius` more on either side for the Gaussian, and in the
-/// grey rows one more for Sobel's kernel. What lies outside the image stays 0.
+/// The rows in use of one vertical strip: its columns with `radius` more on either side for the Gaussian, and in the
+/// grey rows one more for Sobel's kernel. Values outside the image stay 0.
 struct Strip<'a> {
     window: Window<'a>,
     half: &'a [f32],
     radius: usize,
-    /// How many columns come out.
+    /// The number of columns of the response that the strip gives.
     columns: usize,
-    /// The part of a grey row that lies in the image, and the image's column where it starts.
+    /// The part of a grey row that lies in the image, and the image's column where that part starts.
     grey_inside: std::ops::Range<usize>,
     grey_column: usize,
     /// The part of a row of products that lies in the image.
     inside: std::ops::Range<usize>,
-    /// Grey of the rows y − 1, y, y + 1 for the row y of products that comes next.
+    /// Grey of the rows y − 1, y and y + 1, where y is the row of products that is made next.
     grey: [Vec<f32>; 3],
-    /// The latest `2 · radius + 1` rows of each product, row y in place y mod (2 · radius + 1).
+    /// The latest `2 · radius + 1` rows of each product; row y is in place y mod (2 · radius + 1).
     products: [Vec<f32>; 3],
     down: Vec<f32>,
     right: Vec<f32>,
@@ -135,7 +136,7 @@ impl<'a> Strip<'a> {
         strip
     }
 
-    /// Moves the three rows of grey on by one: `row` becomes the last.
+    /// Moves the three rows of grey on by one; `row` becomes the last of them.
     fn take_grey(&mut self, row: usize) {
         self.grey.rotate_left(1);
         let last = &mut self.grey[2];
@@ -146,7 +147,7 @@ impl<'a> Strip<'a> {
         }
     }
 
-    /// Puts row `row` of the products in its place: zeros below the image.
+    /// Makes row `row` of the products and puts it in its place. Rows below the image are 0.
     fn take_products(&mut self, row: usize) {
         let length = self.down.len();
         let taps = 2 * self.radius + 1;
@@ -172,7 +173,7 @@ impl<'a> Strip<'a> {
         }
     }
 
-    /// The smoothed products of row `row`, when the products up to row `row + radius` have been taken.
+    /// The smoothed products of row `row`. The products up to row `row + radius` must have been taken.
     fn smoothed(&mut self, row: usize) -> [&[f32]; 3] {
         let length = self.down.len();
         let taps = 2 * self.radius + 1;
@@ -180,7 +181,8 @@ impl<'a> Strip<'a> {
         for (product, smoothed) in self.products.iter().zip(&mut self.smoothed) {
             let mut at = [0; MAX_TAPS];
             for (k, at) in at[..taps].iter_mut().enumerate() {
-                // Row `row − radius + k`; those above the image are places not yet filled, which hold zeros.
+                // This is row `row − radius + k`. The places of rows above the image have not been filled yet and hold
+                // zeros.
                 *at = (row + taps - self.radius + k) % taps * length;
             }
             kernels::convolve(self.half, Taps { data: product, at: &at[..taps] }, down);
@@ -203,7 +205,7 @@ mod tests {
         Image::new(width, height, rgba).expect("four bytes a pixel")
     }
 
-    /// The response as its definition reads, in f64 and without any separation: the reference for the fast one.
+    /// The response by its definition, in f64 and without any separation: the reference for the fast one.
     fn plain(image: &Image, measure: Measure, sigma: f64) -> Vec<f64> {
         let (w, h) = (i64::from(image.width()), i64::from(image.height()));
         let grey = |x: i64, y: i64| {

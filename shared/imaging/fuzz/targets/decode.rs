@@ -1,4 +1,4 @@
-//! Any bytes end as a picture or as a typed refusal, within the limits.
+//! Any bytes give a picture or a typed refusal, within the limits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,19 +1,20 @@
-//! Any options and any bytes end as a thumbnail of the promised size, which is a good file itself, or as a typed
+//! Any options and any bytes give either a thumbnail of the requested size, which is itself a valid file, or a typed
 //! refusal.
 #![no_main]
 
 use imaging::{Deadline, Fit, Limits, PointOfInterest, Source, THUMBNAIL, Thumbnail, ThumbnailOptions};
-use jobs::algorithm::{Kind, Parameters};
+use algorithm::{Kind, Parameters};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 
 #[path = "shared.rs"]
 mod shared;
 
-/// An input is this many bytes of options, two for each parameter of the specification in turn, and then the file.
+/// An input begins with so many bytes of options, two for each parameter of the specification in turn. The file
+/// follows.
 const OPTIONS: usize = 32;
 
-/// Longer sides than this say nothing new and take long.
+/// The longest side. Longer ones take more time and find nothing new.
 const SIDE: u16 = 300;
 
 fuzz_target!(|data: &[u8]| {
@@ -26,11 +27,11 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What a detector could have found.
+/// Points that a detector could have found.
 const INTERESTING: [PointOfInterest; 2] =
     [PointOfInterest { x: 3.5, y: 9.0, weight: 1.0 }, PointOfInterest { x: 60.0, y: 2.0, weight: 0.5 }];
 
-/// Every parameter that the specification has: zero leaves it at its default.
+/// Makes options from two bytes for each parameter; zero leaves it at its default.
 fn options(chosen: &[[u8; 2]]) -> ThumbnailOptions {
     let mut given = Map::new();
     for (parameter, &bytes) in THUMBNAIL.parameters.iter().zip(chosen) {

@@ -1,12 +1,12 @@
-//! Ink on paper: CMYK becomes sRGB by the embedded profile where there is one that serves, and otherwise as browsers and
-//! Pillow have it, (1 − ink) × (1 − black).
+//! CMYK to sRGB: by the embedded profile where that can be used, otherwise by (1 − ink) × (1 − black), as browsers and
+//! Pillow do.
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
-use super::{BAND, MAX_PROFILE};
+use super::profile::{BAND, MAX_PROFILE};
 use crate::{Deadline, ImageError};
 
-/// Converts pixels of four bytes (cyan, magenta, yellow and black, where 255 is all the ink) to opaque RGBA in sRGB.
+/// Converts pixels of four bytes (cyan, magenta, yellow and black; 255 is full ink) to opaque RGBA in sRGB.
 ///
 /// # Errors
 /// [`ImageError::TimeLimit`].
@@ -18,7 +18,7 @@ pub(crate) fn cmyk_to_srgb(
     let inks = profile.filter(|profile| profile.len() <= MAX_PROFILE).and_then(|profile| {
         ColorProfile::new_from_slice(profile).ok().filter(|it| it.color_space == DataColorSpace::Cmyk)
     });
-    // What moxcms calls RGBA is four channels of whatever the profile is for.
+    // moxcms's layout RGBA stands for any four channels, those of the profile here.
     let transform = inks.and_then(|profile| {
         let (srgb, options) = (ColorProfile::new_srgb(), TransformOptions::default());
         profile.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgba, options).ok()
@@ -28,16 +28,16 @@ pub(crate) fn cmyk_to_srgb(
         deadline.check()?;
         if transform.as_ref().is_none_or(|transform| transform.transform(inks, rgba).is_err()) {
             for (inks, pixel) in inks.as_chunks::<4>().0.iter().zip(rgba.as_chunks_mut::<4>().0) {
-                *pixel = plainly(*inks);
+                *pixel = without_profile(*inks);
             }
         }
-        // Paper is opaque, whatever the fourth channel was.
+        // The transform carries the fourth channel, black, over as alpha; the result must be opaque.
         rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
     }
     Ok(rgba)
 }
 
-fn plainly([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 4] {
+fn without_profile([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 4] {
     let light = |ink: u8| {
         let product = u32::from(255 - ink) * u32::from(255 - black);
         ((product + 127) / 255) as u8

@@ -1,34 +1,38 @@
-//! A conversion to sRGB that is made once and applied row by row, to 8 or to 16 bits: what has 16 is rounded after it.
+//! A conversion to sRGB that is set up once and applied row by row. 16-bit samples are converted as such and rounded to
+//! 8 bits afterwards.
 
 use std::sync::Arc;
 
 use moxcms::{ColorProfile, DataColorSpace, TransformExecutor, TransformOptions};
 
-use super::{MAX_PROFILE, changes_nothing, linear::Linear};
-use crate::decode::samples::{Layout, narrow};
+use super::{
+    linear::Linear,
+    profile::{MAX_PROFILE, changes_nothing},
+};
+use crate::decode::samples::{SampleLayout, narrow};
 
 type Transform<T> = Arc<dyn TransformExecutor<T> + Send + Sync>;
 
-/// Pixels converted at once, on the stack.
+/// How many pixels are converted at once; they lie on the stack.
 const BATCH: usize = 1024;
 
-/// What makes sRGB of a picture's numbers.
+/// How the samples of a picture become sRGB.
 pub(crate) enum Conversion {
-    /// They are sRGB.
+    /// The samples are sRGB already.
     None,
-    /// Grey by a profile: a colour for each value.
+    /// A table with the colour of each grey value, made from a profile.
     Grey(Vec<[u8; 3]>),
-    /// By a profile.
+    /// A profile's transform for 8-bit samples.
     Narrow(Transform<u8>),
-    /// By a profile, 16 bits.
+    /// A profile's transform for 16-bit samples.
     Wide(Transform<u16>),
-    /// By its primaries and its curve.
+    /// Primaries and a transfer curve.
     Linear(Box<Linear>),
 }
 
 impl Conversion {
-    /// By an ICC profile; `None` where it cannot be read, or is for other channels than these.
-    pub(crate) fn icc(profile: &[u8], layout: Layout) -> Option<Self> {
+    /// A conversion from an ICC profile; `None` where the profile cannot be read, or is for other channels than these.
+    pub(crate) fn icc(profile: &[u8], layout: SampleLayout) -> Option<Self> {
         if profile.len() > MAX_PROFILE {
             return None;
         }
@@ -40,7 +44,7 @@ impl Conversion {
         }
     }
 
-    fn rgb(profile: &ColorProfile, layout: Layout) -> Option<Self> {
+    fn rgb(profile: &ColorProfile, layout: SampleLayout) -> Option<Self> {
         const RGBA: moxcms::Layout = moxcms::Layout::Rgba;
         let (srgb, options) = (ColorProfile::new_srgb(), TransformOptions::default());
         let transform = profile.create_transform_8bit(RGBA, &srgb, RGBA, options).ok()?;
@@ -53,7 +57,7 @@ impl Conversion {
         Some(Self::Narrow(transform))
     }
 
-    fn grey(profile: &ColorProfile, layout: Layout) -> Option<Self> {
+    fn grey(profile: &ColorProfile, layout: SampleLayout) -> Option<Self> {
         let values: Vec<u16> =
             if layout.wide { (0..=u16::MAX).collect() } else { (0..=255).map(|value| value * 257).collect() };
         let mut table = vec![0; values.len() * 3];
@@ -66,12 +70,12 @@ impl Conversion {
         Some(Self::Grey(table.as_chunks::<3>().0.iter().map(|rgb| rgb.map(narrow)).collect()))
     }
 
-    /// By primaries and curve; nothing where that is sRGB by another name.
+    /// A conversion by primaries and curve, or none where they amount to sRGB.
     pub(super) fn linear(linear: Linear) -> Self {
         if linear.changes_nothing() { Self::None } else { Self::Linear(Box::new(linear)) }
     }
 
-    /// Converts straight-alpha RGBA of 8 bits where it lies; alpha stays.
+    /// Converts 8-bit straight-alpha RGBA in place; alpha is left as it is.
     pub(crate) fn narrow(&self, rgba: &mut [u8]) {
         match self {
             Self::None | Self::Wide(_) => {}
@@ -98,7 +102,7 @@ impl Conversion {
         }
     }
 
-    /// Converts straight-alpha RGBA of 16 bits, and rounds it to 8.
+    /// Converts 16-bit straight-alpha RGBA and rounds it to 8 bits.
     pub(crate) fn wide(&self, from: &[[u16; 4]], to: &mut [[u8; 4]]) {
         match self {
             Self::None | Self::Narrow(_) => {

@@ -1,4 +1,9 @@
-//! Colour by primaries and a curve, as PNG's cICP, gAMA and cHRM say it: a table to linear light, a matrix, and sRGB's curve.
+//! Colour that is described by primaries and a transfer curve, as in PNG's cICP, gAMA and cHRM. Samples go through a
+//! table to linear light, a matrix, and sRGB's curve.
+//!
+//! HDR by PQ or HLG (ITU-R BT.2100) is tone-mapped for an SDR screen: 203 cd/m² (reference white of BT.2408) becomes
+//! white, and what is brighter is rolled off by the curve of BT.2390. The curve is applied to the largest channel, so
+//! that hues stay. The picture is assumed to reach 1000 cd/m², or what cLLI says.
 //!
 //! PQ and HLG (ITU-R BT.2100) are brought down to what a screen without HDR shows: 203 cd/m² (BT.2408's white) are its
 //! white, and what is brighter is rolled off by BT.2390's curve, on the largest channel, so that hues stay. The picture
@@ -9,52 +14,57 @@ use moxcms::{
     TransferCharacteristics, XyY,
 };
 
-use super::{Conversion, INVISIBLE};
-use crate::decode::samples::Layout;
+use super::{conversion::Conversion, profile::INVISIBLE};
+use crate::decode::samples::SampleLayout;
 
-/// Nits of white on a screen without HDR (ITU-R BT.2408).
+/// Luminance of white on an SDR screen, in cd/m² (ITU-R BT.2408).
 const WHITE: f64 = 203.0;
-/// Nits that PQ ends at.
+/// Luminance of PQ's largest value, in cd/m².
 const PQ_PEAK: f64 = 10_000.0;
-/// Nits that a picture reaches that does not say.
+/// Assumed peak luminance of a picture that does not state it, in cd/m².
 const PEAK: f64 = 1000.0;
-/// Steps of the table from linear light to sRGB, and of that of the roll-off.
+/// Entries of the table from linear light to sRGB, and of the table of the roll-off.
 const STEPS: usize = 1 << 14;
 
-/// The relative luminance of BT.2020's primaries, of which HLG's system gamma goes.
+/// Relative luminance of BT.2020's primaries, which HLG's system gamma depends on.
 const LUMINANCE: [f32; 3] = [0.2627, 0.678, 0.0593];
 
 pub(crate) struct Linear {
-    /// Linear light of each value, 1 being white.
+    /// The linear light of each sample value; 1 is white.
     curve: Vec<f32>,
     matrix: [[f32; 3]; 3],
     hdr: Option<Hdr>,
-    /// sRGB of linear light.
+    /// The sRGB value of each step of linear light.
     encode: Vec<u8>,
 }
 
 struct Hdr {
-    /// HLG's light is that of the scene.
+    /// Whether the light is scene-referred, as in HLG.
     scene: bool,
     peak: f32,
-    /// By the root of the largest channel, as a part of the peak: what it is multiplied by.
+    /// The roll-off's factor, indexed by the square root of the largest channel as a fraction of the peak.
     gain: Vec<f32>,
 }
 
 impl Linear {
-    fn new(layout: Layout, curve: impl Fn(f64) -> f64, matrix: [[f32; 3]; 3], hdr: Option<Hdr>) -> Self {
+    fn new(
+        layout: SampleLayout,
+        curve: impl Fn(f64) -> f64,
+        matrix: [[f32; 3]; 3],
+        hdr: Option<Hdr>,
+    ) -> Self {
         let last = if layout.wide { u16::MAX } else { 255 };
         let light = |value: u16| curve(f64::from(value) / f64::from(last)) as f32;
         let encode = (0..=STEPS).map(|step| {
             (TransferCharacteristics::Srgb.gamma(step as f64 / STEPS as f64) * 255.0).round() as u8
         });
-        // Grey has no primaries.
+        // Grey has no primaries to convert.
         let matrix =
             if layout.is_grey() { [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] } else { matrix };
         Self { curve: (0..=last).map(light).collect(), matrix, hdr, encode: encode.collect() }
     }
 
-    /// sRGB of three values, each within the table.
+    /// Converts three sample values, each an index into the curve, to sRGB.
     pub(super) fn convert(&self, rgb: [usize; 3]) -> [u8; 3] {
         let mut light = rgb.map(|value| self.curve[value]);
         if let Some(hdr) = &self.hdr {
@@ -87,7 +97,7 @@ impl Hdr {
         Self { scene, peak: (peak / WHITE) as f32, gain: gain.collect() }
     }
 
-    /// The light that a screen without HDR shows of it.
+    /// Tone-maps linear light for an SDR screen.
     fn shown(&self, light: [f32; 3]) -> [f32; 3] {
         let mut light = light;
         if self.scene {
@@ -103,7 +113,7 @@ impl Hdr {
     }
 }
 
-/// BT.2390's curve (section 5.4.1) from a source that reaches `peak` to a screen that reaches [`WHITE`].
+/// BT.2390's roll-off (section 5.4.1) from a source that reaches `peak` to a screen that reaches [`WHITE`].
 fn rolled_off(nits: f64, peak: f64) -> f64 {
     let pq = |nits: f64| TransferCharacteristics::Smpte2084.gamma(nits / PQ_PEAK);
     let whole = pq(peak);
@@ -120,7 +130,8 @@ fn rolled_off(nits: f64, peak: f64) -> f64 {
     TransferCharacteristics::Smpte2084.linearize(value * whole) * PQ_PEAK
 }
 
-/// From linear light by this profile's primaries to that by sRGB's; `None` where they make no sense.
+/// The matrix from linear light in this profile's primaries to that in sRGB's; `None` where the primaries make no
+/// sense.
 fn to_srgb_primaries(profile: &ColorProfile) -> Option<[[f32; 3]; 3]> {
     let matrix = profile.transform_matrix(&ColorProfile::new_srgb()).v;
     let sane = matrix.as_flattened().iter().all(|value| value.is_finite() && value.abs() < 100.0);
@@ -128,9 +139,9 @@ fn to_srgb_primaries(profile: &ColorProfile) -> Option<[[f32; 3]; 3]> {
 }
 
 impl Conversion {
-    /// By cICP's code points (ITU-T H.273): primaries, transfer, matrix, full range. `None` where they name nothing that
-    /// is known. `brightest` is cLLI's, in cd/m².
-    pub(crate) fn cicp(points: [u8; 4], brightest: Option<f64>, layout: Layout) -> Option<Self> {
+    /// A conversion by cICP's code points (ITU-T H.273): primaries, transfer, matrix and range. `None` where a code
+    /// point is unknown. `brightest` is the peak of cLLI, in cd/m².
+    pub(crate) fn cicp(points: [u8; 4], brightest: Option<f64>, layout: SampleLayout) -> Option<Self> {
         let [primaries, transfer, 0, full @ 0..=1] = points else { return None };
         let transfer = TransferCharacteristics::try_from(transfer).ok()?;
         let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
@@ -147,7 +158,7 @@ impl Conversion {
         });
         let matrix = to_srgb_primaries(&profile)?;
         let full_range = move |value: f64| {
-            // Narrow range: black at 16 of 255, white at 235, and so in 16 bits.
+            // Narrow range: black is at 16 of 255 and white at 235, and correspondingly with 16 bits.
             if full == 1 { value } else { ((value * 255.0 - 16.0) / 219.0).clamp(0.0, 1.0) }
         };
         let linear = match transfer {
@@ -157,7 +168,7 @@ impl Conversion {
                 Linear::new(layout, curve, matrix, Some(Hdr::new(false, peak)))
             }
             TransferCharacteristics::Hlg => {
-                // BT.2100's inverse OETF: light of the scene, 1 being the most.
+                // BT.2100's inverse OETF of HLG; it yields scene light, of which 1 is the maximum.
                 let curve = |value| match full_range(value) {
                     low if low <= 0.5 => low * low / 3.0,
                     high => (((high - 0.559_910_73) / 0.178_832_77).exp() + 0.284_668_92) / 12.0,
@@ -169,10 +180,10 @@ impl Conversion {
         Some(Self::linear(linear))
     }
 
-    /// By PNG's gAMA (the file's exponent, such as 0.45) and cHRM (x and y of white, red, green and blue). `None` where they
-    /// make no sense.
-    pub(crate) fn gamma(gamma: f64, points: [f64; 8], layout: Layout) -> Option<Self> {
-        /// An exponent so near sRGB's own is meant for it; libpng's threshold.
+    /// A conversion by PNG's gAMA (the file's exponent, such as 0.45) and cHRM (x and y of white, red, green and blue).
+    /// `None` where they make no sense.
+    pub(crate) fn gamma(gamma: f64, points: [f64; 8], layout: SampleLayout) -> Option<Self> {
+        /// An exponent this close to sRGB's is taken for sRGB itself; this is libpng's threshold.
         const NEAR: f64 = 0.05;
         let (meant, exponent) = ((gamma * 2.2 - 1.0).abs() < NEAR, 1.0 / gamma);
         if !meant && !(0.1..=10.0).contains(&exponent) {
@@ -201,8 +212,8 @@ impl Conversion {
 mod tests {
     use super::*;
 
-    const RGB: Layout = Layout { channels: 3, wide: false };
-    /// White, red, green and blue of sRGB.
+    const RGB: SampleLayout = SampleLayout { channels: 3, wide: false };
+    /// The chromaticities of sRGB's white, red, green and blue.
     const POINTS: [f64; 8] = [0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06];
 
     fn converted(conversion: Option<Conversion>, rgb: [u8; 3]) -> [u8; 3] {
@@ -232,7 +243,7 @@ mod tests {
     fn another_gamma_changes_what_lies_between_black_and_white() {
         let linear = Conversion::gamma(1.0, POINTS, RGB);
         assert!(near(converted(linear, [0, 55, 255]), [0, 128, 255], 1));
-        let grey = Layout { channels: 1, wide: true };
+        let grey = SampleLayout { channels: 1, wide: true };
         let mut out = [[0; 4]];
         Conversion::gamma(1.0, POINTS, grey)
             .expect("linear")
@@ -241,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_left_out_of_account() {
+    fn values_that_make_no_sense_are_ignored() {
         assert!(Conversion::cicp([2, 13, 0, 1], None, RGB).is_none());
         assert!(Conversion::cicp([9, 2, 0, 1], None, RGB).is_none());
         assert!(Conversion::cicp([9, 16, 9, 1], None, RGB).is_none());
@@ -258,7 +269,7 @@ mod tests {
             let ramp: Vec<u8> = (0..=255).map(|value| hdr([value; 3])[1]).collect();
             assert!(ramp.is_sorted(), "brighter stays brighter: {ramp:?}");
             assert!(ramp[255] >= 254, "{ramp:?}");
-            // White of a page (203 cd/m²) is light, and has room above it.
+            // Reference white (203 cd/m²) stays light, and leaves room above it.
             let page = if transfer == 16 { 148 } else { 191 };
             assert!((190..250).contains(&ramp[page]), "{}", ramp[page]);
             let [r, g, b] = hdr([150, 80, 80]);

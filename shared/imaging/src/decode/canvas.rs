@@ -1,51 +1,51 @@
-//! The canvas that an animation's frames are drawn on.
+//! The canvas on which an animation's frames are drawn.
 
-use crate::canvas;
+use crate::alpha;
 
-/// A part of the canvas, which may lie beyond it.
+/// A rectangle on the canvas. It may reach beyond the canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) left: u32,
-    pub(super) top: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
+pub(crate) struct Area {
+    pub(crate) left: u32,
+    pub(crate) top: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
 }
 
 impl Area {
-    pub(super) fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
     }
 }
 
-/// What becomes of a frame before the next one is drawn.
+/// How a frame is disposed of before the next one is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Disposal {
+pub(crate) enum Disposal {
     #[default]
     Keep,
-    /// Its place becomes transparent.
+    /// The frame's area becomes transparent.
     Clear,
-    /// Its place becomes what it was.
+    /// The frame's area becomes what it was before the frame.
     Restore,
 }
 
-/// What is shown, straight-alpha RGBA; transparent at first.
-pub(super) struct Canvas {
+/// The canvas of an animation, in straight-alpha RGBA. It starts transparent.
+pub(crate) struct Canvas {
     width: usize,
     height: usize,
-    pub(super) rgba: Vec<u8>,
-    /// What was under the last frame that is to be undone.
+    pub(crate) rgba: Vec<u8>,
+    /// The pixels under the last frame, if that frame is to be undone.
     kept: Vec<u8>,
     last: Option<(Area, Disposal)>,
 }
 
 impl Canvas {
-    pub(super) fn new((width, height): (u32, u32)) -> Self {
+    pub(crate) fn new((width, height): (u32, u32)) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self { width, height, rgba: vec![0; width * height * 4], kept: Vec::new(), last: None }
     }
 
-    /// Takes the last frame away as it asked to be, and remembers what the next one asks for.
-    pub(super) fn begin(&mut self, area: Area, disposal: Disposal) {
+    /// Disposes of the last frame, and remembers how the next one wants to be disposed of.
+    pub(crate) fn begin(&mut self, area: Area, disposal: Disposal) {
         if let Some((last, how)) = self.last {
             self.dispose(last, how);
         }
@@ -55,8 +55,8 @@ impl Canvas {
         self.last = Some((area, disposal));
     }
 
-    /// The pixels of the area's row `y` that are on the canvas.
-    pub(super) fn row(&mut self, area: Area, y: usize) -> &mut [[u8; 4]] {
+    /// The pixels of row `y` of the area, as far as they lie on the canvas.
+    pub(crate) fn row(&mut self, area: Area, y: usize) -> &mut [[u8; 4]] {
         let (left, y) = (self.width.min(area.left as usize), y + area.top as usize);
         if y >= self.height {
             return &mut [];
@@ -65,8 +65,9 @@ impl Canvas {
         &mut self.rgba.as_chunks_mut::<4>().0[y * self.width + left..][..across]
     }
 
-    /// Draws a frame's pixels on its area: over what is there, or in its place.
-    pub(super) fn lay(&mut self, area: Area, pixels: &[[u8; 4]], blend: bool) {
+    /// Draws a frame's pixels on its area. With `blend` they are composited over what is there, otherwise they replace
+    /// it.
+    pub(crate) fn lay(&mut self, area: Area, pixels: &[[u8; 4]], blend: bool) {
         let rows = pixels.chunks(area.width.max(1) as usize).take(area.height as usize);
         for (y, from) in rows.enumerate() {
             for (under, &above) in self.row(area, y).iter_mut().zip(from) {
@@ -75,7 +76,7 @@ impl Canvas {
         }
     }
 
-    /// The area's rows on the canvas.
+    /// The rows of the area that lie on the canvas.
     fn rows(&self, area: Area) -> std::ops::Range<usize> {
         0..(area.height as usize).min(self.height.saturating_sub(area.top as usize))
     }
@@ -112,9 +113,10 @@ impl Canvas {
     }
 }
 
-/// One pixel over another; on nothing it is as it was, clear ones too.
+/// Composites one pixel over another. Over a fully transparent pixel the upper one is kept as it is, even if it is
+/// itself transparent.
 fn laid_over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
-    if above[3] == u8::MAX || below[3] == 0 { above } else { canvas::over(above, below) }
+    if above[3] == u8::MAX || below[3] == 0 { above } else { alpha::over(above, below) }
 }
 
 #[cfg(test)]
@@ -150,7 +152,7 @@ mod tests {
             ([20, 90, 200, 128], [255; 4], [137, 172, 227, 255]),
             ([1, 2, 3, 255], [9; 4], [1, 2, 3, 255]),
             ([1, 2, 3, 0], [9; 4], [9; 4]),
-            // What lies on nothing keeps its colour, even where it is not seen.
+            // A pixel over nothing keeps its colour, even where it cannot be seen.
             ([1, 2, 3, 4], [9, 9, 9, 0], [1, 2, 3, 4]),
             ([9, 9, 9, 0], [0; 4], [9, 9, 9, 0]),
         ] {

@@ -1,14 +1,14 @@
-//! What the plain formats share: pixels that come one after the other, from the first stored row on.
+//! Helpers for the simple formats, which store pixels one after the other.
 
 use super::Decoded;
 use crate::{Deadline, ImageError, header::Header};
 
-/// Pixels between two looks at the clock.
+/// Pixels between two checks of the deadline.
 const BAND: usize = 1 << 16;
 
-/// Fills the picture from pixels in the order in which they are stored. Where they end early the rest of the picture
-/// stays transparent; where there is none at all the file is corrupt.
-pub(super) fn fill(
+/// Fills the picture with pixels in the order in which they are stored. If they end early, the rest of the picture
+/// stays transparent; if there are none at all, the file is corrupt.
+pub(crate) fn fill(
     header: &Header,
     may_have_alpha: bool,
     deadline: Deadline,
@@ -27,11 +27,11 @@ pub(super) fn fill(
             break;
         }
     }
-    shown(header, rgba, may_have_alpha, seen, total)
+    decoded(header, rgba, may_have_alpha, seen, total)
 }
 
-/// The picture of which `seen` of `total` pixels or rows were there.
-pub(super) fn shown(
+/// Wraps a picture of which `seen` of `total` pixels or rows were in the file.
+pub(crate) fn decoded(
     header: &Header,
     rgba: Vec<u8>,
     may_have_alpha: bool,
@@ -44,13 +44,13 @@ pub(super) fn shown(
     Ok(Decoded { rgba, may_have_alpha: may_have_alpha || seen < total, profile: None })
 }
 
-/// A header that cannot be read.
-pub(super) fn unreadable(format: crate::Format) -> ImageError {
+/// The error for a header that cannot be read.
+pub(crate) fn unreadable(format: crate::Format) -> ImageError {
     ImageError::corrupt(format, "the header cannot be read")
 }
 
-/// A sample of `0..=max`, rounded to 8 bits; what is larger is clipped.
-pub(super) fn to_eight_bits(value: u32, max: u32) -> u8 {
+/// Scales a sample of `0..=max` to 8 bits, rounded; larger values are clipped.
+pub(crate) fn to_eight_bits(value: u32, max: u32) -> u8 {
     let (value, max) = (u64::from(value.min(max)), u64::from(max.max(1)));
     ((value * 255 + max / 2) / max) as u8
 }

@@ -1,18 +1,19 @@
-//! Samples of other widths and counts, made RGBA.
+//! Conversion of samples of other widths and channel counts to 8-bit RGBA.
 
-/// What is shown of an opaque picture where its data ends early, as browsers do: mid-grey.
+/// The grey that stands for the missing part of an opaque picture whose data ends early, as in browsers.
 pub(crate) const UNSEEN: u8 = 128;
 
-/// What a row's samples are: of grey, grey and alpha, RGB, or RGBA (straight), with 8 or 16 bits each.
+/// The channels and width of a row's samples: grey, grey and alpha, RGB, or straight-alpha RGBA, with 8 or 16 bits
+/// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    /// 1–4.
+pub(crate) struct SampleLayout {
+    /// The number of channels, 1 to 4.
     pub(crate) channels: usize,
     /// Whether samples have 16 bits.
     pub(crate) wide: bool,
 }
 
-impl Layout {
+impl SampleLayout {
     pub(crate) fn has_alpha(self) -> bool {
         matches!(self.channels, 2 | 4)
     }
@@ -22,7 +23,7 @@ impl Layout {
     }
 }
 
-/// Pixels side by side, as their [`Layout`] says.
+/// Interleaved samples of pixels, laid out as their [`SampleLayout`] says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Samples<'a> {
     /// 8 bits each.
@@ -31,7 +32,7 @@ pub(crate) enum Samples<'a> {
     Wide(&'a [u16]),
 }
 
-/// A row of any number of channels as RGBA, of which `out` has one for each pixel.
+/// Expands a row of pixels with 1 to 4 channels to RGBA. `out` has one element for each pixel.
 pub(crate) fn spread<T: Copy>(samples: &[T], channels: usize, opaque: T, out: &mut [[T; 4]]) {
     match channels {
         1 => out.iter_mut().zip(samples).for_each(|(out, &y)| *out = [y, y, y, opaque]),
@@ -47,14 +48,14 @@ pub(crate) fn spread<T: Copy>(samples: &[T], channels: usize, opaque: T, out: &m
     }
 }
 
-/// 16 bits to the nearest 8.
+/// Rounds a 16-bit sample to the nearest 8-bit one.
 pub(crate) fn narrow(value: u16) -> u8 {
     ((u32::from(value) * 255 + 32_767) / 65_535) as u8
 }
 
-/// Turns the first `pixels` groups of `N` bytes into as many RGBA groups, in place. Where the result is the longer
-/// one it goes backwards, and so never overwrites what it has yet to read. The buffer must hold either form.
-pub(super) fn to_rgba<const N: usize>(
+/// Converts the first `pixels` groups of `N` bytes to RGBA in place. Where the result is longer it goes backwards, so
+/// that it never overwrites bytes that it has yet to read. The buffer must be large enough for both.
+pub(crate) fn to_rgba<const N: usize>(
     buffer: &mut [u8],
     pixels: usize,
     convert: impl Fn([u8; N]) -> [u8; 4],
@@ -73,22 +74,13 @@ pub(super) fn to_rgba<const N: usize>(
     }
 }
 
-/// 16-bit samples, rounded to 8.
-pub(super) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
+/// Rounds a pixel's 16-bit samples to 8 bits.
+pub(crate) fn from_u16<const N: usize>(raw: &[[u8; 2]]) -> [u8; N] {
     let mut out = [0; N];
     for (out, &raw) in out.iter_mut().zip(raw) {
         *out = narrow(u16::from_ne_bytes(raw));
     }
     out
-}
-
-/// A pixel whose colours were multiplied by its alpha, without that.
-pub(crate) fn unpremultiply(pixel: &mut [u8; 4]) {
-    let alpha = u32::from(pixel[3]);
-    for value in &mut pixel[..3] {
-        let whole = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
-        *value = whole.unwrap_or(0).min(255) as u8;
-    }
 }
 
 #[cfg(test)]

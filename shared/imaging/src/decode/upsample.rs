@@ -1,7 +1,8 @@
-//! Twice as many samples of a channel, as libjpeg-turbo and libwebp make them: three quarters of the nearer one and a quarter of
-//! the farther one, across and down. They differ only in what is added before bits are dropped.
+//! Doubles the samples of a subsampled channel as libjpeg-turbo and libwebp do ("fancy upsampling"): three quarters of
+//! the nearer sample and one quarter of the farther one, across and down. The two libraries differ only in the bias
+//! that is added before the sum is shifted.
 
-/// Three of the nearer and one of the farther line, behind the first of the sums.
+/// Sums three times the nearer line and once the farther one, from the second element of `sums` on.
 #[inline(always)]
 pub(crate) fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
     for ((near, far), sum) in near.iter().zip(far).zip(&mut sums[1..]) {
@@ -9,8 +10,8 @@ pub(crate) fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
     }
 }
 
-/// Two samples for each sum, which has a neighbour at either end: three of it and one of the neighbour on that side, with so much
-/// added before so many bits are dropped.
+/// Makes two samples of each sum, which needs a neighbour at either end: three times the sum and once the neighbour on
+/// that side. `LEFT` and `RIGHT` are added before the lowest `BITS` bits are dropped.
 #[inline(always)]
 pub(crate) fn twice<const LEFT: u16, const RIGHT: u16, const BITS: u16>(sums: &mut [u16], out: &mut [u8]) {
     let last = sums.len() - 1;

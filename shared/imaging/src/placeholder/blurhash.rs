@@ -1,7 +1,7 @@
 //! BlurHash, as the reference encoder (woltapp/blurhash, C) defines it: the first few cosine waves of the picture in
-//! linear light, quantised and written to the base of 83.
+//! linear light, quantised and written in base 83.
 //!
-//! The crate `blurhash` rounds the mean colour up by half a level too much, which is why this is here.
+//! This is not the crate `blurhash`, because that rounds the mean colour up by half a level too much.
 
 use std::{f32::consts::PI, sync::LazyLock};
 
@@ -11,14 +11,14 @@ const COMPONENTS: (usize, usize) = (4, 3);
 const DIGITS: &[u8; 83] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~";
 
-/// The BlurHash of a picture of `width` pixels across, row by row.
+/// The BlurHash of a picture that is `width` pixels wide.
 pub(super) fn encode(pixels: &[[u8; 3]], width: u32) -> String {
     let width = width as usize;
     let height = pixels.len() / width.max(1);
     let (across, down) =
         if height > width { (COMPONENTS.1, COMPONENTS.0) } else { (COMPONENTS.0, COMPONENTS.1) };
     let columns = cosines(across, width);
-    // First along each row, then down the rows of what that gives.
+    // The transform is separable: first along each row, then down the columns of the result.
     let in_rows: Vec<Vec<[f32; 3]>> = pixels
         .chunks_exact(width.max(1))
         .map(|row| {
@@ -52,7 +52,7 @@ pub(super) fn encode(pixels: &[[u8; 3]], width: u32) -> String {
     hash
 }
 
-/// For each component, the cosine at each of `length` places. The reference takes it at the pixels' edges.
+/// The cosine of each component at each of `length` places. Like the reference, it is taken at the pixels' edges.
 fn cosines(components: usize, length: usize) -> Vec<Vec<f32>> {
     let wave = |component: usize| {
         let step = PI * component as f32 / length as f32;
@@ -61,14 +61,14 @@ fn cosines(components: usize, length: usize) -> Vec<Vec<f32>> {
     (0..components).map(wave).collect()
 }
 
-/// The sum of some light, each by its weight.
+/// The weighted sum of linear light.
 fn weighted<'a>(light: impl Iterator<Item = (&'a [f32; 3], &'a f32)>) -> [f32; 3] {
     light.fold([0.0; 3], |[r, g, b], (light, weight)| {
         [r + light[0] * weight, g + light[1] * weight, b + light[2] * weight]
     })
 }
 
-/// A part of the greatest wave, −1 to 1, as 0 to 18: by its root, so that small ones are told apart best.
+/// Quantises a component, −1 to 1 of the greatest, to 0–18. The square root gives small values more resolution.
 fn quantised(value: f32) -> u32 {
     (value.abs().sqrt().copysign(value) * 9.0 + 9.5).floor().clamp(0.0, 18.0) as u32
 }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::placeholder::{over_white, tests::drawn};
 
-    /// The hashes are the reference encoder's (blurhash-python 1.2.2, which wraps it).
+    /// The hashes come from the reference encoder (blurhash-python 1.2.2, which wraps it).
     #[test]
     fn it_is_the_references() {
         for ((width, height), expected) in [

@@ -1,29 +1,30 @@
-//! The colours that a picture mostly consists of: clusters in Oklab, where distance is what the eye sees
-//! (B. Ottosson, 2020, <https://bottosson.github.io/posts/oklab/>).
+//! Dominant colours, by clustering in Oklab, where distance corresponds to what the eye sees (B. Ottosson, 2020,
+//! <https://bottosson.github.io/posts/oklab/>).
 //!
-//! Pixels are counted in a coarse cube of RGB first, each by its alpha. The cube's cells are then gathered by k-means
-//! around the heaviest cells that are far from each other, and clusters that look alike become one. A cluster is
-//! named by a colour that pixels of it have: the most frequent one where that is much of the cluster, as in what is
-//! drawn; and else, as in photographs, where it is an accident which of many is the most frequent, one in the
-//! cluster's middle.
+//! Pixels are first counted in a coarse RGB cube, weighted by their alpha. The cube's cells are then clustered by
+//! k-means, starting from the heaviest cells that are far from each other, and clusters that look alike are joined. A
+//! cluster is represented by a colour that its pixels have. That is the most frequent one if it makes up much of the
+//! cluster, as in drawings. In photographs it is an accident which of many colours is the most frequent; there it is
+//! one in the cluster's middle.
 
-use jobs::colour::Colour;
+use algorithm::colour::Colour;
 
 use super::{DominantColour, blurhash::to_linear};
 
-/// The most colours that are named.
+/// The most colours that are reported.
 const MOST: usize = 5;
 
-/// The least part of what is visible for which a colour is named.
+/// The least part of the visible pixels for which a colour is reported.
 const LEAST_SHARE: f64 = 0.01;
 
-/// Rounds of k-means: more change the second digit of a share, if anything.
+/// Iterations of k-means. More of them change the second digit of a share at most.
 const ROUNDS: usize = 6;
 
-/// How near two clusters are that are one colour, squared: two to three times what can just be told apart side by side.
+/// The squared distance below which two clusters count as one colour: two to three times what can just be told apart
+/// side by side.
 const ALIKE: f64 = 0.06 * 0.06;
 
-/// The part of a cluster that one colour must be for it to be the cluster's name.
+/// The least part of a cluster that its most frequent colour must make up to represent it.
 const LEAST_PART: f64 = 0.1;
 
 type Lab = [f64; 3];
@@ -41,9 +42,9 @@ struct Shade {
 struct Cell<'a> {
     /// Sum of the pixels' alpha.
     weight: f64,
-    /// Their mean.
+    /// The mean colour of the pixels.
     lab: Lab,
-    /// Their colours.
+    /// The distinct colours in the cell.
     shades: &'a [Shade],
 }
 
@@ -52,20 +53,20 @@ pub(super) fn dominant(rgba: &[u8]) -> Vec<DominantColour> {
     let shades = shades(rgba);
     let cells = cells(&shades);
     let total: f64 = cells.iter().map(|cell| cell.weight).sum();
-    let mut clusters = alike_joined(gathered(&cells));
+    let mut clusters = join_alike(k_means(&cells));
     clusters.retain(|cluster| weight(cluster) >= LEAST_SHARE * total);
-    // Sorting keeps the order of what is equally frequent, which the cube's is.
+    // The sort is stable: equally frequent clusters stay in the order of the cube.
     clusters.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     let named = clusters.iter().map(|cluster| DominantColour {
-        colour: shown(cluster),
+        colour: representative(cluster),
         share: (weight(cluster) / total * 1e4).round() / 1e4,
     });
     named.collect()
 }
 
-/// The colours that are seen, each once, cell by cell of a cube of 16 × 16 × 16.
+/// The distinct visible colours, ordered by the cells of a cube of 16 × 16 × 16.
 fn shades(rgba: &[u8]) -> Vec<Shade> {
-    // The cell, the place in the cell, and alpha, all in one number that says the order: that of the cube.
+    // One number holds the cell, the place within the cell, and alpha, so that sorting numbers sorts by cell.
     let digits = |[r, g, b]: [u8; 3]| u32::from(r) << 8 | u32::from(g) << 4 | u32::from(b);
     let pixels = rgba.as_chunks::<4>().0.iter().filter(|pixel| pixel[3] > 0);
     let ordered = |&[r, g, b, a]: &[u8; 4]| {
@@ -80,8 +81,8 @@ fn shades(rgba: &[u8]) -> Vec<Shade> {
     pixels.chunk_by(|one, other| one >> 8 == other >> 8).map(shade).collect()
 }
 
-/// Numbers in the order of the twelve bits that begin at one, and else in the order in which they come: a step of a
-/// radix sort, which is quicker here than a sort that compares.
+/// Sorts numbers by the twelve bits that begin at `bit`, stably: one pass of a radix sort, which is faster here than a
+/// comparison sort.
 fn by_digit(numbers: &[u32], bit: u32) -> Vec<u32> {
     let digit = |number: u32| (number >> bit & 0xfff) as usize;
     let mut places = vec![0; 1 << 12];
@@ -105,7 +106,7 @@ fn cells(shades: &[Shade]) -> Vec<Cell<'_>> {
     shades.chunk_by(|one, other| place(one) == place(other)).map(cell).collect()
 }
 
-/// The cell that has these colours.
+/// Builds the cell of these colours.
 fn cell(shades: &[Shade]) -> Cell<'_> {
     let mut sums = [0; 3];
     let mut alpha = 0;
@@ -117,8 +118,8 @@ fn cell(shades: &[Shade]) -> Cell<'_> {
     Cell { weight: alpha.into(), lab: to_lab(mean), shades }
 }
 
-/// K-means: each cluster's cells.
-fn gathered<'a>(cells: &[Cell<'a>]) -> Vec<Vec<Cell<'a>>> {
+/// Clusters the cells by k-means.
+fn k_means<'a>(cells: &[Cell<'a>]) -> Vec<Vec<Cell<'a>>> {
     let mut centres = seeds(cells);
     let mut clusters = Vec::new();
     for _ in 0..ROUNDS {
@@ -134,14 +135,15 @@ fn gathered<'a>(cells: &[Cell<'a>]) -> Vec<Vec<Cell<'a>>> {
     clusters
 }
 
-/// The heaviest cell, then again and again the one that is heaviest for its distance from those before.
+/// Chooses the initial centres: the heaviest cell, then repeatedly the cell whose weight times distance from the
+/// centres so far is greatest.
 fn seeds(cells: &[Cell<'_>]) -> Vec<Lab> {
     let mut seeds: Vec<Lab> = Vec::new();
     while seeds.len() < MOST {
         let worth = |cell: &Cell<'_>| {
             cell.weight * seeds.iter().map(|seed| distance(*seed, cell.lab)).fold(1.0, f64::min)
         };
-        // The first of equals: the order is the cube's.
+        // Of equals the first wins, which is the first in the cube's order.
         let best =
             cells.iter().map(|cell| (worth(cell), cell.lab)).reduce(|a, b| if b.0 > a.0 { b } else { a });
         match best {
@@ -157,8 +159,8 @@ fn nearest(centres: &[Lab], lab: Lab) -> Option<usize> {
     distances.reduce(|a, b| if b.1 < a.1 { b } else { a }).map(|(index, _)| index)
 }
 
-/// The clusters, those that look alike joined, the nearest first.
-fn alike_joined(mut clusters: Vec<Vec<Cell<'_>>>) -> Vec<Vec<Cell<'_>>> {
+/// Joins clusters that look alike, the closest pair first.
+fn join_alike(mut clusters: Vec<Vec<Cell<'_>>>) -> Vec<Vec<Cell<'_>>> {
     loop {
         let centres: Vec<_> = clusters.iter().map(|cluster| mean(cluster, |cell| cell.weight)).collect();
         let pairs = (0..centres.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
@@ -177,12 +179,12 @@ fn weight(cluster: &[Cell<'_>]) -> f64 {
     cluster.iter().map(|cell| cell.weight).sum()
 }
 
-/// The colour that stands for a cluster (see the module). Its heavy cells count for more than their part in its
-/// middle, so that the mixed colours along the edges of something plain do not move it.
-fn shown(cluster: &[Cell<'_>]) -> Colour {
+/// The colour that represents a cluster (see the module). The middle weighs cells by the square of their weight, so
+/// that the mixed colours along the edges of a plain area do not move it.
+fn representative(cluster: &[Cell<'_>]) -> Colour {
     let middle = mean(cluster, |cell| cell.weight * cell.weight);
     let from_middle = |shade: &Shade| distance(to_lab(shade.rgb), middle);
-    // The first of equals: the order is the cube's.
+    // Of equals the first wins, which is the first in the cube's order.
     let more = |one: Shade, other: Shade| if other.weight > one.weight { other } else { one };
     let most = cluster.iter().flat_map(|cell| cell.shades).copied().reduce(more);
     let frequent = most.filter(|most| f64::from(most.weight) >= LEAST_PART * weight(cluster));
@@ -192,7 +194,7 @@ fn shown(cluster: &[Cell<'_>]) -> Colour {
         let nearer = |a: &&Shade, b: &&Shade| from_middle(a).total_cmp(&from_middle(b));
         cell.shades.iter().min_by(nearer).copied()
     };
-    // A cluster has cells, and a cell has shades.
+    // A cluster has cells, and a cell has shades, so there always is one.
     let [r, g, b] = frequent.or_else(nearest).map_or([0; 3], |shade| shade.rgb);
     Colour::new([r, g, b, u8::MAX])
 }
@@ -202,12 +204,12 @@ fn mean(cluster: &[Cell<'_>], weight: impl Fn(&Cell<'_>) -> f64) -> Lab {
     std::array::from_fn(|axis| cluster.iter().map(|cell| cell.lab[axis] * weight(cell)).sum::<f64>() / total)
 }
 
-/// The distance, squared.
+/// The squared distance.
 fn distance(a: Lab, b: Lab) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Oklab of sRGB samples.
+/// Converts sRGB samples to Oklab.
 fn to_lab(rgb: [u8; 3]) -> Lab {
     let [r, g, b] = rgb.map(|value| f64::from(to_linear(value)));
     let l = (0.412_221_470_8 * r + 0.536_332_536_3 * g + 0.051_445_992_9 * b).cbrt();
@@ -271,7 +273,7 @@ mod tests {
         assert_eq!(named(&speck), owned(&[("#000000", 0.995)]));
     }
 
-    /// Every colour that is named, as a pixel.
+    /// The reported colours as pixels.
     fn colours(rgba: &[[u8; 4]]) -> Vec<[u8; 4]> {
         dominant(rgba.as_flattened()).iter().map(|named| named.colour.rgba()).collect()
     }
@@ -310,7 +312,7 @@ mod tests {
 
     #[test]
     fn of_many_colours_that_count_as_one_none_at_the_edge_is_named() {
-        // Each shade once, but for the brightest, which has two pixels.
+        // Each shade occurs once, except the brightest, which occurs twice.
         let sky: Vec<_> = (0..=40).chain([40]).map(|n| [100 + n, 150 + n / 2, 200 + n / 2, 255]).collect();
         let named = colours(&sky);
         assert_eq!(named.len(), 1);
@@ -319,7 +321,7 @@ mod tests {
 
     #[test]
     fn oklab_is_the_papers() {
-        // XYZ (1, 0, 0)'s neighbours in the paper's table are out of sRGB; white and the primaries are well known.
+        // The paper's table starts from XYZ values that lie outside sRGB; white and the primaries are well known.
         for (rgb, lab) in [
             ([255, 255, 255], [1.0, 0.0, 0.0]),
             ([255, 0, 0], [0.627_955, 0.224_863, 0.125_846]),

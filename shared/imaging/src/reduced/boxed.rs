@@ -1,68 +1,60 @@
-//! Rows of the stored picture, averaged over boxes of whole pixels as they come, and the few samples that leaves resampled by
-//! Lanczos3: what a thumbnail needs of a picture that is never held.
+//! Reduces a picture while its rows arrive: they are averaged over boxes of whole pixels, and the few samples that
+//! remain are resampled by Lanczos3. The picture itself is never held in memory.
 //!
-//! Sums are exact and rounded once. Where there is alpha, colours weigh by it. Only what the view needs is averaged, and the
-//! boxes lie where the pixels lie: the crop is kept in fractions of a box, so nothing shifts. The last box of a row or
-//! column may be cut off by the picture's edge, and is the mean of what it has.
+//! Sums are exact and rounded once. Colours are weighted by alpha, if there is any. Only the pixels that the view needs
+//! are averaged. The boxes lie on whole pixels and the crop is kept in fractions of a box, so that nothing shifts. The
+//! last box of a row or column may be cut off by the picture's edge; it is the mean of the pixels that it has.
 //!
-//! The boxes leave at least four samples for each pixel of a small thumbnail and three of a large one, across and
-//! down, but two where that would mean no boxes at all. Peak signal to noise of a 12 MP PNG against the whole picture reduced
-//! by Lanczos3 in floating point, in decibels, as `make bench-imaging` has it (libvips 8.18 by `thumbnail`, Pillow 13 by
-//! `thumbnail` with a `reducing_gap` of 2):
-//!
-//! | wide | boxes | libvips | Pillow |
-//! |---|---|---|---|
-//! | 100 | 55.1 | 47.7 | 47.6 |
-//! | 200 | 56.5 | 49.0 | 49.1 |
-//! | 400 | 57.1 | 48.8 | 50.1 |
-//! | 800 | 53.9 | 52.0 | 53.9 |
-//! | 1600 | 57.7 | 57.2 | 57.7 |
+//! The boxes leave at least four samples for each pixel of a small thumbnail and three for each of a large one, across
+//! and down, or two where more would mean no boxes at all. So many samples keep the result closer to a full-size
+//! Lanczos3 reduction than libvips's and Pillow's `thumbnail` are (`infra/bench/RESULTS.md`).
 
 use std::ops::Range;
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
 use crate::{
-    Deadline, ImageError, Limits,
+    Deadline, ImageError, Limits, alpha,
     colour::Conversion,
-    decode::samples::{self, Layout, Samples, UNSEEN},
-    resize::{Crop, Stream},
+    crop::Crop,
+    decode::samples::{self, SampleLayout, Samples, UNSEEN},
+    resize::Stream,
 };
 
-/// Samples for each pixel of the thumbnail that boxes leave, across and down.
-const SMALL: f64 = 4.0;
-/// The same for a thumbnail of more than [`LARGE_PIXELS`], where resampling begins to count.
-const LARGE: f64 = 3.0;
+/// Samples that the boxes leave for each pixel of a small thumbnail, across and down.
+const SAMPLES_FOR_SMALL: f64 = 4.0;
+/// The same for a thumbnail of more than [`LARGE_PIXELS`] pixels, where the cost of resampling begins to matter.
+const SAMPLES_FOR_LARGE: f64 = 3.0;
 const LARGE_PIXELS: u64 = 1 << 17;
-/// What is better than no boxes.
-const LEAST: f64 = 2.0;
+/// The fewest samples per pixel; boxes that leave these are still better than no boxes.
+const FEWEST_SAMPLES: f64 = 2.0;
 
-/// The largest box: 256 × 256 samples of 16 bits are what a sum of 32 holds.
-const MOST: u32 = 256;
+/// The largest box: a 32-bit sum holds 256 × 256 samples of 16 bits.
+const LARGEST_BOX: u32 = 256;
 
 /// How far Lanczos3 reaches beyond a crop, in pixels of the target.
-pub(super) const REACH: f64 = 3.0;
+pub(crate) const REACH: f64 = 3.0;
 
-/// Pixels of one axis that go into one box, and where the boxes lie.
+/// The boxes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Axis {
-    /// Pixels of a box.
+struct BoxAxis {
+    /// The size of a box in pixels.
     size: u32,
-    /// The first pixel, and the one after the last.
+    /// The first pixel of the first box, and the pixel after the last box.
     first: u32,
     end: u32,
-    /// Boxes.
+    /// The number of boxes.
     count: u32,
-    /// The crop in boxes.
+    /// The start and length of the crop, in boxes.
     start: f64,
     length: f64,
 }
 
-impl Axis {
+impl BoxAxis {
     fn new(pixels: u32, start: f64, length: f64, target: u32, samples: f64) -> Self {
         let scale = length / f64::from(target);
-        let fitting = (scale / samples).floor().max((scale / LEAST).floor().min(2.0));
-        let size = fitting.clamp(1.0, MOST.into()) as u32;
+        let fitting = (scale / samples).floor().max((scale / FEWEST_SAMPLES).floor().min(2.0));
+        let size = fitting.clamp(1.0, LARGEST_BOX.into()) as u32;
         let margin = REACH * scale.max(1.0) + f64::from(size);
         let first = ((start - margin).floor().max(0.0) as u32).min(pixels.saturating_sub(1));
         let end = ((start + length + margin).ceil() as u32).clamp(first + 1, pixels.max(first + 1));
@@ -72,32 +64,32 @@ impl Axis {
         Self { size, first, end, count, start, length }
     }
 
-    /// Pixels of that box.
+    /// The number of pixels in the box with this index.
     fn pixels(&self, index: u32) -> u32 {
         (self.end - self.first - index * self.size).min(self.size)
     }
 }
 
-/// What is averaged, and what becomes of it.
+/// The plan of a reduction: the pixels to average, and the target to resample to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Plan {
-    across: Axis,
-    down: Axis,
-    /// The target, before it is turned upright.
+pub(crate) struct BoxPlan {
+    across: BoxAxis,
+    down: BoxAxis,
+    /// The size of the target, in stored orientation.
     target: (u32, u32),
-    /// The crop's height and top in pixels of the picture.
+    /// The top and height of the crop in pixels of the picture.
     top: f64,
     height: f64,
 }
 
-impl Plan {
-    /// For a crop of a picture of that size, and the target's size: all as stored.
-    pub(super) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
+impl BoxPlan {
+    /// Plans the reduction of a crop of a picture to a target size. All sizes are in stored orientation.
+    pub(crate) fn new(stored: (u32, u32), crop: Crop, target: (u32, u32)) -> Self {
         let small = u64::from(target.0) * u64::from(target.1) <= LARGE_PIXELS;
-        let samples = if small { SMALL } else { LARGE };
+        let samples = if small { SAMPLES_FOR_SMALL } else { SAMPLES_FOR_LARGE };
         Self {
-            across: Axis::new(stored.0, crop.left, crop.width, target.0, samples),
-            down: Axis::new(stored.1, crop.top, crop.height, target.1, samples),
+            across: BoxAxis::new(stored.0, crop.left, crop.width, target.0, samples),
+            down: BoxAxis::new(stored.1, crop.top, crop.height, target.1, samples),
             target,
             top: crop.top,
             height: crop.height,
@@ -114,47 +106,48 @@ impl Plan {
     }
 }
 
-/// Sums of samples (premultiplied, where there is alpha): of one row of boxes, column by column, or of the whole plane,
-/// box by box.
+/// Sums of samples (premultiplied, if there is alpha): column by column for one row of boxes, or box by box for the
+/// whole plane.
 enum Sums {
     /// 8-bit samples without alpha.
     Short(Vec<u16>),
     Long(Vec<u32>),
 }
 
-/// Takes a picture's rows and makes a view of them.
-pub(super) struct Reducer {
-    plan: Plan,
-    layout: Layout,
-    /// Whether the rows come in any order, and sums are kept for every box.
+/// Takes a picture's rows and resamples them to a view.
+pub(crate) struct Reducer {
+    plan: BoxPlan,
+    layout: SampleLayout,
+    /// Whether rows come in any order, so that sums are kept for every box.
     scattered: bool,
     sums: Sums,
-    /// Rows in the sums; boxes' rows that were passed on.
+    /// The rows in the current sums, and the rows of boxes that were passed on.
     rows: u32,
     passed: u32,
-    /// One row of boxes, in native order.
+    /// One row of boxes, in native byte order.
     line: Vec<u8>,
     stream: Stream,
     full: bool,
     conversion: Conversion,
-    /// What has been made of the view: straight RGBA in sRGB.
+    /// The part of the view that is done: straight-alpha RGBA in sRGB.
     rgba: Vec<u8>,
-    /// Bytes that all this takes at most.
+    /// The most bytes that all of this takes.
     bytes: u64,
 }
 
 impl Reducer {
-    /// For rows in any order where they are `scattered` (each pixel must then come once), else from top to bottom. The conversion
-    /// makes sRGB of them. So many bytes are held `beside`.
+    /// Creates a reducer. With `scattered`, rows may come in any order, as long as each pixel comes once; otherwise
+    /// they must come from top to bottom. The conversion turns the result into sRGB. `held_beside` is the number of
+    /// bytes that the caller holds.
     ///
     /// # Errors
-    /// [`ImageError::DecoderMemory`] where that takes more than the limit allows.
-    pub(super) fn new(
-        plan: Plan,
-        layout: Layout,
+    /// [`ImageError::DecoderMemory`] where both together exceed the limit.
+    pub(crate) fn new(
+        plan: BoxPlan,
+        layout: SampleLayout,
         scattered: bool,
         conversion: Conversion,
-        beside: u64,
+        held_beside: u64,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Self, ImageError> {
@@ -164,7 +157,7 @@ impl Reducer {
         let held = Stream::bytes(plan.boxes(), plan.crop(), plan.target, pixel);
         let target = u64::from(plan.target.0) * u64::from(plan.target.1) * 4;
         let bytes_held = samples * 4 + bytes as u64 + held + target;
-        limits.check_memory(bytes_held + beside)?;
+        limits.check_memory(bytes_held + held_beside)?;
         let samples = samples as usize;
         let short = !layout.wide && !layout.has_alpha() && !scattered;
         let sums = if short { Sums::Short(vec![0; samples]) } else { Sums::Long(vec![0; samples]) };
@@ -188,7 +181,7 @@ impl Reducer {
         })
     }
 
-    fn sum_count(plan: &Plan, layout: Layout, scattered: bool) -> u64 {
+    fn sum_count(plan: &BoxPlan, layout: SampleLayout, scattered: bool) -> u64 {
         let (across, down) = (plan.across, plan.down);
         let pixels = if scattered {
             u64::from(across.count) * u64::from(down.count)
@@ -198,48 +191,48 @@ impl Reducer {
         pixels * layout.channels as u64
     }
 
-    /// Bytes of the sums that rows in any order take.
-    pub(super) fn scattered_bytes(plan: &Plan, layout: Layout) -> u64 {
+    /// The bytes of the sums for rows in any order.
+    pub(crate) fn scattered_bytes(plan: &BoxPlan, layout: SampleLayout) -> u64 {
         Self::sum_count(plan, layout, true) * 4
     }
 
     /// Whether the view needs the picture's row `y`.
-    pub(super) fn wants(&self, y: u32) -> bool {
+    pub(crate) fn wants(&self, y: u32) -> bool {
         !self.full && (self.plan.down.first..self.plan.down.end).contains(&y)
     }
 
     /// The first row of the picture that the view needs.
-    pub(super) fn first_row(&self) -> u32 {
+    pub(crate) fn first_row(&self) -> u32 {
         self.plan.down.first
     }
 
-    /// Bytes that it takes at most.
-    pub(super) fn bytes(&self) -> u64 {
+    /// The most bytes that it takes.
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes rows of which an opaque picture has nothing to show: mid-grey.
-    pub(super) fn push_unseen(&mut self, rows: Range<u32>) -> Result<(), ImageError> {
+    /// Takes rows of an opaque picture that are missing in the file, as mid-grey.
+    pub(crate) fn push_unseen(&mut self, rows: Range<u32>) -> Result<(), ImageError> {
         let unseen = vec![UNSEEN; self.plan.across.end as usize * self.layout.channels];
         rows.into_iter().try_for_each(|y| self.push(y, Samples::Narrow(&unseen)))
     }
 
     /// Whether no more rows are needed.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Takes a whole row; they come in order.
-    pub(super) fn push(&mut self, y: u32, samples: Samples<'_>) -> Result<(), ImageError> {
+    /// Takes a whole row. Rows come in order.
+    pub(crate) fn push(&mut self, y: u32, samples: Samples<'_>) -> Result<(), ImageError> {
         if !self.wants(y) {
             return Ok(());
         }
-        let Axis { first, end, .. } = self.plan.across;
+        let BoxAxis { first, end, .. } = self.plan.across;
         let part = first as usize * self.layout.channels..end as usize * self.layout.channels;
         if let (1, 1, Samples::Narrow(row), false) =
             (self.plan.across.size, self.plan.down.size, samples, self.layout.has_alpha())
         {
-            // A box of one pixel is that.
+            // A box of one pixel is that pixel.
             if let Some(row) = row.get(part) {
                 self.line.copy_from_slice(row);
             }
@@ -273,8 +266,8 @@ impl Reducer {
         Ok(())
     }
 
-    /// Takes pixels of a row that lie `step` apart, the first at `left`.
-    pub(super) fn scatter(&mut self, y: u32, (left, step): (u32, u32), samples: Samples<'_>) {
+    /// Takes pixels of a row that are `step` apart; the first is at `left`.
+    pub(crate) fn scatter(&mut self, y: u32, (left, step): (u32, u32), samples: Samples<'_>) {
         let (across, down, channels) = (self.plan.across, self.plan.down, self.layout.channels);
         let Sums::Long(sums) = &mut self.sums else { return };
         if !(down.first..down.end).contains(&y) {
@@ -303,7 +296,7 @@ impl Reducer {
         }
     }
 
-    /// Rounds the sums of one row of boxes and hands it on.
+    /// Rounds the sums of one row of boxes and passes it on.
     fn pass_on(&mut self) -> Result<(), ImageError> {
         let (layout, across) = (self.layout, self.plan.across);
         match &mut self.sums {
@@ -319,7 +312,7 @@ impl Reducer {
         self.hand_on()
     }
 
-    /// Hands on a row of boxes.
+    /// Passes a row of boxes to the resampler.
     fn hand_on(&mut self) -> Result<(), ImageError> {
         self.resample(self.passed)?;
         self.passed += 1;
@@ -327,7 +320,7 @@ impl Reducer {
         Ok(())
     }
 
-    /// Gives the row of boxes of that number to the resampler, and keeps what that makes.
+    /// Passes the row of boxes with this index to the resampler, and keeps what comes out.
     fn resample(&mut self, index: u32) -> Result<(), ImageError> {
         self.full = self.stream.push(index, &self.line)?;
         let samples = self.stream.take();
@@ -338,13 +331,13 @@ impl Reducer {
         Ok(())
     }
 
-    /// Hands on what scattered rows were summed to.
+    /// Passes on the sums of scattered rows.
     fn gather(&mut self) -> Result<(), ImageError> {
         let (layout, plan) = (self.layout, self.plan);
         let Sums::Long(sums) = std::mem::replace(&mut self.sums, Sums::Long(Vec::new())) else {
             return Ok(());
         };
-        let one = Axis { size: 1, end: plan.across.first + plan.across.count, ..plan.across };
+        let one = BoxAxis { size: 1, end: plan.across.first + plan.across.count, ..plan.across };
         let last = plan.across.pixels(plan.across.count - 1);
         let row = plan.across.count as usize * layout.channels;
         for (index, sums) in (0..).zip(sums.chunks_exact(row)) {
@@ -353,15 +346,16 @@ impl Reducer {
             // The last box may have fewer pixels than the others.
             let (sums, size) = (&sums[row - layout.channels..], if layout.wide { 2 } else { 1 });
             let edge = self.line.len() - layout.channels * size;
-            let one = Axis { end: one.first + 1, count: 1, ..one };
+            let one = BoxAxis { end: one.first + 1, count: 1, ..one };
             fold(sums, layout, one, last * down, &mut self.line[edge..]);
             self.resample(index)?;
         }
         Ok(())
     }
 
-    /// The view, in sRGB, as stored: straight RGBA and whether all of it came. What did not come is transparent.
-    pub(super) fn finish(mut self) -> Result<(Vec<u8>, bool), ImageError> {
+    /// Returns the view in stored orientation, as straight-alpha RGBA in sRGB, and whether all of it came. Missing
+    /// parts are transparent.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, bool), ImageError> {
         let came = self.plan.down.first + self.passed * self.plan.down.size + self.rows;
         if self.scattered {
             self.gather()?;
@@ -371,7 +365,7 @@ impl Reducer {
             self.pass_on()?;
         }
         while !self.full && self.passed < self.plan.down.count {
-            // The last row stands for what is missing, so that the edge stays as bright as it is.
+            // The last row is repeated for what is missing, so that the edge does not darken.
             self.hand_on()?;
         }
         let mut rgba = self.rgba;
@@ -392,8 +386,8 @@ impl Reducer {
     }
 }
 
-/// Colours by their alpha, and the alpha by its own most: all in units of 1/255 of a value.
-fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
+/// Weights colours by alpha, and alpha by 255, so that both are in units of 1/255.
+fn weighed_narrow(pixel: &[u8], layout: SampleLayout) -> [u32; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
     if layout.has_alpha() {
@@ -404,8 +398,8 @@ fn weighed_narrow(pixel: &[u8], layout: Layout) -> [u32; 4] {
     out
 }
 
-/// Colours by their alpha, rounded to 16 bits, so that the sums hold.
-fn weighed_wide(pixel: &[u16], layout: Layout) -> [u32; 4] {
+/// Weights colours by alpha, rounded to 16 bits so that the sums do not overflow.
+fn weighed_wide(pixel: &[u16], layout: SampleLayout) -> [u32; 4] {
     let mut out = [0; 4];
     out.iter_mut().zip(pixel).for_each(|(out, &value)| *out = value.into());
     if layout.has_alpha() {
@@ -417,7 +411,7 @@ fn weighed_wide(pixel: &[u16], layout: Layout) -> [u32; 4] {
     out
 }
 
-/// The product of two parts of 65535, as one; exact to the nearest.
+/// The product of two fractions of 65535, as one such fraction, exactly rounded.
 fn by_alpha(value: u32, alpha: u32) -> u32 {
     let product = value * alpha + 32_768;
     (product + (product >> 16)) >> 16
@@ -443,8 +437,8 @@ fn add_wide<const N: usize>(sums: &mut [u32], row: &[u16]) {
     }
 }
 
-/// Sums over the columns of each box, rounded to the mean; `rows` went into each sum.
-fn fold<T: Copy + Into<u32>>(sums: &[T], layout: Layout, across: Axis, rows: u32, out: &mut [u8]) {
+/// Sums the columns of each box and rounds to the mean. `rows` rows went into each sum.
+fn fold<T: Copy + Into<u32>>(sums: &[T], layout: SampleLayout, across: BoxAxis, rows: u32, out: &mut [u8]) {
     match layout.channels {
         1 => fold_channels::<T, 1>(sums, layout, across, rows, out),
         2 => fold_channels::<T, 2>(sums, layout, across, rows, out),
@@ -455,8 +449,8 @@ fn fold<T: Copy + Into<u32>>(sums: &[T], layout: Layout, across: Axis, rows: u32
 
 fn fold_channels<T: Copy + Into<u32>, const N: usize>(
     sums: &[T],
-    layout: Layout,
-    across: Axis,
+    layout: SampleLayout,
+    across: BoxAxis,
     rows: u32,
     out: &mut [u8],
 ) {
@@ -496,14 +490,14 @@ fn fold_channels<T: Copy + Into<u32>, const N: usize>(
     }
 }
 
-/// The means of whole boxes of at most four columns, in numbers of 32 bits, many at once. Gives how many; none where there are too
-/// many rows for that.
+/// Computes the means of whole boxes of at most four columns in 32-bit arithmetic, which the compiler vectorises.
+/// Returns how many were computed; none if there are too many rows for that.
 fn fold_small<T: Copy + Into<u32>, const N: usize, const SIZE: usize>(
     sums: &[T],
     rows: u32,
     out: &mut [u8],
 ) -> usize {
-    /// With a factor of so many bits behind the point, means of up to 181 bytes are exact, and fit.
+    /// A factor with this many fractional bits gives exact means of up to 181 bytes without overflow.
     const BITS: u32 = 23;
     let count = SIZE as u32 * rows;
     if !(1..=181).contains(&count) {
@@ -523,7 +517,7 @@ fn fold_small<T: Copy + Into<u32>, const N: usize, const SIZE: usize>(
     boxes.len().min(out.len())
 }
 
-/// Division by a count, rounded, without dividing.
+/// Rounded division by a count, as a multiplication.
 #[derive(Clone, Copy)]
 struct Reciprocal {
     half: u64,
@@ -542,8 +536,8 @@ impl Reciprocal {
     }
 }
 
-/// What the resampler made, as straight RGBA in sRGB.
-fn to_rgba(samples: &[u8], layout: Layout, conversion: &Conversion, out: &mut [u8]) {
+/// Converts the resampler's output to straight-alpha RGBA in sRGB.
+fn to_rgba(samples: &[u8], layout: SampleLayout, conversion: &Conversion, out: &mut [u8]) {
     let rgba = out.as_chunks_mut().0;
     if layout.wide {
         let samples: Vec<u16> =
@@ -563,7 +557,7 @@ fn to_rgba(samples: &[u8], layout: Layout, conversion: &Conversion, out: &mut [u
     } else {
         samples::spread(samples, layout.channels, u8::MAX, rgba);
         if layout.has_alpha() {
-            rgba.iter_mut().for_each(samples::unpremultiply);
+            rgba.iter_mut().for_each(alpha::unpremultiply);
         }
         conversion.narrow(out);
     }

@@ -1,9 +1,9 @@
-//! AVIF: every depth and layout, what the boxes around the picture say, and files that lie about it.
+//! AVIF: every bit depth and layout, the boxes around the picture, and files with wrong boxes.
 
 use std::time::Duration;
 
 use image::ImageFormat;
-use imaging::{Deadline, Fit, Format, Image, ImageError, Limits, Source, ThumbnailOptions};
+use imaging::{Deadline, Fit, Image, ImageError, Limits, Source, ThumbnailOptions};
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::{
@@ -19,7 +19,7 @@ macro_rules! sample {
 
 const PICTURE: &[u8] = sample!("444.avif");
 
-/// The picture, with these properties beside its size: kind, content, whether it must be known.
+/// The picture with these properties in addition to its size: type, content, and whether it is essential.
 fn picture(properties: &[([u8; 4], &[u8], bool)]) -> AvifItem {
     AvifItem::picture(payload(PICTURE), WIDTH, HEIGHT).with(properties)
 }
@@ -40,8 +40,8 @@ fn every_depth_and_layout_is_read() {
     ] {
         let source = open(bytes.to_vec()).expect(name);
         assert_eq!(
-            (source.format(), source.width(), source.height()),
-            (Format::Avif, WIDTH, HEIGHT),
+            (source.format().to_string().as_str(), source.width(), source.height()),
+            ("AVIF", WIDTH, HEIGHT),
             "{name}"
         );
         let image = source.image().expect(name);
@@ -58,7 +58,7 @@ fn every_depth_and_layout_is_read() {
 
 #[test]
 fn pictures_are_what_another_decoder_makes_of_them() {
-    // Pillow's conversion is libyuv's, in whole numbers, with colours spread in another way at hard edges.
+    // Pillow's conversion is that of libyuv, in integers and with another chroma upsampling at hard edges.
     for (name, bytes, theirs, most, mean) in [
         ("4:2:0", sample!("busy-420.avif"), sample!("busy-420.png"), 80, 0.6),
         ("4:2:2", sample!("busy-422.avif"), sample!("busy-422.png"), 80, 0.6),
@@ -94,7 +94,7 @@ fn alpha_is_read_and_colours_that_were_multiplied_by_it_are_whole_again() {
     }
 }
 
-/// What is asked for by turns against the clock, and then a mirror: quarters.
+/// The quarters after so many counterclockwise turns and an optional mirroring.
 fn turned(turns: u8, mirror: Option<u8>) -> [[u8; 3]; 4] {
     let mut shown = QUARTERS;
     for _ in 0..turns {
@@ -142,7 +142,8 @@ fn turns_come_before_mirrors_and_the_headers_tell_the_upright_size() {
     }
 }
 
-/// A clean aperture of whole pixels: its size, and its middle's way from that of the picture in halves of a pixel.
+/// A clean aperture of whole pixels: its size, and the offset of its centre from that of the picture, in halves of a
+/// pixel.
 fn aperture(width: u32, height: u32, right: i32, down: i32) -> Vec<u8> {
     let fractions = [width, 1, height, 1, right.cast_unsigned(), 2, down.cast_unsigned(), 2];
     fractions.map(u32::to_be_bytes).concat()
@@ -150,7 +151,7 @@ fn aperture(width: u32, height: u32, right: i32, down: i32) -> Vec<u8> {
 
 #[test]
 fn an_aperture_is_cut_out_before_the_picture_is_turned() {
-    // The left half, then a quarter turn against the clock: what was on top is on the left.
+    // The left half is kept, then turned counterclockwise: what was on top is on the left.
     let left = aperture(WIDTH / 2, HEIGHT, -24, 0);
     let file = only(picture(&[(*b"clap", &left, true), (*b"irot", &[1], true)]));
     let source = open(file).expect("a good file");
@@ -185,7 +186,7 @@ fn a_thumbnail_is_the_same_by_way_of_the_planes_and_of_the_whole_picture() {
     }
 }
 
-/// The picture as a grid of its quarters, of this size.
+/// A grid of the picture's quarters, of this size.
 fn grid(width: u32, height: u32) -> Avif {
     let cells = [
         sample!("quarter-0.avif"),
@@ -272,7 +273,7 @@ fn colours_are_converted_by_code_points_or_by_a_profile() {
     let icc = moxcms::ColorProfile::new_display_p3().encode().expect("a profile");
     let profile = [b"prof".to_vec(), icc].concat();
     let matrix = nclx(1, 13, 6, true);
-    // The profile is what counts; the matrix and the range are the code points'.
+    // The colours come from the profile; the matrix and the range from the code points.
     let both = picture(&[(*b"colr", &profile, false), (*b"colr", &matrix, false)]);
     let by_profile = quarters(&decode(only(both)));
     assert!(close(by_profile, wanted, 6), "{by_profile:?} {wanted:?}");
@@ -299,7 +300,7 @@ fn high_dynamic_range_is_brought_down_as_it_is_for_png() {
         let chunk = crate::support::png_chunk(b"cICP", &[9, transfer as u8, 0, 1]);
         png.splice(33..33, chunk);
         let wanted = quarters(&decode(png));
-        // The samples of the AVIF are a little off, and the curve is steep.
+        // The samples of the AVIF are slightly off, and the curve is steep.
         assert!(close(shown, wanted, 12), "{transfer}: {shown:?} {wanted:?}");
     }
 }
@@ -326,7 +327,7 @@ fn refused(bytes: Vec<u8>) -> &'static str {
 }
 
 #[test]
-fn what_is_not_understood_is_refused_and_not_shown_wrong() {
+fn boxes_that_are_not_understood_are_refused_and_not_shown_wrong() {
     assert_eq!(refused(only(picture(&[(*b"wild", &[0; 4], true)]))), "unsupported_format");
     let image = decode(only(picture(&[(*b"wild", &[0; 4], false)])));
     assert!(close(quarters(&image), QUARTERS, 5), "what need not be known is left alone");
@@ -342,7 +343,7 @@ fn a_file_that_is_cut_off_is_corrupt() {
     for bytes in [PICTURE, sample!("alpha.avif"), sample!("10.avif"), sample!("sequence.avif")] {
         for end in 32..bytes.len() {
             match open(bytes[..end].to_vec()).and_then(|source| source.image().cloned()) {
-                // What is cut off may be the alpha, or the frames that follow.
+                // The part that is cut off may be the alpha, or frames that follow.
                 Ok(image) => assert_eq!((image.width(), image.height()), (WIDTH, HEIGHT), "{end}"),
                 Err(error) => assert!(matches!(error, ImageError::Corrupt { .. }), "{end}: {error:?}"),
             }
@@ -356,7 +357,7 @@ fn claims_are_held_against_the_limits_before_memory_is_taken() {
     let error = open(boast(50_000)).expect_err("too large");
     assert_eq!(error.code(), "too_many_pixels");
     assert_eq!(refused(boast(0)), "empty_image");
-    // The stream says another size than the box.
+    // The stream states another size than the box.
     assert_eq!(refused(boast(7_000)), "corrupt_image");
     assert_eq!(refused(boast(16)), "corrupt_image");
     let mut cells = grid(WIDTH, HEIGHT);
@@ -383,11 +384,11 @@ fn memory_and_time_are_limited() {
 
 #[test]
 fn pictures_that_are_not_shown_cost_no_more_than_a_few() {
-    // A stream of ever the same picture: the first is shown, and the rest not decoded.
+    // A stream that repeats one picture: the first is shown, and the rest is not decoded.
     let many = payload(PICTURE).repeat(1000);
     let image = decode(only(AvifItem::picture(many, WIDTH, HEIGHT)));
     assert!(close(quarters(&image), QUARTERS, 5));
-    // Every piece is the whole file, and there are thousands.
+    // Thousands of extents, each of which is the whole file.
     let mut bytes = only(AvifItem { pieces: 3, ..picture(&[]) });
     let end = bytes.len() as u32;
     let places = bytes.windows(4).position(|at| at == b"iloc").expect("places") + 4;
@@ -398,7 +399,7 @@ fn pictures_that_are_not_shown_cost_no_more_than_a_few() {
     assert_eq!(refused(bytes), "corrupt_image");
 }
 
-/// Files in which every byte counts.
+/// Files in which every byte matters.
 fn real_file() -> impl Strategy<Value = Vec<u8>> {
     let files = vec![
         sample!("420.avif").to_vec(),
@@ -415,7 +416,7 @@ fn real_file() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// `PROPTEST_CASES=100000` makes a soak of it.
+    /// Run with `PROPTEST_CASES=100000` for a longer test.
     #[test]
     fn a_damaged_file_is_shown_or_refused(
         mut file in real_file(), flips in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),

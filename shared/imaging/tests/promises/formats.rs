@@ -1,4 +1,4 @@
-//! Every kind of file that is promised in, every one out.
+//! Every input format gives every output format.
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 use imaging::{Fit, Format, ImageError, OutputFormat, ThumbnailOptions};
@@ -12,15 +12,14 @@ use crate::support::{
 fn every_format_in_gives_every_format_out() {
     for (name, bytes) in every_file() {
         let source = open(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        for (format, kind) in [
-            (OutputFormat::Png, Format::Png),
-            (OutputFormat::Jpeg, Format::Jpeg),
-            (OutputFormat::Webp, Format::WebP),
-        ] {
+        for (format, kind) in
+            [(OutputFormat::Png, "PNG"), (OutputFormat::Jpeg, "JPEG"), (OutputFormat::Webp, "WebP")]
+        {
             let options = ThumbnailOptions { width: 24, height: 16, format, ..ThumbnailOptions::default() };
             let thumbnail = source.thumbnail(&options).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(Format::sniff(&thumbnail.bytes), Some(kind), "{name}");
-            assert_eq!(thumbnail.content_type, kind.content_type(), "{name}");
+            let sniffed = Format::sniff(&thumbnail.bytes).expect("a known kind");
+            assert_eq!(sniffed.to_string(), kind, "{name}");
+            assert_eq!(thumbnail.content_type, sniffed.content_type(), "{name}");
             let shown = reopened(&thumbnail);
             assert_eq!((shown.width(), shown.height()), (24, 16), "{name}");
         }
@@ -32,7 +31,7 @@ fn the_picture_is_the_same_whatever_the_file() {
     for (name, bytes) in ENCODABLE.map(|format| (format!("{format:?}"), file(format))).into_iter().chain(
         SAMPLES
             .into_iter()
-            // Black and white only, faded, or converted by CMYK's naive formula.
+            // These are black and white, faded, or converted from CMYK by the simple formula.
             .filter(|(name, _)| {
                 ![
                     "bilevel.tif",
@@ -159,8 +158,8 @@ fn a_truncated_jpeg_is_shown_as_far_as_it_goes() {
 }
 
 #[test]
-fn what_is_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
-    // Those that begin with the first row, those that begin with the last, and one in strips.
+fn a_file_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
+    // Formats that begin with the first row, formats that begin with the last, and one in strips.
     for (name, bytes, [there, not_there]) in [
         ("QOI", file(ImageFormat::Qoi), [0, 3]),
         ("PNM", file(ImageFormat::Pnm), [0, 3]),
@@ -181,16 +180,43 @@ fn what_is_cut_off_is_shown_as_far_as_it_goes_and_transparent_beyond() {
     }
 }
 
+/// Eight by eight pixels of 24 bits with BITMAPV5HEADER and a profile of ones behind them.
+fn icon_with_profile(has_mask: bool) -> Vec<u8> {
+    let mask = if has_mask { [vec![0x80, 0, 0, 0], vec![0; 7 * 4]].concat() } else { Vec::new() };
+    let profile_at = 124 + 8 * 8 * 3 + mask.len() as u32;
+    let mut header = vec![0; 124];
+    header[..4].copy_from_slice(&124_u32.to_le_bytes());
+    header[4..8].copy_from_slice(&8_u32.to_le_bytes());
+    header[8..12].copy_from_slice(&16_u32.to_le_bytes());
+    (header[12], header[14]) = (1, 24);
+    header[56..60].copy_from_slice(b"DEBM");
+    header[112..116].copy_from_slice(&profile_at.to_le_bytes());
+    header[116..120].copy_from_slice(&100_u32.to_le_bytes());
+    let picture = [header, vec![7; 8 * 8 * 3], mask, vec![0xff; 100]].concat();
+    let mut file = vec![0, 0, 1, 0, 1, 0, 8, 8, 0, 0, 1, 0, 24, 0];
+    file.extend((picture.len() as u32).to_le_bytes());
+    file.extend(22_u32.to_le_bytes());
+    [file, picture].concat()
+}
+
+#[test]
+fn an_icon_s_profile_is_not_taken_for_its_mask() {
+    assert!(!decode(icon_with_profile(false)).has_alpha());
+    let masked = decode(icon_with_profile(true));
+    let clear = masked.rgba().chunks(4).filter(|pixel| pixel[3] == 0).count();
+    assert_eq!(clear, 1, "the mask has one bit");
+}
+
 #[test]
 fn the_largest_picture_of_an_icon_is_shown() {
     let icon = decode(sample("bitmap.ico"));
     assert_eq!((icon.width(), icon.height()), (WIDTH, HEIGHT), "the other is 16 pixels wide");
     let mut cursor = sample("bitmap.ico");
     cursor[2] = 2;
-    assert_eq!(open(cursor).expect("a cursor").format(), Format::Ico);
+    assert_eq!(open(cursor).expect("a cursor").format().to_string(), "ICO");
 }
 
-/// A frame's marker and precision tell how it is coded (ITU T.81, table B.1).
+/// The frame's marker and precision determine how it is coded (ITU T.81, table B.1).
 #[test]
 fn jpegs_that_are_coded_in_a_rare_way_are_not_called_damaged() {
     let plain = sample("subsampled.jpg");
@@ -204,7 +230,7 @@ fn jpegs_that_are_coded_in_a_rare_way_are_not_called_damaged() {
 }
 
 #[test]
-fn what_lies_before_or_behind_a_jpeg_is_passed_over() {
+fn bytes_before_or_behind_a_jpeg_are_passed_over() {
     let whole = decode(sample("subsampled.jpg"));
     let around = [&[0, 1][..], b"junk", &sample("subsampled.jpg"), b"more junk"].concat();
     assert_eq!(decode(around), whole);
@@ -215,15 +241,15 @@ fn what_lies_before_or_behind_a_jpeg_is_passed_over() {
 }
 
 #[test]
-fn what_shows_nothing_is_corrupt() {
+fn a_file_that_shows_nothing_is_corrupt() {
     for format in ENCODABLE {
         let whole = file(format);
-        // The headers of those that show every row there is, and of the others some of what is packed.
+        // The headers alone, for formats that show every row there is; for the others also some of the compressed data.
         let headers = match format {
             ImageFormat::Bmp => 54,
             ImageFormat::Qoi => 14,
             ImageFormat::Pnm => 13,
-            // Without a pixel behind it, nothing tells such a header from anything else.
+            // Without a pixel after it, nothing distinguishes such a header from other data.
             ImageFormat::Tga => continue,
             _ => whole.len() / 8,
         };

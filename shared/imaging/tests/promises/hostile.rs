@@ -1,23 +1,24 @@
-//! No input makes it panic: whatever the bytes, the answer is a picture or a typed refusal.
+//! No input makes the crate panic: whatever the bytes, the answer is a picture or a typed refusal.
 
+use algorithm::colour::Colour;
 use imaging::{Deadline, Fit, Format, Gravity, Limits, OutputFormat, Source, ThumbnailOptions};
-use jobs::colour::Colour;
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::every_file;
 
-/// Cheap cases, so eight times proptest's usual number. `PROPTEST_CASES=100000` makes a soak of it.
+/// The cases are cheap, so run eight times proptest's usual number. Set `PROPTEST_CASES=100000` for a longer test.
 fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig { cases: usual.cases.saturating_mul(8), failure_persistence: None, ..usual }
 }
 
-/// Small enough that a lucky claim costs nothing, large enough that decoders get to work.
+/// The limits are small, so that a header with a large claim costs nothing, but large enough that decoders do some
+/// work.
 fn limits() -> Limits {
     Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_frames: 8, max_decoder_bytes: 32 << 20 }
 }
 
-/// Everything that can be asked of a file. What it answers is its own affair; that it answers is the promise.
+/// Calls everything that can be done with a file. The results do not matter, only that there are some.
 fn exercise(bytes: Vec<u8>, options: &ThumbnailOptions) {
     let _ = Format::identify(&bytes);
     match Source::open(bytes, &limits(), Deadline::none()) {

@@ -1,4 +1,4 @@
-//! JPEGs whose headers are unusual: what the picture shows is decided once, for the picture and for thumbnails of every size.
+//! JPEGs with unusual headers. Their meaning is the same for the picture and for thumbnails of every size.
 
 use image::{ImageFormat, RgbaImage};
 use imaging::{Image, OutputFormat, ThumbnailOptions};
@@ -11,7 +11,7 @@ fn segment(marker: u8, content: &[u8]) -> Vec<u8> {
     [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat()
 }
 
-/// The file with something behind its first marker.
+/// The file with bytes inserted after its first marker.
 fn with(file: &[u8], inserted: &[u8]) -> Vec<u8> {
     [&file[..2], inserted, &file[2..]].concat()
 }
@@ -20,7 +20,7 @@ fn find(file: &[u8], marker: u8) -> usize {
     file.windows(2).position(|at| at == [0xff, marker]).expect("the marker")
 }
 
-/// The file without the first segment of a marker.
+/// The file without the first segment with that marker.
 fn without(file: &[u8], marker: u8) -> Vec<u8> {
     let at = find(file, marker);
     let length = usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
@@ -44,7 +44,7 @@ fn adobe(length: usize, transform: u8) -> Vec<u8> {
 
 const JFIF: &[u8] = b"\xff\xe0\0\x10JFIF\0\x01\x02\0\0\x01\0\x01\0\0";
 
-/// Thumbnails that are made from an eighth, a quarter, a half and the whole of the picture.
+/// Thumbnails made from an eighth, a quarter, a half and the whole of the picture.
 fn thumbnails(file: &[u8]) -> [Image; 4] {
     let source = open(file.to_vec()).expect("a good file");
     [(2, 2), (6, 4), (12, 8), (30, 20)].map(|(width, height)| {
@@ -110,7 +110,7 @@ fn segments_of_no_account_change_neither_the_picture_nor_thumbnails() {
     }
 }
 
-/// As libjpeg has it: JFIF says that it is luminance and chroma; else an Adobe segment says, or else the ids R, G, B do.
+/// As in libjpeg: JFIF means luma and chroma; otherwise an Adobe segment decides, or the ids R, G, B.
 #[test]
 fn picture_and_thumbnails_agree_which_colours_a_jpeg_has() {
     let plain = without(&file(ImageFormat::Jpeg), 0xe0);
@@ -152,7 +152,7 @@ fn picture_and_thumbnails_agree_which_colours_a_jpeg_has() {
 }
 
 #[test]
-fn what_is_not_decoded_is_not_called_damaged() {
+fn unsupported_jpegs_are_not_called_damaged() {
     let jpeg = file(ImageFormat::Jpeg);
     let frame = find(&jpeg, 0xc0);
     let odd = |at: usize, value: u8| {
@@ -188,7 +188,7 @@ fn what_is_not_decoded_is_not_called_damaged() {
     }
 }
 
-/// As libjpeg has it, and so Pillow and browsers.
+/// As in libjpeg, and so in Pillow and browsers.
 #[test]
 fn behind_what_is_no_code_the_picture_goes_on() {
     let noise = |x: u32, y: u32| (x * 7919 + y * 104_729).wrapping_mul(2_654_435_761) >> 24;

@@ -1,12 +1,12 @@
-//! What is too much is refused from the headers, by the limit's own name, before memory is taken.
+//! Files that exceed a limit are refused by their headers, with that limit's error, before memory is allocated.
 
 use image::ImageFormat;
 use imaging::{Deadline, Limits, Source};
 
 use crate::support::{Avif, AvifItem, ENCODABLE, avif_payload, file, open, png_chunk, riff_chunk, sample};
 
-/// A small file that claims to be a square of this side (or of the largest side its headers can hold), in each format
-/// and in each place that can claim it.
+/// Small files that claim to be squares of this side (or of the largest side that their headers can state), for each
+/// format and each place that can state it.
 fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
     let long = side.to_le_bytes();
     let short = u16::try_from(side).unwrap_or(u16::MAX);
@@ -29,7 +29,7 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
         file
     };
 
-    // Its height behind the scan.
+    // The height follows the scan.
     let mut late = jpeg_frame(file(ImageFormat::Jpeg));
     let frame = late.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame header");
     late[frame + 5..frame + 7].fill(0);
@@ -46,7 +46,7 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
     let mut lossy = sample("lossy.webp");
     let frame = lossy.windows(3).position(|at| at == [0x9d, 0x01, 0x2a]).expect("a frame header");
     lossy[frame + 3..frame + 7].copy_from_slice(&[fourteen_bits.to_le_bytes(); 2].concat());
-    // A small canvas around a frame that claims more.
+    // A small canvas around a frame that claims to be larger.
     let canvas = riff_chunk(b"VP8X", &[0, 0, 0, 0, 47, 0, 0, 31, 0, 0]);
     let hidden = riff_chunk(b"RIFF", &[b"WEBP".to_vec(), canvas, lossy[12..].to_vec()].concat());
 
@@ -55,7 +55,7 @@ fn boasts(side: u32) -> Vec<(&'static str, Vec<u8>)> {
     for entry in 0..usize::from(tiff[directory]) {
         let at = directory + 2 + entry * 12;
         let tag = u16::from_le_bytes([tiff[at], tiff[at + 1]]);
-        // Width, height, and the rows in the one strip.
+        // Width, height, and the rows of the only strip.
         if matches!(tag, 256 | 257 | 278) {
             tiff[at + 2..at + 12].copy_from_slice(&[&[4, 0, 1, 0, 0, 0], &long[..]].concat());
         }
@@ -169,7 +169,7 @@ fn an_image_that_is_empty_or_no_image_is_refused_by_name() {
 #[test]
 fn a_message_says_what_to_do_and_keeps_the_decoders_words_to_itself() {
     let mut broken = file(ImageFormat::Png);
-    // The header's checksum: what is damaged further on is shown as far as it goes.
+    // The header's checksum is wrong. Later damage would only shorten the picture.
     broken[29] ^= 0xff;
     let error = open(broken).and_then(|source| source.image().cloned()).expect_err("a broken header");
     assert_eq!(error.to_string(), "the PNG file is damaged or incomplete: send it again, or export it anew");

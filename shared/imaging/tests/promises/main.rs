@@ -1,6 +1,6 @@
-//! The promises of `imaging`, held against whole files.
+//! The promises of `imaging`, tested with whole files.
 
-// Clippy knows that a `#[test]` may do this; what the tests share is tests, too.
+// Clippy allows this in functions marked `#[test]`, but not in the helpers that tests share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod avif;

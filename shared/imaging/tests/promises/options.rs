@@ -1,5 +1,6 @@
 //! Every option of a thumbnail, from the parameters to the pixels.
 
+use algorithm::{Parameters, colour::Colour};
 use image::{
     Delay, DynamicImage, Frame, GenericImageView as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
     codecs::gif::{GifEncoder, Repeat},
@@ -7,13 +8,12 @@ use image::{
 use imaging::{
     Encoded, Fit, Gravity, Image, OutputFormat, PointOfInterest, Preset, Presets, THUMBNAIL, ThumbnailOptions,
 };
-use jobs::{algorithm::Parameters, colour::Colour};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{at, decode, encoded, file, open, reopened, sample};
 
-/// The options that a submission's parameters come to.
+/// The options that a submission's parameters give.
 fn options(parameters: &Value) -> ThumbnailOptions {
     let given = Parameters(parameters.as_object().expect("an object").clone());
     THUMBNAIL.resolve(&given).expect("valid").parameters.parse().expect("options")
@@ -31,7 +31,7 @@ fn made(bytes: &[u8], parameters: &Value) -> Encoded {
     open(bytes.to_vec()).expect("a file").thumbnail(&options(parameters)).expect("a thumbnail")
 }
 
-/// Each column and row of its own colour: a pixel tells where it came from.
+/// Each column and row has its own colour, so that a pixel shows where it came from.
 fn grid(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 77]))
 }
@@ -44,7 +44,7 @@ const CLEAR: [u8; 4] = [0; 4];
 
 #[test]
 fn cover_keeps_the_corner_that_gravity_names() {
-    // At the same scale a part is a copy.
+    // At the same scale, a part is a copy.
     for (gravity, wide, high) in [
         ("northwest", (0, 0), (0, 0)),
         ("north", (20, 0), (0, 0)),
@@ -163,7 +163,7 @@ fn inside_grows_to_the_box_only_when_told_to() {
     }
 }
 
-/// A plain picture of 400 × 100 with a detailed and bright spot around (x, 50).
+/// A plain picture of 400 × 100 with a bright, detailed spot around (x, 50).
 fn spotted(x: u32) -> RgbImage {
     RgbImage::from_fn(400, 100, |column, row| {
         let inside = column.abs_diff(x) < 15 && row.abs_diff(50) < 15;
@@ -251,7 +251,7 @@ fn auto_is_the_format_that_fits() {
 }
 
 #[test]
-fn what_moves_moves_in_gif_and_webp_and_is_its_first_frame_elsewhere() {
+fn animations_move_in_gif_and_webp_and_are_their_first_frame_elsewhere() {
     for name in ["animated.gif", "animated.png", "animated.webp"] {
         for (format, frames) in [("gif", 2), ("webp", 2), ("png", 1), ("jpeg", 1)] {
             let asked = options(&json!({"width": 24, "height": 16, "format": format}));
@@ -343,7 +343,7 @@ fn each_preset_has_its_thumbnail_within_its_budget() {
     assert!(open(sample("animated.gif")).expect("a file").thumbnails(&one, &|_, _| Ok(vec![])).is_ok());
 }
 
-/// An animation of that size, each frame of few colours of its own.
+/// An animation of that size, whose frames have few colours each.
 fn fitting(side: u32) -> Vec<u8> {
     let frame = |nth: u32| {
         RgbaImage::from_fn(side, side, |x, y| {
@@ -385,7 +385,7 @@ fn an_animation_that_fits_is_left_as_it_is_but_for_its_metadata() {
 
 #[test]
 fn a_still_that_fits_is_never_made_larger() {
-    // Indexed, which our own encoder does not write.
+    // Indexed colours, which Darkroom's encoder does not write.
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 128, 128);
     encoder.set_color(png::ColorType::Indexed);
@@ -495,7 +495,7 @@ proptest! {
         fit in prop::sample::select(&[Fit::Cover, Fit::Contain, Fit::Fill][..]),
         gravity in 0..4_usize,
     ) {
-        // Nothing is scaled, so the pixel at the corner is the picture's own.
+        // Nothing is scaled, so the pixel at the corner is one of the picture's.
         let (gravity, right, bottom) = [
             (Gravity::Northwest, 0, 0),
             (Gravity::Northeast, 1, 0),

@@ -1,15 +1,15 @@
-//! Every format that can say which way is up is shown that way.
+//! The orientation is applied in every format that can state it.
 
 use image::ImageFormat;
 
 use crate::support::{HEIGHT, QUARTERS, WIDTH, close, decode, file, open, png_chunk, quarters, riff_chunk};
 
-/// A TIFF block that states an orientation, as EXIF carries it.
+/// A TIFF block that states an orientation, as in EXIF.
 fn exif(orientation: u8) -> Vec<u8> {
     exif_of_type(3, &[0, orientation, 0, 0])
 }
 
-/// The same as a value of another type, in the first byte order.
+/// The same with a value of another type, in big-endian order.
 fn exif_of_type(kind: u8, value: &[u8; 4]) -> Vec<u8> {
     let head = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0";
     [&head[..], &[kind, 0, 0, 0, 1], value, &[0; 4]].concat()
@@ -29,14 +29,14 @@ fn jpeg_with(file: &[u8], block: &[u8]) -> Vec<u8> {
     [&file[..2], &[0xff, 0xe1], &length, b"Exif\0\0", block, &file[2..]].concat()
 }
 
-/// `eXIf` after IHDR, or after the picture, which the standard allows as well.
+/// A PNG with `eXIf` after IHDR, or after the picture, which the standard also allows.
 fn png(block: &[u8], late: bool) -> Vec<u8> {
     let (file, chunk) = (file(ImageFormat::Png), png_chunk(b"eXIf", block));
     let at = if late { file.len() - 12 } else { 33 };
     [&file[..at], &chunk, &file[at..]].concat()
 }
 
-/// The extended form of a WebP file, with the stray prefix that many writers put before the block, or without.
+/// The extended form of a WebP file, with an EXIF block.
 fn webp(block: &[u8]) -> Vec<u8> {
     let file = file(ImageFormat::WebP);
     let mut size = [0; 10];
@@ -49,7 +49,8 @@ fn webp(block: &[u8]) -> Vec<u8> {
     riff_chunk(b"RIFF", &body)
 }
 
-/// TIFF states it in its own directory. The encoder writes no such tag, so one that says little is overwritten.
+/// TIFF states the orientation in its own directory. The encoder does not write that tag, so a less important one is
+/// overwritten.
 fn tiff(kind: u8, value: &[u8; 4]) -> Vec<u8> {
     let mut file = file(ImageFormat::Tiff);
     let directory = u32::from_le_bytes(*file[4..].first_chunk().expect("an offset")) as usize;
@@ -57,7 +58,7 @@ fn tiff(kind: u8, value: &[u8; 4]) -> Vec<u8> {
     let tag = |file: &[u8], index: usize| {
         u16::from_le_bytes(*file[directory + 2 + index * 12..].first_chunk().expect("an entry"))
     };
-    // Tags ascend: the nearest above 274 whose removal does no harm is SamplesPerPixel's neighbour, resolution.
+    // Tags must ascend. Of those above 274, the resolution can be left out without harm.
     let index = (0..entries).find(|&index| (282..=283).contains(&tag(&file, index))).expect("a resolution");
     let first = (0..entries).find(|&index| tag(&file, index) > 274).expect("a tag above");
     let entry = |index: usize| directory + 2 + index * 12;
@@ -67,7 +68,7 @@ fn tiff(kind: u8, value: &[u8; 4]) -> Vec<u8> {
     file
 }
 
-/// The quarters that stored row and column zero go to, as EXIF's table has it.
+/// The colours of the quarters after EXIF's table was applied to the stored rows and columns.
 fn upright(orientation: u8) -> [[u8; 3]; 4] {
     let [a, b, c, d] = QUARTERS;
     match orientation {

@@ -1,17 +1,17 @@
-//! Every kind of PNG, whole and damaged, by way of its boxes and by way of the whole picture.
+//! Every kind of PNG, complete and damaged, reduced by boxes and from the whole picture.
 
 use imaging::{Fit, Image, ImageError, OutputFormat, ThumbnailOptions};
 use png::{BitDepth, ColorType, Encoder};
 
 use crate::support::{QUARTERS, at, close, open, png_chunk, quarters, reopened, sample};
 
-/// Waves, so that reductions differ where they lie by a fraction of a pixel.
+/// Waves, so that a shift by a fraction of a pixel makes a difference.
 fn wave(x: u32, y: u32, channel: u32) -> f64 {
     let (x, y, c) = (f64::from(x), f64::from(y), f64::from(channel));
     (0.5 + 0.3 * (x / 23.0 + c).sin() + 0.2 * (y / 17.0 - c).cos()).clamp(0.0, 1.0)
 }
 
-/// A picture of waves, with the encoder's settings as they are given.
+/// A picture of waves, encoded with these settings.
 fn made(
     (width, height): (u32, u32),
     colour: ColorType,
@@ -65,7 +65,7 @@ fn thumbnail(file: Vec<u8>, options: &ThumbnailOptions) -> Image {
     reopened(&open(file).expect("a good file").thumbnail(options).expect("a thumbnail"))
 }
 
-/// The thumbnail by way of the whole picture: as a TIFF.
+/// The thumbnail made from the whole picture: it is decoded and stored as a TIFF first.
 fn by_the_whole(file: Vec<u8>, options: &ThumbnailOptions) -> Image {
     let source = open(file).expect("a good file");
     let image = source.image().expect("a picture");
@@ -74,10 +74,10 @@ fn by_the_whole(file: Vec<u8>, options: &ThumbnailOptions) -> Image {
     thumbnail(whole, options)
 }
 
-/// The largest and the mean difference of any sample.
+/// The largest and the mean difference of all samples.
 fn difference(a: &Image, b: &Image) -> (u8, f64) {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()));
-    // Of what is hardly there, the colour hardly counts.
+    // The colour of a nearly transparent pixel hardly counts.
     let seen =
         |&[r, g, b, a]: &[u8; 4]| [r, g, b, 255].map(|value| (u32::from(value) * u32::from(a) / 255) as u8);
     let pixels = |image: &Image| image.rgba().as_chunks::<4>().0.iter().flat_map(seen).collect::<Vec<_>>();
@@ -120,7 +120,7 @@ fn boxes_show_what_the_whole_picture_shows() {
             let asked = options(width, height, fit);
             let (worst, mean) =
                 difference(&thumbnail(file.clone(), &asked), &by_the_whole(file.clone(), &asked));
-            // Bilevel and alpha have hard edges.
+            // Bilevel pictures and alpha have hard edges.
             assert!(worst <= 24 && mean < 1.0, "{colour:?} {depth:?} {width} {fit:?}: {worst} {mean}");
         }
     }
@@ -205,7 +205,7 @@ fn checksums_and_the_end_are_not_missed() {
     assert!(matches!(shown, Err(ImageError::Corrupt { .. })), "{shown:?}");
 }
 
-/// A file with another chunk after its header.
+/// The file with another chunk after its header.
 fn with_chunk(file: &[u8], kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [&file[..33], &png_chunk(kind, data), &file[33..]].concat()
 }
@@ -242,7 +242,7 @@ fn colours_go_by_the_first_that_says_something() {
 }
 
 #[test]
-fn what_moves_has_the_colours_of_what_does_not() {
+fn animations_have_the_colours_of_stills() {
     let linear = with_chunk(&sample("animated.png"), b"cICP", &[1, 8, 0, 1]);
     let shown = |format| {
         let options =

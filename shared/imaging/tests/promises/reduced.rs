@@ -1,11 +1,11 @@
-//! What is not decoded is not missed: a thumbnail made from a JPEG's eighth is that of the whole picture.
+//! Reduced decoding makes no visible difference: a thumbnail from a JPEG's eighth equals that from the whole picture.
 
 use image::{ExtendedColorType, Rgb, RgbImage, codecs::jpeg::JpegEncoder};
 use imaging::{Fit, Image, ImageError, ThumbnailOptions};
 
 use crate::support::{open, reopened};
 
-/// Waves of every length, hard edges and grain: as much at every scale as photographs have, or more.
+/// Waves of every length, hard edges and grain: at every scale as much detail as in photographs, or more.
 fn photograph(width: u32, height: u32) -> RgbImage {
     let mut state = 1_u32;
     RgbImage::from_fn(width, height, |x, y| {
@@ -39,14 +39,14 @@ fn thumbnail(file: Vec<u8>, options: &ThumbnailOptions) -> Image {
     reopened(&open(file).expect("a good file").thumbnail(options).expect("a thumbnail"))
 }
 
-/// The thumbnail, and the same by way of the whole picture: as a PNG, of which nothing is reduced.
+/// The thumbnail, and the same made from the whole picture: as a PNG, of which nothing is reduced.
 fn both(file: &[u8], options: &ThumbnailOptions) -> (Image, Image) {
     let whole =
         open(file.to_vec()).expect("a good file").image().expect("a picture").encode_png().expect("a PNG");
     (thumbnail(file.to_vec(), options), thumbnail(whole, options))
 }
 
-/// Peak signal to noise, in decibels.
+/// The peak signal-to-noise ratio in decibels.
 fn psnr(a: &Image, b: &Image) -> f64 {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()));
     let squares = a.rgba().iter().zip(b.rgba()).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));

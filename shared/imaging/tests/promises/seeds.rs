@@ -1,16 +1,16 @@
-//! The files that the fuzz targets start from.
+//! Writes the files that the fuzz targets start from.
 
 use std::{env, fs, path::Path};
 
 use crate::support::every_file;
 
-/// What the target `thumbnail` reads before the file: zeros are the default options.
+/// The options that the target `thumbnail` reads before the file; zeros are the defaults.
 const OPTIONS: [u8; 32] = [0; 32];
 
-/// A larger file slows the fuzzer down more than it shows it.
+/// The largest seed in bytes. Larger files slow the fuzzer down and find little.
 const MAX_BYTES: usize = 64 << 10;
 
-/// `make fuzz` sets the folder; any other run of the tests writes nothing.
+/// `make fuzz` sets the folder; other runs of the tests write nothing.
 #[test]
 #[ignore = "writes files for `make fuzz`"]
 fn every_small_file_is_a_seed() {

@@ -1,4 +1,4 @@
-//! The picture that every test file shows, drawn here and encoded in every format there is an encoder for.
+//! The picture that every test file shows. It is drawn here, and encoded in every format for which there is an encoder.
 
 use std::io::Cursor;
 
@@ -51,7 +51,7 @@ pub(crate) const ENCODABLE: [ImageFormat; 10] = [
     ImageFormat::Tga,
 ];
 
-/// Files of kinds that there is no Rust encoder for here; `make.py` makes them.
+/// Files of formats for which no Rust encoder is used here, made by `make.py`.
 pub(crate) const SAMPLES: [(&str, &[u8]); 32] = [
     ("10.avif", include_bytes!("samples/avif/10.avif")),
     ("420.avif", include_bytes!("samples/avif/420.avif")),
@@ -91,7 +91,7 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
     SAMPLES.iter().find(|(other, _)| *other == name).expect("a sample").1.to_vec()
 }
 
-/// Every small real file there is, with a name for messages.
+/// Every small real file, each with a name for messages.
 pub(crate) fn every_file() -> Vec<(String, Vec<u8>)> {
     let made = ENCODABLE.map(|format| (format!("{format:?}"), file(format)));
     let kept = SAMPLES.map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
@@ -118,19 +118,19 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Image {
     open(bytes).expect("a good file").image().expect("a good picture").clone()
 }
 
-/// A thumbnail's own pixels.
+/// The pixels of a thumbnail.
 pub(crate) fn reopened(encoded: &Encoded) -> Image {
     decode(encoded.bytes.clone())
 }
 
-/// A pixel of an image, by fractions of its sides.
+/// The pixel at these fractions of an image's sides.
 pub(crate) fn at(image: &Image, x: f64, y: f64) -> [u8; 4] {
     let column = (x * f64::from(image.width())) as usize;
     let row = (y * f64::from(image.height())) as usize;
     image.rgba().as_chunks::<4>().0[row * image.width() as usize + column]
 }
 
-/// The colours at the middles of the four quarters.
+/// The colours at the centres of the four quarters.
 pub(crate) fn quarters(image: &Image) -> [[u8; 3]; 4] {
     [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].map(|(x, y)| {
         let [r, g, b, _] = at(image, x, y);
@@ -142,18 +142,18 @@ pub(crate) fn close(a: [[u8; 3]; 4], b: [[u8; 3]; 4], tolerance: u8) -> bool {
     a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| a.abs_diff(*b) <= tolerance)
 }
 
-/// A box of ISO media, as AVIF is made of.
+/// An ISO media box, of which AVIF files consist.
 pub(crate) fn avif_box(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     [&(content.len() as u32 + 8).to_be_bytes()[..], kind, content].concat()
 }
 
-/// The AV1 stream of an AVIF file that holds but one.
+/// The AV1 stream of an AVIF file with only one.
 pub(crate) fn avif_payload(file: &[u8]) -> Vec<u8> {
     let start = file.windows(4).position(|at| at == b"mdat").expect("data") + 4;
     file[start..].to_vec()
 }
 
-/// Colour by code points: primaries, transfer, matrix.
+/// A colour property with code points: primaries, transfer and matrix.
 pub(crate) fn nclx(primaries: u16, transfer: u16, matrix: u16, full_range: bool) -> Vec<u8> {
     let codes = [primaries, transfer, matrix].map(u16::to_be_bytes).concat();
     [b"nclx".to_vec(), codes, vec![u8::from(full_range) << 7]].concat()
@@ -165,11 +165,11 @@ pub(crate) struct AvifItem {
     pub(crate) kind: [u8; 4],
     pub(crate) data: Vec<u8>,
     pub(crate) size: Option<(u32, u32)>,
-    /// Kind, content, whether it must be known.
+    /// Type, content, and whether it is essential.
     pub(crate) properties: Vec<([u8; 4], Vec<u8>, bool)>,
     /// Whether the data lies in the `idat` box.
     pub(crate) inside: bool,
-    /// Pieces that the data is in.
+    /// The number of extents of the data.
     pub(crate) pieces: usize,
 }
 
@@ -189,11 +189,11 @@ impl AvifItem {
     }
 }
 
-/// An AVIF file. Items are numbered from 1, and the first is the one to show.
+/// An AVIF file. Items are numbered from 1; the first is the primary one.
 pub(crate) struct Avif {
     pub(crate) brand: [u8; 4],
     pub(crate) items: Vec<AvifItem>,
-    /// Kind, from which item, to which.
+    /// Type, the item that refers, and the item that it refers to.
     pub(crate) references: Vec<([u8; 4], u16, u16)>,
 }
 
@@ -206,7 +206,7 @@ impl Default for Avif {
 impl Avif {
     pub(crate) fn file(&self) -> Vec<u8> {
         let kind = avif_box(b"ftyp", &[&self.brand[..], &[0; 4], b"avifmif1"].concat());
-        // Where the data begins is known once the boxes before it are there.
+        // The offset of the data follows from the length of the boxes before it.
         let start = kind.len() + self.meta(0).len() + 8;
         let data: Vec<u8> =
             self.items.iter().filter(|item| !item.inside).flat_map(|item| item.data.clone()).collect();

@@ -1,4 +1,4 @@
-//! Exactly the size that was asked for, without fringes, the same every time.
+//! Thumbnails have exactly the requested size, no fringes, and are the same every time.
 
 use image::{ImageFormat, Rgba, RgbaImage};
 use imaging::{Fit, Image, OutputFormat, ThumbnailOptions};
@@ -73,7 +73,7 @@ fn extreme_proportions_never_lose_a_side() {
 fn cover_keeps_the_middle_and_contain_keeps_all() {
     let square = |fit| ThumbnailOptions { width: 32, height: 32, fit, ..ThumbnailOptions::default() };
     let covered = thumbnail(file(ImageFormat::Png), square(Fit::Cover));
-    // A crop by whole pixels at the same scale is a copy: 8 columns off either side.
+    // A crop by whole pixels at the same scale is a copy: 8 columns are cut off on either side.
     let original = picture();
     for (x, y) in [(0, 0), (31, 0), (15, 15), (16, 16), (31, 31)] {
         let expected = original.get_pixel(x + 8, y).0;
@@ -139,7 +139,8 @@ fn transparent_pixels_leave_no_fringe() {
 
 #[test]
 fn a_reduction_weighs_every_pixel() {
-    // A checkerboard of single pixels is mid-grey at any smaller size; a filter that skips pixels shows black or white.
+    // A checkerboard of single pixels is mid-grey at any smaller size; a filter that skips pixels would show black or
+    // white.
     let board =
         RgbaImage::from_fn(1001, 997, |x, y| Rgba(if (x + y) % 2 == 0 { [255; 4] } else { [0, 0, 0, 255] }));
     let options = ThumbnailOptions { width: 50, height: 50, fit: Fit::Fill, ..ThumbnailOptions::default() };

@@ -1,4 +1,4 @@
-//! WebP as browsers show it, from as little of it as a thumbnail needs.
+//! WebP is shown as in browsers, from as little of the file as a thumbnail needs.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn picture(width: u32, height: u32, alpha: impl Fn(u32, u32) -> u8) -> Image {
     Image::new(width, height, picture.into_raw()).expect("an image")
 }
 
-/// A picture as a WebP file, by way of a thumbnail of its own size.
+/// Encodes a picture as WebP, by making a thumbnail of its own size.
 fn webp(image: &Image, quality: u8) -> Vec<u8> {
     let png = image.encode_png().expect("a PNG");
     let options =
@@ -32,14 +32,14 @@ fn fill(width: u32, height: u32) -> ThumbnailOptions {
     ThumbnailOptions { width, height, fit: Fit::Fill, ..ThumbnailOptions::default() }
 }
 
-/// The thumbnail, and the same by way of the whole picture: as a PNG.
+/// The thumbnail, and the same made from the whole picture: as a PNG.
 fn both(file: &[u8], options: &ThumbnailOptions) -> (Image, Image) {
     let whole = decode(file.to_vec()).encode_png().expect("a PNG");
     let made = |file| reopened(&open(file).expect("a good file").thumbnail(options).expect("a thumbnail"));
     (made(file.to_vec()), made(whole))
 }
 
-/// Peak signal to noise of what can be seen, in decibels.
+/// The peak signal-to-noise ratio of what is visible, in decibels.
 fn psnr(a: &Image, b: &Image) -> f64 {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()));
     let seen = |image: &Image| -> Vec<f64> {
@@ -53,7 +53,7 @@ fn psnr(a: &Image, b: &Image) -> f64 {
 
 #[test]
 fn a_lossy_picture_looks_the_same_reduced_while_it_is_decoded() {
-    // Neither side is a multiple of a block, nor of a box.
+    // Neither side is a multiple of a block or of a box.
     let file = webp(&picture(1201, 903, |_, _| 255), 80);
     for (width, height, fit) in [
         (30, 30, Fit::Cover),
@@ -99,7 +99,7 @@ fn a_lossless_picture_and_one_with_alpha_look_the_same_reduced() {
 
 #[test]
 fn transparent_pixels_leave_no_fringe_in_a_lossy_picture() {
-    // A white disc on black that cannot be seen.
+    // A white disc on black that is fully transparent.
     let disc = RgbaImage::from_fn(800, 800, |x, y| {
         let inside = (f64::from(x) - 399.5).hypot(f64::from(y) - 399.5) < 300.0;
         if inside { Rgba([255; 4]) } else { Rgba([0, 0, 0, 0]) }
@@ -117,7 +117,7 @@ fn transparent_pixels_leave_no_fringe_in_a_lossy_picture() {
 }
 
 #[test]
-fn what_is_cut_off_is_shown_as_far_as_it_goes() {
+fn a_file_cut_off_is_shown_as_far_as_it_goes() {
     let opaque = picture(640, 480, |_, _| 255);
     let faded = picture(640, 480, |_, _| 200);
     for (name, file, rest) in [
@@ -127,7 +127,7 @@ fn what_is_cut_off_is_shown_as_far_as_it_goes() {
         ("lossless with alpha", webp(&faded, 100), [0; 4]),
     ] {
         let whole = decode(file.clone());
-        // What a lossy picture says of its blocks comes before all of them.
+        // A lossy picture's block headers come before all of its coefficients.
         let most = file[..file.len() * 3 / 4].to_vec();
         let shown = decode(most.clone());
         assert_eq!(at(&shown, 0.5, 0.05), at(&whole, 0.5, 0.05), "{name}: the top is there");
@@ -136,7 +136,7 @@ fn what_is_cut_off_is_shown_as_far_as_it_goes() {
             let small =
                 reopened(&open(most.clone()).expect("a file").thumbnail(&fill(side, side)).expect("one"));
             assert!(at(&small, 0.5, 0.0)[3] > 190, "{name}, {side}");
-            // As good as: the filter sees a little of what is above.
+            // Nearly, because the filter reaches a little above.
             let bottom = at(&small, 0.5, 0.95);
             let close = |channel: usize| bottom[channel].abs_diff(rest[channel]) <= 8;
             let alike = close(3) && (rest[3] == 0 || (0..3).all(close));
@@ -159,7 +159,7 @@ fn the_widest_lossless_picture_is_read() {
     assert_eq!(image.rgba(), expected);
 }
 
-/// The fourth channel of a file that says it has no alpha is nobody's business.
+/// If the file says that it has no alpha, its fourth channel must be ignored.
 #[test]
 fn a_lossless_picture_that_says_it_is_opaque_keeps_its_colours_when_reduced() {
     let clear = Image::new(400, 300, [200, 60, 60, 7].repeat(400 * 300)).expect("an image");
@@ -168,7 +168,7 @@ fn a_lossless_picture_that_says_it_is_opaque_keeps_its_colours_when_reduced() {
     let mut bare = [&b"RIFF\0\0\0\0WEBP"[..], &file[data - 8..]].concat();
     let length = (bare.len() - 8) as u32;
     bare[4..8].copy_from_slice(&length.to_le_bytes());
-    // The bit above twice fourteen for the sides.
+    // The alpha bit follows the two sides of fourteen bits each.
     bare[12 + 8 + 4] &= !0x10;
     let (thumbnail, whole) = both(&bare, &fill(40, 30));
     for image in [thumbnail, whole] {
@@ -202,7 +202,8 @@ fn a_deadline_that_passes_while_decoding_stops_it() {
 #[test]
 fn the_decoders_own_memory_is_limited_where_only_a_part_is_kept_too() {
     let area = 600 * 400;
-    // A plane of alpha, and with it a lossless picture of its own; of a lossless picture, the pixels that can be copied.
+    // Of a lossy picture, a plane of alpha, and the lossless picture in which that is coded; of a lossless picture, the
+    // pixels that can be copied.
     for (quality, least, most) in [(90, area * 5 - 1, area * 5), (100, (1 << 18) * 4, 8 << 20)] {
         let file = webp(&picture(600, 400, |_, _| 99), quality);
         let thumbnail = |max_decoder_bytes| {

@@ -226,20 +226,20 @@ fn a_try_whose_outcome_was_never_written_counts_and_the_next_one_waits_as_after_
 
 /// Leftovers are removed after the end only: before, they would make a job due for which nothing can be done yet.
 #[test]
-fn what_attempts_left_makes_a_job_due_once_it_has_ended() {
+fn leftovers_of_attempts_make_a_job_due_once_it_has_ended() {
     let (mut job, claim) = job_in(Status::Processing);
     job.release(claim, counts(), now(), PATIENCE).expect("held");
     let claim = job.claim(now(), LEASE).expect("free");
-    assert_eq!(job.tidy_at(), Some(now() + LEASE + LINGERING));
+    assert_eq!(job.tidy_at(), Some(now() + LEASE + LATE_WRITES));
     job.release(claim, Attempt::Interrupted, now(), PATIENCE).expect("held");
     assert_eq!(job.due(), Some(now() + PATIENCE), "a message must have come");
     job.give_up(failure(), now()).expect("free");
     job.abandon_callback(now()).expect("owed");
-    assert_eq!(job.due(), Some(now() + LEASE + LINGERING), "the leftovers must be removed");
+    assert_eq!(job.due(), Some(now() + LEASE + LATE_WRITES), "the leftovers must be removed");
 }
 
-/// A store takes a row that already is what is to be written for an earlier try of the same write. Two processes that read
-/// the same row within the same millisecond would otherwise both have made the one try that is written.
+/// A store takes a row that equals the one to be written for an earlier try of the same write. So two processes that
+/// begin a try within the same millisecond must not write equal rows, or both would make it.
 #[test]
 fn two_tries_that_begin_at_the_same_moment_are_two_rows() {
     let (mut job, claim) = job_in(Status::Processing);
@@ -267,7 +267,7 @@ fn a_callback_remembers_its_last_tries_only() {
     assert_eq!(callback.tries.last().map(|noted| noted.at), Some(now() + Duration::from_secs(49)));
 }
 
-/// What a job is owed, and by when, after each change.
+/// When a job is due after each change.
 #[test]
 fn a_row_says_by_when_something_must_have_happened() {
     let (mut job, _) = job_in(Status::Queued);
@@ -284,9 +284,9 @@ fn a_row_says_by_when_something_must_have_happened() {
     let claim = job.claim(due, LEASE).expect("free");
     assert_eq!(job.requeued(), 0);
     job.succeed(claim, Facts::default(), BTreeMap::new(), due).expect("held");
-    assert_eq!(job.due(), Some(due + ANNOUNCING), "its owner must have been told");
+    assert_eq!(job.due(), Some(due + TIME_TO_ANNOUNCE), "its owner must have been told");
     job.abandon_callback(due).expect("owed");
-    assert_eq!(job.due(), Some(due + LEASE + LINGERING), "its leftovers must be removed");
+    assert_eq!(job.due(), Some(due + LEASE + LATE_WRITES), "its leftovers must be removed");
     job.tidied(due);
     assert_eq!(job.due(), None);
     job.delete(due, due + PATIENCE);
@@ -316,9 +316,8 @@ fn a_deleted_job_has_no_secret_and_no_result_left_and_nobody_can_move_it() {
     }
 }
 
-/// Rows as they were written: 1 by the first version, 2 since a job can have several thumbnails, 3 since it says
-/// why it is tried again and a callback can have headers, 4 since it says what is owed and when. Another is added when the form changes; these are never
-/// changed.
+/// Rows as released versions wrote them: 1 is the first form, 2 has several thumbnails, 3 says why a job is tried again
+/// and has callback headers, 4 says what is owed and when. One is added when the form changes; none is ever changed.
 #[test]
 fn every_row_ever_written_still_parses() {
     for (row, status) in [
@@ -336,7 +335,7 @@ fn every_row_ever_written_still_parses() {
     }
 }
 
-/// A release that does not know what was added writes the row without it: the results must be found all the same.
+/// An older release writes a row without the fields that it does not know. The results must be found all the same.
 #[test]
 fn results_are_found_after_an_older_release_has_written_the_row() {
     let mut row: Value =

@@ -1,9 +1,9 @@
-//! Content codings ([RFC 9110, 8.4]): a server that compresses although nobody asked is understood all the same.
+//! Content codings ([RFC 9110, 8.4]), because some servers compress although they were not asked to.
 //!
-//! Decoding is bounded three ways, because a few bytes can claim to be any number: what comes out of every coding of a
-//! list is counted, so that no coding in the middle is a bomb; a list has at most [`MOST_CODINGS`]; and the deadline is
-//! looked at with every [`PIECE`] that goes into or comes out of a decoder, because input that gives no output costs
-//! time as well. A decoder's own memory is its window: 32 KiB, of Brotli 16 MiB.
+//! Decoding is bounded in three ways, because a few bytes can decode to any number of bytes. The output of every coding
+//! in a list is counted, so that no coding in the middle can be a bomb. A list has at most [`MOST_CODINGS`]. And the
+//! deadline is checked with every [`PIECE`] that goes into or comes out of a decoder, because input without output
+//! takes time too. A decoder's own memory is its window: 32 KiB, of Brotli 16 MiB.
 //!
 //! [RFC 9110, 8.4]: https://www.rfc-editor.org/rfc/rfc9110#section-8.4
 
@@ -21,7 +21,7 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 /// The most codings of one answer; clients such as curl take as many.
 pub(super) const MOST_CODINGS: usize = 5;
 
-/// How much goes into a decoder between two looks at the deadline, in bytes.
+/// How much goes into a decoder between two checks of the deadline, in bytes.
 const PIECE: usize = 8 << 10;
 
 /// The longest name of a coding that is repeated in a message.
@@ -51,19 +51,19 @@ impl fmt::Display for Coding {
 /// Why an answer is not decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CodingError {
-    /// It names a coding that is not known here: its name, or nothing where that cannot be shown.
+    /// It names a coding that is not known. Holds the name, or nothing if it cannot be shown.
     #[error("the content coding {0:?} is not known")]
     Unknown(Option<String>),
     /// It names more than [`MOST_CODINGS`].
     #[error("there are too many content codings")]
     TooMany,
-    /// More comes out than is taken.
+    /// The output is larger than the limit.
     #[error("more comes out of a content coding than is taken")]
     TooLarge,
     /// It ends in the middle.
     #[error("the content ends within its coding {0}")]
     Incomplete(Coding),
-    /// It is not what it says.
+    /// The content is not in the coding that it names.
     #[error("the content is not {0}")]
     Invalid(Coding),
     /// The deadline passed.
@@ -81,7 +81,7 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, CodingError> {
         let value = value.to_str().map_err(|_| CodingError::Unknown(None))?;
         for name in value.split(',').map(str::trim) {
             let coding = match name.to_ascii_lowercase().as_str() {
-                // S3 clients upload in chunks that the store takes apart, and some stores keep the word for that.
+                // S3 clients upload in chunks, which the store joins, but some stores keep the name of that coding.
                 "" | "identity" | "aws-chunked" => continue,
                 "gzip" | "x-gzip" => Coding::Gzip,
                 "deflate" => Coding::Deflate,
@@ -97,10 +97,10 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, CodingError> {
     if codings.len() > MOST_CODINGS { Err(CodingError::TooMany) } else { Ok(codings) }
 }
 
-/// Takes codings off a body, the last one first. Of `limit` bytes no more than that come out of any of them.
+/// Decodes a body, the last coding first. No more than `limit` bytes may come out of any of them.
 ///
 /// # Errors
-/// [`CodingError`]. This takes time; it is for a thread that may.
+/// [`CodingError`]. This takes processor time, so it is not for an asynchronous thread.
 pub(super) fn decode(
     body: Bytes,
     codings: &[Coding],
@@ -125,7 +125,8 @@ pub(super) fn decode(
     Ok(decoded)
 }
 
-/// What comes from the body or from a decoder, counted and timed; a decoder's errors say whose they are.
+/// A reader over the body or over a decoder that counts the bytes, checks the deadline, and names the decoder in
+/// errors.
 struct Watched {
     inner: Box<dyn Read>,
     /// The decoder's; none of the body itself.
@@ -150,7 +151,7 @@ impl Read for Watched {
     }
 }
 
-/// What an error of a decoder means; one that has been told what it means keeps that.
+/// The meaning of a decoder's error. One that was given a meaning by an inner reader keeps it.
 fn cause_of(error: &io::Error, coding: Coding) -> CodingError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<CodingError>()) {
         Some(told) => told.clone(),
@@ -159,7 +160,8 @@ fn cause_of(error: &io::Error, coding: Coding) -> CodingError {
     }
 }
 
-/// Members of gzip, one after another, as files and servers join them. What follows the last one is padding.
+/// The members of a gzip stream, one after another, as files and servers join them. Anything after the last one is
+/// padding.
 struct Gzip {
     /// None once the last member has ended.
     member: Option<GzDecoder<Box<dyn BufRead>>>,
@@ -209,7 +211,7 @@ impl Read for Deflate {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while !self.ended && !buffer.is_empty() {
             let input = self.reader.fill_buf()?;
-            // Once all input is in, it takes another call to be told that the stream has ended, too.
+            // After the last input another call is needed to learn whether the stream has ended.
             let is_all = input.is_empty();
             let flush = if is_all { FlushDecompress::Finish } else { FlushDecompress::None };
             let before = (self.state.total_in(), self.state.total_out());
@@ -230,15 +232,15 @@ impl Read for Deflate {
     }
 }
 
-/// A decoder of Brotli as HTTP has it: without the extension that lets a stream ask for a window of a gigabyte.
+/// A Brotli decoder for HTTP, without the extension that lets a stream ask for a window of a gigabyte.
 fn brotli(reader: Box<dyn BufRead>) -> impl Read {
     let mut decoder = Decompressor::new(Unending(reader), PIECE);
     decoder.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
     decoder
 }
 
-/// Says aloud that it has ended: the decoder of Brotli reads only while its stream has not, and would call that
-/// invalid.
+/// A reader that reports the end of its input as an error of its own. The Brotli decoder reads only while its stream
+/// has not ended, and would otherwise report a body that was cut off as invalid.
 struct Unending(Box<dyn BufRead>);
 
 impl Read for Unending {
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_and_what_is_something_else_are_told_apart() {
+    fn a_body_that_is_cut_off_is_told_from_one_that_is_not_so_encoded() {
         use Coding::{Brotli, Deflate, Gzip};
         for (body, coding) in
             [(gzipped(TEXT), Gzip), (zlibbed(TEXT), Deflate), (deflated(TEXT), Deflate), (brotlied(), Brotli)]
@@ -375,7 +377,7 @@ mod tests {
         let (fits, more) = (vec![0; 1_000], vec![0; 1_001]);
         assert_eq!(decoded(&gzipped(&fits), &[Gzip]), Ok(fits));
         assert_eq!(decoded(&gzipped(&more), &[Gzip]), Err(CodingError::TooLarge));
-        // Fifty empty members, which give nothing and are much in between.
+        // A hundred empty members, which decode to nothing but are large in between.
         let middle = gzipped(b"").repeat(100);
         assert_eq!(decoded(&gzipped(&middle), &[Gzip, Gzip]), Err(CodingError::TooLarge));
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 /// How long an answer that came `now` asks to wait, in whole seconds, rounded up; a date that has passed asks for none.
-/// `None` where it does not ask, or cannot be understood. Whoever waits puts a bound on it.
+/// `None` if it does not ask, or cannot be understood. The caller limits the wait.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -15,7 +15,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
-    // By the server's own clock, where it shows that: ours may differ.
+    // Measured by the server's own clock if it tells its time, because ours may differ.
     let since = date_of(headers, DATE).unwrap_or(now);
     let wait = date.duration_since(since).unwrap_or_default();
     Some(Duration::from_secs(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))))

@@ -1,4 +1,4 @@
-//! What goes wrong between here and the server of an image, told so that its owner knows whom to ask.
+//! The errors between here and the server of an image, worded so that a client knows where the fault is.
 
 use std::{error::Error as StdError, io, time::Duration};
 
@@ -67,7 +67,7 @@ pub(super) fn unanswered(error: &reqwest::Error, connect: Duration) -> FetchErro
     retryable("source_unreachable", text)
 }
 
-/// Every error behind an error, itself included. What an [`io::Error`] wraps is no source of it.
+/// An error and all its causes. The error that an [`io::Error`] wraps is not its source, so it is looked up separately.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error: &&'a (dyn StdError + 'static)| {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -83,7 +83,7 @@ pub(super) fn is_not_permitted(error: &reqwest::Error) -> bool {
     causes(error).any(<dyn StdError + 'static>::is::<NotPermitted>)
 }
 
-/// Why there is no TLS: a certificate that is not valid stays so for longer than tries go on.
+/// Why TLS failed. An invalid certificate is permanent, because it stays invalid for longer than a job is tried.
 fn insecure(error: &rustls::Error) -> FetchError {
     let rustls::Error::InvalidCertificate(reason) = error else {
         let text =
@@ -137,7 +137,7 @@ pub(super) fn too_many_redirects(most: u8) -> FetchError {
     Failure::new("too_many_redirects", text).into()
 }
 
-/// The time for fetching passed before there was an answer, or with so much of it.
+/// The time for fetching passed before there was an answer, or after this much of it.
 pub(super) fn too_slow(limit: Duration, received: Option<(u64, Option<u64>)>) -> FetchError {
     let seconds = limit.as_secs();
     let text = match received {
@@ -150,7 +150,7 @@ pub(super) fn too_slow(limit: Duration, received: Option<(u64, Option<u64>)>) ->
     retryable("source_timeout", text)
 }
 
-/// The answer ended before it was whole, with so much of it.
+/// The answer ended before it was whole, after this much of it.
 pub(super) fn broke_off(received: (u64, Option<u64>)) -> FetchError {
     let text = format!("The server of `image_url` broke off within the image, after {}.", of(received));
     retryable("source_incomplete", text)
@@ -163,10 +163,10 @@ fn of((received, announced): (u64, Option<u64>)) -> String {
     }
 }
 
-/// Refuses an answer that says to be a part of the image.
+/// Refuses an answer that is only a part of the image.
 ///
 /// # Errors
-/// That it is one.
+/// [`FetchError`] if the status or the headers say that it is a part.
 pub(super) fn require_whole(status: StatusCode, headers: &HeaderMap) -> Result<(), FetchError> {
     let range = headers.get(CONTENT_RANGE).filter(|_| status == StatusCode::PARTIAL_CONTENT);
     let is_whole = range.is_none_or(|range| {
@@ -186,7 +186,7 @@ pub(super) fn require_whole(status: StatusCode, headers: &HeaderMap) -> Result<(
     }
 }
 
-/// More bytes than are fetched.
+/// The image has more bytes than are fetched.
 pub(super) fn too_large(limit: u64) -> FetchError {
     let text =
         format!("The image at `image_url` has more than {}; POST /uploads may take more.", bytes(limit));

@@ -1,4 +1,4 @@
-//! Against servers on this machine, each of which answers in its own way.
+//! Tests against servers on this machine, each of which answers in its own way.
 
 use std::{
     net::Ipv4Addr,
@@ -38,7 +38,7 @@ fn outbound() -> Outbound {
     Outbound::with_lookup(here, limits, lookup)
 }
 
-/// A server that gives every request the answer for it, closes the connection, and its port.
+/// Starts a server that answers each request by the function and closes the connection. Returns its port.
 async fn serve_each(answer: impl Fn(&str) -> Vec<u8> + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -56,7 +56,7 @@ async fn serve_each(answer: impl Fn(&str) -> Vec<u8> + Clone + Send + 'static) -
     port
 }
 
-/// A server that gives every request the same answer, and its port.
+/// Starts a server that gives every request the same answer. Returns its port.
 async fn serve(answer: impl Into<Vec<u8>>) -> u16 {
     let answer = answer.into();
     serve_each(move |_| answer.clone()).await
@@ -73,7 +73,7 @@ fn url(host: &str, port: u16) -> Url {
     Url::parse(&format!("http://{host}:{port}/image?secret=1")).expect("a URL")
 }
 
-/// How fetching fails: whether for good, with which code, and in which words.
+/// The failure of a fetch: whether it is permanent, its code and its message.
 async fn failure_of(outbound: &Outbound, url: &Url) -> (bool, String, String) {
     match outbound.fetch(url).await.expect_err("must fail") {
         FetchError::Permanent(failure) => (true, failure.code.into_owned(), failure.message),

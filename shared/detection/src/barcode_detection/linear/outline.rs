@@ -1,32 +1,33 @@
-//! Where a symbol lies, of which one line across is known: how far its bars go, and which way.
+//! The corners of a symbol of which one line across has been read: how far its bars go, and in which direction.
 
 use super::{super::picture::Picture, Row};
 
-/// What a line across the bars has in common with the one that was read, at the least: their correlation.
+/// The least correlation of a line with the one that was read, for it to cross the same bars.
 const ALIKE: f64 = 0.6;
-/// The least correlation of what is seen with bars and spaces that are all alike.
+/// The least correlation, in size, of a line's values with an alternation of equal bars and spaces, for it to cross
+/// bars at all.
 const BARS: f64 = 0.4;
-/// How strong its bars are at the least, as a part of those nearer to the line that was read. At an end, where half
-/// a pixel is bar, they are half as strong.
+/// The least strength of the bars on a line, as a part of that nearer to the line that was read. Where bars end within
+/// a pixel, they have half their strength.
 const STRONG: f64 = 0.5;
-/// Lines in a row that may look otherwise, where bars are scratched or something lies on them, and the same as a
-/// part of the length.
+/// The number of consecutive lines that may look different, where bars are scratched or something lies on them; and the
+/// same as a part of the symbol's length.
 const GAP: usize = 4;
 const GAP_PART: f64 = 0.02;
-/// How far the bars may have moved along the line from one line to the next, in pixels.
+/// The most that the bars may move along the line from one line to the next, in pixels.
 const LEAN: f64 = 0.3;
-/// How much more alike a line must be for the bars to be thought to have moved.
+/// The gain in correlation for which a movement of the bars is accepted.
 const BETTER: f64 = 0.004;
-/// How much longer the bars at both ends are than the others at the most, as a part of the length: those of EAN
-/// are.
+/// The most by which the bars at both ends are longer than the others, as a part of the symbol's length: those of EAN
+/// are longer.
 const LONGER: f64 = 0.16;
 
-/// The places at which lines across a symbol are looked at: the middles of its bars and spaces, and the light on
-/// either side.
+/// The places at which lines across a symbol are compared: the middles of its bars and spaces, and the light on either
+/// side.
 struct Probe {
     /// Along the line.
     places: Vec<f64>,
-    /// What is seen there on the line that was read, less its mean.
+    /// The values there on the line that was read, less their mean.
     reference: Vec<f64>,
 }
 
@@ -38,7 +39,8 @@ impl Probe {
         Self { places, reference }
     }
 
-    /// How much another line is like it, as a correlation, and how strong its bars are, compared with it.
+    /// The correlation of another line with the one that was read, and the strength of its bars relative to that
+    /// line's.
     fn compare(&self, look: impl Fn(f64) -> f64) -> (f64, f64) {
         let seen: Vec<f64> = self.places.iter().map(|place| look(*place)).collect();
         let mean = seen.iter().sum::<f64>() / seen.len() as f64;
@@ -54,7 +56,7 @@ impl Probe {
     }
 }
 
-/// A system of coordinates around the middle of the line that was read: along the line, and along the bars.
+/// A coordinate system around the middle of the line that was read: along the line, and along the bars.
 #[derive(Clone, Copy)]
 struct Frame {
     origin: [f64; 2],
@@ -68,24 +70,24 @@ impl Frame {
     }
 }
 
-/// Where bars end on one side of the line that was read.
+/// The place where bars end on one side of the line that was read.
 #[derive(Clone, Copy, Default)]
 struct End {
-    /// How far from the line.
+    /// The distance from the line.
     aside: f64,
-    /// How far along the line they have moved there, for each pixel away from it.
+    /// The distance that the bars have moved along the line there, for each pixel away from it.
     lean: f64,
 }
 
-/// How far bars move along the line for each pixel away from it.
+/// The distance that bars move along the line for each pixel away from it.
 #[derive(Clone, Copy)]
 pub(super) enum Lean {
-    /// About so far.
+    /// An estimate, to be refined by measuring.
     About(f64),
     Exactly(f64),
 }
 
-/// The corners of the symbol that a row has read, in the order of a walk around it. `None` where there are no bars.
+/// The corners of the symbol that a row has read, in the order of a walk around it; `None` where there are no bars.
 pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64; 2]; 4]> {
     let (first, last) = (f64::from(*row.edges.first()?), f64::from(*row.edges.last()?));
     let middle = (first + last) / 2.0;
@@ -97,7 +99,7 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
         Lean::Exactly(lean) => lean,
     };
 
-    // At right angles to the bars, unless the picture cuts them short there.
+    // Lines are taken at right angles to the bars, unless the picture would cut them short.
     let (sine, cosine) = (-lean.atan()).sin_cos();
     let along = [x * cosine - y * sine, y * cosine + x * sine];
     let upright = Frame { along, down: [-along[1], along[0]], ..slanted };
@@ -112,7 +114,7 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
     let half = edges.last()?;
     let length = 2.0 * half;
     let places = places(&edges);
-    // The row was a mean of several lines: this one of them may lie beside the bars.
+    // The row was a mean of several lines, so this one line may lie beside the bars.
     let pattern =
         Probe { reference: places.iter().zip([1.0, -1.0].iter().cycle()).map(|it| *it.1).collect(), places };
     if pattern.compare(|along| picture.sample(frame.place(along, 0.0)).into()).0.abs() < BARS {
@@ -133,7 +135,7 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
         } else if (left.aside - right.aside).abs() > 0.08 * length {
             if left.aside.abs() > right.aside.abs() { left.aside } else { right.aside }
         } else {
-            // The halves are seen at their middles.
+            // Each half's end is measured at the middle of that half.
             (left.aside + right.aside) / 2.0 + (right.aside - left.aside) / half * along
         };
         frame.place(along + aside * if is_left { left.lean } else { right.lean }, aside)
@@ -142,7 +144,7 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
     corners.iter().flatten().all(|it| it.is_finite()).then_some(corners)
 }
 
-/// The middles of bars and spaces, and places in the light on either side.
+/// The middles of bars and spaces, and a place in the light on either side.
 fn places(edges: &[f64]) -> Vec<f64> {
     let module = (edges[edges.len() - 1] - edges[0]) / (2.0 * edges.len() as f64);
     let mut places = vec![edges[0] - 2.0 * module];
@@ -151,8 +153,8 @@ fn places(edges: &[f64]) -> Vec<f64> {
     places
 }
 
-/// The shift along the line at which it is most alike, of the one where it is thought to be and those beside that;
-/// with how much it is alike, and how strong.
+/// Follows the bars to a line `aside`. Returns the shift along the line with the best correlation, out of the expected
+/// shift and one on either side of it, with that correlation and the strength of the bars.
 fn followed(picture: &Picture, frame: Frame, probe: &Probe, shift: f64, aside: f64) -> (f64, f64, f64) {
     let at = |shift: f64| {
         let (alike, strong) = probe.compare(|along| picture.sample(frame.place(along + shift, aside)).into());
@@ -164,7 +166,7 @@ fn followed(picture: &Picture, frame: Frame, probe: &Probe, shift: f64, aside: f
         .fold(at(shift), |best, other| if other.1 > best.1 + BETTER { other } else { best })
 }
 
-/// How far the bars move along the lines from one line to the next, which is about as much as said.
+/// Measures how far the bars move from one line to the next, beginning with the estimate `lean`.
 fn measured_lean(picture: &Picture, frame: Frame, edges: &[f64], lean: f64) -> f64 {
     let probe = Probe::of(places(edges), |along| picture.sample(frame.place(along, 0.0)).into());
     let (mut count, mut sums) = (1.0, [0.0; 4]);
@@ -189,15 +191,15 @@ fn measured_lean(picture: &Picture, frame: Frame, edges: &[f64], lean: f64) -> f
     }
     let [aside, shift, square, product] = sums;
     let spread = count * square - aside * aside;
-    // Of a few lines it cannot be told.
+    // Too few lines do not tell.
     if count < 6.0 || spread <= 0.0 { lean } else { (count * product - aside * shift) / spread }
 }
 
-/// How far the bars go, up or down from the line that was read.
+/// Follows the bars up or down from the line that was read to their end.
 fn reach(picture: &Picture, frame: Frame, probe: &Probe, down: f64, length: f64) -> End {
     let gap = GAP.max((GAP_PART * length) as usize);
     let (mut end, mut missed, mut usual) = (0.5, 0, 1.0_f64);
-    // Of the last line that was alike: how far, its shift and how strong it was.
+    // These are the step, the shift and the strength of the last line that correlated.
     let (mut last, mut shift, mut before) = (0, 0.0, 1.0);
     for step in 1..picture.width + picture.height {
         let aside = down * step as f64;
@@ -212,7 +214,7 @@ fn reach(picture: &Picture, frame: Frame, probe: &Probe, down: f64, length: f64)
             continue;
         }
         if missed == 0 {
-            // Between this line and the one before, the bars fall to half their strength.
+            // The bars fall to half their strength between the last line and this one.
             let part = (before - STRONG * usual) / (before - strong.max(0.0)).max(1e-6);
             end = last as f64 + part.clamp(0.0, 1.0);
         }
@@ -224,7 +226,8 @@ fn reach(picture: &Picture, frame: Frame, probe: &Probe, down: f64, length: f64)
     End { aside: down * end, lean: shift / (down * (last as f64).max(1.0)) }
 }
 
-/// How much farther the bars at both ends go than the others; nothing where they do not, or one of them alone does.
+/// The distance that the bars at both ends go farther than the others; zeros where they do not, or only one of them
+/// does.
 fn longer(picture: &Picture, frame: Frame, edges: &[f64], ends: [End; 2], length: f64) -> [f64; 2] {
     let middles: Vec<f64> = edges.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
     let count = middles.len();
@@ -235,7 +238,7 @@ fn longer(picture: &Picture, frame: Frame, edges: &[f64], ends: [End; 2], length
     let mut farther = [0.0; 2];
     for ((side, end), farther) in sides.iter().zip(ends).zip(&mut farther) {
         let down = end.aside.signum();
-        // Noise is less in the mean of a few pixels along the bars.
+        // The mean of a few pixels along the bars has less noise.
         let look = |along: f64, aside: f64| {
             let near = [-1.0, 0.0, 1.0].map(|by| {
                 let aside = aside + by;
@@ -243,7 +246,7 @@ fn longer(picture: &Picture, frame: Frame, edges: &[f64], ends: [End; 2], length
             });
             near.iter().sum::<f64>() / 3.0
         };
-        // Within the bars, but not where they end.
+        // This place is well within the bars, away from their ends.
         let inside = end.aside / 2.0;
         let [bar, space, next] = side.map(|along| look(along, inside));
         let level = (bar.max(next) + space) / 2.0;

@@ -1,8 +1,8 @@
-//! Where bars stand beside each other, and which way: the structure tensor of small cells.
+//! Regions of parallel bars and their direction, by the structure tensor of small cells.
 //!
-//! Bars that stand side by side have gradients along one direction and its opposite, whatever their widths. The
-//! structure tensor (Förstner and Gülch 1987; Bigün and Granlund 1987) sums the products of a cell's gradients; its
-//! larger eigenvector is that direction, and the coherence says how far all gradients lie along it.
+//! The gradients of parallel bars have one direction and its opposite, whatever the widths of the bars. The structure
+//! tensor (Förstner and Gülch 1987; Bigün and Granlund 1987) sums the products of a cell's gradients; its larger
+//! eigenvector is that direction, and the coherence tells to what extent all gradients lie along it.
 
 use imaging::{Deadline, TimedOut};
 
@@ -10,17 +10,16 @@ use super::{super::picture::Picture, Corners, is_within};
 
 /// The side of a cell in pixels.
 const CELL: usize = 8;
-/// The least mean of the squared gradient, whose unit is twice a step of grey from one pixel to the next.
+/// The least mean of the squared gradient. The gradient's unit is twice the step of grey from one pixel to the next.
 const ENERGY: f32 = 30.0;
-/// The least coherence: 0 is all directions alike, 1 is one direction alone.
+/// The least coherence: 0 where all directions are equally frequent, 1 where there is only one.
 const COHERENCE: f32 = 0.5;
-/// The cosine of twice the most by which the directions of two neighbouring cells differ: 14°.
+/// The least cosine of twice the angle between the directions of two neighbouring cells of a region: 14° at most.
 const ALIKE: f32 = 0.88;
 /// The fewest cells of a region.
 const FEWEST: usize = 4;
 
-/// A rectangle that bars stand in: around a middle, so far along the direction that crosses them and so far along
-/// the bars.
+/// A rectangle of parallel bars: its middle, its direction, and its extents across the bars and along them.
 pub(super) struct Region {
     pub(super) middle: [f64; 2],
     /// The direction across the bars, in radians from the x axis towards the y axis, within ±90°.
@@ -29,10 +28,11 @@ pub(super) struct Region {
     pub(super) half: [f64; 2],
 }
 
-/// Products of gradients, summed: `xx`, `yy` and `xy`.
+/// Sums of products of gradients: `xx`, `yy` and `xy`.
 type Tensor = [f32; 3];
 
-/// The regions of a picture. Cells whose centres lie within what is `known`, or so far beyond it, belong to none.
+/// The regions of a picture. Cells whose centres lie within the `known` corners, or at most `beyond` outside them,
+/// belong to none.
 pub(super) fn regions(
     picture: &Picture,
     known: &[Corners],
@@ -91,12 +91,12 @@ fn centre(at: usize, across: usize) -> [f64; 2] {
     [at % across, at / across].map(|it| (it * CELL + CELL / 2) as f64)
 }
 
-/// The tensor of each cell, from the differences within squares of four pixels: those see bars of a single pixel,
-/// too.
+/// The tensor of each cell. The gradients are differences within squares of four pixels, which show bars of a single
+/// pixel, too.
 fn tensors(picture: &Picture, across: usize, down: usize) -> Vec<Tensor> {
     let width = picture.width;
     let mut tensors = vec![[0.0; 3]; across * down];
-    // The squares of the last row and column of pixels would reach beyond the picture.
+    // The squares of the last row of pixels would reach beyond the picture, and so would those of the last column.
     for y in 0..(down * CELL).min(picture.height - 1) {
         let (upper, lower) = (&picture.grey[y * width..][..width], &picture.grey[(y + 1) * width..][..width]);
         let row = &mut tensors[y / CELL * across..][..across];
@@ -118,7 +118,7 @@ fn tensors(picture: &Picture, across: usize, down: usize) -> Vec<Tensor> {
     tensors
 }
 
-/// Each tensor with those of its eight neighbours.
+/// The sum of each tensor and those of its eight neighbours.
 fn smoothed(tensors: &[Tensor], across: usize, down: usize) -> Vec<Tensor> {
     let mut smooth = vec![[0.0; 3]; tensors.len()];
     for row in 0..down {
@@ -135,8 +135,8 @@ fn smoothed(tensors: &[Tensor], across: usize, down: usize) -> Vec<Tensor> {
     smooth
 }
 
-/// The direction of a tensor as the unit vector of twice its angle, so that opposite directions are one; `None`
-/// where it has none.
+/// The direction of a tensor, as the unit vector of twice its angle, so that opposite directions are the same; `None`
+/// where it has no direction.
 fn direction([xx, yy, xy]: &Tensor) -> Option<[f32; 2]> {
     let (energy, double) = (xx + yy, [xx - yy, 2.0 * xy]);
     let length = double[0].hypot(double[1]);
@@ -168,7 +168,7 @@ fn region(cells: &[usize], tensors: &[Tensor], across: usize) -> Region {
 mod tests {
     use super::*;
 
-    /// Bars of two and four pixels in a rectangle of 120 × 60 around (100, 90), turned by so much.
+    /// Bars of eight pixels with spaces of four, in a rectangle of 120 × 60 around (100, 90), turned by `degrees`.
     fn bars(degrees: f64) -> Picture {
         let (sine, cosine) = degrees.to_radians().sin_cos();
         let grey = (0..180 * 200).map(|at| {
@@ -198,11 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_and_what_is_noise_makes_none() {
+    fn known_codes_and_noise_make_no_region() {
         let found = |picture: &Picture, known: &[Corners]| {
             regions(picture, known, 14.0, Deadline::none()).expect("no deadline").len()
         };
-        // A part of the bars, turned as they are, and all of them.
+        // First a part of the bars is known, turned as they are, then all of them.
         let around = |[along, aside]: [f64; 2]| {
             [[-along, -aside], [along, -aside], [along, aside], [-along, aside]].map(|[x, y]| {
                 let (sine, cosine) = 30_f64.to_radians().sin_cos();

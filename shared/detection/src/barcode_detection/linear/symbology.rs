@@ -1,10 +1,10 @@
-//! The linear symbologies: which there are, and what their readers share. A new one is its file and its line in the
-//! registry.
+//! The list of linear symbologies, and what their readers have in common. A new one is its file and its line in
+//! [`SYMBOLOGIES`].
 //!
-//! A reader is given bars and spaces and the index of a bar, and says what the symbol that begins with that bar
-//! says. It judges by widths alone. The widths of a character are held against those of each character of the
-//! symbology: first the distances from one edge to the next of the same kind, which do not change where ink has
-//! spread, then the widths themselves.
+//! A reader is given bars and spaces and the index of a bar, and returns the text of the symbol that begins with that
+//! bar. It judges by widths alone. The widths of a character are compared with those of each character of the
+//! symbology: mainly the distances from one edge to the next of the same kind, which do not change where ink has
+//! spread, and with less weight the widths themselves.
 
 mod ascii;
 mod codabar;
@@ -24,16 +24,16 @@ pub(super) trait Symbology: Sync {
     /// The words for the formats that it reads.
     fn formats(&self) -> &'static [&'static str];
 
-    /// How much wider the light before a symbol is than its first bar, at the least.
+    /// The least width of the light before a symbol, in widths of the symbol's first bar.
     fn light(&self) -> f32 {
         1.8
     }
 
-    /// The symbol that begins with the bar of index `start`, which is even, in a format that is wanted.
+    /// Reads the symbol that begins with the bar of index `start`, which is even, if its format is wanted.
     fn read(&self, bars: &Bars, start: usize, wanted: Wanted<'_>) -> Option<Reading>;
 }
 
-/// Says of a format's word whether that format is looked for.
+/// Tells of a format, by its word, whether it is looked for.
 pub(super) type Wanted<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Every symbology.
@@ -47,37 +47,38 @@ pub(super) static SYMBOLOGIES: &[&dyn Symbology] = &[
     &pdf417::Pdf417,
 ];
 
-/// What a symbol says along one line.
+/// A symbol read along one line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reading {
     pub(super) format: &'static str,
     pub(super) text: String,
     /// The index of the last bar.
     pub(super) end: usize,
-    /// How far the widths are from those of the characters: the mean square, in modules.
+    /// The distance of the widths from those of the characters: the mean square, in modules.
     pub(super) error: f32,
-    /// How many lines must agree for it not to be chance: the more, the weaker the symbology's own checks are.
+    /// The number of lines that must agree. The weaker the symbology's own checks are, the more it takes to rule out
+    /// chance.
     pub(super) rows: usize,
 }
 
-/// A character is no other's, and none by chance, where its error is below this.
+/// The largest error of a character that is read. Beyond it, a character may be another one, or none.
 const MOST_ERROR: f32 = 0.22;
-/// The same for symbologies of two widths, whose errors are parts of the difference of both.
+/// The same for symbologies of two widths, where an error is relative to the difference of the two.
 const MOST_OF_TWO: f32 = 0.08;
-/// How the widths themselves count, against the distances between edges of the same kind.
+/// The weight of the widths themselves against the distances between edges of the same kind.
 const OWN: f32 = 0.4;
 
-/// What the widths of a symbol of modules are measured by.
+/// The measure of a symbol whose widths are whole numbers of modules.
 #[derive(Clone, Copy, Debug)]
 struct Gauge {
-    /// The width of a module in pixels.
+    /// The width of a module, in pixels.
     module: f32,
-    /// By how many modules ink has made bars wider and spaces narrower.
+    /// The number of modules by which ink has made bars wider and spaces narrower.
     spread: f32,
 }
 
 impl Gauge {
-    /// By bars and spaces in turn, beginning with a bar, and how many modules each of them has.
+    /// Measures bars and spaces in turn, beginning with a bar, whose numbers of modules are known.
     fn of(widths: &[f32], modules: &[u8]) -> Self {
         let count: u8 = modules.iter().sum();
         let module = widths.iter().sum::<f32>() / f32::from(count);
@@ -93,13 +94,14 @@ impl Gauge {
         Self { module, spread: (beyond / widths.len() as f32).clamp(-0.6, 0.6) }
     }
 
-    /// The same spread, where so many modules are so wide.
+    /// The measure for other widths of the same symbol, which are so many modules together; the spread of ink stays the
+    /// same.
     fn fitted(self, widths: &[f32], modules: u8) -> Self {
         let module = widths.iter().sum::<f32>() / f32::from(modules);
         Self { module, spread: self.spread * self.module / module }
     }
 
-    /// How far widths are from so many modules: the mean square, in modules. `dark` says whether the first is a
+    /// The distance of widths from numbers of modules: the mean square, in modules. `dark` tells whether the first is a
     /// bar.
     fn error(self, widths: &[f32], modules: &[u8], dark: bool) -> f32 {
         let (mut error, mut before) = (0.0, None);
@@ -116,7 +118,7 @@ impl Gauge {
         error / (widths.len() as f32 * (1.0 + OWN))
     }
 
-    /// The index of the pattern that is nearest to widths, and their error; `None` where none is near.
+    /// The index of the nearest pattern to widths, and its error; `None` where none is near.
     fn nearest<'a, const N: usize>(
         self,
         widths: &[f32],
@@ -129,8 +131,7 @@ impl Gauge {
     }
 }
 
-/// What the widths of a symbol of narrow and wide bars and spaces are measured by: each narrow, then wide, in
-/// pixels.
+/// The measure of a symbol with narrow and wide bars and spaces: the widths of narrow and of wide ones, in pixels.
 #[derive(Clone, Copy, Debug)]
 struct TwoWidths {
     bars: [f32; 2],
@@ -138,9 +139,9 @@ struct TwoWidths {
 }
 
 impl TwoWidths {
-    /// By bars and spaces in turn, beginning with a bar, and which of them are wide: a bit each, the last one's
-    /// lowest. There is one of each kind at least. `None` where the wide are not clearly wider than the narrow, or
-    /// too wide.
+    /// Measures bars and spaces in turn, beginning with a bar. `wide` tells which of them are wide, with one bit for
+    /// each, the last one's lowest; there is at least one of each kind. `None` where the wide ones are not clearly
+    /// wider than the narrow ones, or too wide.
     fn of(widths: &[f32], wide: u16) -> Option<Self> {
         let [[Some(bar), Some(wide_bar)], [Some(space), Some(wide_space)]] = means(widths, wide) else {
             return None;
@@ -151,17 +152,17 @@ impl TwoWidths {
         (is_apart && (1.6..4.5).contains(&ratio)).then_some(learnt)
     }
 
-    /// The mean width of what is narrow.
+    /// The mean width of narrow bars and spaces.
     fn narrow(self) -> f32 {
         (self.bars[0] + self.spaces[0]) / 2.0
     }
 
-    /// All of them so many times as wide.
+    /// All widths multiplied by the same factor.
     fn scaled(self, by: f32) -> Self {
         Self { bars: self.bars.map(|it| it * by), spaces: self.spaces.map(|it| it * by) }
     }
 
-    /// Nearer by that part to what the widths of another character are.
+    /// The measure after another character has been read: moved by the part `by` towards that character's widths.
     fn learning(self, widths: &[f32], wide: u16, by: f32) -> Self {
         let [bars, spaces] = means(widths, wide);
         let learn = |old: [f32; 2], new: [Option<f32>; 2]| {
@@ -170,20 +171,21 @@ impl TwoWidths {
         Self { bars: learn(self.bars, bars), spaces: learn(self.spaces, spaces) }
     }
 
-    /// How far widths, of which the first is a bar, are from that: the mean square, where 1 is from narrow to wide.
+    /// The distance of widths, of which the first is a bar, from the expected ones: the mean square, where the
+    /// difference of wide and narrow is 1.
     fn error(self, widths: &[f32], wide: u16) -> f32 {
         let off = widths.iter().enumerate().map(|(index, width)| {
             let [narrow, wider] = if index % 2 == 0 { self.bars } else { self.spaces };
             let is_wide = is_wide_at(wide, widths.len(), index);
             let off = (width - if is_wide { wider } else { narrow }) / (wider - narrow).max(narrow / 4.0);
-            // What is wider than wide, or narrower than narrow, is no less clear for it.
+            // A width beyond wide, or below narrow, is hardly less clear for it, so it counts less.
             if (off > 0.0) == is_wide { off * off / 4.0 } else { off * off }
         });
         off.sum::<f32>() / widths.len() as f32
     }
 
-    /// The index of the pattern that is nearest to widths, and their error; `None` where none is near, or another
-    /// is as near. What is expected is first brought nearer to these widths themselves by the part `own`.
+    /// The index of the nearest pattern to widths, and its error; `None` where none is near, or where another is about
+    /// as near. The expected widths are first moved by the part `own` towards these widths.
     fn nearest(self, widths: &[f32], patterns: &[u16], own: f32) -> Option<(usize, f32)> {
         let (mut nearest, mut second) = ((0, f32::MAX), f32::MAX);
         for (index, pattern) in patterns.iter().enumerate() {
@@ -199,7 +201,7 @@ impl TwoWidths {
     }
 }
 
-/// The mean widths of the narrow and the wide bars, then of the spaces; `None` for what there is none of.
+/// The mean widths of the narrow and the wide bars, then of the spaces; `None` for a kind that does not occur.
 fn means(widths: &[f32], wide: u16) -> [[Option<f32>; 2]; 2] {
     let mut sums = [[(0.0, 0.0); 2]; 2];
     for (index, width) in widths.iter().enumerate() {
@@ -209,7 +211,7 @@ fn means(widths: &[f32], wide: u16) -> [[Option<f32>; 2]; 2] {
     sums.map(|kinds| kinds.map(|(sum, count): (f32, f32)| (count > 0.0).then(|| sum / count)))
 }
 
-/// Whether a bit is set, counted from the first of so many.
+/// Whether the bit of the bar or space `index` is set, where the first of `count` has the highest bit.
 fn is_wide_at(wide: u16, count: usize, index: usize) -> bool {
     wide >> (count - 1 - index) & 1 == 1
 }

@@ -1,4 +1,4 @@
-//! The pairs of characters by which Code 39 (Full ASCII) and Code 93 say the characters that they lack.
+//! The pairs of characters by which Code 39 (Full ASCII) and Code 93 express the characters that they lack.
 
 /// The character that a shift (`$`, `%`, `/` or `+`) and a letter stand for.
 pub(super) fn shifted(shift: char, letter: char) -> Option<char> {

@@ -6,23 +6,24 @@ use crate::barcode_detection::profile::Bars;
 pub(super) struct Codabar;
 
 const ALPHABET: &[u8; 20] = b"0123456789-$:/.+ABCD";
-/// Which of four bars and three spaces in turn are wide, for each character of the alphabet.
+/// The bars and spaces that are wide, out of four bars and three spaces in turn, for each character of the alphabet.
 const WIDE: [u16; 20] = [
     0b000_0011, 0b000_0110, 0b000_1001, 0b110_0000, 0b001_0010, 0b100_0010, 0b010_0001, 0b010_0100,
     0b011_0000, 0b100_1000, 0b000_1100, 0b001_1000, 0b100_0101, 0b101_0001, 0b101_0100, 0b001_0101,
     0b001_1010, 0b010_1001, 0b000_1011, 0b000_1110,
 ];
-/// The letters that a symbol begins and ends with.
+/// The indices of the letters that a symbol begins and ends with.
 const LETTERS: std::ops::Range<usize> = 16..20;
-/// Narrow widths of light before and behind the symbol, of the 10 that the standard asks for.
+/// The light before and after the symbol, in narrow widths. The standard asks for 10.
 const QUIET: f32 = 5.5;
-/// How a character's own widths count against those of the ones before, and how those learn from it: in what was
-/// printed by the first specification, the wide spaces of letters are narrower than those of digits.
+/// The weight of a character's own widths against those of the characters before it, and the weight with which these
+/// are updated by it. In print after the first specification, the wide spaces of letters are narrower than those of
+/// digits.
 const OWN: f32 = 0.5;
 const LEARN: f32 = 0.25;
-/// The most narrow widths between two characters.
+/// The largest gap between two characters, in narrow widths.
 const MOST_GAP: f32 = 5.0;
-/// The fewest characters between the letters: fewer are read out of anything.
+/// The least number of characters between the letters. Shorter symbols are found by chance almost anywhere.
 const FEWEST: usize = 3;
 
 impl Symbology for Codabar {

@@ -5,7 +5,7 @@ use crate::barcode_detection::profile::Bars;
 
 pub(super) struct Code128;
 
-/// The widths of the symbol characters, each a bar, a space and so on, of eleven modules together.
+/// The widths of the symbol characters: three bars and three spaces in turn, of eleven modules together.
 const CHARACTERS: [[u8; 6]; 106] = unpacked([
     212222, 222122, 222221, 121223, 121322, 131222, 122213, 122312, 132212, 221213, 221312, 231212, 112232,
     122132, 122231, 113222, 123122, 123221, 223211, 221132, 221231, 213212, 223112, 312131, 311222, 321122,
@@ -20,12 +20,12 @@ const CHARACTERS: [[u8; 6]; 106] = unpacked([
 const STOP: [u8; 7] = [2, 3, 3, 1, 1, 1, 2];
 const START_A: u8 = 103;
 const START_C: u8 = 105;
-/// Modules of light before and behind the symbol, of the 10 that the standard asks for.
+/// The light before and after the symbol, in modules. The standard asks for 10.
 const QUIET: f32 = 4.5;
-/// The least and the most that a character is wide, as a part of the one before it.
+/// The width of a character as a part of that of the one before it.
 const WIDTH: std::ops::Range<f32> = 0.8..1.25;
 
-/// Six decimal digits each, the first one first.
+/// Splits each number into its six decimal digits, the first one first.
 pub(super) const fn unpacked<const N: usize>(packed: [u32; N]) -> [[u8; 6]; N] {
     let mut widths = [[0; 6]; N];
     let mut index = 0;
@@ -90,7 +90,7 @@ impl Symbology for Code128 {
     }
 }
 
-/// The sets of characters.
+/// The code sets.
 #[derive(Clone, Copy, PartialEq)]
 enum Set {
     A,
@@ -98,14 +98,16 @@ enum Set {
     C,
 }
 
-/// What symbol characters say, of which the first begins the symbol. FNC1 separates fields as U+001D does, except
-/// where it says that the data are GS1's or another industry's: as the first, or after one letter or two digits.
-/// FNC2 and FNC3 speak to readers only. `None` where they say nothing, or begin anew.
+/// The text of symbol characters, of which the first is the start character; `None` where it is empty, or where a start
+/// character comes again.
+///
+/// FNC1 becomes U+001D, which separates fields. It is dropped where it marks the data as GS1's or another industry's:
+/// in the first place, or after one letter or two digits. FNC2 and FNC3 are instructions to readers and are dropped.
 fn text(values: &[u8]) -> Option<String> {
     let (first, values) = values.split_first()?;
     let mut set = [Set::A, Set::B, Set::C][usize::from(first.checked_sub(START_A)?)];
     let mut text = String::new();
-    // FNC4 adds 128 to the next character, twice to all until the next two.
+    // FNC4 adds 128 to the next character; twice, to all characters until the next two.
     let (mut shifted, mut high, mut next_high) = (None, false, false);
     for &value in values {
         let now = shifted.take().unwrap_or(set);
@@ -140,7 +142,7 @@ fn text(values: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A character of ASCII, or of the upper half of Latin-1.
+/// Appends a character of ASCII or, where `high`, of the upper half of Latin-1.
 fn push(text: &mut String, code: u8, high: bool) {
     text.push(char::from(if high { code | 0x80 } else { code }));
 }

@@ -1,4 +1,4 @@
-//! Code 39 (ISO/IEC 16388), and its pairs that stand for all of ASCII.
+//! Code 39 (ISO/IEC 16388), and its pairs of characters that stand for all of ASCII.
 
 use super::{Reading, Symbology, TwoWidths, Wanted, ascii::shifted};
 use crate::barcode_detection::profile::Bars;
@@ -6,7 +6,7 @@ use crate::barcode_detection::profile::Bars;
 pub(super) struct Code39;
 
 const ALPHABET: &[u8; 44] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-. $/+%*";
-/// Which of five bars and four spaces in turn are wide, for each character of the alphabet.
+/// The bars and spaces that are wide, out of five bars and four spaces in turn, for each character of the alphabet.
 const WIDE: [u16; 44] = [
     0b0_0011_0100,
     0b1_0010_0001,
@@ -54,13 +54,13 @@ const WIDE: [u16; 44] = [
     0b0_1001_0100,
 ];
 const START: usize = 43;
-/// Narrow widths of light before and behind the symbol, of the 10 that the standard asks for.
+/// The light before and after the symbol, in narrow widths. The standard asks for 10.
 const QUIET: f32 = 5.0;
-/// The most narrow widths between two characters; the standard allows 3, or 5.3 where they are small.
+/// The largest gap between two characters, in narrow widths. The standard allows 3, or 5.3 where they are small.
 const MOST_GAP: f32 = 5.5;
-/// How what is expected of widths learns from a character.
+/// The weight with which the expected widths are updated by each character.
 const LEARN: f32 = 0.25;
-/// The least and the most that a character is wide, as a part of the one before it.
+/// The width of a character as a part of that of the one before it.
 const WIDTH: std::ops::Range<f32> = 0.8..1.25;
 
 impl Symbology for Code39 {
@@ -104,8 +104,8 @@ impl Symbology for Code39 {
     }
 }
 
-/// What a text says in Full ASCII; `None` where it has no pair, or a shift without its letter, for then it is not
-/// meant so.
+/// A text decoded as Full ASCII; `None` where it has no pair, or a shift without its letter: then it is not meant as
+/// such.
 fn full_ascii(text: &str) -> Option<String> {
     let mut characters = text.chars().peekable();
     let (mut whole, mut pairs) = (String::with_capacity(text.len()), 0);

@@ -7,7 +7,7 @@ pub(super) struct Code93;
 
 /// The letters a to d stand for the shifts ($), (%), (/) and (+), the asterisk for the start and the stop.
 const ALPHABET: &[u8; 48] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-. $/+%abcd*";
-/// The widths of the characters, each a bar, a space and so on, of nine modules together.
+/// The widths of the characters: three bars and three spaces in turn, of nine modules together.
 const CHARACTERS: [[u8; 6]; 48] = super::code_128::unpacked([
     131112, 111213, 111312, 111411, 121113, 121212, 121311, 111114, 131211, 141111, 211113, 211212, 211311,
     221112, 221211, 231111, 112113, 112212, 112311, 122112, 132111, 111123, 111222, 111321, 121122, 131121,
@@ -15,9 +15,9 @@ const CHARACTERS: [[u8; 6]; 48] = super::code_128::unpacked([
     321111, 112131, 113121, 211131, 121221, 312111, 311121, 122211, 111141,
 ]);
 const START: usize = 47;
-/// Modules of light before and behind the symbol, of the 10 that the standard asks for.
+/// The light before and after the symbol, in modules. The standard asks for 10.
 const QUIET: f32 = 5.0;
-/// The least and the most that a character is wide, as a part of the one before it.
+/// The width of a character as a part of that of the one before it.
 const WIDTH: std::ops::Range<f32> = 0.8..1.25;
 
 impl Symbology for Code93 {
@@ -62,8 +62,7 @@ impl Symbology for Code93 {
     }
 }
 
-/// The check character: from the right each counts once more than the one before, up to so many times, and then
-/// once again.
+/// The check character for values. From the right, their weights are 1, 2 and so on up to `most`, and then 1 again.
 fn check(values: &[usize], most: usize) -> usize {
     values.iter().rev().enumerate().map(|(at, value)| (at % most + 1) * value).sum::<usize>() % 47
 }

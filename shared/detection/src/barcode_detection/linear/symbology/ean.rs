@@ -5,8 +5,8 @@ use crate::barcode_detection::profile::Bars;
 
 pub(super) struct Ean;
 
-/// The digits of number set A, as widths of a space, a bar, a space and a bar; those of set B are the same
-/// backwards, those of set C the same with bars for spaces.
+/// The digits of number set A, as the widths of a space, a bar, a space and a bar. Those of set B are the same
+/// backwards; those of set C are the same with bars and spaces exchanged.
 const SET_A: [[u8; 4]; 10] = [
     [3, 2, 1, 1],
     [2, 2, 2, 1],
@@ -19,31 +19,30 @@ const SET_A: [[u8; 4]; 10] = [
     [1, 2, 1, 3],
     [3, 1, 1, 2],
 ];
-/// Which of the six digits on the left are of set B, for each first digit of an EAN-13.
+/// The digits that are of set B, out of the six on the left, for each first digit of an EAN-13.
 const FIRST_DIGITS: [u8; 10] = [
     0b00_0000, 0b00_1011, 0b00_1101, 0b00_1110, 0b01_0011, 0b01_1001, 0b01_1100, 0b01_0101, 0b01_0110,
     0b01_1010,
 ];
-/// Which of the six digits of a UPC-E of number system 0 are of set B, for each check digit; of system 1 it is the
-/// others.
+/// The digits that are of set B, out of the six of a UPC-E of number system 0, for each check digit. In system 1 the
+/// others are of set B.
 const CHECK_DIGITS: [u8; 10] = [
     0b11_1000, 0b11_0100, 0b11_0010, 0b11_0001, 0b10_1100, 0b10_0110, 0b10_0011, 0b10_1010, 0b10_1001,
     0b10_0101,
 ];
-/// Modules of light before a symbol, of the 7 to 11 that the standard asks for: print and photographs shorten them.
+/// The light before a symbol, in modules. The standard asks for 7 to 11; print and photographs shorten it.
 const QUIET: f32 = 5.0;
-/// The least and the most that a digit is wide, as a part of what it should be: on a bottle those at the ends are
-/// narrower.
+/// The width of a digit as a part of the expected one. On a bottle, the digits at the ends are narrower.
 const DIGIT: std::ops::Range<f32> = 0.72..1.35;
 
-/// How a symbol is made up: digits on either side of a middle, and an end.
+/// The structure of a symbol: digits on either side of a middle guard, and an end guard.
 struct Layout {
     left: usize,
-    /// Widths of the middle, and of the end.
+    /// The widths of the middle guard, and of the end guard.
     middle: &'static [u8],
     right: usize,
     end: &'static [u8],
-    /// Modules of light behind it.
+    /// The light after the symbol, in modules.
     quiet: f32,
 }
 
@@ -58,7 +57,7 @@ impl Symbology for Ean {
     }
 
     fn read(&self, bars: &Bars, start: usize, wanted: Wanted<'_>) -> Option<Reading> {
-        // What every one of them begins with: light, a bar, a space and a bar of one module each.
+        // All of these symbols begin with light, and a bar, a space and a bar of one module each.
         let guard = bars.widths.get(start..start + START.len())?;
         let gauge = Gauge::of(guard, &START);
         if bars.space_before(start) < QUIET * gauge.module * 0.7 || gauge.error(guard, &START, true) > 0.3 {
@@ -86,7 +85,7 @@ impl Symbology for Ean {
 /// The digits of a symbol.
 struct Digits {
     digits: Vec<u8>,
-    /// Which of those on the left are of set B: a bit each, the last one's lowest.
+    /// The digits on the left that are of set B, with one bit for each, the last one's lowest.
     set_b: u8,
     end: usize,
     error: f32,
@@ -105,7 +104,8 @@ impl Layout {
         if bars.space_before(start) < QUIET * module || bars.space_behind(behind - 1) < self.quiet * module {
             return None;
         }
-        // The guards say how far ink has spread. The middle and the end begin with a space.
+        // The guards show how far ink has spread. The first one begins with a bar, the middle one with a space; so does
+        // the end of UPC-E, which has no middle.
         let guards = [
             (start, &START[..], 1.0),
             (middle, self.middle, -1.0),
@@ -142,7 +142,7 @@ impl Layout {
             }
             let (digit, error) = fitted.nearest(widths, &SET_A, !is_left).unwrap_or((0, f32::MAX));
             let backwards = [widths[3], widths[2], widths[1], widths[0]];
-            // Backwards a digit of set B begins with a bar where it ends with one.
+            // A digit of set B ends with a bar, so backwards it begins with one.
             let set_b = if is_left { fitted.nearest(&backwards, &SET_A, true) } else { None };
             let (digit, error) = match set_b {
                 Some((digit, less)) if less < error => {
@@ -176,8 +176,8 @@ impl Digits {
         (self.set_b == 0 && is_checked(&self.digits)).then(|| ("ean_8", text(&self.digits)))
     }
 
-    /// The number system and the check digit are said by the sets of the six digits; the check digit is that of the
-    /// UPC-A for which this stands.
+    /// The sets of the six digits encode the number system and the check digit. The check digit is that of the UPC-A
+    /// that the symbol abbreviates.
     fn upc_e(&self) -> Option<(&'static str, String)> {
         let check = |sets: u8| CHECK_DIGITS.iter().position(|it| *it == sets);
         let (system, check) = match (check(self.set_b), check(0b11_1111 & !self.set_b)) {
@@ -202,7 +202,7 @@ impl Digits {
     }
 }
 
-/// Whether the last digit is the check digit of the others: from the right they count once and three times in turn.
+/// Whether the last digit is the check digit of the others. From the right, the weights are 1 and 3 in turn.
 fn is_checked(digits: &[u8]) -> bool {
     let sum: u32 =
         digits.iter().rev().zip([1, 3].iter().cycle()).map(|(digit, by)| u32::from(*digit) * by).sum();

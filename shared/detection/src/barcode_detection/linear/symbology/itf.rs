@@ -5,15 +5,15 @@ use crate::barcode_detection::profile::Bars;
 
 pub(super) struct Itf;
 
-/// Which of the five bars, or the five spaces, of a digit are wide.
+/// The bars that are wide, out of the five of a digit; likewise the spaces.
 const WIDE: [u8; 10] =
     [0b00110, 0b10001, 0b01001, 0b11000, 0b00101, 0b10100, 0b01100, 0b00011, 0b10010, 0b01010];
-/// Narrow widths of light before and behind the symbol, of the 10 that the standard asks for: it has no check, and
-/// parts of other symbols look like it.
+/// The light before and after the symbol, in narrow widths. The standard asks for 10. The symbology has no check, and
+/// parts of other symbols look like it, so light is needed.
 const QUIET: f32 = 6.0;
-/// The least of a wide width, and the most of a narrow one, as parts of the middle between both.
+/// The least width that counts as wide, as a part of the middle between wide and narrow.
 const APART: f32 = 1.12;
-/// The fewest digits: fewer are read out of anything.
+/// The least number of digits. Shorter symbols are found by chance almost anywhere.
 const FEWEST: usize = 6;
 
 impl Symbology for Itf {
@@ -25,7 +25,7 @@ impl Symbology for Itf {
         let first = bars.widths.get(start..start + 4)?;
         let mut narrow = first.iter().sum::<f32>() / 4.0;
         let near = |width: f32, of: f32| (0.5..1.6).contains(&(width / of));
-        // Ink spreads from bars to spaces, so both are held against their own kind.
+        // Ink spreads from bars into spaces, so bars are compared with bars, and spaces with spaces.
         let alike =
             near(first[0], first[2]) && near(first[1], first[3]) && near(first[0] + first[1], 2.0 * narrow);
         if !alike || bars.space_before(start) < QUIET * narrow || (first[0] / first[1]).ln().abs() > 1.1 {
@@ -38,7 +38,7 @@ impl Symbology for Itf {
             }
             let pair = bars.widths.get(at..at + 10)?;
             let now: f32 = pair.iter().sum();
-            // A pair has ten narrow widths, and four times what wide ones are wider.
+            // A pair of digits has the width of ten narrow elements, plus four times the difference of wide and narrow.
             let is_wide_enough = (12.5..26.0).contains(&(now / narrow));
             if !is_wide_enough || length.is_some_and(|before| !(0.7..1.43).contains(&(now / before))) {
                 return None;
@@ -65,8 +65,8 @@ impl Symbology for Itf {
     }
 }
 
-/// The last bar of the stop that begins with the bar of that index: a wide bar, a narrow space, a narrow bar and
-/// light.
+/// The index of the last bar of a stop pattern that begins with the bar `at`: a wide bar, a narrow space, a narrow bar,
+/// and light.
 fn stop(bars: &Bars, at: usize, narrow: f32) -> Option<usize> {
     let &[wide, space, bar] = bars.widths.get(at..at + 3)? else { return None };
     let fits = (1.5..4.5).contains(&(wide / narrow)) && wide > 1.35 * bar;
@@ -74,8 +74,8 @@ fn stop(bars: &Bars, at: usize, narrow: f32) -> Option<usize> {
     (fits && narrows && bars.space_behind(at + 2) >= QUIET * narrow).then_some(at + 2)
 }
 
-/// The digit of five bars or five spaces, of which the two widest are wide, how wide the narrow ones are, and how
-/// far all are from two widths.
+/// The digit of five bars or five spaces, of which the two widest are the wide ones; the width of the narrow ones; and
+/// the distance of all from two widths.
 fn digit(widths: [f32; 5]) -> Option<(u8, f32, f32)> {
     let mut sorted = widths;
     sorted.sort_by(f32::total_cmp);

@@ -1,5 +1,5 @@
-//! The first and the last bars of PDF417 (ISO/IEC 15438), which go from its top to its bottom: where such a code
-//! lies, not what it says.
+//! The first and the last bars of PDF417 (ISO/IEC 15438), which go from its top to its bottom. They tell where such a
+//! code lies; the text is read by `rxing`.
 
 use super::{Gauge, Reading, Symbology, Wanted};
 use crate::barcode_detection::profile::Bars;
@@ -8,12 +8,12 @@ pub(super) struct Pdf417;
 
 const START: [u8; 7] = [8, 1, 1, 1, 1, 1, 1];
 const STOP: [u8; 9] = [7, 1, 1, 3, 1, 1, 1, 2, 1];
-/// Modules of light before the start and behind the stop, of the 2 that the standard asks for.
+/// The light before the start and after the stop, in modules. The standard asks for 2.
 const QUIET: f32 = 1.5;
-/// Their widths are those of no other symbology, so what is far from them is none.
+/// The largest error. It may be small, because no other symbology has widths like these.
 const MOST_ERROR: f32 = 0.12;
 
-/// What their readings say.
+/// The texts that stand for a start and for a stop.
 pub(in super::super) const START_TEXT: &str = "start";
 const STOP_TEXT: &str = "stop";
 
@@ -38,7 +38,7 @@ impl Symbology for Pdf417 {
             let is_one = error < MOST_ERROR && is_quiet(gauge.module);
             is_one.then(|| Reading { format: "pdf417", text: text.to_owned(), end, error, rows: 3 })
         };
-        // What follows the start is a space of three modules.
+        // A start is followed by a space of three modules.
         let begins = |module: f32| {
             let behind = bars.space_behind(start + START.len() - 1) / module;
             bars.space_before(start) >= QUIET * module && (2.3..3.7).contains(&behind)

@@ -1,0 +1,150 @@
+//! Windows icons and cursors. The largest picture in the file is shown, of several that large the one with the most
+//! bits per pixel. Each picture is a PNG file, or a bitmap followed by a mask of transparent pixels.
+
+use std::collections::HashSet;
+
+use super::{bmp::Bitmap, png};
+use crate::{
+    Deadline, Format, ImageError, Limits,
+    decode::{Decoded, pixelwise},
+    formats::Codec,
+    header::Header,
+    pixels::is_opaque,
+    scan::{le16, le32},
+};
+
+/// Windows icon or cursor, of which the largest picture is shown.
+pub(crate) const FORMAT: Format =
+    Format::new("ICO", &["image/vnd.microsoft.icon", "image/x-icon", "image/ico", "image/x-win-bitmap"]);
+
+pub(crate) static CODEC: Codec = Codec {
+    format: FORMAT,
+    recognises,
+    header: |bytes, limits, _| header(bytes, limits),
+    decode,
+    view: None,
+    animation: None,
+    frames_in_file: None,
+    writer: None,
+};
+
+const DIRECTORY: usize = 6;
+const ENTRY: usize = 16;
+
+/// The most directory entries that are read. No icon has more pictures.
+const MAX_ENTRIES: u32 = 256;
+
+/// Whether this is the beginning of an ICO or CUR file. The signature is so short that the first directory entry is
+/// checked as well.
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
+    let [0, 0, 1 | 2, 0, ..] = bytes else { return false };
+    let count = le16(bytes, 4).unwrap_or(0) as usize;
+    let first = le32(bytes, DIRECTORY + 8).zip(le32(bytes, DIRECTORY + 12));
+    let behind = |at: u32| at as usize >= DIRECTORY + count * ENTRY;
+    count > 0 && first.is_some_and(|(length, at)| length > 0 && behind(at))
+}
+
+/// Reads the headers of the largest picture.
+///
+/// # Errors
+/// Those of that picture, as [`Codec::read_header`]; [`ImageError::Corrupt`] where there is none.
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
+    best(bytes, limits).map(|(_, header)| header)
+}
+
+/// Decodes the largest picture.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Decoded, ImageError> {
+    let (picture, _) = best(bytes, limits)?;
+    if is_png(picture) {
+        let inner = Header { format: png::FORMAT, ..header.clone() };
+        return png::decode(picture, &inner, limits, deadline).map_err(of_icon);
+    }
+    let bitmap = Bitmap::read(picture, FORMAT)?.with_alpha();
+    let start = bitmap.after_table();
+    let table = picture.get(bitmap.table()..start).unwrap_or_default();
+    let data = picture.get(start..).unwrap_or_default();
+    let mut decoded = bitmap.decode(table, data, header, deadline)?;
+    // A bitmap of 32 bits has its own alpha, unless all of it is opaque; then, and for fewer bits, the mask applies.
+    if bitmap.bits < 32 || is_opaque(&decoded.rgba) {
+        let pixels = decoded.rgba.as_chunks_mut::<4>().0;
+        let colours = bitmap.row_bytes(bitmap.bits) * header.stored.1 as usize;
+        let mask = match bitmap.profile_start().map(|at| at.saturating_sub(start)) {
+            // A profile that begins where the mask should be: there is no mask.
+            Some(end) if end < colours + bitmap.row_bytes(1) * header.stored.1 as usize => &[],
+            _ => data.get(colours..).unwrap_or_default(),
+        };
+        for (out, row) in pixels.chunks_exact_mut(bitmap.width as usize).zip(mask.chunks(bitmap.row_bytes(1)))
+        {
+            let bits = row.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+            out.iter_mut().zip(bits).filter(|(_, bit)| *bit == 1).for_each(|(pixel, _)| pixel[3] = 0);
+        }
+    }
+    Ok(Decoded { may_have_alpha: true, ..decoded })
+}
+
+/// The bytes and the header of the picture to show: the largest one that can be read, going by its own header.
+fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), ImageError> {
+    let count = le16(bytes, 4).unwrap_or(0).min(MAX_ENTRIES) as usize;
+    let mut best: Option<((u64, u16), &[u8], Header)> = None;
+    let mut seen = HashSet::new();
+    let mut refusal = pixelwise::unreadable(FORMAT);
+    for index in 0..count {
+        let entry = bytes.get(DIRECTORY + index * ENTRY..).unwrap_or_default();
+        let at = le32(entry, 12).map_or(usize::MAX, |at| at as usize);
+        let length = le32(entry, 8).unwrap_or(0) as usize;
+        // Wrong lengths in the directory are common, and the pictures know their own.
+        let Some(picture) = bytes.get(at..).filter(|rest| !rest.is_empty() && length > 0) else { continue };
+        if !seen.insert(at) {
+            continue;
+        }
+        match inner_header(picture, limits) {
+            Ok((header, bits)) => {
+                let rank = (u64::from(header.stored.0) * u64::from(header.stored.1), bits);
+                if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
+                    best = Some((rank, picture, header));
+                }
+            }
+            Err(error) => refusal = error,
+        }
+    }
+    best.map(|(_, picture, header)| (picture, header)).ok_or(refusal)
+}
+
+/// The header of one picture, and its bits per pixel.
+fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageError> {
+    if is_png(picture) {
+        let header = png::header(picture, limits).map_err(of_icon)?;
+        return Ok((Header { format: FORMAT, frames: 1, ..header }, 32));
+    }
+    let bitmap = Bitmap::read(picture, FORMAT)?;
+    let header = Header {
+        format: FORMAT,
+        // The stored height includes the mask.
+        stored: (bitmap.width, bitmap.height / 2),
+        orientation: bitmap.orientation(),
+        frames: 1,
+        extra_bytes_per_pixel: 0,
+        largest_frame: (0, 0),
+    };
+    Ok((header, bitmap.bits))
+}
+
+fn is_png(picture: &[u8]) -> bool {
+    picture.starts_with(b"\x89PNG")
+}
+
+/// Reports an error in the PNG inside as one of the icon.
+fn of_icon(error: ImageError) -> ImageError {
+    match error {
+        ImageError::Corrupt { source, .. } => ImageError::Corrupt { format: FORMAT, source },
+        ImageError::UnsupportedFeature { source, .. } => {
+            ImageError::UnsupportedFeature { format: FORMAT, source }
+        }
+        other => other,
+    }
+}
