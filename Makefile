@@ -27,7 +27,7 @@ CARGO_TOOLS := cargo-deny@0.20.2 cargo-machete@0.9.2
 CARGO_FUZZ := cargo-fuzz@0.13.2
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 # The emulator: MiniStack, or LocalStack, which is installed where no Docker engine runs it.
 EMULATOR ?= ministack
@@ -258,6 +258,10 @@ test-release: local-build ## pack the functions of `make up` as a release does, 
 	rm -rf .local/released
 	infra/release/pack functions $(HOST) .local/build .local/released
 	@$(MAKE) --no-print-directory check-release RELEASE=.local/released
+
+.PHONY: test-arm64
+test-arm64: ## build everything for arm64 and try it under qemu on a machine of x86-64 (Debian or Ubuntu, root)
+	CARGO_TARGET_DIR=$(TARGET_DIR) infra/arm64
 
 # Deploys what `make release` has packed for this machine's processor into an emulator.
 .PHONY: check-release
