@@ -35,7 +35,7 @@ use url::Url;
 use crate::{
     arguments::{Arguments, Command, Common, StoreKind},
     check::{self, CheckError},
-    isolation::{self, EngineProcesses},
+    isolation::{self, EngineProcesses, OVERRUN},
     machine,
     metered::{self, Metered, Turns},
     objects,
@@ -262,8 +262,9 @@ async fn signalled() -> io::Result<()> {
 }
 
 fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Receiver<bool>) -> Worker {
-    // A job that was fetched while others are worked on waits for one of them, at the longest.
-    let limits = Limits { turn: config.limits.job, ..config.limits.clone() };
+    // A job that was fetched while others are worked on waits for one of them at the longest, which may overrun its time
+    // limit, and so may the job itself.
+    let limits = Limits { turn: config.limits.job + 2 * OVERRUN, ..config.limits.clone() };
     let memory = machine::memory_of_a_job();
     let engine: Arc<dyn Engine> =
         Arc::new(EngineProcesses::new(limits.clone(), memory, ports.models.clone()));

@@ -13,4 +13,4 @@ mod parent;
 mod wire;
 
 pub(crate) use child::serve;
-pub(crate) use parent::EngineProcesses;
+pub(crate) use parent::{EngineProcesses, OVERRUN};

@@ -1,8 +1,6 @@
 //! The image formats that can be read. Each has one file, with all that is particular to it.
 //!
 //! To add a format, write its file and add it to the modules and to [`CODECS`]: everything else goes through the codec.
-//!
-//! To add one, write its file and add it to the modules and to [`CODECS`]: everything else asks the codec.
 
 pub(crate) mod avif;
 pub(crate) mod bmp;

@@ -138,7 +138,11 @@ pub const CODES: &[Code] = &[
         Answer(403),
         "The upload or download is not what its address was signed for, or the address is too old. On AWS, S3 says so in XML.",
     ),
-    code("already_uploaded", Answer(412), "The job has its image already. On AWS, S3 itself answers so, in XML."),
+    code(
+        "already_uploaded",
+        Answer(412),
+        "The job has its image already. On AWS, S3 itself answers so, in XML.",
+    ),
     code("throttled", Answer(429), "There are too many requests; `Retry-After` says when to try again."),
     code(
         "refused",

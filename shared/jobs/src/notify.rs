@@ -220,7 +220,7 @@ impl Notifier {
             own("webhook-id", id.clone()),
             own("webhook-timestamp", now.unix_timestamp().to_string()),
         ];
-        match callback.token.as_ref().map(Token::of) {
+        match callback.token.as_ref().and_then(Token::of) {
             Some(Token::Key(key)) => headers.push(own("webhook-signature", sign(&key, &id, now, &body))),
             Some(Token::Bearer(token)) => headers.push(own("authorization", format!("Bearer {token}"))),
             None => {}
@@ -279,12 +279,13 @@ pub(crate) enum Token<'a> {
 impl<'a> Token<'a> {
     const PREFIX: &'static str = "whsec_";
 
-    /// The kind of a stored job's token, which was checked when the job was accepted.
-    fn of(token: &'a Secret) -> Self {
+    /// The kind of a stored job's token. None for a key that is not Base64, which no release has accepted: it signs nothing,
+    /// because with an empty key anybody could.
+    fn of(token: &'a Secret) -> Option<Self> {
         let text = token.expose();
         match text.strip_prefix(Self::PREFIX) {
-            Some(encoded) => Self::Key(BASE64_STANDARD.decode(encoded).unwrap_or_default()),
-            None => Self::Bearer(text),
+            Some(encoded) => BASE64_STANDARD.decode(encoded).ok().map(Self::Key),
+            None => Some(Self::Bearer(text)),
         }
     }
 
@@ -297,7 +298,7 @@ impl<'a> Token<'a> {
 
     /// Whether the token is sent in `Authorization`.
     pub(crate) fn is_bearer(token: &'a Secret) -> bool {
-        matches!(Self::of(token), Self::Bearer(_))
+        matches!(Self::of(token), Some(Self::Bearer(_)))
     }
 }
 
@@ -329,7 +330,7 @@ mod tests {
     fn the_signature_is_standard_webhooks_own() {
         let token = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
-        let Token::Key(key) = Token::of(&token) else { panic!("a key") };
+        let Some(Token::Key(key)) = Token::of(&token) else { panic!("a key") };
         let signature = sign(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", now, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }

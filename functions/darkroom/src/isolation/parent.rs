@@ -31,6 +31,9 @@ const OVERTIME: Duration = Duration::from_secs(10);
 /// How long a killed process is waited for.
 const ENDING: Duration = Duration::from_secs(5);
 
+/// How much longer than the time limit of a job its turn may take.
+pub(crate) const OVERRUN: Duration = Duration::from_secs(16);
+
 /// An engine whose work is done by processes, one for each image that is worked on at the time.
 pub(crate) struct EngineProcesses {
     limits: Limits,
@@ -65,7 +68,9 @@ impl Engine for EngineProcesses {
         let mut process =
             started.map_err(|error| port_error("starting a process for an image", true, error))?;
         let order = Order::Work { sha256: sha256.to_owned(), runs: runs.to_vec() };
-        match timeout(self.limits.job + OVERTIME, process.work(order, image, &*self.models)).await {
+        match timeout(self.limits.job + OVERTIME, process.work(order, image, &*self.models, &self.limits))
+            .await
+        {
             Ok(Ok(worked)) => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(process);
                 worked
@@ -73,32 +78,39 @@ impl Engine for EngineProcesses {
             Ok(Err(error)) => {
                 let status = process.end().await;
                 tracing::error!(error = %Chain(&error), ?status, "the process that worked on the image was lost");
-                Err(WorkError::AttemptFailed(lost(status)))
+                Err(WorkError::AttemptFailed(if is_of_memory(status) { exhausted() } else { crashed() }))
             }
             Err(_) => {
                 process.end().await;
                 tracing::error!("the work on an image does not end; its process was killed");
-                Err(WorkError::AttemptFailed(lost(None)))
+                Err(WorkError::AttemptFailed(exhausted()))
             }
         }
     }
 }
 
-/// The failure of a process that ended with this status, or of one that was killed because it did not end (`None`).
-fn lost(status: Option<ExitStatus>) -> Failure {
-    // Rust aborts a program that gets no more memory, and the system kills one that takes too much.
+/// Whether a process that ended so had probably no more memory: Rust aborts a program that gets none, and the system kills
+/// one that takes too much. Other aborts cannot be told from these.
+fn is_of_memory(status: Option<ExitStatus>) -> bool {
     const SIGABRT: i32 = 6;
     const SIGKILL: i32 = 9;
-    match status.map(|status| status.signal()) {
-        None | Some(Some(SIGABRT | SIGKILL)) => Failure::new(
-            "out_of_memory_or_timeout",
-            "The work on the image ran out of memory or time. Submit a smaller or simpler image.",
-        ),
-        Some(_) => Failure::new(
-            "worker_crashed",
-            "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
-        ),
-    }
+    status.and_then(|status| status.signal()).is_some_and(|signal| [SIGABRT, SIGKILL].contains(&signal))
+}
+
+/// The failure of work that took too much memory or time.
+fn exhausted() -> Failure {
+    Failure::new(
+        "out_of_memory_or_timeout",
+        "The work on the image ran out of memory or time. Submit a smaller or simpler image.",
+    )
+}
+
+/// The failure of work whose process ended otherwise.
+fn crashed() -> Failure {
+    Failure::new(
+        "worker_crashed",
+        "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
+    )
 }
 
 /// A process that works on one image at a time. Dropped, it is killed.
@@ -120,6 +132,8 @@ impl Process {
             .envs(std::env::var_os("LOG_LEVEL").map(|level| ("LOG_LEVEL", level)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // What the process logs goes where this one's log goes.
+            .stderr(io::stdout())
             // A signal from the terminal is meant for the parent, which shuts the work down.
             .process_group(0)
             .kill_on_drop(true)
@@ -139,15 +153,21 @@ impl Process {
         order: Order,
         image: Bytes,
         models: &dyn ReadModels,
+        limits: &Limits,
     ) -> io::Result<Result<Worked, WorkError>> {
+        let (patience, most) = (limits.job, limits.model_bytes);
         send(&mut self.orders, &order, &[image]).await?;
         loop {
             let (reply, bodies) = receive(&mut self.replies).await?;
             match reply {
-                Reply::ReadModel { model, file, known, max_bytes } => {
-                    let read = models.read_model(&model, file, known.as_deref(), max_bytes).await;
+                Reply::ReadModel { number, model, file, known, max_bytes } => {
+                    let reading = models.read_model(&model, file, known.as_deref(), max_bytes.min(most));
+                    // The child gives a question up after as long.
+                    let read = timeout(patience, reading)
+                        .await
+                        .unwrap_or_else(|elapsed| Err(port_error("reading a model", true, elapsed)));
                     let (answer, bodies) = ModelAnswer::new(read);
-                    send(&mut self.orders, &Order::Model(answer), &bodies).await?;
+                    send(&mut self.orders, &Order::Model { number, answer }, &bodies).await?;
                 }
                 Reply::Done(done) => {
                     let whole = done.with(bodies);

@@ -23,15 +23,15 @@ pub(super) enum Order {
     Begin { limits: Box<Limits>, memory: u64 },
     /// Work on this image, whose bytes follow.
     Work { sha256: String, runs: Vec<Run> },
-    /// The answer to [`Reply::ReadModel`]; the file's bytes follow.
-    Model(ModelAnswer),
+    /// The answer to the [`Reply::ReadModel`] with this number; the file's bytes follow.
+    Model { number: u64, answer: ModelAnswer },
 }
 
 /// A message of the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// A model's file is needed.
-    ReadModel { model: ModelKey, file: ModelFile, known: Option<String>, max_bytes: u64 },
+    /// A model's file is needed. The number tells the answer from one that comes after its question was given up.
+    ReadModel { number: u64, model: ModelKey, file: ModelFile, known: Option<String>, max_bytes: u64 },
     /// The work is done; the bytes of the artifacts follow.
     Done(Done),
     /// The work failed.
@@ -209,7 +209,7 @@ pub(super) async fn receive<T: DeserializeOwned>(
     let head = from.read_u64().await?;
     let head = body(from, head, &mut left).await?;
     let (value, lengths): (T, Vec<u64>) = serde_json::from_slice(&head)?;
-    let mut bodies = Vec::with_capacity(lengths.len());
+    let mut bodies = Vec::new();
     for length in lengths {
         bodies.push(body(from, length, &mut left).await?);
     }
@@ -220,7 +220,9 @@ async fn body(from: &mut (impl AsyncRead + Unpin + Send), length: u64, left: &mu
     *left = left
         .checked_sub(length)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a message is too long"))?;
-    let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    // The sender's word is not trusted with more memory than this before the bytes are there.
+    const AT_ONCE: u64 = 1 << 20;
+    let mut body = Vec::with_capacity(usize::try_from(length.min(AT_ONCE)).unwrap_or_default());
     if from.take(length).read_to_end(&mut body).await? as u64 == length {
         Ok(body.into())
     } else {
