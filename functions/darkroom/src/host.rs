@@ -262,8 +262,8 @@ async fn signalled() -> io::Result<()> {
 }
 
 fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Receiver<bool>) -> Worker {
-    // A job that was fetched while others are worked on waits for one of them at the longest, which may overrun its time
-    // limit, and so may the job itself.
+    // A job that was fetched while others are worked on waits for one of them at the longest, which may overrun its
+    // time limit, and so may the job itself.
     let limits = Limits { turn: config.limits.job + 2 * OVERRUN, ..config.limits.clone() };
     let memory = machine::memory_of_a_job();
     let engine: Arc<dyn Engine> =

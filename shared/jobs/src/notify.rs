@@ -279,8 +279,8 @@ pub(crate) enum Token<'a> {
 impl<'a> Token<'a> {
     const PREFIX: &'static str = "whsec_";
 
-    /// The kind of a stored job's token. None for a key that is not Base64, which no release has accepted: it signs nothing,
-    /// because with an empty key anybody could.
+    /// The kind of a stored job's token. None for a key that is not Base64, which no release has accepted: it signs
+    /// nothing, because with an empty key anybody could.
     fn of(token: &'a Secret) -> Option<Self> {
         let text = token.expose();
         match text.strip_prefix(Self::PREFIX) {

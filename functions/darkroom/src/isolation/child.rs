@@ -41,8 +41,8 @@ pub(crate) async fn serve(make: MakeEngine) -> io::Result<()> {
 }
 
 async fn work(make: MakeEngine) -> io::Result<()> {
-    // A service manager signals all processes of a service. The parent brings the work to its end, and this process ends
-    // with its input: a signal that has a handler does nothing else.
+    // A service manager signals all processes of a service. The parent brings the work to its end, and this process
+    // ends with its input: a signal that has a handler does nothing else.
     let _handled = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
         .into_iter()
         .map(signal)
@@ -81,8 +81,8 @@ async fn work(make: MakeEngine) -> io::Result<()> {
     }
 }
 
-/// Limits the memory of this process, so that exceeding it ends this process alone. If the system runs out of memory before
-/// that, it is asked to pick this process rather than its parent. No core dump is written.
+/// Limits the memory of this process, so that exceeding it ends this process alone. If the system runs out of memory
+/// before that, it is asked to pick this process rather than its parent. No core dump is written.
 fn limit(memory: u64) -> io::Result<()> {
     for (resource, most) in [(Resource::Core, 0), (Resource::Data, memory)] {
         // A limit from outside cannot be raised.

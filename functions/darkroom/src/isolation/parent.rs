@@ -89,8 +89,8 @@ impl Engine for EngineProcesses {
     }
 }
 
-/// Whether a process that ended so had probably no more memory: Rust aborts a program that gets none, and the system kills
-/// one that takes too much. Other aborts cannot be told from these.
+/// Whether a process that ended so had probably no more memory: Rust aborts a program that gets none, and the system
+/// kills one that takes too much. Other aborts cannot be told from these.
 fn is_of_memory(status: Option<ExitStatus>) -> bool {
     const SIGABRT: i32 = 6;
     const SIGKILL: i32 = 9;
