@@ -59,8 +59,8 @@ fn every_block_names_what_it_is_in() {
     }
 }
 
-/// Targets that CI does not run, because their builds take as long as all the rest together. `test-image` makes the same
-/// image as `image`, of another binary.
+/// Targets that CI does not run, because their builds take as long as all the rest together. `test-image` makes the
+/// same image as `image`, of another binary.
 const BY_HAND: [&str; 2] = ["image", "test-arm64"];
 
 /// The commands of `make` blocks change the machine or its stack; `.ci/run` runs each of them that can be run there.
