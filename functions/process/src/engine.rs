@@ -57,10 +57,7 @@ impl Engine for ImageEngine {
         let working = move || span.in_scope(|| work(image, &sha256, tasks, &models, &limits, deadline));
         let worked = tokio::task::spawn_blocking(working).await.unwrap_or_else(|panic| {
             tracing::error!(error = %Chain(&panic), "an algorithm panicked");
-            Err(Failure::new(
-                "worker_crashed",
-                "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
-            ))
+            Err(crashed())
         });
         Ok(worked?)
     }
@@ -168,6 +165,15 @@ fn image_failure(error: &ImageError) -> Failure {
 fn detection_failure(error: &DetectError) -> Failure {
     tracing::info!(error = %Chain(&error), "the detection was refused");
     Failure::new(error.code(), sentence(error))
+}
+
+/// The failure of a job whose work panicked or took its process down.
+#[must_use]
+pub fn crashed() -> Failure {
+    Failure::new(
+        "worker_crashed",
+        "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
+    )
 }
 
 fn internal_error() -> Failure {

@@ -13,7 +13,7 @@ use runtime::sqs::Consume;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-pub use engine::ImageEngine;
+pub use engine::{ImageEngine, crashed};
 
 /// Handles the jobs queue, which has our own messages and S3's events of uploads.
 pub struct Worker {

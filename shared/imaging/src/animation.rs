@@ -100,11 +100,10 @@ pub(crate) fn check_memory(
     limits: &Limits,
 ) -> Result<(), ImageError> {
     const RGBA: u64 = 4;
-    let area = |(w, h)| u64::from(w) * u64::from(h);
     limits.check_memory(decoding)?;
     let View { width, height, .. } = view;
     let left = limits.max_decoder_bytes.saturating_sub(decoding);
-    if (area((width, height)) * RGBA).saturating_mul(frames.into()) > left {
+    if (u64::from(width) * u64::from(height) * RGBA).saturating_mul(frames.into()) > left {
         let max = left / RGBA;
         return Err(ImageError::ThumbnailTooLarge { width, height, frames, max });
     }

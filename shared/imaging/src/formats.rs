@@ -104,6 +104,7 @@ static CODECS: [&Codec; 11] = [
 impl Codec {
     /// Reads the headers and checks the limits on frames and pixels.
     ///
+    /// # Errors
     /// The first limit that is exceeded (frames, pixels), or [`ImageError::Corrupt`] and the like where the headers
     /// cannot be read.
     pub(crate) fn read_header(
@@ -224,7 +225,7 @@ pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageErr
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    if let Some(codec) = CODECS.into_iter().find(|codec| (codec.recognises)(bytes)) {
+    if let Some(codec) = recognised(bytes) {
         return Ok((codec, 0));
     }
     match refused::refused_kind(bytes) {
@@ -234,6 +235,11 @@ pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageErr
             start.map(|start| (&jpeg::CODEC, start)).ok_or(ImageError::UnknownFormat)
         }
     }
+}
+
+/// The codec of the first format that recognises these bytes.
+fn recognised(bytes: &[u8]) -> Option<&'static Codec> {
+    CODECS.into_iter().find(|codec| (codec.recognises)(bytes))
 }
 
 impl Format {
@@ -247,7 +253,7 @@ impl Format {
     /// the end.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
-        CODECS.into_iter().find(|codec| (codec.recognises)(bytes)).map(|codec| codec.format)
+        recognised(bytes).map(|codec| codec.format)
     }
 
     /// The format of these bytes, or the reason why they are refused. A format that is known but not decoded is refused

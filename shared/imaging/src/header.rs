@@ -21,12 +21,12 @@ const RGBA: u64 = 4;
 
 impl Header {
     /// The number of pixels of the canvas.
-    pub(crate) fn area(&self) -> u64 {
+    fn area(&self) -> u64 {
         u64::from(self.stored.0) * u64::from(self.stored.1)
     }
 
     /// The number of pixels of the largest frame.
-    pub(crate) fn largest_frame_area(&self) -> u64 {
+    fn largest_frame_area(&self) -> u64 {
         u64::from(self.largest_frame.0) * u64::from(self.largest_frame.1)
     }
 
@@ -44,10 +44,18 @@ impl Header {
     /// Checks the limit on memory for decoding the whole picture. It is asked only when that is about to be done,
     /// because a view may need much less.
     pub(crate) fn check_memory(&self, limits: &Limits) -> Result<(), ImageError> {
-        let canvas = self.area();
-        let decoding =
-            canvas * RGBA + canvas.max(self.largest_frame_area()).saturating_mul(self.extra_bytes_per_pixel);
-        let turning = if self.orientation.swaps_sides() { canvas * 2 * RGBA } else { 0 };
-        limits.check_memory(decoding.max(turning))
+        let turning = if self.orientation.swaps_sides() { 2 * self.canvas_bytes() } else { 0 };
+        limits.check_memory(self.decoding_bytes().max(turning))
+    }
+
+    /// Bytes of the canvas as RGBA.
+    pub(crate) fn canvas_bytes(&self) -> u64 {
+        self.area() * RGBA
+    }
+
+    /// Bytes that decoding one picture holds: the canvas, and what the decoder takes beside it.
+    pub(crate) fn decoding_bytes(&self) -> u64 {
+        let beside = self.area().max(self.largest_frame_area()).saturating_mul(self.extra_bytes_per_pixel);
+        self.canvas_bytes() + beside
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ::process::crashed;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jobs::{
@@ -31,8 +32,11 @@ const OVERTIME: Duration = Duration::from_secs(10);
 /// How long a killed process is waited for.
 const ENDING: Duration = Duration::from_secs(5);
 
-/// How much longer than the time limit of a job its turn may take.
-pub(crate) const OVERRUN: Duration = Duration::from_secs(16);
+/// How long a process whose pipes broke is given to end by itself.
+const ENDING_BY_ITSELF: Duration = Duration::from_millis(500);
+
+/// How much longer than the time limit of a job its turn may take, in whole seconds.
+pub(crate) const OVERRUN: Duration = Duration::from_secs(OVERTIME.as_secs() + ENDING.as_secs() + 1);
 
 /// An engine whose work is done by processes, one for each image that is worked on at the time.
 pub(crate) struct EngineProcesses {
@@ -105,14 +109,6 @@ fn exhausted() -> Failure {
     )
 }
 
-/// The failure of work whose process ended otherwise.
-fn crashed() -> Failure {
-    Failure::new(
-        "worker_crashed",
-        "The work on the image came upon a fault of the service; report the job's id to whoever runs it.",
-    )
-}
-
 /// A process that works on one image at a time. Dropped, it is killed.
 struct Process {
     child: Child,
@@ -181,7 +177,7 @@ impl Process {
     /// Ends the process, if it has not ended by itself, and returns how it ended.
     async fn end(&mut self) -> Option<ExitStatus> {
         // If the pipes broke, the process is about to end by itself, and its own status tells more than that of a kill.
-        if let Ok(Ok(status)) = timeout(Duration::from_millis(500), self.child.wait()).await {
+        if let Ok(Ok(status)) = timeout(ENDING_BY_ITSELF, self.child.wait()).await {
             return Some(status);
         }
         if let Err(error) = self.child.start_kill() {

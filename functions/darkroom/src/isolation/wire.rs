@@ -5,7 +5,7 @@ use std::{borrow::Cow, io};
 use bytes::Bytes;
 use jobs::{
     algorithm::Run,
-    error::{Failure, PortError},
+    error::{Cause, Chain, Failure, PortError},
     key::ModelKey,
     limits::Limits,
     ports::{Artifact, ModelFile, ModelRead, Output, WorkError, Worked},
@@ -45,7 +45,7 @@ pub(super) enum ModelAnswer {
     TooLarge(u64),
     Unchanged,
     Found { etag: String },
-    Failed { retryable: bool, cause: String },
+    Failed(Outage),
 }
 
 /// A [`Worked`] without the bytes.
@@ -72,7 +72,14 @@ struct Made {
 pub(super) enum Error {
     Failed(Failure),
     AttemptFailed(Failure),
-    Port { retryable: bool, cause: String },
+    Port(Outage),
+}
+
+/// A [`PortError`] without the operation, which each side names for itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Outage {
+    retryable: bool,
+    cause: String,
 }
 
 impl ModelAnswer {
@@ -82,10 +89,7 @@ impl ModelAnswer {
             Ok(ModelRead::TooLarge(bytes)) => (Self::TooLarge(bytes), Vec::new()),
             Ok(ModelRead::Unchanged) => (Self::Unchanged, Vec::new()),
             Ok(ModelRead::Found { etag, body }) => (Self::Found { etag }, vec![body]),
-            Err(error) => {
-                let cause = jobs::error::Chain(&error).to_string();
-                (Self::Failed { retryable: error.retryable, cause }, Vec::new())
-            }
+            Err(error) => (Self::Failed(error.into()), Vec::new()),
         }
     }
 
@@ -97,7 +101,7 @@ impl ModelAnswer {
             Self::Found { etag } => {
                 ModelRead::Found { etag, body: bytes.into_iter().next().unwrap_or_default() }
             }
-            Self::Failed { retryable, cause } => return Err(port_error("reading a model", retryable, cause)),
+            Self::Failed(outage) => return Err(outage.of("reading a model")),
         })
     }
 }
@@ -106,14 +110,7 @@ impl Reply {
     pub(super) fn new(worked: Result<Worked, WorkError>) -> (Self, Vec<Bytes>) {
         let worked = match worked {
             Ok(worked) => worked,
-            Err(WorkError::Failed(failure)) => return (Self::Failed(Error::Failed(failure)), Vec::new()),
-            Err(WorkError::AttemptFailed(failure)) => {
-                return (Self::Failed(Error::AttemptFailed(failure)), Vec::new());
-            }
-            Err(WorkError::Port(error)) => {
-                let cause = jobs::error::Chain(&error).to_string();
-                return (Self::Failed(Error::Port { retryable: error.retryable, cause }), Vec::new());
-            }
+            Err(error) => return (Self::Failed(error.into()), Vec::new()),
         };
         let mut bodies = Vec::new();
         let outputs = worked.outputs.into_iter().map(|output| Made {
@@ -165,23 +162,39 @@ impl Done {
     }
 }
 
+impl From<PortError> for Outage {
+    fn from(error: PortError) -> Self {
+        Self { retryable: error.retryable, cause: Chain(&error).to_string() }
+    }
+}
+
+impl Outage {
+    fn of(self, operation: &'static str) -> PortError {
+        port_error(operation, self.retryable, self.cause)
+    }
+}
+
+impl From<WorkError> for Error {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Failed(failure) => Self::Failed(failure),
+            WorkError::AttemptFailed(failure) => Self::AttemptFailed(failure),
+            WorkError::Port(error) => Self::Port(error.into()),
+        }
+    }
+}
+
 impl From<Error> for WorkError {
     fn from(error: Error) -> Self {
         match error {
             Error::Failed(failure) => Self::Failed(failure),
             Error::AttemptFailed(failure) => Self::AttemptFailed(failure),
-            Error::Port { retryable, cause } => {
-                Self::Port(port_error("working on an image", retryable, cause))
-            }
+            Error::Port(outage) => Self::Port(outage.of("working on an image")),
         }
     }
 }
 
-pub(super) fn port_error(
-    operation: &'static str,
-    retryable: bool,
-    cause: impl Into<jobs::error::Cause>,
-) -> PortError {
+pub(super) fn port_error(operation: &'static str, retryable: bool, cause: impl Into<Cause>) -> PortError {
     PortError { operation, retryable, cause: cause.into() }
 }
 

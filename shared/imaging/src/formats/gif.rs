@@ -127,9 +127,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
 
 /// The bytes that the decoder holds: the canvas, and what was under a frame. The frames that come out are not counted.
 fn memory(header: &Header) -> u64 {
-    const RGBA: u64 = 4;
-    let canvas = header.area();
-    canvas * 2 * RGBA + canvas.max(header.largest_frame_area()) * header.extra_bytes_per_pixel
+    header.decoding_bytes() + header.canvas_bytes()
 }
 
 /// Reads every frame.

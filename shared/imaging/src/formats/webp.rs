@@ -34,7 +34,7 @@ pub(crate) static CODEC: Codec = Codec {
     header: |bytes, _, _| header(bytes),
     decode,
     view: Some(view::view),
-    animation: Some(ReadAnimation { memory: frames::memory, read: frames::animation }),
+    animation: Some(ReadAnimation { memory: Header::decoding_bytes, read: frames::animation }),
     frames_in_file: None,
     writer: Some(&WRITER),
 };

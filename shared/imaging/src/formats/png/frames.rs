@@ -18,8 +18,8 @@ use crate::{
 /// The bytes that the decoder holds: the canvas, what was under a frame, and the frame's samples, which have 16 bits at
 /// most.
 pub(super) fn memory(header: &Header) -> u64 {
-    const RGBA: u64 = 4;
-    header.area() * (2 * RGBA + 2 * RGBA)
+    // Two canvases of 8 bits, and samples of twice as many.
+    4 * header.canvas_bytes()
 }
 
 /// Reads every frame.

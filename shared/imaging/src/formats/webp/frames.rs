@@ -24,13 +24,6 @@ pub(super) fn first(
     Ok(canvas.rgba)
 }
 
-/// The bytes that the decoder holds: the canvas. The frames that come out are not counted.
-pub(super) fn memory(header: &Header) -> u64 {
-    const RGBA: u64 = 4;
-    let canvas = header.area();
-    canvas * RGBA + canvas.max(header.largest_frame_area()) * header.extra_bytes_per_pixel
-}
-
 /// Reads every frame.
 pub(super) fn animation(
     bytes: &[u8],
