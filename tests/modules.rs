@@ -4,11 +4,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     fmt::Write as _,
     fs,
     path::Path,
 };
+
+use testing::generated::{keep, regenerated};
 
 /// Which of some things uses which others.
 type Uses = BTreeMap<String, BTreeSet<String>>;
@@ -218,20 +219,13 @@ fn picture(uses: &Uses) -> String {
 #[test]
 fn the_pictures_of_crates_and_modules_are_those_of_the_code() {
     let file = root().join("ARCHITECTURE.md");
-    let mut text = fs::read_to_string(&file).unwrap();
-    for (name, uses) in [("crates", crates()), ("modules of imaging", modules_at_root())] {
-        let (start, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end -->");
-        let from = text.find(&start).unwrap_or_else(|| panic!("no place for {name}")) + start.len();
-        let to = from + text[from..].find(end).expect("an end");
-        text.replace_range(from..to, &format!("\n{}\n", picture(&uses)));
-    }
-    if env::var_os("UPDATE_GUIDE").is_some() {
-        fs::write(&file, &text).unwrap();
-    }
-    assert!(
-        fs::read_to_string(&file).unwrap() == text,
-        "the pictures in ARCHITECTURE.md are old: make guide"
-    );
+    let (made, pictures) = regenerated(&fs::read_to_string(&file).unwrap(), |name| match name {
+        "crates" => picture(&crates()),
+        "modules of imaging" => picture(&modules_at_root()),
+        _ => panic!("nothing generates {name:?}"),
+    });
+    assert_eq!(pictures, ["crates", "modules of imaging"]);
+    keep(&file, &made);
 }
 
 #[test]

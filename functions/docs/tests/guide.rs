@@ -18,6 +18,8 @@ use jobs::{
     units::{self, thousands},
 };
 
+use testing::generated::{keep, regenerated};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().and_then(Path::parent).expect("the repository")
 }
@@ -258,36 +260,15 @@ fn generated(what: &str) -> String {
     }
 }
 
-const END: &str = "<!-- end of generated -->";
-
-/// A page with its tables made anew, and what they are of.
-fn regenerated(markdown: &str) -> (String, Vec<String>) {
-    let (mut text, mut tables) = (String::new(), Vec::new());
-    let mut rest = markdown;
-    while let Some((before, after)) = rest.split_once("<!-- generated: ") {
-        let (what, after) = after.split_once(" -->").expect("a mark that ends");
-        let (_, after) = after.split_once(END).unwrap_or_else(|| panic!("{what} has no end"));
-        write!(text, "{before}<!-- generated: {what} -->\n\n{}\n{END}", generated(what))
-            .expect("text is written");
-        tables.push(what.to_owned());
-        rest = after;
-    }
-    (text + rest, tables)
-}
-
 #[test]
 fn the_guides_tables_say_what_the_code_does() {
     let mut tables = Vec::new();
     for page in PAGES {
         let file = format!("functions/docs/guide/{}.md", page.name);
         let written = read(&file);
-        let (made, of_page) = regenerated(&written);
+        let (made, of_page) = regenerated(&written, generated);
         tables.extend(of_page);
-        if std::env::var_os("UPDATE_GUIDE").is_some() {
-            fs::write(root().join(&file), made).expect("the page is written");
-        } else {
-            assert!(written == made, "{file} has an old table: `make guide` writes it anew");
-        }
+        keep(&root().join(&file), &made);
     }
     for specification in detection::catalogue() {
         let name = format!("parameters {}", specification.name);

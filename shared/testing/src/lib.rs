@@ -7,4 +7,5 @@
 pub mod build;
 pub mod contract;
 pub mod faults;
+pub mod generated;
 pub mod memory;
