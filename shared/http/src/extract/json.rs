@@ -55,7 +55,9 @@ pub fn json<T: DeserializeOwned + PartialSchema>(body: &[u8]) -> Result<T, Probl
             Category::Syntax | Category::Io => no_json(&format!("look at {place}")),
             Category::Data => match mismatch(&T::schema(), body) {
                 Some(mismatch) => no_request(&mismatch),
-                None => no_request(&format!("look at what ends in {place}; /openapi.json says what fits there")),
+                None => {
+                    no_request(&format!("look at what ends in {place}; /openapi.json says what fits there"))
+                }
             },
         }
     })
