@@ -192,7 +192,7 @@ async fn run_until_signalled(common: &Common, role: Role, folder: Option<&Path>)
     }
     if role.recover {
         let recoverer = recoverer(&ports, &config);
-        let letters = Arc::new(DeadLetters(recoverer.clone()));
+        let letters = Arc::new(DeadLetters { recoverer: recoverer.clone(), uploads: ports.uploads });
         for (queue, name) in ports.dead_letters.iter().zip(["jobs_dead_letters", "callbacks_dead_letters"]) {
             let poller = Poller { name, queue: queue.clone(), consumer: letters.clone(), at_once: 1 };
             let (interrupt, _) = watch::channel(false);
@@ -281,7 +281,7 @@ fn worker(ports: &Ports, config: &Config, at_once: usize, interrupted: watch::Re
         clock: Arc::new(SystemClock),
         limits,
     };
-    Worker::interruptible(processor, interrupted)
+    Worker::interruptible(processor, ports.uploads, interrupted)
 }
 
 fn recoverer(ports: &Ports, config: &Config) -> Recoverer {

@@ -3,9 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use aws::{Clients, WORKER_PATIENCE};
-use jobs::ports::{
-    DeferMessages, ListDue, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects,
-    ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
+use jobs::{
+    message::ReadUploads,
+    ports::{
+        DeferMessages, ListDue, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects,
+        ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
+    },
 };
 use local::{DeadLetters, Store};
 use runtime::config::{Config, ConfigError};
@@ -30,6 +33,8 @@ pub(crate) struct Ports {
     pub models: Arc<dyn ReadModels>,
     pub sender: Arc<dyn SendMessages>,
     pub jobs_queue: Arc<dyn Inbox>,
+    /// Reads the object store's own messages in the jobs queue.
+    pub uploads: ReadUploads,
     pub callbacks_queue: Arc<dyn Inbox>,
     /// The dead-letter queues of both queues.
     pub dead_letters: [Arc<dyn Inbox>; 2],
@@ -61,6 +66,8 @@ impl Ports {
             models: models.clone(),
             sender: Arc::new(store.queues.clone()),
             jobs_queue: jobs_queue.clone(),
+            // The route of uploads queues Darkroom's own message.
+            uploads: |_| None,
             callbacks_queue: callbacks_queue.clone(),
             dead_letters: [jobs_dead_letters.clone(), callbacks_dead_letters.clone()],
             probes: vec![
@@ -102,6 +109,7 @@ impl Ports {
             models: models.clone(),
             sender: Arc::new(sender),
             jobs_queue: jobs_queue.clone(),
+            uploads: aws::upload_event::uploaded_jobs,
             callbacks_queue: callbacks_queue.clone(),
             dead_letters: [jobs_dead_letters.clone(), callbacks_dead_letters.clone()],
             probes: vec![

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws::{Clients, Queues, WORKER_PATIENCE};
+use aws::{Clients, Queues, WORKER_PATIENCE, upload_event::uploaded_jobs};
 use jobs::{ports::SystemClock, process::Processor};
 use process::{ImageEngine, Worker};
 use runtime::{config::Config, outbound::Outbound, sqs, telemetry};
@@ -28,5 +28,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         clock: Arc::new(SystemClock),
         limits: config.limits,
     };
-    sqs::run(Arc::new(Worker::new(processor)), Arc::new(jobs_queue)).await
+    sqs::run(Arc::new(Worker::new(processor, uploaded_jobs)), Arc::new(jobs_queue)).await
 }

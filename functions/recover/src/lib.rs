@@ -5,7 +5,7 @@ use aws_lambda_events::sqs::SqsMessage;
 use jobs::{
     error::Chain,
     id::{JobId, SHARDS},
-    message::Message,
+    message::{Message, ReadUploads},
     process::Outcome,
     recover::{Recoverer, Report},
 };
@@ -52,13 +52,18 @@ pub async fn sweep(recoverer: &Recoverer, until: OffsetDateTime) -> Report {
 
 /// Handles dead letters. The job's row says what is owed, so a dead letter only means that it may be due sooner. One
 /// that cannot be read is dropped.
-pub struct DeadLetters(pub Recoverer);
+pub struct DeadLetters {
+    /// Recovers the jobs that are named.
+    pub recoverer: Recoverer,
+    /// Reads the object store's own messages among them.
+    pub uploads: ReadUploads,
+}
 
 /// The jobs that a message of either queue is about.
-fn jobs_of(body: &str) -> Vec<JobId> {
+fn jobs_of(body: &str, uploads: ReadUploads) -> Vec<JobId> {
     match serde_json::from_str::<Message>(body) {
         Ok(message) => vec![message.job_id()],
-        Err(_) => aws::upload_event::uploaded_jobs(body).unwrap_or_else(|| {
+        Err(_) => uploads(body).unwrap_or_else(|| {
             tracing::error!(bytes = body.len(), "a dead letter is no message of ours; it is removed");
             Vec::new()
         }),
@@ -69,9 +74,9 @@ fn jobs_of(body: &str) -> Vec<JobId> {
 impl Consume for DeadLetters {
     async fn consume(&self, body: &str) -> Outcome {
         let mut all = Outcome::Done;
-        for job in jobs_of(body) {
+        for job in jobs_of(body, self.uploads) {
             tracing::warn!(job_id = %job, "a message about the job was given up");
-            if self.0.recover_message(job).await.failed > 0 {
+            if self.recoverer.recover_message(job).await.failed > 0 {
                 all = Outcome::Retry(None);
             }
         }
@@ -99,21 +104,19 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_either_queue_and_of_s3_name_their_jobs_and_others_none() {
+    fn letters_of_either_queue_and_of_the_object_store_name_their_jobs_and_others_none() {
         let job = "01990c2f-7c1e-7d3b-8a51-3f2f6f1d2aa7";
-        let upload = format!(
-            r#"{{"Records":[{{"eventName":"ObjectCreated:Put","s3":{{"object":{{"key":"a7/{job}/upload"}}}}}}]}}"#
-        );
+        let uploads: ReadUploads = |body| body.parse().ok().map(|job| vec![job]);
         for body in [
             format!(r#"{{"type":"process_job/1","job_id":"{job}"}}"#),
             format!(r#"{{"type":"deliver_callback/1","job_id":"{job}"}}"#),
-            upload,
+            job.to_owned(),
         ] {
-            assert_eq!(jobs_of(&body), [job.parse().expect("a job id")], "{body}");
+            assert_eq!(jobs_of(&body, uploads), [job.parse().expect("a job id")], "{body}");
         }
         let long = "x".repeat(256 << 10);
         for body in ["", "not JSON", "{}", r#"{"type":"process_job/9","job_id":"x"}"#, &long] {
-            assert_eq!(jobs_of(body), []);
+            assert_eq!(jobs_of(body, uploads), []);
         }
     }
 }

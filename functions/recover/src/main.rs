@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws::{Clients, Queues, WORKER_PATIENCE};
+use aws::{Clients, Queues, WORKER_PATIENCE, upload_event::uploaded_jobs};
 use jobs::{
     ports::{Clock as _, SystemClock},
     recover::Recoverer,
@@ -38,7 +38,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         clock: Arc::new(SystemClock),
         limits: config.limits,
     };
-    let letters = Arc::new(DeadLetters(recoverer.clone()));
+    let letters = Arc::new(DeadLetters { recoverer: recoverer.clone(), uploads: uploaded_jobs });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| {
         let (recoverer, letters) = (recoverer.clone(), letters.clone());
         async move {

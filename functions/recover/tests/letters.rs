@@ -30,7 +30,7 @@ async fn a_dead_letter_queues_its_job_again_and_comes_again_only_where_that_fail
     let mut job = build::queued(clock.now());
     jobs.write(&mut job).await.expect("written");
     let letter = format!(r#"{{"type":"process_job/1","job_id":"{}"}}"#, job.id());
-    let letters = DeadLetters(recoverer);
+    let letters = DeadLetters { recoverer, uploads: |_| None };
     faults.fail_after(0, Moment::Before);
     assert_eq!(letters.consume(&letter).await, Outcome::Retry(None));
     assert_eq!(letters.consume(&letter).await, Outcome::Done);
@@ -40,7 +40,7 @@ async fn a_dead_letter_queues_its_job_again_and_comes_again_only_where_that_fail
 #[tokio::test]
 async fn a_letter_that_says_nothing_is_removed_and_harms_no_neighbour() {
     let (_, queue, _, _, recoverer) = world();
-    let letters = DeadLetters(recoverer);
+    let letters = DeadLetters { recoverer, uploads: |_| None };
     let long = "x".repeat(256 << 10);
     for body in [
         "",

@@ -33,6 +33,9 @@ impl Message {
     }
 }
 
+/// Reads a message of the object store's own, which announces uploads: their jobs, or `None` for any other message.
+pub type ReadUploads = fn(&str) -> Option<Vec<JobId>>;
+
 #[cfg(test)]
 mod tests {
     use super::*;
