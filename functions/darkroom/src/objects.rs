@@ -115,3 +115,42 @@ async fn download(
     ];
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, CHUNK))).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::to_bytes,
+        http::{HeaderValue, Request},
+    };
+    use jobs::id::JobId;
+    use local::Store;
+    use testing::contract::{self, SignedAnswer};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn signed_urls_allow_what_was_signed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let base = "http://darkroom.example".parse().expect("a URL");
+        let objects = Store::open(folder.path(), base).await.expect("a store").objects;
+        let routes = router(objects.clone());
+        let key = ObjectKey::Upload(JobId::new(std::time::SystemTime::now().into()));
+        contract::signed_urls_allow_what_was_signed(&objects, key, async |method, url, headers, content| {
+            let mut request = Request::builder().method(method).uri(url.as_str());
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let request = request.header(header::CONTENT_LENGTH, content.len()).body(Body::from(content));
+            let answer = routes.clone().oneshot(request.expect("a request")).await.expect("an answer");
+            let text = |name| answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+            SignedAnswer {
+                status: answer.status().as_u16(),
+                content_type: text(header::CONTENT_TYPE).map(str::to_owned),
+                content_length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+                content: to_bytes(answer.into_body(), usize::MAX).await.expect("whole"),
+            }
+        })
+        .await;
+    }
+}

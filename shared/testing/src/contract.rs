@@ -12,11 +12,13 @@ use jobs::{
     message::Message,
     once::{Earlier, Fingerprint, RequestKey},
     ports::{
-        Attempts, DeferMessages, DueJob, DueQuery, ListDue, ListJobs, ListQuery, ModelFile, ModelRead, Read,
-        ReadJobs, ReadModels, ReadObjects, ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
+        Attempts, DeferMessages, DueJob, DueQuery, ListDue, ListJobs, ListQuery, ModelFile, ModelRead,
+        PresignUploads, Read, ReadJobs, ReadMethod, ReadModels, ReadObjects, ReceiveMessages, SendMessages,
+        UploadTerms, WriteJobs, WriteObjects, WriteOnce,
     },
 };
 use time::OffsetDateTime;
+use url::Url;
 
 use crate::build;
 
@@ -255,6 +257,83 @@ pub async fn requests_with_one_key_are_served_once(store: &(impl WriteOnce + Rea
     for job in [&job, &late, &anew, &one, &other] {
         store.delete(job.id()).await.unwrap();
     }
+}
+
+/// The answer to an HTTP request at a signed URL.
+#[derive(Debug)]
+pub struct SignedAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Its header `Content-Type`.
+    pub content_type: Option<String>,
+    /// Its header `Content-Length`.
+    pub content_length: Option<u64>,
+    /// Its content.
+    pub content: Bytes,
+}
+
+/// [`PresignUploads`], [`ReadObjects`]: a signed URL allows the one request that it was signed for, once and for its time.
+/// `send` sends a method, a URL, headers and a content over HTTP. `key` names an object that is not there.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn signed_urls_allow_what_was_signed(
+    store: &(impl PresignUploads + ReadObjects + WriteObjects),
+    key: ObjectKey,
+    send: impl AsyncFn(&'static str, Url, Vec<(String, String)>, &'static str) -> SignedAnswer,
+) {
+    const CONTENT: &str = "12345";
+    /// The SHA-256 of [`CONTENT`].
+    const DIGEST: [u8; 32] = [
+        0x59, 0x94, 0x47, 0x1a, 0xbb, 0x01, 0x11, 0x2a, 0xfc, 0xc1, 0x81, 0x59, 0xf6, 0xcc, 0x74, 0xb4, 0xf5,
+        0x11, 0xb9, 0x98, 0x06, 0xda, 0x59, 0xb3, 0xca, 0xf5, 0xa9, 0xc1, 0x73, 0xca, 0xcf, 0xc5,
+    ];
+    let validity = Duration::from_secs(60);
+    let terms = UploadTerms { content_type: "image/png".to_owned(), bytes: 5, sha256: Some(DIGEST) };
+    let ticket = store.presign_put(&key, &terms, validity).await.unwrap();
+    // A client of HTTP sets the length by itself.
+    let headers: Vec<_> =
+        ticket.headers.iter().filter(|(name, _)| name != "content-length").cloned().collect();
+    let put = async |headers: &[(String, String)], content| {
+        send("PUT", ticket.url.clone(), headers.to_vec(), content).await.status
+    };
+    assert_eq!(put(&headers, "123456").await, 403, "another length is refused");
+    for left_out in 0..headers.len() {
+        let mut fewer = headers.clone();
+        let (name, _) = fewer.remove(left_out);
+        assert_eq!(put(&fewer, CONTENT).await, 403, "without {name} it is refused");
+    }
+    for (index, (name, _)) in headers.iter().enumerate() {
+        let mut others = headers.clone();
+        others[index].1 = "other".to_owned();
+        assert_eq!(put(&others, CONTENT).await, 403, "with another {name} it is refused");
+    }
+    assert_eq!(put(&headers, "54321").await, 400, "other bytes than were declared are refused");
+    let mut elsewhere = ticket.url.clone();
+    elsewhere.set_path(&format!("{}s", ticket.url.path()));
+    assert_eq!(send("PUT", elsewhere, headers.clone(), CONTENT).await.status, 403, "another key is refused");
+    let brief = store.presign_put(&key, &terms, Duration::from_secs(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(send("PUT", brief.url, headers.clone(), CONTENT).await.status, 403, "it ends with its time");
+    assert_eq!(store.head(&key).await.unwrap(), None, "nothing that was refused is kept");
+
+    assert_eq!(put(&headers, CONTENT).await, 200);
+    assert_eq!(put(&headers, CONTENT).await, 412, "a URL takes one upload");
+    let info = store.head(&key).await.unwrap().expect("uploaded");
+    assert_eq!((info.bytes, info.content_type.as_str()), (5, "image/png"));
+
+    let url = store.presign(ReadMethod::Get, &key, validity).await.unwrap();
+    let answer = send("GET", url.clone(), vec![], "").await;
+    assert_eq!((answer.status, &answer.content[..]), (200, CONTENT.as_bytes()));
+    assert_eq!(answer.content_type.as_deref(), Some("image/png"));
+    assert_eq!(send("PUT", url, headers.clone(), CONTENT).await.status, 403, "it allows no other method");
+    let url = store.presign(ReadMethod::Head, &key, validity).await.unwrap();
+    let answer = send("HEAD", url, vec![], "").await;
+    assert_eq!((answer.status, answer.content_length), (200, Some(5)));
+    let url = store.presign(ReadMethod::Get, &key, Duration::from_secs(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(send("GET", url, vec![], "").await.status, 403, "it ends with its time");
+    store.delete_all(key.job()).await.unwrap();
 }
 
 /// [`ReadObjects`], [`WriteObjects`]: an object that was put is read, within bounds, until its job is removed.
