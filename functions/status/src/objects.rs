@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use headers::{HeaderMapExt as _, IfNoneMatch};
 use http_api::{
     Problem,
     extract::{ApiQuery, JobPath},
@@ -158,9 +159,9 @@ async fn send(
         return Err(Refusal::new(Reason::NotFound, "result_not_found", text).into());
     };
     let key = ObjectKey::Result { job: id, attempt, algorithm: algorithm.to_owned(), extension };
-    if let Some(etags) = asked.headers.get(header::IF_NONE_MATCH)
+    if let Some(known) = asked.headers.typed_get::<IfNoneMatch>()
         && let Some(info) = app.objects.head(&key).await?
-        && names(etags, &info)
+        && entity_tag(&info).parse().is_ok_and(|etag| !known.precondition_passes(&etag))
     {
         return Ok((StatusCode::NOT_MODIFIED, cache_headers(&info)).into_response());
     }
@@ -192,18 +193,10 @@ async fn elsewhere(app: &App, method: ReadMethod, key: &ObjectKey) -> Result<Res
     Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
 }
 
-fn cache_headers(info: &ObjectInfo) -> [(header::HeaderName, String); 2] {
-    [(header::ETAG, format!("\"{}\"", info.etag)), (header::CACHE_CONTROL, CACHE_CONTROL.to_owned())]
+fn entity_tag(info: &ObjectInfo) -> String {
+    format!("\"{}\"", info.etag)
 }
 
-/// Whether an `If-None-Match` names the object, by weak comparison ([RFC 9110, 13.1.2]).
-///
-/// [RFC 9110, 13.1.2]: https://www.rfc-editor.org/rfc/rfc9110#field.if-none-match
-fn names(etags: &HeaderValue, info: &ObjectInfo) -> bool {
-    etags.to_str().is_ok_and(|etags| {
-        etags.split(',').map(str::trim).any(|etag| {
-            let etag = etag.strip_prefix("W/").unwrap_or(etag);
-            etag == "*" || etag.trim_matches('"') == info.etag
-        })
-    })
+fn cache_headers(info: &ObjectInfo) -> [(header::HeaderName, String); 2] {
+    [(header::ETAG, entity_tag(info)), (header::CACHE_CONTROL, CACHE_CONTROL.to_owned())]
 }
