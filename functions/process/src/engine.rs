@@ -28,15 +28,18 @@ impl ImageEngine {
     /// An engine with these limits, and the models that algorithms may name.
     #[must_use]
     pub fn new(limits: &Limits, models: Arc<dyn ReadModels>) -> Self {
-        let time = limits.job;
         let models = Models::new(models, limits.model_bytes);
-        let limits = imaging::Limits {
-            max_bytes: limits.upload_bytes,
-            max_pixels: limits.pixels,
-            max_frames: limits.frames,
-            max_decoder_bytes: limits.decoder_bytes,
-        };
-        Self { limits, time, models }
+        Self { limits: limits_of_images(limits), time: limits.job, models }
+    }
+}
+
+/// The limits of a deployment, as far as they are on images.
+fn limits_of_images(limits: &Limits) -> imaging::Limits {
+    imaging::Limits {
+        max_bytes: limits.upload_bytes,
+        max_pixels: limits.pixels,
+        max_frames: limits.frames,
+        max_decoder_bytes: limits.decoder_bytes,
     }
 }
 
@@ -181,4 +184,14 @@ fn internal_error() -> Failure {
         "internal_error",
         "The service failed on this image; report the job's id to whoever runs it.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_alone_have_the_same_limits_as_images_of_jobs() {
+        assert_eq!(limits_of_images(&Limits::default()), imaging::Limits::default());
+    }
 }

@@ -3,9 +3,9 @@
 
 use std::{fs, io, process::ExitCode};
 
+use algorithm::Parameters;
 use detection::detector;
 use imaging::{Deadline, Image, Limits, Source};
-use jobs::algorithm::Parameters;
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use algorithm::{ModelKey, Parameters};
 use detection::{Context, Form, Model, ModelSource, catalogue, detector};
 use imaging::{Deadline, Limits, Source};
-use jobs::{algorithm::Parameters, key::ModelKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 

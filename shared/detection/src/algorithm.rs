@@ -6,8 +6,8 @@
 
 use std::marker::PhantomData;
 
+use algorithm::{Parameters, Rectangle, Specification};
 use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameters, Rectangle, Specification};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{DetectError, Detector, Findings, Model, ModelError, window::Window};
@@ -44,7 +44,7 @@ impl<'a> Scene<'a> {
     ///
     /// # Errors
     /// [`ModelError::NotLoaded`] where the caller brought none, or where the specification has no parameter of the kind
-    /// [`Kind::Model`].
+    /// [`Model`](algorithm::Kind::Model).
     pub(crate) fn model(&self) -> Result<&'a Model, ModelError> {
         self.model.ok_or(ModelError::NotLoaded)
     }
@@ -82,16 +82,14 @@ impl<A: Algorithm> Detector for Adaptor<A> {
         let algorithm: A = parameters.parse().map_err(DetectError::Inconsistent)?;
         let Region { region } = parameters.parse().map_err(DetectError::Inconsistent)?;
         let window = Window::of(image, region)?;
-        let runs_a_model =
-            A::SPECIFICATION.parameters.iter().any(|parameter| matches!(parameter.kind, Kind::Model));
-        let model = model.filter(|_| runs_a_model);
+        let model = model.filter(|_| A::SPECIFICATION.model(&parameters).is_some());
         algorithm.detect(&Scene { window, deadline, model })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jobs::algorithm::Parameter;
+    use algorithm::{Kind, Parameter};
     use serde_json::json;
 
     use super::*;

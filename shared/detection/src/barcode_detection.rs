@@ -14,8 +14,8 @@ mod picture;
 mod profile;
 mod stacked;
 
+use algorithm::{Kind, Parameter, Specification};
 use imaging::Deadline;
-use jobs::algorithm::{Kind, Parameter, Specification};
 use rxing::BarcodeFormat;
 use serde::Deserialize;
 

@@ -34,8 +34,8 @@ mod pyramid;
 mod tiles;
 mod upsample;
 
+use algorithm::{Kind, Parameter, Parameters, Specification};
 use imaging::Deadline;
-use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
+use algorithm::{Rectangle, Run};
 use imaging::Image;
-use jobs::algorithm::{Rectangle, Run};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -360,7 +360,7 @@ fn uuid(namespace: u64, index: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jobs::algorithm::Parameters;
+    use algorithm::Parameters;
 
     use super::*;
     use crate::{Class, Schema};

@@ -1,8 +1,8 @@
 //! The parts of a picture that are worth keeping when a thumbnail is cropped: its corners, as `poi_detection` finds
 //! them.
 
+use algorithm::Parameters;
 use imaging::{Deadline, Image, PointOfInterest, TimedOut};
-use jobs::algorithm::Parameters;
 use serde_json::json;
 
 use crate::{DetectError, Detector, algorithm::Adaptor, poi_detection};

@@ -27,8 +27,8 @@ mod poi_detection;
 mod registry;
 mod window;
 
+use ::algorithm::{ParameterError, Parameters, Rectangle, Specification};
 use imaging::{Deadline, Image, ImageError, TimedOut};
-use jobs::algorithm::{ParameterError, Parameters, Rectangle, Specification};
 
 pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
 pub use forms::{Context, Form};
@@ -45,7 +45,7 @@ pub trait Detector: Send + Sync {
     ///
     /// `image` is the upright full-size image. `parameters` may be as they were submitted, or resolved already: either
     /// way they are checked against the specification and completed with its defaults. `model` is the one that they
-    /// name, if the specification has a parameter of the kind [`Model`](jobs::algorithm::Kind::Model); other detectors
+    /// name, if the specification has a parameter of the kind [`Model`](::algorithm::Kind::Model); other detectors
     /// ignore it.
     ///
     /// # Errors

@@ -37,11 +37,8 @@ mod regions;
 mod split;
 mod stains;
 
+use algorithm::{Kind, Parameter, Parameters, Specification, colour::Colour};
 use imaging::{Deadline, TimedOut};
-use jobs::{
-    algorithm::{Kind, Parameter, Parameters, Specification},
-    colour::Colour,
-};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -24,7 +24,7 @@ mod model;
 mod shown;
 mod suppress;
 
-use jobs::algorithm::{Kind, Parameter, Rectangle, Specification};
+use algorithm::{Kind, Parameter, Rectangle, Specification};
 use serde::Deserialize;
 
 use crate::{

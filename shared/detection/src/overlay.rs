@@ -1,8 +1,8 @@
 //! Findings drawn on the image, to be seen at a glance: bright rings and outlines with a dark halo, so that they stand
 //! out on light and on dark ground, and for people with any colour vision.
 
+use algorithm::Rectangle;
 use imaging::Image;
-use jobs::algorithm::Rectangle;
 
 use crate::{Entry, Findings};
 

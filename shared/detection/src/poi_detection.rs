@@ -28,7 +28,7 @@ mod fast;
 mod orb;
 mod tensor;
 
-use jobs::algorithm::{Kind, Parameter, Parameters, Specification};
+use algorithm::{Kind, Parameter, Parameters, Specification};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The list of algorithms. A new one is its file, with its `mod` in `lib.rs`, and its line here.
 
-use jobs::algorithm::Specification;
+use algorithm::Specification;
 
 use crate::{
     Detector,

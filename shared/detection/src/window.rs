@@ -4,8 +4,8 @@
 //! smoothing at its border. So the findings in a region are those in an image that was cut out along it, moved to the
 //! region's place.
 
+use algorithm::{Kind, Parameter, Rectangle};
 use imaging::Image;
-use jobs::algorithm::{Kind, Parameter, Rectangle};
 
 use crate::{DetectError, grey};
 

@@ -5,10 +5,10 @@ mod common;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use algorithm::Run;
 use common::{detect, image, noise, open, turned};
 use detection::{Context, DetectError, Findings};
 use imaging::{Deadline, Image};
-use jobs::algorithm::Run;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

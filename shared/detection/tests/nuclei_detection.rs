@@ -6,10 +6,10 @@ mod common;
 
 use std::collections::HashMap;
 
+use algorithm::Run;
 use common::{image, mirrored, moved, open, parameters, reference, turned};
 use detection::{Context, Entry, Findings, Form};
 use imaging::Image;
-use jobs::algorithm::Run;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};

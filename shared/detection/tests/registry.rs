@@ -6,10 +6,10 @@ mod common;
 
 use std::{collections::HashSet, time::Instant};
 
+use algorithm::{Kind, Parameter, Parameters, Run};
 use common::model_of;
 use detection::{Context, DetectError, Detector, Findings, Form, catalogue, detector, detectors};
 use imaging::{Deadline, Image};
-use jobs::algorithm::{Kind, Parameter, Parameters, Run};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

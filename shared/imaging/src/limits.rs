@@ -17,7 +17,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 100 MB, 50 megapixels, 60 frames, 512 MiB.
+    /// 100 MB, 50 megapixels, 60 frames, 512 MiB: the defaults of the service.
     fn default() -> Self {
         Self { max_bytes: 100_000_000, max_pixels: 50_000_000, max_frames: 60, max_decoder_bytes: 512 << 20 }
     }

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use algorithm::{ModelKey, units};
 use imaging::Deadline;
-use jobs::{key::ModelKey, units};
 
 use super::description::Description;
 use crate::DetectError;

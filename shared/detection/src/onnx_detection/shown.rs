@@ -1,6 +1,6 @@
 //! Prepares the model's input: the picture resized to it, or tiles of the picture as they are.
 
-use jobs::algorithm::Rectangle;
+use algorithm::Rectangle;
 
 use super::{
     description::{Align, Channels, Fit, Input, Layout},

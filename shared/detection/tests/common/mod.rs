@@ -8,9 +8,9 @@ use std::{
     sync::Mutex,
 };
 
+use algorithm::Parameters;
 use detection::{DetectError, Detector, Findings, Model, ModelSource, detector};
 use imaging::{Deadline, Image, Limits, Source};
-use jobs::algorithm::Parameters;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
