@@ -194,6 +194,31 @@ pub enum ParameterError {
 impl Specification {
     /// Checks the parameters of a submission and fills in the defaults.
     ///
+    /// ```
+    /// use algorithm::{Kind, Parameter, Specification};
+    ///
+    /// static BLUR: Specification = Specification {
+    ///     name: "blur",
+    ///     version: "1",
+    ///     summary: "Blurs a picture.",
+    ///     references: &[],
+    ///     parameters: &[Parameter {
+    ///         name: "radius",
+    ///         summary: "How far.",
+    ///         unit: Some("px"),
+    ///         kind: Kind::Integer { min: 1, max: 9, default: Some(3) },
+    ///     }],
+    ///     ordered: &[],
+    ///     dependent: None,
+    ///     list: None,
+    /// };
+    /// let run = BLUR.resolve(&serde_json::from_str("{}")?)?;
+    /// assert_eq!(run.parameters.0["radius"], 3);
+    /// let refused = BLUR.resolve(&serde_json::from_str(r#"{"radius": 10}"#)?).unwrap_err();
+    /// assert_eq!(refused.to_string(), "the parameter `blur.radius` must be a whole number from 1 to 9");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ParameterError`] for the first parameter that is unknown, missing, of the wrong type, out of range, or greater
     /// than another that it must not exceed.

@@ -10,6 +10,24 @@
 //! - Every detector has the parameter `region` (see `window`), and nothing outside the region has any influence.
 //! - Memory: a detector may hold a few float planes of the image's size beside the image itself, at most eight. Most
 //!   work in tiles or strips and hold less than one.
+//!
+//! ```
+//! use imaging::{Deadline, Image};
+//!
+//! // A bright disc of radius 8 around the centre of the pixel in column 24 and row 32.
+//! let rgba = (0..64 * 64).flat_map(|index| {
+//!     let (x, y) = (index % 64 - 24, index / 64 - 32);
+//!     let level = if x * x + y * y < 64 { 255 } else { 0 };
+//!     [level, level, level, 255]
+//! });
+//! let image = Image::new(64, 64, rgba.collect()).expect("four bytes a pixel");
+//!
+//! let blobs = detection::detector("blob_detection").expect("an algorithm of that name");
+//! let found = blobs.detect(&image, &serde_json::from_str(r#"{"polarity": "bright"}"#)?, None, Deadline::none())?;
+//! let blob = found.entries().next().expect("the disc");
+//! assert_eq!((blob.x, blob.y), (24.5, 32.5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod algorithm;
 mod barcode_detection;

@@ -27,6 +27,21 @@
 //!
 //! No input makes this crate panic, and nothing is decoded before its limits are checked. An image that is refused
 //! gives an [`ImageError`], whose [`code`](ImageError::code) is stable and whose text is safe to show.
+//!
+//! ```
+//! use imaging::{Deadline, Limits, Source, THUMBNAIL, ThumbnailOptions};
+//!
+//! // A Netpbm image of 3 × 1 pixels, to be shown on 2 × 2.
+//! let file = b"P3 3 1 255  255 0 0  0 255 0  0 0 255".to_vec();
+//! let source = Source::open(file, &Limits::default(), Deadline::none())?;
+//! assert_eq!((source.width(), source.height()), (3, 1));
+//!
+//! let asked = serde_json::from_str(r#"{"width": 2, "height": 2, "fit": "cover"}"#)?;
+//! let options: ThumbnailOptions = THUMBNAIL.resolve(&asked)?.parameters.parse()?;
+//! let thumbnail = source.thumbnail(&options)?;
+//! assert_eq!((thumbnail.width, thumbnail.height, thumbnail.content_type), (2, 2, "image/png"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod alpha;
 mod animation;

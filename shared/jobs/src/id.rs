@@ -10,6 +10,16 @@ use uuid::{NoContext, Timestamp, Uuid};
 pub const SHARDS: u8 = 8;
 
 /// A job's id.
+///
+/// ```
+/// use jobs::id::JobId;
+/// use time::{Duration, OffsetDateTime};
+///
+/// let now = OffsetDateTime::now_utc();
+/// let (first, second) = (JobId::new(now), JobId::new(now + Duration::MILLISECOND));
+/// assert!(first < second);
+/// assert_eq!(first.to_string().parse(), Ok(first));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(Uuid);
