@@ -8,7 +8,7 @@ use jobs::{
     callback_headers::CallbackHeaders,
     error::Refusal,
     secret::Secret,
-    submit::Request,
+    submit::{self, Request},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -77,6 +77,15 @@ impl Options {
         catalogue: &[&'static Specification],
         texts: Texts,
     ) -> Result<Request, Problem> {
+        let bytes: usize = texts.iter().map(|(key, text)| key.len() + text.len()).sum();
+        if bytes > extract::MAX_JSON {
+            return Err(extract::too_large());
+        }
+        // What names the same algorithm twice, or one that there is not, is refused later; here only their number counts.
+        if self.algorithms.len() > catalogue.len() {
+            let text = format!("A job runs each algorithm once; there are {}.", catalogue.len());
+            return Err(Refusal::invalid("duplicate_algorithm", text).into());
+        }
         let algorithms = self
             .algorithms
             .into_iter()
@@ -114,7 +123,7 @@ fn add_texts(
         match key.as_str() {
             "algorithms" => {
                 for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-                    parameters_of(request, name);
+                    parameters_of(request, submit::specification(catalogue, name)?);
                 }
             }
             "callback_url" if request.callback_url.is_none() => request.callback_url = Some(text),
@@ -134,13 +143,12 @@ fn add_texts(
             }
             _ => {
                 let (algorithm, name) = key.split_once('.').unwrap_or((THUMBNAIL, key.as_str()));
-                let value = catalogue
-                    .iter()
-                    .find(|specification| specification.name == algorithm)
-                    .and_then(|specification| specification.parameters.iter().find(|p| p.name == name))
+                let algorithm = submit::specification(catalogue, algorithm)?;
+                let parameter = algorithm.parameters.iter().find(|parameter| parameter.name == name);
+                let value = parameter
                     .map_or_else(|| text.clone().into(), |parameter| parameter.kind.read_text(&text));
                 if parameters_of(request, algorithm).0.insert(name.to_owned(), value).is_some() {
-                    return Err(extract::given_twice(&format!("{algorithm}.{name}")));
+                    return Err(extract::given_twice(&format!("{}.{name}", algorithm.name)));
                 }
             }
         }
@@ -164,9 +172,9 @@ fn seconds_of(text: &str) -> Result<u64, Refusal> {
 }
 
 /// The parameters asked for one algorithm, which is thereby asked for.
-fn parameters_of<'a>(request: &'a mut Request, algorithm: &str) -> &'a mut Parameters {
-    let index = request.algorithms.iter().position(|(name, _)| name == algorithm).unwrap_or_else(|| {
-        request.algorithms.push((algorithm.to_owned(), Parameters::default()));
+fn parameters_of<'a>(request: &'a mut Request, algorithm: &Specification) -> &'a mut Parameters {
+    let index = request.algorithms.iter().position(|(name, _)| name == algorithm.name).unwrap_or_else(|| {
+        request.algorithms.push((algorithm.name.to_owned(), Parameters::default()));
         request.algorithms.len() - 1
     });
     &mut request.algorithms[index].1
@@ -261,14 +269,17 @@ mod tests {
             serde_json::from_value(json!({"callback_headers": {"X-Key": "hunter2"}})).expect("valid");
         assert!(!format!("{json:?}").contains("hunter2"));
         let texts = vec![("callback_headers".to_owned(), "{}".to_owned())];
-        json.into_request(&[], texts).expect_err("given twice");
+        json.into_request(&detection::catalogue(), texts).expect_err("given twice");
     }
 
     #[test]
     fn a_deadline_is_a_number_however_it_is_given() {
         assert_eq!(read(&[("deadline", "60")]).deadline, Some(60));
         let json: Options = serde_json::from_value(json!({"deadline": 60})).expect("valid");
-        assert_eq!(json.into_request(&[], Texts::new()).expect("once").deadline, Some(60));
+        assert_eq!(
+            json.into_request(&detection::catalogue(), Texts::new()).expect("once").deadline,
+            Some(60)
+        );
         for text in ["", "soon", "-1", "1.5"] {
             let texts = vec![("deadline".to_owned(), text.to_owned())];
             add_texts(&mut Request::default(), &[], texts).expect_err(text);
@@ -283,7 +294,7 @@ mod tests {
         }))
         .expect("valid");
         assert!(!format!("{options:?}").contains("hunter2"));
-        let request = options.into_request(&[], Texts::new()).expect("nothing twice");
+        let request = options.into_request(&detection::catalogue(), Texts::new()).expect("nothing twice");
         assert_eq!(request.algorithms[0], ("poi_detection".to_owned(), Parameters::default()));
         assert_eq!(json!(request.algorithms[1].1), json!({"width": 7}));
         for choice in [json!(3), json!({"name": "thumbnail", "params": {"width": 7}})] {

@@ -333,3 +333,58 @@ async fn uploads_are_granted_for_what_a_submission_takes_by_its_type() {
         assert_eq!(problem["code"], "unsupported_content_type", "{media_type}: {problem}");
     }
 }
+
+/// A form with a file and one more part.
+fn form_with(name: &str, content: &str) -> String {
+    let file = "content-disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\nGIF89a";
+    let other = format!("content-disposition: form-data; name=\"{name}\"\r\n\r\n{content}");
+    format!("--x\r\n{file}\r\n--x\r\n{other}\r\n--x--\r\n")
+}
+
+#[tokio::test]
+async fn options_that_no_request_needs_so_many_of_are_refused() {
+    const FORM: &str = "multipart/form-data; boundary=x";
+    let names = |count: usize| (0..count).map(|index| format!("a{index}")).collect::<Vec<_>>();
+    let address = r#""image_url": "https://example.com/a.gif""#;
+    let quoted = |count| names(count).iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+    let members =
+        |count| names(count).iter().map(|name| format!("\"{name}\":1")).collect::<Vec<_>>().join(",");
+    let (much, many) = (400_000, 8_000);
+    for (content_type, body, code) in [
+        (FORM, form_with("algorithms", &names(much).join(",")), "request_too_large"),
+        (FORM, form_with("algorithms", &names(many).join(",")), "unknown_algorithm"),
+        (FORM, form_with("request", &format!("{{\"algorithms\": [{}]}}", quoted(much))), "request_too_large"),
+        (
+            FORM,
+            form_with("request", &format!("{{\"algorithms\": [{}]}}", quoted(many))),
+            "duplicate_algorithm",
+        ),
+        (
+            "application/json",
+            format!("{{{address}, \"algorithms\": [{}]}}", quoted(many)),
+            "duplicate_algorithm",
+        ),
+        (
+            "application/json",
+            format!(
+                "{{{address}, \"algorithms\": [{{\"name\": \"thumbnail\", \"parameters\": {{{}}}}}]}}",
+                members(many)
+            ),
+            "unknown_parameter",
+        ),
+        (
+            "application/json",
+            format!("{{{address}, \"callback_headers\": {{{}}}}}", members(much)),
+            "request_too_large",
+        ),
+        (
+            "application/json",
+            format!("{{{address}, \"algorithms\": {}1{}}}", "[".repeat(many), "]".repeat(many)),
+            "invalid_json",
+        ),
+    ] {
+        let (_, problem) = post("/jobs", content_type, body).await;
+        assert_eq!(problem["code"], code, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|text| text.len() < 1_000), "{problem}");
+    }
+}

@@ -226,7 +226,7 @@ impl Specification {
         if let Some(name) = given.0.keys().find(|name| !self.parameters.iter().any(|p| p.name == *name)) {
             return Err(ParameterError::Unknown {
                 algorithm: self.name,
-                name: name.clone(),
+                name: shortened(name),
                 known: self.known_parameters(),
             });
         }
@@ -289,6 +289,15 @@ impl Specification {
             return "none".to_owned();
         }
         self.parameters.iter().map(|p| format!("`{}`", p.name)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A name as a message repeats it: whole, where it is no longer than such names are.
+fn shortened(name: &str) -> String {
+    const MOST: usize = 40;
+    match name.char_indices().nth(MOST) {
+        None => name.to_owned(),
+        Some((end, _)) => format!("{}…", &name[..end]),
     }
 }
 

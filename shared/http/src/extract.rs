@@ -12,7 +12,7 @@ use axum::{
 use jobs::{error::Refusal, id::JobId};
 use serde::de::DeserializeOwned;
 
-pub use self::json::{json, without_mark};
+pub use self::json::{MAX_JSON, json, without_mark};
 use crate::Problem;
 
 /// The job that a path names in its parameter `id`; a text that is no id names no job.
@@ -77,6 +77,13 @@ pub fn given_twice(name: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "duplicate_parameter", text)
 }
 
+/// Refuses a request that is larger than any needs to be.
+#[must_use]
+pub fn too_large() -> Problem {
+    let text = "The request is larger than any of this route needs to be.";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text)
+}
+
 /// The whole body.
 #[derive(Clone, Debug)]
 pub struct Body(pub Bytes);
@@ -87,8 +94,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                let text = "The body is larger than any request of this route needs to be.";
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text)
+                too_large()
             } else {
                 let text = "The body broke off; send it again.";
                 Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", text)

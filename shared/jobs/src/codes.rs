@@ -47,7 +47,7 @@ pub const CODES: &[Code] = &[
     code(
         "request_too_large",
         Answer(413),
-        "The body of a JSON request is larger than any such request needs to be.",
+        "The body of a JSON request, or the options of another one, are larger than any request needs them to be.",
     ),
     code("missing_image", Answer(400), "The submission has no image."),
     code("duplicate_image", Answer(400), "The submission has more than one image."),

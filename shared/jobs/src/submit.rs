@@ -475,6 +475,23 @@ pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// The algorithm of that name.
+///
+/// # Errors
+/// [`Refusal`] where there is none.
+pub fn specification(
+    catalogue: &[&'static Specification],
+    name: &str,
+) -> Result<&'static Specification, Refusal> {
+    catalogue.iter().copied().find(|specification| specification.name == name).ok_or_else(|| {
+        let known: Vec<_> = catalogue.iter().map(|specification| specification.name).collect();
+        Refusal::invalid(
+            "unknown_algorithm",
+            format!("There is no algorithm of that name; there are {}.", known.join(", ")),
+        )
+    })
+}
+
 /// Checks the requested algorithms against the catalogue. If there are none, the default one is run.
 fn resolve(
     catalogue: &[&'static Specification],
@@ -483,13 +500,7 @@ fn resolve(
     let asked = if asked.is_empty() { vec![(THUMBNAIL.to_owned(), Parameters::default())] } else { asked };
     let mut runs: Vec<Run> = Vec::with_capacity(asked.len());
     for (name, parameters) in asked {
-        let Some(specification) = catalogue.iter().find(|s| s.name == name) else {
-            let known: Vec<_> = catalogue.iter().map(|s| s.name).collect();
-            return Err(Refusal::invalid(
-                "unknown_algorithm",
-                format!("There is no algorithm of that name; there are {}.", known.join(", ")),
-            ));
-        };
+        let specification = specification(catalogue, &name)?;
         if runs.iter().any(|run| run.name == name) {
             return Err(Refusal::invalid(
                 "duplicate_algorithm",

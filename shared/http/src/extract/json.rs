@@ -14,7 +14,12 @@ use utoipa::{
     },
 };
 
+use super::too_large;
 use crate::Problem;
+
+/// The most bytes of a JSON body, or of options in another form: ten times what a request has in which every option has
+/// the longest value that is taken.
+pub const MAX_JSON: usize = 128 << 10;
 
 /// A text without the byte order mark that some programs put before UTF-8.
 #[must_use]
@@ -40,6 +45,9 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
 /// # Ok::<(), http_api::Problem>(())
 /// ```
 pub fn json<T: DeserializeOwned + PartialSchema>(body: &[u8]) -> Result<T, Problem> {
+    if body.len() > MAX_JSON {
+        return Err(too_large());
+    }
     let body = without_mark(body);
     if matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
         return Err(no_json("it must be in UTF-8, and this is UTF-16 or UTF-32"));
