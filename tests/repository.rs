@@ -16,7 +16,13 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use http_api::{Links, service};
-use jobs::{browse::Browser, limits::Limits, submit::Submitter};
+use jobs::{
+    access::{Access, Gate},
+    browse::Browser,
+    limits::Limits,
+    quota::Meter,
+    submit::Submitter,
+};
 use serde_json::Value;
 use testing::memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryUrlCheck};
 
@@ -104,7 +110,11 @@ fn head_is_routed_wherever_get_is_and_to_the_same_function() {
 /// The functions' routers, by the names of the functions in the template.
 fn routers() -> BTreeMap<&'static str, Router> {
     let (jobs, objects) = (Arc::new(MemoryJobs::default()), Arc::new(MemoryObjects::default()));
+    let clock = Arc::new(ManualClock::default());
+    let gate = Gate::new(Access::Open, jobs.clone(), clock.clone());
+    let meter = Meter { usage: jobs.clone(), clock: clock.clone() };
     let submitter = Submitter {
+        meter: meter.clone(),
         jobs: jobs.clone(),
         writer: jobs.clone(),
         once: jobs.clone(),
@@ -112,21 +122,22 @@ fn routers() -> BTreeMap<&'static str, Router> {
         presigner: objects.clone(),
         queue: Arc::new(MemoryQueue::default()),
         urls: Arc::new(MemoryUrlCheck),
-        clock: Arc::new(ManualClock::default()),
+        clock,
         catalogue: detection::catalogue().into(),
         identify: submit::identify,
         media_types: submit::media_types(),
         limits: Limits::default(),
     };
     let app = status::App {
+        meter,
         browser: Browser { jobs: jobs.clone(), lists: jobs },
         objects,
         probes: Vec::new(),
         catalogue: detection::catalogue().into(),
     };
     BTreeMap::from([
-        ("SubmitFunction", submit::router(submitter)),
-        ("StatusFunction", status::router(app)),
+        ("SubmitFunction", submit::router(submitter, gate.clone())),
+        ("StatusFunction", status::router(app, gate)),
         ("DocsFunction", docs::router()),
     ])
 }

@@ -7,11 +7,14 @@ AWS=${AWS:-awslocal}
 $AWS dynamodb create-table --table-name jobs --billing-mode PAY_PER_REQUEST \
     --attribute-definitions AttributeName=pk,AttributeType=S AttributeName=id,AttributeType=S \
         AttributeName=list_shard,AttributeType=S AttributeName=status_shard,AttributeType=S \
+        AttributeName=owner_list,AttributeType=S AttributeName=owner_status,AttributeType=S \
         AttributeName=due_shard,AttributeType=S AttributeName=due,AttributeType=N \
     --key-schema AttributeName=pk,KeyType=HASH \
     --global-secondary-indexes \
         'IndexName=by_created,KeySchema=[{AttributeName=list_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
         'IndexName=by_status,KeySchema=[{AttributeName=status_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
+        'IndexName=by_owner,KeySchema=[{AttributeName=owner_list,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
+        'IndexName=by_owner_status,KeySchema=[{AttributeName=owner_status,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
         'IndexName=by_due,KeySchema=[{AttributeName=due_shard,KeyType=HASH},{AttributeName=due,KeyType=RANGE}],Projection={ProjectionType=KEYS_ONLY}'
 $AWS s3api create-bucket --bucket darkroom-models
 $AWS s3api create-bucket --bucket darkroom

@@ -35,6 +35,15 @@ async fn the_table_lists_newest_first() {
 
 #[tokio::test]
 #[ignore = "needs a deployed stack"]
+async fn the_table_keeps_keys_and_what_is_used_and_lists_by_owner() {
+    let table = Clients::from_env(API_PATIENCE).await.table(variable("JOBS_TABLE"));
+    contract::keys_are_found_until_they_are_removed(&table).await;
+    contract::usage_is_counted_up_to_the_quota(&table).await;
+    contract::jobs_of_an_owner_are_listed_and_counted(&table).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a deployed stack"]
 async fn the_table_finds_what_is_due() {
     let table = Clients::from_env(API_PATIENCE).await.table(variable("JOBS_TABLE"));
     contract::due_jobs_are_found_until_nothing_is_owed(&table).await;
@@ -213,6 +222,7 @@ async fn a_job_whose_message_was_never_sent_is_worked_on_all_the_same() {
         facts: Facts::default(),
         algorithms: vec![thumbnail],
         callback: None,
+        owner: None,
     };
     let mut job = Job::queued(JobId::new(now), draft, sent, Limits::default().terms(None));
     bucket.put(&ObjectKey::Source(job.id()), png(20, 20).into(), "image/png").await.unwrap();

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jobs::access::{Owner, Scope};
 use url::Url;
 
 /// Image jobs: hand in an image, get a job; poll it, fetch its thumbnail and what was detected, or be called back.
@@ -34,6 +35,8 @@ pub enum Command {
     Health(Service),
     /// Sends a small picture through a running service, from the submission to the thumbnail, and says how it went.
     Check(Service),
+    /// Makes, lists and revokes the keys of a service that asks for keys (ACCESS=keys). It may run meanwhile.
+    Keys(Keys),
     /// Works on the images that the process which started this one sends. `serve` and `worker` start it by themselves.
     #[command(hide = true)]
     Engine,
@@ -45,6 +48,68 @@ pub struct Service {
     /// Its address, stage or base path included.
     #[arg(env = "DARKROOM_URL", default_value = "http://127.0.0.1:8000")]
     pub url: Url,
+    /// A key with the scopes submit, read and delete, where the service asks for one. It is better given in the
+    /// environment than on the command line, which other users of the machine can see.
+    #[arg(long, env = "DARKROOM_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
+
+/// The options of `keys`.
+#[derive(Args, Clone, Debug)]
+pub struct Keys {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+    /// Where they are.
+    #[command(flatten)]
+    pub store: KeyStore,
+}
+
+/// Where keys are kept.
+#[derive(Args, Clone, Debug)]
+pub struct KeyStore {
+    /// Where the service keeps its jobs; with `aws`, JOBS_TABLE names the table.
+    #[arg(long, env = "STORE", value_enum, default_value_t = StoreKind::Local, global = true)]
+    pub store: StoreKind,
+    /// The folder of a local store.
+    #[arg(long, env = "DATA_DIR", value_name = "FOLDER", default_value = "./data", global = true)]
+    pub data_dir: PathBuf,
+}
+
+/// What is done with keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Makes a key, and prints it.
+    Create(NewKey),
+    /// Lists the keys, without their texts, which are not kept.
+    List,
+    /// Revokes a key.
+    Revoke {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+}
+
+/// A key to be made.
+#[derive(Args, Clone, Debug)]
+pub struct NewKey {
+    /// Whose it is. All keys of one owner see the same jobs.
+    pub owner: Owner,
+    /// What it allows: `submit`, `read`, `delete` or, with everybody's jobs, `admin`.
+    #[arg(long, value_delimiter = ',', default_value = "submit,read,delete")]
+    pub scopes: Vec<Scope>,
+    /// How many days it holds; for ever, unless said otherwise.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: Option<u32>,
+    /// The most jobs that its owner may hand in on a day (UTC).
+    #[arg(long, value_name = "COUNT")]
+    pub jobs_a_day: Option<u64>,
+    /// The most bytes of images that its owner may hand in on a day (UTC), those fetched from addresses left out.
+    #[arg(long, value_name = "COUNT")]
+    pub bytes_a_day: Option<u64>,
+    /// The most jobs of its owner that have not ended.
+    #[arg(long, value_name = "COUNT")]
+    pub jobs_at_once: Option<u64>,
 }
 
 /// The options of `serve`.
@@ -124,6 +189,8 @@ mod tests {
             (vec!["darkroom", "worker", "--jobs-at-once", "0"], "--jobs-at-once"),
             (vec!["darkroom", "api", "--data-dir", "x"], "--data-dir"),
             (vec!["darkroom", "check", "localhost"], "relative URL"),
+            (vec!["darkroom", "keys", "create", "team a"], "a name has"),
+            (vec!["darkroom", "keys", "create", "a", "--scopes", "all"], "a scope is"),
         ] {
             let error = Arguments::try_parse_from(&arguments).expect_err("refused");
             assert!(error.to_string().contains(named), "{arguments:?}: {error}");

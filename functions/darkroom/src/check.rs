@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use image::{RgbImage, codecs::jpeg::JpegEncoder};
 use jobs::error::{Cause, Chain};
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{self, HeaderMap, HeaderValue},
+};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
+
+use crate::arguments;
 
 /// The longest that one answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -53,22 +58,22 @@ pub enum CheckError {
     Own(#[source] Cause),
 }
 
-/// Asks whether the service at `base` is ready.
+/// Asks whether a service is ready.
 ///
 /// # Errors
 /// [`CheckError`] where it is not.
-pub(crate) async fn health(base: &Url) -> Result<(), CheckError> {
-    let service = Service::new(base)?;
+pub(crate) async fn health(asked: &arguments::Service) -> Result<(), CheckError> {
+    let service = Service::new(asked)?;
     service.get("/health/ready", StatusCode::OK).await.map(drop)
 }
 
-/// Submits a small picture to the service at `base`, waits for its job, fetches the thumbnail and deletes the job.
+/// Submits a small picture to a service, waits for its job, fetches the thumbnail and deletes the job.
 /// Returns a sentence about how it went.
 ///
 /// # Errors
 /// [`CheckError`] at the first step that goes otherwise.
-pub(crate) async fn check(base: &Url) -> Result<String, CheckError> {
-    let service = Service::new(base)?;
+pub(crate) async fn check(asked: &arguments::Service) -> Result<String, CheckError> {
+    let service = Service::new(asked)?;
     let started = Instant::now();
     let url = service.route("/jobs");
     let submitted = service
@@ -107,7 +112,7 @@ pub(crate) async fn check(base: &Url) -> Result<String, CheckError> {
     let took = started.elapsed().as_millis();
     let url = service.route(&route);
     expected(&url, service.client.delete(url.clone()).send().await, StatusCode::NO_CONTENT).await?;
-    Ok(format!("{base} made a thumbnail of {} bytes in {took} ms", body.len()))
+    Ok(format!("{} made a thumbnail of {} bytes in {took} ms", service.base, body.len()))
 }
 
 struct Service {
@@ -116,14 +121,21 @@ struct Service {
 }
 
 impl Service {
-    fn new(base: &Url) -> Result<Self, CheckError> {
+    fn new(asked: &arguments::Service) -> Result<Self, CheckError> {
         runtime::outbound::install_tls();
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &asked.key {
+            let mut value = HeaderValue::from_str(key).map_err(|error| CheckError::Own(error.into()))?;
+            value.set_sensitive(true);
+            headers.insert("x-api-key", value);
+        }
         let client = Client::builder()
+            .default_headers(headers)
             .timeout(ANSWER)
             .no_proxy()
             .build()
             .map_err(|error| CheckError::Own(error.into()))?;
-        Ok(Self { base: base.clone(), client })
+        Ok(Self { base: asked.url.clone(), client })
     }
 
     fn route(&self, route: &str) -> Url {

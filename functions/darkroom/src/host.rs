@@ -6,6 +6,7 @@ use ::process::{ImageEngine, Worker};
 use axum::Router;
 use http_api::{Links, service::with_fallbacks};
 use jobs::{
+    access::{Access, Gate},
     browse::Browser,
     error::Chain,
     hosts::Hosts,
@@ -13,6 +14,7 @@ use jobs::{
     notify::Notifier,
     ports::{Clock as _, Engine, FetchImages, PostCallbacks, ReadModels, SystemClock, WriteJobs},
     process::Processor,
+    quota::Meter,
     recover::Recoverer,
     submit::Submitter,
 };
@@ -36,6 +38,7 @@ use crate::{
     arguments::{Arguments, Command, Common, StoreKind},
     check::{self, CheckError},
     isolation::{self, EngineProcesses, OVERRUN},
+    keys::{self, KeysError},
     machine,
     metered::{self, Metered, Turns},
     objects,
@@ -86,6 +89,9 @@ pub enum Error {
     /// The service that was checked is not as it should be.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// A key was not made, listed or revoked.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 /// The tasks of a process.
@@ -140,9 +146,13 @@ async fn run_command(command: Command, make_engine: MakeEngine) -> Result<(), Er
         Command::Worker(common) => (common, Role { worker: true, ..NONE }, None),
         Command::Notify(common) => (common, Role { notify: true, ..NONE }, None),
         Command::Recover(common) => (common, Role { recover: true, ..NONE }, None),
-        Command::Health(service) => return Ok(check::health(&service.url).await?),
+        Command::Health(service) => return Ok(check::health(service).await?),
         Command::Check(service) => {
-            println!("{}", check::check(&service.url).await?);
+            println!("{}", check::check(service).await?);
+            return Ok(());
+        }
+        Command::Keys(asked) => {
+            println!("{}", keys::run(asked).await?);
             return Ok(());
         }
         Command::Engine => return Ok(isolation::serve(make_engine).await.map_err(StartError::System)?),
@@ -246,6 +256,12 @@ fn announce(
         eprintln!("  images worked on at the same time: {jobs_at_once}");
     }
     if role.api {
+        match config.access {
+            Access::Open => eprintln!(
+                "  access: open; whoever reaches this address sees and deletes every job (ACCESS=keys asks for keys)"
+            ),
+            Access::Keys => eprintln!("  access: with a key; darkroom keys create NAME makes one"),
+        }
         eprintln!("  documentation: {base}/docs and {base}/docs/guide");
         eprintln!("  try it: curl -F image=@photo.jpg {base}/jobs");
     }
@@ -326,7 +342,11 @@ fn server(
     let mut router: Router = probes::router(vitals);
     if role.api {
         let catalogue: Arc<[_]> = detection::catalogue().into();
+        let clock = Arc::new(SystemClock);
+        let gate = Gate::new(config.access, ports.keys.clone(), clock.clone());
+        let meter = Meter { usage: ports.usage.clone(), clock: clock.clone() };
         let submitter = Submitter {
+            meter: meter.clone(),
             jobs: ports.jobs.clone(),
             writer: ports.writer.clone(),
             once: ports.once.clone(),
@@ -334,19 +354,23 @@ fn server(
             presigner: ports.presigner.clone(),
             queue: ports.sender.clone(),
             urls: Arc::new(Outbound::new(config.networks.clone(), config.limits.clone())),
-            clock: Arc::new(SystemClock),
+            clock,
             catalogue: catalogue.clone(),
             identify: submit::identify,
             media_types: submit::media_types(),
             limits: config.limits.clone(),
         };
         let app = status::App {
+            meter,
             browser: Browser { jobs: ports.jobs.clone(), lists: ports.lists.clone() },
             objects: ports.sources.clone(),
             probes: ports.probes.clone(),
             catalogue,
         };
-        router = router.merge(submit::router(submitter)).merge(status::router(app)).merge(docs::router());
+        router = router
+            .merge(submit::router(submitter, gate.clone()))
+            .merge(status::router(app, gate))
+            .merge(docs::router());
     }
     if let Some(store) = &ports.local {
         router = router.merge(objects::router(store.objects.clone()));

@@ -3,12 +3,13 @@
 //!
 //! `darkroom serve` does everything, by default on a folder (`local`); `darkroom api`, `worker`, `notify` and `recover`
 //! do one function's work each, on AWS services or what speaks their API. `darkroom check` and `health` ask one that
-//! runs. `darkroom engine` is what `serve` and `worker` start for the work on images (`isolation`).
+//! runs; `darkroom keys` makes, lists and revokes keys. `darkroom engine` is what `serve` and `worker` start for the work on images (`isolation`).
 
 mod arguments;
 mod check;
 mod host;
 mod isolation;
+mod keys;
 mod machine;
 mod metered;
 mod objects;
@@ -20,3 +21,4 @@ mod stores;
 pub use arguments::Arguments;
 pub use check::CheckError;
 pub use host::{Error, MakeEngine, StartError, run, run_with};
+pub use keys::KeysError;

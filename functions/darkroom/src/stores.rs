@@ -6,8 +6,8 @@ use aws::{Clients, WORKER_PATIENCE};
 use jobs::{
     message::ReadUploads,
     ports::{
-        DeferMessages, ListDue, ListJobs, PresignUploads, Probe, ReadJobs, ReadModels, ReadObjects,
-        ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
+        CountUsage, DeferMessages, ListDue, ListJobs, PresignUploads, Probe, ReadJobs, ReadKeys, ReadModels,
+        ReadObjects, ReceiveMessages, SendMessages, WriteJobs, WriteObjects, WriteOnce,
     },
 };
 use local::{DeadLetters, Store};
@@ -27,6 +27,8 @@ pub(crate) struct Ports {
     pub writer: Arc<dyn WriteJobs>,
     pub once: Arc<dyn WriteOnce>,
     pub due: Arc<dyn ListDue>,
+    pub keys: Arc<dyn ReadKeys>,
+    pub usage: Arc<dyn CountUsage>,
     pub sources: Arc<dyn ReadObjects>,
     pub objects: Arc<dyn WriteObjects>,
     pub presigner: Arc<dyn PresignUploads>,
@@ -60,6 +62,8 @@ impl Ports {
             writer: jobs.clone(),
             once: jobs.clone(),
             due: jobs.clone(),
+            keys: jobs.clone(),
+            usage: jobs.clone(),
             sources: objects.clone(),
             objects: objects.clone(),
             presigner: objects.clone(),
@@ -103,6 +107,8 @@ impl Ports {
             writer: table.clone(),
             once: table.clone(),
             due: table.clone(),
+            keys: table.clone(),
+            usage: table.clone(),
             sources: bucket.clone(),
             objects: bucket.clone(),
             presigner: bucket.clone(),

@@ -128,6 +128,69 @@ async fn settled(client: &Client, job: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_service_with_keys_shows_each_owner_its_own_jobs_and_obeys_while_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let keys = |arguments: &[&str]| {
+        let arguments = [&["keys", "--data-dir", data], arguments].concat();
+        let done: Output = darkroom(&arguments).stdout(Stdio::piped()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let new =
+        |arguments: &[&str]| keys(&[&["create"], arguments].concat()).lines().next().unwrap().to_owned();
+    // One is made before there is any service.
+    let first = new(&["team-a", "--jobs-a-day", "2"]);
+    let mut command = darkroom(&["serve", "--port", "0", "--data-dir", data]);
+    let serving = Serving::of(command.env("ACCESS", "keys"));
+    let (second, admin) = (new(&["team-b"]), new(&["root", "--scopes", "admin"]));
+    let client = client();
+    let ask = async |method: &str, route: &str, key: &str, body: Vec<u8>| {
+        let request = client.request(method.parse().unwrap(), serving.route(route));
+        let answer =
+            request.bearer_auth(key).header("content-type", "image/png").body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+    };
+    let (status, job) = ask("POST", "/jobs", &first, png(1)).await;
+    assert_eq!(status, 202);
+    let route = format!("/jobs/{}", job["job_id"].as_str().unwrap());
+    for (key, status) in [(&first, 200), (&second, 404), (&admin, 200), (&"dk_none".to_owned(), 401)] {
+        assert_eq!(ask("GET", &route, key, vec![]).await.0, status);
+    }
+    for (key, jobs) in [(&first, 1), (&second, 0), (&admin, 1)] {
+        assert_eq!(ask("GET", "/jobs", key, vec![]).await.1["jobs"].as_array().unwrap().len(), jobs);
+    }
+    assert_eq!(ask("DELETE", &route, &second, vec![]).await.0, 404);
+    for route in ["/health", "/health/ready", "/openapi.json", "/docs"] {
+        assert_eq!(
+            client.get(serving.route(route)).send().await.unwrap().status(),
+            StatusCode::OK,
+            "{route}"
+        );
+    }
+    for route in ["/jobs", "/algorithms", "/usage", "/thumbnails"] {
+        let answer = client.get(serving.route(route)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{route}");
+    }
+    assert_eq!(ask("POST", "/jobs", &first, png(2)).await.0, 202);
+    let (status, problem) = ask("POST", "/jobs", &first, png(3)).await;
+    assert_eq!((status, &problem["code"]), (429, &json!("quota_used_up")));
+    let (_, usage) = ask("GET", "/usage", &first, vec![]).await;
+    assert_eq!((&usage["owner"], &usage["days"][0]["jobs"]), (&json!("team-a"), &json!(2)));
+    assert_eq!(ask("GET", "/usage?owner=team-a", &second, vec![]).await.0, 403);
+    assert_eq!(ask("GET", "/usage?owner=team-a", &admin, vec![]).await.1["days"], usage["days"]);
+
+    let checked = darkroom(&["check", &serving.base]).env("DARKROOM_KEY", &admin).status().unwrap();
+    assert!(checked.success());
+    let listed = keys(&["list"]);
+    let id = listed.lines().find(|line| line.contains("team-b")).unwrap().split(' ').next().unwrap();
+    assert!(!listed.contains(&second), "{listed}");
+    keys(&["revoke", id]);
+    assert!(!keys(&["list"]).contains("team-b"));
+}
+
+#[tokio::test]
 async fn a_job_goes_through_and_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(folder.path());

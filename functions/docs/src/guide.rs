@@ -38,6 +38,7 @@ pub const PAGES: &[Page] = pages![
     "callbacks",
     "errors",
     "limits",
+    "keys",
     "deploying",
     "running",
     "hosts",

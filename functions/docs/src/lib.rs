@@ -49,6 +49,7 @@ pub fn description() -> openapi::OpenApi {
     let mut description = Service::openapi();
     description.merge(submit::description());
     description.merge(status::description());
+    http_api::access::describe(&mut description);
     for route in ["/jobs", "/uploads", "/run_task"] {
         let submission = description.paths.paths.get_mut(route).and_then(|item| item.post.as_mut());
         if let Some(submission) = submission {

@@ -12,19 +12,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_api::{
-    Links, Prefer, Problem,
+    Caller, Links, Prefer, Problem,
+    access::guarded,
     extract::{ApiQuery, JobPath},
     problem::{ProblemDetails, ServiceFailure},
     view::{
         AlgorithmView, AlgorithmsView, JobPageView, JobView, LegacyJobView, ThumbnailPageView, ThumbnailView,
+        UsageView,
     },
 };
 use jobs::{
+    access::{Gate, NotAnOwner, Owner, Scope},
     algorithm::{Specification, THUMBNAIL},
     browse::{Browser, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
     error::{Refusal, sentence},
     job::{Job, Status, UnknownStatus},
     ports::{Probe, ReadObjects},
+    quota::Meter,
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi, openapi};
@@ -37,6 +41,8 @@ pub use health::ask;
 pub struct App {
     /// Jobs.
     pub browser: Browser,
+    /// What owners of keys have used.
+    pub meter: Meter,
     /// Thumbnails and results.
     pub objects: Arc<dyn ReadObjects>,
     /// Whatever `GET /health?deep=1` asks.
@@ -45,9 +51,9 @@ pub struct App {
     pub catalogue: Arc<[&'static Specification]>,
 }
 
-/// The routes of this function.
-pub fn router(app: App) -> Router {
-    Router::from(routes()).with_state(Arc::new(app))
+/// The routes of this function, behind a gate. Health is open, because what balances loads has no key.
+pub fn router(app: App, gate: Gate) -> Router {
+    guarded(Router::from(routes()).with_state(Arc::new(app)), gate, &["/health"])
 }
 
 /// The description of these routes.
@@ -65,6 +71,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(objects::get_result))
         .routes(routes!(list_thumbnails))
         .routes(routes!(list_algorithms))
+        .routes(routes!(get_usage))
         .routes(routes!(health::get_health))
         .routes(routes!(legacy_status))
         .routes(routes!(legacy_result))
@@ -125,6 +132,7 @@ fn page_of(limit: Option<&str>, cursor: Option<&str>) -> Result<(usize, Option<C
 )]
 async fn list_jobs(
     State(app): State<Arc<App>>,
+    Caller(caller): Caller,
     links: Links,
     ApiQuery(JobsQuery { limit, cursor, status }): ApiQuery<JobsQuery>,
 ) -> Result<Json<JobPageView>, Problem> {
@@ -133,7 +141,7 @@ async fn list_jobs(
         .map(|text| text.parse())
         .transpose()
         .map_err(|error: UnknownStatus| Refusal::invalid("invalid_status", sentence(&error)))?;
-    let page = app.browser.page(status, cursor, limit).await?;
+    let page = app.browser.page(&caller, status, cursor, limit).await?;
     Ok(Json(JobPageView {
         jobs: page.items.iter().map(|job| JobView::new(job, &links)).collect(),
         next_cursor: page.next_cursor.map(Cursor::encode),
@@ -155,11 +163,12 @@ async fn list_jobs(
 )]
 async fn get_job(
     State(app): State<Arc<App>>,
+    Caller(caller): Caller,
     links: Links,
     JobPath(id): JobPath,
     prefer: Prefer,
 ) -> Result<Response, Problem> {
-    let job = prefer.until_ended(&*app.browser.jobs, app.browser.job(id).await?).await;
+    let job = prefer.until_ended(&*app.browser.jobs, app.browser.job(&caller, id).await?).await;
     let mut response = show(&job, &links);
     prefer.note(response.headers_mut());
     Ok(response)
@@ -189,11 +198,12 @@ fn show(job: &Job, links: &Links) -> Response {
 )]
 async fn list_thumbnails(
     State(app): State<Arc<App>>,
+    Caller(caller): Caller,
     links: Links,
     ApiQuery(ThumbnailsQuery { limit, cursor }): ApiQuery<ThumbnailsQuery>,
 ) -> Result<Json<ThumbnailPageView>, Problem> {
     let (limit, cursor) = page_of(limit.as_deref(), cursor.as_deref())?;
-    let page = app.browser.page_of_results(THUMBNAIL, cursor, limit).await?;
+    let page = app.browser.page_of_results(&caller, THUMBNAIL, cursor, limit).await?;
     let views = page.items.iter().filter_map(|(job, form)| ThumbnailView::new(job, *form, &links));
     Ok(Json(ThumbnailPageView {
         thumbnails: views.collect(),
@@ -214,6 +224,48 @@ async fn list_algorithms(State(app): State<Arc<App>>) -> Json<AlgorithmsView> {
     })
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct UsageQuery {
+    /// Whose; a key with the scope `admin` may ask for anybody's.
+    owner: Option<String>,
+}
+
+/// Get what was used
+///
+/// How many jobs, and bytes of images, the owner of the key has handed in on each of the last 30 days (UTC). A service that
+/// is open counts nobody's.
+#[utoipa::path(
+    get, path = "/usage", tag = "service", operation_id = "get_usage",
+    params(UsageQuery),
+    responses(
+        (status = 200, description = "What was used.", body = UsageView),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        ServiceFailure
+    )
+)]
+async fn get_usage(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    ApiQuery(UsageQuery { owner }): ApiQuery<UsageQuery>,
+) -> Result<Json<UsageView>, Problem> {
+    let asked: Option<Owner> = owner
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error: NotAnOwner| Refusal::invalid("invalid_owner", sentence(&error)))?;
+    if asked.as_ref().is_some_and(|owner| caller.owner() != Some(owner)) {
+        caller.require(Scope::Admin)?;
+    }
+    let owner = asked.or_else(|| caller.owner().cloned());
+    let days = match &owner {
+        Some(owner) => app.meter.report(owner).await?,
+        None => Vec::new(),
+    };
+    Ok(Json(UsageView::new(owner.as_ref(), &caller, days)))
+}
+
 /// Get a job's status, in an older service's words
 #[utoipa::path(
     get, path = "/status/{id}", tag = "older names", operation_id = "legacy_status",
@@ -223,9 +275,13 @@ async fn list_algorithms(State(app): State<Arc<App>>) -> Json<AlgorithmsView> {
         (status = 404, description = "There is no such job.", body = LegacyJobView)
     )
 )]
-async fn legacy_status(State(app): State<Arc<App>>, Path(text): Path<String>) -> Response {
+async fn legacy_status(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Path(text): Path<String>,
+) -> Response {
     let job = match text.parse() {
-        Ok(id) => app.browser.job(id).await.map_err(Problem::from),
+        Ok(id) => app.browser.job(&caller, id).await.map_err(Problem::from),
         Err(_) => Err(Refusal::no_such_job().into()),
     };
     match job {
@@ -249,8 +305,9 @@ async fn legacy_status(State(app): State<Arc<App>>, Path(text): Path<String>) ->
 )]
 async fn legacy_result(
     State(app): State<Arc<App>>,
+    Caller(caller): Caller,
     links: Links,
     JobPath(id): JobPath,
 ) -> Result<Response, Problem> {
-    Ok(show(&app.browser.job(id).await?, &links))
+    Ok(show(&app.browser.job(&caller, id).await?, &links))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws::{API_PATIENCE, Clients};
-use jobs::browse::Browser;
+use jobs::{access::Gate, browse::Browser, ports::SystemClock, quota::Meter};
 use runtime::{config::Config, telemetry};
 use status::App;
 
@@ -14,7 +14,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let clients = Clients::from_env(API_PATIENCE).await;
     let table = Arc::new(clients.table(config.resource("JOBS_TABLE")?));
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
+    let clock = Arc::new(SystemClock);
+    let gate = Gate::new(config.access, table.clone(), clock.clone());
     let app = App {
+        meter: Meter { usage: table.clone(), clock },
         browser: Browser { jobs: table.clone(), lists: table.clone() },
         objects: bucket.clone(),
         probes: vec![
@@ -28,5 +31,5 @@ async fn main() -> Result<(), lambda_http::Error> {
         ],
         catalogue: detection::catalogue().into(),
     };
-    http_api::service::run(status::router(app), config.public_url).await
+    http_api::service::run(status::router(app, gate), config.public_url).await
 }

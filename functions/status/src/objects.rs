@@ -10,12 +10,13 @@ use axum::{
 };
 use headers::{HeaderMapExt as _, IfNoneMatch};
 use http_api::{
-    Problem,
+    Caller, Problem,
     extract::{ApiQuery, JobPath},
     problem::{ProblemDetails, ServiceFailure},
     view::Binary,
 };
 use jobs::{
+    access,
     algorithm::THUMBNAIL,
     error::{Reason, Refusal},
     id::JobId,
@@ -64,6 +65,7 @@ pub(crate) struct ThumbnailQuery {
 )]
 pub(crate) async fn get_thumbnail(
     State(app): State<Arc<App>>,
+    Caller(caller): Caller,
     JobPath(id): JobPath,
     ApiQuery(ThumbnailQuery { preset }): ApiQuery<ThumbnailQuery>,
     asked: Asked,
@@ -72,7 +74,7 @@ pub(crate) async fn get_thumbnail(
         None => summary.forms.first().cloned(),
         Some(preset) => summary.form_of(preset).map(str::to_owned),
     };
-    send(&app, id, THUMBNAIL, form, &asked).await
+    send(&app, &caller, id, THUMBNAIL, form, &asked).await
 }
 
 #[derive(Deserialize)]
@@ -105,6 +107,7 @@ pub(crate) struct ResultPath {
 )]
 pub(crate) async fn get_result(
     State(app): State<Arc<App>>,
+    Caller(caller): Caller,
     JobPath(id): JobPath,
     Path(ResultPath { algorithm }): Path<ResultPath>,
     asked: Asked,
@@ -112,13 +115,13 @@ pub(crate) async fn get_result(
     match algorithm.split_once('.') {
         None => {
             let form = |summary: &ResultSummary| summary.forms.first().cloned();
-            send(&app, id, &algorithm, form, &asked).await
+            send(&app, &caller, id, &algorithm, form, &asked).await
         }
         Some((name, wanted)) => {
             let form = |summary: &ResultSummary| {
                 summary.forms.iter().find(|extension| *extension == wanted).cloned()
             };
-            send(&app, id, name, form, &asked).await
+            send(&app, &caller, id, name, form, &asked).await
         }
     }
 }
@@ -141,12 +144,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 /// Sends the form of a result that `form` picks from those there are.
 async fn send(
     app: &App,
+    caller: &access::Caller,
     id: JobId,
     algorithm: &str,
     form: impl Fn(&ResultSummary) -> Option<String>,
     asked: &Asked,
 ) -> Result<Response, Problem> {
-    let job = app.browser.job(id).await?;
+    let job = app.browser.job(caller, id).await?;
     let summary = job.results().get(algorithm);
     let Some((attempt, extension)) = summary.and_then(|summary| Some((summary.attempt(), form(summary)?)))
     else {

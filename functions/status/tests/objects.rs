@@ -11,21 +11,24 @@ use axum::{
 use bytes::Bytes;
 use http_api::Links;
 use jobs::{
+    access::{Access, Gate},
     browse::Browser,
     job::Job,
     key::ObjectKey,
     ports::{WriteJobs as _, WriteObjects as _},
+    quota::Meter,
 };
 use status::App;
 use testing::{
     build,
     faults::{Faults, Moment},
-    memory::{MemoryJobs, MemoryObjects},
+    memory::{ManualClock, MemoryJobs, MemoryObjects},
 };
 use time::OffsetDateTime;
 
 struct World {
     app: App,
+    gate: Gate,
     job: Job,
     faults: Faults,
 }
@@ -48,13 +51,16 @@ impl World {
             let key = ObjectKey::Result { job: job.id(), attempt: Some(1), algorithm, extension };
             objects.put(&key, Bytes::from(vec![7; bytes]), content_type).await.expect("stored");
         }
+        let clock = Arc::new(ManualClock::default());
+        let gate = Gate::new(Access::Open, Arc::new(jobs.clone()), clock.clone());
         let app = App {
+            meter: Meter { usage: Arc::new(jobs.clone()), clock },
             browser: Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs.clone()) },
             objects: Arc::new(objects),
             probes: vec![Arc::new(jobs)],
             catalogue: Arc::new([]),
         };
-        Self { app, job, faults }
+        Self { app, gate, job, faults }
     }
 
     async fn get(&self, route: &str, if_none_match: Option<&str>) -> Response {
@@ -69,7 +75,7 @@ impl World {
         }
         let request = request.body(Body::empty()).expect("a request");
         http_api::service::answer(
-            status::router(self.app.clone()),
+            status::router(self.app.clone(), self.gate.clone()),
             request,
             Links::new("/v1"),
             "r-1",

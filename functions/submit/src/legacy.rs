@@ -7,8 +7,9 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http_api::{IdempotencyKey, Problem, extract, view::LegacyJobView};
+use http_api::{Caller, IdempotencyKey, Problem, extract, view::LegacyJobView};
 use jobs::{
+    access,
     algorithm::{Parameters, THUMBNAIL},
     callback_headers::CallbackHeaders,
     job::Job,
@@ -50,10 +51,11 @@ pub(crate) struct LegacySubmission {
 )]
 pub(crate) async fn submit(
     State(submitter): State<Arc<Submitter>>,
+    Caller(caller): Caller,
     IdempotencyKey(key): IdempotencyKey,
     body: Result<extract::Body, Problem>,
 ) -> Response {
-    match try_submit(&submitter, key, body).await {
+    match try_submit(&submitter, caller, key, body).await {
         Ok(job) => Json(LegacyJobView::new(&job)).into_response(),
         Err(problem) => LegacyJobView::refused(None, &problem),
     }
@@ -61,6 +63,7 @@ pub(crate) async fn submit(
 
 async fn try_submit(
     submitter: &Submitter,
+    caller: access::Caller,
     idempotency_key: Option<String>,
     body: Result<extract::Body, Problem>,
 ) -> Result<Job, Problem> {
@@ -76,6 +79,7 @@ async fn try_submit(
         callback_headers: submission.callback_headers.unwrap_or_default(),
         deadline: None,
         idempotency_key,
+        caller,
     };
     Ok(submitter.submit_url(&submission.image_url, request).await?)
 }

@@ -4,6 +4,7 @@ mod body;
 mod form;
 mod legacy;
 mod options;
+mod quota;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,16 +12,19 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use http_api::{
-    IdempotencyKey, Links, Prefer, Problem,
+    Caller, IdempotencyKey, Links, Prefer, Problem,
+    access::guarded,
     extract::{self, JobPath},
     problem::{ProblemDetails, ServiceFailure, SubmissionRefusal},
     view::{Binary, JobView},
 };
 use imaging::{Format, ImageError};
 use jobs::{
+    access::Gate,
     callback_headers::CallbackHeaders,
     error::{Reason, Refusal, sentence},
     job::Job,
@@ -36,12 +40,15 @@ use crate::{body::Submission, options::Options};
 /// How much larger than its image a request may be: the other parts of a form, and what separates them.
 const FORM_OVERHEAD: usize = 64 << 10;
 
-/// The routes of this function.
-pub fn router(submitter: Submitter) -> Router {
+/// The routes of this function, behind a gate.
+pub fn router(submitter: Submitter, gate: Gate) -> Router {
     let inline = usize::try_from(submitter.limits.inline_bytes).unwrap_or(usize::MAX);
-    Router::from(routes())
+    let submitter = Arc::new(submitter);
+    let router = Router::from(routes())
         .layer(DefaultBodyLimit::max(inline.saturating_add(FORM_OVERHEAD)))
-        .with_state(Arc::new(submitter))
+        .route_layer(from_fn_with_state(submitter.clone(), quota::tell))
+        .with_state(submitter);
+    guarded(router, gate, &[])
 }
 
 /// The description of these routes.
@@ -119,12 +126,13 @@ fn refused_image(error: &ImageError) -> Refusal {
 )]
 async fn submit_job(
     State(submitter): State<Arc<Submitter>>,
+    caller: Caller,
     links: Links,
     key: IdempotencyKey,
     prefer: Prefer,
     request: Request,
 ) -> Result<Response, Problem> {
-    accept(&submitter, &links, key, prefer, request).await
+    accept(&submitter, caller, &links, key, prefer, request).await
 }
 
 /// Submit an image, by an older name
@@ -147,16 +155,18 @@ async fn submit_job(
 )]
 async fn run_task(
     State(submitter): State<Arc<Submitter>>,
+    caller: Caller,
     links: Links,
     key: IdempotencyKey,
     prefer: Prefer,
     request: Request,
 ) -> Result<Response, Problem> {
-    accept(&submitter, &links, key, prefer, request).await
+    accept(&submitter, caller, &links, key, prefer, request).await
 }
 
 async fn accept(
     submitter: &Submitter,
+    Caller(caller): Caller,
     links: &Links,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     prefer: Prefer,
@@ -164,10 +174,10 @@ async fn accept(
 ) -> Result<Response, Problem> {
     let job = match body::read(submitter, request).await? {
         body::Image::Inline(image, request) => {
-            submitter.submit_image(image, submit::Request { idempotency_key, ..request }).await?
+            submitter.submit_image(image, submit::Request { idempotency_key, caller, ..request }).await?
         }
         body::Image::At(url, request) => {
-            submitter.submit_url(&url, submit::Request { idempotency_key, ..request }).await?
+            submitter.submit_url(&url, submit::Request { idempotency_key, caller, ..request }).await?
         }
     };
     let job = prefer.until_ended(&*submitter.jobs, job).await;
@@ -255,6 +265,7 @@ struct TicketView {
 )]
 async fn grant_upload(
     State(submitter): State<Arc<Submitter>>,
+    Caller(caller): Caller,
     links: Links,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     extract::ApiQuery(texts): extract::ApiQuery<options::Texts>,
@@ -272,7 +283,7 @@ async fn grant_upload(
     } = extract::json(&body)?;
     let options = Options { algorithms, callback_url, callback_token, callback_headers, deadline };
     let request = options.into_request(&submitter.catalogue, texts)?;
-    let request = submit::Request { idempotency_key, ..request };
+    let request = submit::Request { idempotency_key, caller, ..request };
     let granted = submitter.grant_upload(&content_type, bytes, sha256.as_deref(), request).await?;
     let upload = TicketView {
         method: "PUT",
@@ -302,10 +313,11 @@ async fn grant_upload(
 )]
 async fn redeliver_callback(
     State(submitter): State<Arc<Submitter>>,
+    Caller(caller): Caller,
     links: Links,
     JobPath(id): JobPath,
 ) -> Result<Response, Problem> {
-    let job = submitter.redeliver(id).await?;
+    let job = submitter.redeliver(id, &caller).await?;
     Ok(created(StatusCode::ACCEPTED, &job, &links, JobView::new(&job, &links)))
 }
 
@@ -324,8 +336,9 @@ async fn redeliver_callback(
 )]
 async fn delete_job(
     State(submitter): State<Arc<Submitter>>,
+    Caller(caller): Caller,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, Problem> {
-    submitter.delete(id).await?;
+    submitter.delete(id, &caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }

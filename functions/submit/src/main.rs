@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws::{API_PATIENCE, Clients, Queues};
-use jobs::{ports::SystemClock, submit::Submitter};
+use jobs::{access::Gate, ports::SystemClock, quota::Meter, submit::Submitter};
 use runtime::{config::Config, outbound::Outbound, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,7 +15,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let bucket = Arc::new(clients.bucket(config.resource("BUCKET")?));
     let jobs_queue = clients.jobs_queue(config.resource("JOBS_QUEUE_URL")?);
     let callbacks_queue = clients.callbacks_queue(config.resource("CALLBACKS_QUEUE_URL")?);
+    let clock = Arc::new(SystemClock);
+    let gate = Gate::new(config.access, table.clone(), clock.clone());
     let submitter = Submitter {
+        meter: Meter { usage: table.clone(), clock: clock.clone() },
         jobs: table.clone(),
         writer: table.clone(),
         once: table,
@@ -23,11 +26,11 @@ async fn main() -> Result<(), lambda_http::Error> {
         presigner: bucket,
         queue: Arc::new(Queues { jobs: Some(jobs_queue), callbacks: Some(callbacks_queue) }),
         urls: Arc::new(Outbound::new(config.networks, config.limits.clone())),
-        clock: Arc::new(SystemClock),
+        clock,
         catalogue: detection::catalogue().into(),
         identify: submit::identify,
         media_types: submit::media_types(),
         limits: config.limits,
     };
-    http_api::service::run(submit::router(submitter), config.public_url).await
+    http_api::service::run(submit::router(submitter, gate), config.public_url).await
 }

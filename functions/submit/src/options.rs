@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http_api::{Problem, extract};
 use jobs::{
+    access::Caller,
     algorithm::{Parameters, Specification, THUMBNAIL},
     callback_headers::CallbackHeaders,
     error::Refusal,
@@ -101,6 +102,7 @@ impl Options {
             callback_headers: self.callback_headers.unwrap_or_default(),
             deadline: self.deadline,
             idempotency_key: None,
+            caller: Caller::Anyone,
         };
         add_texts(&mut request, catalogue, texts)?;
         Ok(request)

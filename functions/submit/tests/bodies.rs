@@ -4,17 +4,37 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Router,
     body::{Body, to_bytes},
     http::{Request, StatusCode, header},
 };
 use http_api::Links;
-use jobs::{limits::Limits, submit::Submitter};
+use jobs::{
+    access::{Access, Gate, Key, Quota, Scope},
+    limits::Limits,
+    ports::{Clock as _, WriteKeys as _},
+    quota::Meter,
+    submit::Submitter,
+};
 use serde_json::Value;
 use testing::memory::{ManualClock, MemoryJobs, MemoryObjects, MemoryQueue, MemoryUrlCheck};
 
 async fn post(path: &str, content_type: &str, body: impl Into<Body>) -> (StatusCode, Value) {
-    let (jobs, objects) = (Arc::new(MemoryJobs::default()), Arc::new(MemoryObjects::default()));
-    let router = submit::router(Submitter {
+    let router = router(Access::Open, &MemoryJobs::default());
+    let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+    let request = request.body(body.into()).expect("a request");
+    let response = http_api::service::answer(router, request, Links::new("/v1"), "r-1", Duration::MAX).await;
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 100_000).await.expect("a body");
+    (status, serde_json::from_slice(&body).expect("JSON"))
+}
+
+fn router(access: Access, jobs: &MemoryJobs) -> Router {
+    let (jobs, objects) = (Arc::new(jobs.clone()), Arc::new(MemoryObjects::default()));
+    let clock = Arc::new(ManualClock::default());
+    let gate = Gate::new(access, jobs.clone(), clock.clone());
+    let submitter = Submitter {
+        meter: Meter { usage: jobs.clone(), clock: clock.clone() },
         jobs: jobs.clone(),
         writer: jobs.clone(),
         once: jobs,
@@ -22,18 +42,13 @@ async fn post(path: &str, content_type: &str, body: impl Into<Body>) -> (StatusC
         presigner: objects,
         queue: Arc::new(MemoryQueue::default()),
         urls: Arc::new(MemoryUrlCheck),
-        clock: Arc::new(ManualClock::default()),
+        clock,
         catalogue: detection::catalogue().into(),
         identify: submit::identify,
         media_types: submit::media_types(),
         limits: Limits::default(),
-    });
-    let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
-    let request = request.body(body.into()).expect("a request");
-    let response = http_api::service::answer(router, request, Links::new("/v1"), "r-1", Duration::MAX).await;
-    let status = response.status();
-    let body = to_bytes(response.into_body(), 100_000).await.expect("a body");
-    (status, serde_json::from_slice(&body).expect("JSON"))
+    };
+    submit::router(submitter, gate)
 }
 
 #[tokio::test]
@@ -386,5 +401,35 @@ async fn options_that_no_request_needs_so_many_of_are_refused() {
         let (_, problem) = post("/jobs", content_type, body).await;
         assert_eq!(problem["code"], code, "{problem}");
         assert!(problem["detail"].as_str().is_some_and(|text| text.len() < 1_000), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_quota_is_told_with_each_answer() {
+    let jobs = MemoryJobs::default();
+    let quota = Quota { jobs_a_day: Some(2), bytes_a_day: Some(100), jobs_at_once: None };
+    let now = ManualClock::default().now();
+    let (key, text) = Key::new("team-a".parse().expect("a name"), [Scope::Submit].into(), quota, now, None);
+    jobs.write_key(&key).await.expect("written");
+    let router = router(Access::Keys, &jobs);
+    for (status, limit, retry) in [
+        (StatusCode::ACCEPTED, "\"jobs\";r=1;t=T, \"bytes\";r=94;t=T", "1"),
+        (StatusCode::ACCEPTED, "\"jobs\";r=0;t=T, \"bytes\";r=88;t=T", "1"),
+        (StatusCode::TOO_MANY_REQUESTS, "\"jobs\";r=0;t=T, \"bytes\";r=88;t=T", "U"),
+    ] {
+        let request = Request::post("/jobs").header(header::CONTENT_TYPE, "image/gif");
+        let request =
+            request.header("x-api-key", text.expose()).body(Body::from("GIF89a")).expect("a request");
+        let answer =
+            http_api::service::answer(router.clone(), request, Links::new("/v1"), "r-1", Duration::MAX).await;
+        assert_eq!(answer.status(), status);
+        let seconds = 86_400 - u64::try_from(now.unix_timestamp() % 86_400).expect("positive");
+        let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
+        assert_eq!(header("ratelimit"), limit.replace('T', &seconds.to_string()));
+        assert_eq!(header("retry-after"), retry.replace('U', &(seconds + 1).to_string()));
+        assert_eq!(
+            header("ratelimit-policy"),
+            "\"jobs\";q=2;w=86400, \"bytes\";q=100;w=86400;qu=\"content-bytes\""
+        );
     }
 }

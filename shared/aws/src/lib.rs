@@ -1,5 +1,6 @@
 //! The ports of `jobs` on DynamoDB, S3 and SQS.
 
+mod accounts;
 mod clients;
 mod error;
 mod objects;

@@ -6,7 +6,11 @@
 //! cursor is an id, whichever index and shard it is read from. Only jobs that are due at some time have `due` and are
 //! in its index; deleted jobs are in no list.
 //!
-//! A request's key has a row of its own, `pk` = `ONCE#{hash}`, which is in no index.
+//! Where the service asks for keys, a job has an owner, and its row `owner_list` and `owner_status` as well, which are in
+//! indexes of their own.
+//!
+//! A request's key has a row of its own, `pk` = `ONCE#{hash}`, which is in no index. `accounts.rs` says how
+//! keys of callers, and what is used, are kept.
 
 use std::collections::HashMap;
 
@@ -19,6 +23,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use jobs::{
+    access::Owner,
     error::{Chain, PortError, WriteError},
     id::{JobId, SHARDS},
     job::{Job, Status},
@@ -33,11 +38,11 @@ use crate::error::{broken, port_error};
 /// The jobs table.
 #[derive(Clone, Debug)]
 pub struct JobsTable {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
 }
 
-type Row = HashMap<String, AttributeValue>;
+pub(crate) type Row = HashMap<String, AttributeValue>;
 
 fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
     let shard = job.id().shard();
@@ -53,6 +58,10 @@ fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
     if !job.is_deleted() {
         row.insert("list_shard".to_owned(), text(list_shard(shard)));
         row.insert("status_shard".to_owned(), text(status_shard(job.status(), shard)));
+        if let Some(owner) = job.owner() {
+            row.insert("owner_list".to_owned(), text(owner_list(owner)));
+            row.insert("owner_status".to_owned(), text(owner_status(owner, job.status())));
+        }
     }
     if let Some(due) = job.due() {
         row.insert("due_shard".to_owned(), text(due_shard(shard)));
@@ -108,34 +117,72 @@ fn status_shard(status: Status, shard: u8) -> String {
     format!("{status}#{shard}")
 }
 
+fn owner_list(owner: &Owner) -> String {
+    format!("JOBS#{owner}")
+}
+
+pub(crate) fn owner_status(owner: &Owner, status: Status) -> String {
+    format!("{owner}#{status}")
+}
+
+/// A part of an index that a list is read from.
+#[derive(Clone, Debug)]
+struct Partition {
+    index: &'static str,
+    attribute: &'static str,
+    value: String,
+}
+
+impl Partition {
+    /// The partitions that hold what a query asks for. Jobs of everybody are in several; those of one owner, who has only so
+    /// many, in one.
+    fn of(query: &ListQuery) -> Vec<Self> {
+        let one = |index, attribute, value| vec![Self { index, attribute, value }];
+        match (&query.owner, query.status) {
+            (Some(owner), None) => one("by_owner", "owner_list", owner_list(owner)),
+            (Some(owner), Some(status)) => {
+                one("by_owner_status", "owner_status", owner_status(owner, status))
+            }
+            (None, None) => {
+                (0..SHARDS).flat_map(|shard| one("by_created", "list_shard", list_shard(shard))).collect()
+            }
+            (None, Some(status)) => (0..SHARDS)
+                .flat_map(|shard| one("by_status", "status_shard", status_shard(status, shard)))
+                .collect(),
+        }
+    }
+}
+
 impl JobsTable {
     pub(crate) fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
 
-    /// The newest of one shard's jobs.
-    async fn list_shard(&self, query: ListQuery, shard: u8) -> Result<Vec<Job>, PortError> {
+    /// The newest of one partition's jobs.
+    async fn list_partition(
+        &self,
+        before: Option<JobId>,
+        limit: usize,
+        partition: Partition,
+    ) -> Result<Vec<Job>, PortError> {
         const OPERATION: &str = "listing jobs";
-        let (index, attribute, partition) = match query.status {
-            None => ("by_created", "list_shard", list_shard(shard)),
-            Some(status) => ("by_status", "status_shard", status_shard(status, shard)),
-        };
+        let Partition { index, attribute, value } = partition;
         let mut jobs = Vec::new();
         let mut from = None;
-        // DynamoDB ends a page at 1 MB, so a shard may take several.
+        // DynamoDB ends a page at 1 MB, so a partition may take several.
         loop {
-            let missing = i32::try_from(query.limit - jobs.len()).unwrap_or(i32::MAX);
+            let missing = i32::try_from(limit - jobs.len()).unwrap_or(i32::MAX);
             let request = self
                 .client
                 .query()
                 .table_name(&self.name)
                 .index_name(index)
                 .expression_attribute_names("#p", attribute)
-                .expression_attribute_values(":p", AttributeValue::S(partition.clone()))
+                .expression_attribute_values(":p", AttributeValue::S(value.clone()))
                 .scan_index_forward(false)
                 .limit(missing)
                 .set_exclusive_start_key(from);
-            let request = match query.before {
+            let request = match before {
                 None => request.key_condition_expression("#p = :p"),
                 Some(before) => request
                     .key_condition_expression("#p = :p AND id < :before")
@@ -152,7 +199,7 @@ impl JobsTable {
                 }
             }
             from = page.last_evaluated_key;
-            if from.is_none() || jobs.len() >= query.limit {
+            if from.is_none() || jobs.len() >= limit {
                 return Ok(jobs);
             }
         }
@@ -179,17 +226,18 @@ impl ReadJobs for JobsTable {
 #[async_trait]
 impl ListJobs for JobsTable {
     async fn list(&self, query: ListQuery) -> Result<Vec<Job>, PortError> {
-        let mut shards = JoinSet::new();
-        for shard in 0..SHARDS {
+        let mut partitions = JoinSet::new();
+        let ListQuery { before, limit, .. } = query;
+        for partition in Partition::of(&query) {
             let table = self.clone();
-            shards.spawn(async move { table.list_shard(query, shard).await });
+            partitions.spawn(async move { table.list_partition(before, limit, partition).await });
         }
         let mut jobs = Vec::new();
-        while let Some(shard) = shards.join_next().await {
-            jobs.extend(shard.map_err(|error| broken("listing jobs", error))??);
+        while let Some(partition) = partitions.join_next().await {
+            jobs.extend(partition.map_err(|error| broken("listing jobs", error))??);
         }
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id()));
-        jobs.truncate(query.limit);
+        jobs.truncate(limit);
         Ok(jobs)
     }
 }

@@ -38,13 +38,19 @@ pub struct ProblemDetails {
     request_id: String,
 }
 
-/// What any route may answer when the service itself fails.
+/// What any route may answer to a request that is not let in, or when the service itself fails.
 #[derive(IntoResponses)]
 pub enum ServiceFailure {
+    /// The service asks for a key, and this is none that holds.
+    #[response(status = 401, content_type = "application/problem+json")]
+    NoKey(ProblemDetails),
+    /// The key does not allow this.
+    #[response(status = 403, content_type = "application/problem+json")]
+    OutOfScope(ProblemDetails),
     /// The service failed; `request_id` names the request in its logs.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemDetails),
-    /// There are too many requests at the moment; `Retry-After` says when to try again.
+    /// There are too many requests at the moment, or the key's quota is used up; `Retry-After` says when to try again.
     #[response(status = 429, content_type = "application/problem+json")]
     Throttled(ProblemDetails),
     /// The service cannot answer at the moment; `Retry-After` says when to try again.
@@ -74,6 +80,16 @@ impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         debug_assert!(jobs::codes::is_known(code), "{code} is not in `codes`");
         Self { status, code, detail: detail.into() }
+    }
+
+    /// A fault of the service, which is logged.
+    pub(crate) fn internal(fault: &'static str) -> Self {
+        tracing::error!(fault, "the service is put together wrongly");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "The service failed; report the request id to whoever runs it.",
+        )
     }
 
     /// The sentence.
@@ -115,6 +131,9 @@ impl From<Refusal> for Problem {
             Reason::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Reason::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Reason::Conflict => StatusCode::CONFLICT,
+            Reason::NoKey => StatusCode::UNAUTHORIZED,
+            Reason::OutOfScope => StatusCode::FORBIDDEN,
+            Reason::OverQuota => StatusCode::TOO_MANY_REQUESTS,
         };
         Self::new(status, refusal.code, refusal.message)
     }
@@ -153,8 +172,13 @@ impl From<Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let header = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "5")),
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(self);
         response

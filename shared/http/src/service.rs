@@ -109,11 +109,12 @@ pub async fn answer(
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             tracing::info!(problem = ?problem, "refused");
-            let retry_after = response.headers_mut().remove(header::RETRY_AFTER);
+            // What the routes said beside the problem stays: when to try again, what is left, how a key is sent.
+            let mut headers = std::mem::take(response.headers_mut());
+            headers.remove(header::CONTENT_LENGTH);
+            headers.remove(header::CONTENT_TYPE);
             response = problem.into_details(id);
-            if let Some(retry_after) = retry_after {
-                response.headers_mut().insert(header::RETRY_AFTER, retry_after);
-            }
+            response.headers_mut().extend(headers);
         }
         if let Ok(id) = HeaderValue::from_str(id) {
             response.headers_mut().insert("x-request-id", id);

@@ -3,6 +3,7 @@
 mod algorithm;
 mod job;
 mod legacy;
+mod usage;
 
 use utoipa::ToSchema;
 
@@ -10,6 +11,7 @@ pub use self::{
     algorithm::{AlgorithmView, AlgorithmsView},
     job::{JobPageView, JobView, StatusView, ThumbnailPageView, ThumbnailView},
     legacy::LegacyJobView,
+    usage::UsageView,
 };
 
 /// The bytes of a file.

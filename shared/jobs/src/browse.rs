@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use crate::{
+    access::Caller,
     error::{Error, PortError, Refusal},
     id::JobId,
     job::{Job, Status},
@@ -77,35 +78,37 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// One job.
+    /// One job that the caller sees.
     ///
     /// # Errors
     /// [`Error::Refused`] where there is none; [`Error::Port`].
-    pub async fn job(&self, id: JobId) -> Result<Job, Error> {
-        let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted());
+    pub async fn job(&self, caller: &Caller, id: JobId) -> Result<Job, Error> {
+        let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted() && caller.sees(job));
         Ok(job.ok_or_else(Refusal::no_such_job)?)
     }
 
-    /// One page of jobs.
+    /// One page of the jobs that the caller sees.
     ///
     /// # Errors
     /// [`PortError`].
     pub async fn page(
         &self,
+        caller: &Caller,
         status: Option<Status>,
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Job>, PortError> {
         // Asking for one entry more tells whether there is a next page.
         let before = cursor.map(|cursor| cursor.job);
-        let mut items = self.lists.list(ListQuery { status, before, limit: limit + 1 }).await?;
+        let owner = caller.only().cloned();
+        let mut items = self.lists.list(ListQuery { owner, status, before, limit: limit + 1 }).await?;
         let more = items.len() > limit;
         items.truncate(limit);
         let next_cursor = if more { items.last().map(cursor_at) } else { None };
         Ok(Page { items, next_cursor })
     }
 
-    /// One page of the results of `algorithm` in jobs that succeeded. Each entry is one form of a result: the job, and
+    /// One page of the results of `algorithm` in jobs that the caller sees and that succeeded. Each entry is one form of a result: the job, and
     /// the index of the form in [`ResultSummary::forms`](crate::job::ResultSummary::forms). A page may be short and yet
     /// have a next one, because one request reads a limited number of jobs.
     ///
@@ -113,6 +116,7 @@ impl Browser {
     /// [`PortError`].
     pub async fn page_of_results(
         &self,
+        caller: &Caller,
         algorithm: &str,
         cursor: Option<Cursor>,
         limit: usize,
@@ -120,13 +124,13 @@ impl Browser {
         let mut items = Vec::new();
         let mut cursor = cursor;
         if let Some(Cursor { job, shown: shown @ 1.. }) = cursor
-            && let Some(job) = self.jobs.get(job).await?.filter(|job| !job.is_deleted())
+            && let Some(job) = self.jobs.get(job).await?.filter(|job| !job.is_deleted() && caller.sees(job))
             && let Some(next_cursor) = take(&mut items, &job, algorithm, shown, limit)
         {
             return Ok(Page { items, next_cursor: Some(next_cursor) });
         }
         for _ in 0..MAX_BATCHES {
-            let page = self.page(Some(Status::Succeeded), cursor, BATCH).await?;
+            let page = self.page(caller, Some(Status::Succeeded), cursor, BATCH).await?;
             for job in &page.items {
                 if let Some(next_cursor) = take(&mut items, job, algorithm, 0, limit) {
                     return Ok(Page { items, next_cursor: Some(next_cursor) });

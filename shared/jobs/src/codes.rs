@@ -43,6 +43,15 @@ pub const CODES: &[Code] = &[
         Answer(400),
         "The query cannot be read, or names an option that the route does not take.",
     ),
+    code("key_missing", Answer(401), "The request has no key, and the service asks for one."),
+    code("key_invalid", Answer(401), "There is no such key: it never was, was revoked, or has ended."),
+    code("key_does_not_allow_this", Answer(403), "The key does not have the scope that the request takes."),
+    code(
+        "quota_used_up",
+        Answer(429),
+        "The key's owner has used as many jobs or bytes as a day allows, or has as many unended jobs as are allowed.",
+    ),
+    code("invalid_owner", Answer(400), "`owner` is no name that an owner of keys could have."),
     code("unreadable_body", Answer(400), "The body did not arrive whole."),
     code(
         "request_too_large",

@@ -117,6 +117,12 @@ pub enum Reason {
     KeyReused,
     /// The job is not in a state that allows it.
     Conflict,
+    /// It has no key, or none that holds.
+    NoKey,
+    /// Its key does not allow it.
+    OutOfScope,
+    /// Its owner has used as much as is allowed.
+    OverQuota,
 }
 
 impl Refusal {

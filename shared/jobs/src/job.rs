@@ -23,6 +23,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    access::Owner,
     algorithm::Run,
     callback::{Callback, CallbackState, Outcome, TryNumber, is_zero},
     error::Failure,
@@ -245,6 +246,8 @@ pub struct Draft {
     pub algorithms: Vec<Run>,
     /// The callback, if the client asked for one.
     pub callback: Option<Callback>,
+    /// Whose it is, where the service asks for keys.
+    pub owner: Option<Owner>,
 }
 
 /// A job. Its fields are read by anyone and changed only by the methods below; a store writes it whole, on the
@@ -292,6 +295,9 @@ pub struct Job {
     /// Whether its owner deleted it: the row stays until nobody can write to its objects any more.
     #[serde(default, skip_serializing_if = "is_false")]
     deleted: bool,
+    /// Whose it is. Jobs of a service that asks for no keys are nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -339,7 +345,7 @@ impl Job {
     }
 
     fn new(id: JobId, status: Status, draft: Draft, now: OffsetDateTime, terms: Terms) -> Self {
-        let Draft { origin, facts, algorithms, callback } = draft;
+        let Draft { origin, facts, algorithms, callback, owner } = draft;
         let mut job = Self {
             id,
             status,
@@ -364,6 +370,7 @@ impl Job {
             forgiven: 0,
             tidy_at: None,
             deleted: false,
+            owner,
         };
         job.wake_by(now + terms.patience);
         job
@@ -833,6 +840,12 @@ impl Job {
     #[must_use]
     pub fn forgiven(&self) -> u32 {
         self.forgiven
+    }
+
+    /// Whose it is, if the service asked for a key.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     /// Whether its owner deleted it.

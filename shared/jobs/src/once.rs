@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
+    access::Owner,
     error::{Reason, Refusal},
     id::JobId,
     submit::hexadecimal,
@@ -30,11 +31,17 @@ pub struct Earlier {
 }
 
 impl RequestKey {
-    /// The key of a request with these contents, valid until `until`.
+    /// The key of an owner's request with these contents, valid until `until`. Each owner has keys of its own, and so have
+    /// the callers of a service that is open, together.
     ///
     /// # Errors
     /// [`Refusal`] for a key that is empty, too long or has others than visible ASCII characters.
-    pub fn new(key: &str, contents: &Fingerprint, until: OffsetDateTime) -> Result<Self, Refusal> {
+    pub fn new(
+        key: &str,
+        owner: Option<&Owner>,
+        contents: &Fingerprint,
+        until: OffsetDateTime,
+    ) -> Result<Self, Refusal> {
         if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Refusal::invalid(
                 "invalid_idempotency_key",
@@ -42,7 +49,9 @@ impl RequestKey {
             ));
         }
         let request = hexadecimal(&contents.0.clone().finalize());
-        Ok(Self { key: hexadecimal(&Sha256::digest(key)), request, until })
+        // A blank is in no owner's name and in no key.
+        let owned = owner.map_or_else(|| key.to_owned(), |owner| format!("{owner} {key}"));
+        Ok(Self { key: hexadecimal(&Sha256::digest(owned)), request, until })
     }
 
     /// The hash of the key, in lowercase hexadecimal.
@@ -101,7 +110,7 @@ mod tests {
         for part in parts {
             fingerprint.add(part.as_bytes());
         }
-        RequestKey::new(text, &fingerprint, OffsetDateTime::UNIX_EPOCH)
+        RequestKey::new(text, None, &fingerprint, OffsetDateTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -115,6 +124,18 @@ mod tests {
         for text in ["", "a b", "ä", "a\n", &"k".repeat(MAX_KEY + 1)] {
             assert_eq!(key(text, &[]).expect_err(text).code, "invalid_idempotency_key");
         }
+    }
+
+    #[test]
+    fn each_owner_has_keys_of_its_own() {
+        let of = |owner: Option<&str>| {
+            let owner = owner.map(|owner| owner.parse().expect("a name"));
+            RequestKey::new("k", owner.as_ref(), &Fingerprint::default(), OffsetDateTime::UNIX_EPOCH)
+                .expect("a key")
+        };
+        assert_eq!(of(Some("a")), of(Some("a")));
+        assert!(of(Some("a")) != of(Some("b")) && of(Some("a")) != of(None));
+        assert_eq!(of(None), key("k", &[]).expect("a key"));
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::{borrow::Cow, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use url::Url;
 
 use crate::{
+    access::{Key, KeyHash, Owner, Quota, Usage},
     algorithm::Run,
     error::{Failure, PortError, Refusal, WriteError},
     id::JobId,
@@ -21,9 +22,76 @@ use crate::{
     secret::Secret,
 };
 
+/// Reads keys.
+#[async_trait]
+pub trait ReadKeys: Send + Sync {
+    /// The key that has this hash, or `None` where there is none. It may have ended, and be an older one for a moment.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn key(&self, hash: &KeyHash) -> Result<Option<Key>, PortError>;
+}
+
+/// Writes keys.
+#[async_trait]
+pub trait WriteKeys: Send + Sync {
+    /// Every key, the oldest first. One that was just written may be missing for a moment.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn keys(&self) -> Result<Vec<Key>, PortError>;
+
+    /// Writes a key, replacing one that has its hash.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails: the key may then have been written.
+    async fn write_key(&self, key: &Key) -> Result<(), PortError>;
+
+    /// Removes a key. It is not an error if there is none.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn remove_key(&self, hash: &KeyHash) -> Result<(), PortError>;
+}
+
+/// How long what an owner has used in a day can be read.
+pub const USAGE_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// Counts what owners use.
+#[async_trait]
+pub trait CountUsage: Send + Sync {
+    /// Adds to what an owner has used on a day, unless that would then be more than the quota of a day. Returns what was
+    /// used with it, or, where nothing was added, what is used without it as the error within.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails: it may then have been added.
+    async fn use_up(
+        &self,
+        owner: &Owner,
+        day: Date,
+        more: Usage,
+        quota: &Quota,
+    ) -> Result<Result<Usage, Usage>, PortError>;
+
+    /// What an owner has used on each day from the first to the last on which anything was, in order.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn usage(&self, owner: &Owner, first: Date, last: Date) -> Result<Vec<(Date, Usage)>, PortError>;
+
+    /// How many of an owner's jobs have not ended, counted up to `most` only. Jobs that have just changed may count as
+    /// they were.
+    ///
+    /// # Errors
+    /// [`PortError`] when the store fails.
+    async fn unended(&self, owner: &Owner, most: usize) -> Result<usize, PortError>;
+}
+
 /// The jobs that a list asks for, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
+    /// Only jobs of this owner.
+    pub owner: Option<Owner>,
     /// Only jobs in this status.
     pub status: Option<Status>,
     /// Only jobs made before this one.

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
+    access::Caller,
     algorithm::{Parameters, Run, Specification, THUMBNAIL},
     callback::Callback,
     callback_headers::CallbackHeaders,
@@ -23,6 +24,7 @@ use crate::{
         CheckUrls, Clock, PresignUploads, ReadJobs, SendMessages, UploadTerms, UploadTicket, WriteJobs,
         WriteObjects, WriteOnce,
     },
+    quota::Meter,
     secret::Secret,
     units::{self, thousands},
 };
@@ -52,6 +54,8 @@ pub struct Request {
     pub deadline: Option<u64>,
     /// The idempotency key, under which the request is served once however often it is sent.
     pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 /// The shortest and the longest deadline that is taken, in seconds.
@@ -92,6 +96,8 @@ pub struct Submitter {
     pub presigner: Arc<dyn PresignUploads>,
     /// Queues work.
     pub queue: Arc<dyn SendMessages>,
+    /// Holds owners to their quotas.
+    pub meter: Meter,
     /// Checks the addresses that clients name.
     pub urls: Arc<dyn CheckUrls>,
     /// Tells the time.
@@ -133,6 +139,7 @@ impl Submitter {
         if let Some(job) = self.served(key.as_ref()).await? {
             return Ok(job);
         }
+        self.meter.charge(&request.caller, bytes).await?;
         let (id, now) = self.new_id();
         self.objects.put(&ObjectKey::Source(id), image, content_type).await?;
         let accepted = self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await;
@@ -154,6 +161,7 @@ impl Submitter {
         if let Some(job) = self.served(key.as_ref()).await? {
             return Ok(job);
         }
+        self.meter.charge(&request.caller, 0).await?;
         let (id, now) = self.new_id();
         self.accept(Job::queued(id, draft, now, terms), key.as_ref()).await
     }
@@ -204,6 +212,7 @@ impl Submitter {
         let job = match self.served(key.as_ref()).await? {
             Some(job) => job,
             None => {
+                self.meter.charge(&request.caller, bytes).await?;
                 let (id, now) = self.new_id();
                 let mut job = Job::awaiting_upload(id, draft, now, terms);
                 match self.write_new(&mut job, key.as_ref()).await? {
@@ -230,9 +239,9 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error::Refused`] where there is no such job; [`Error::Port`].
-    pub async fn delete(&self, id: JobId) -> Result<(), Error> {
+    pub async fn delete(&self, id: JobId, caller: &Caller) -> Result<(), Error> {
         let now = self.clock.now();
-        self.change(id, |job| {
+        self.change(id, caller, |job| {
             job.delete(now, now + self.limits.until_untouched());
             Ok(())
         })
@@ -246,10 +255,10 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error::Refused`] where there is no such job, it has no callback, or has not ended; [`Error::Port`].
-    pub async fn redeliver(&self, id: JobId) -> Result<Job, Error> {
+    pub async fn redeliver(&self, id: JobId, caller: &Caller) -> Result<Job, Error> {
         let now = self.clock.now();
         let job = self
-            .change(id, |job| {
+            .change(id, caller, |job| {
                 job.redeliver_callback(now, self.limits.patience).map_err(|_| {
                     Refusal::new(
                         Reason::Conflict,
@@ -263,14 +272,15 @@ impl Submitter {
         Ok(job)
     }
 
-    /// Changes a job's row, again if others write it at the same time.
+    /// Changes the row of a job that the caller sees, again if others write it at the same time.
     async fn change(
         &self,
         id: JobId,
+        caller: &Caller,
         change: impl Fn(&mut Job) -> Result<(), Refusal>,
     ) -> Result<Job, Error> {
         for _ in 0..WRITE_TRIES {
-            let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted());
+            let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted() && caller.sees(job));
             let mut job = job.ok_or_else(Refusal::no_such_job)?;
             change(&mut job)?;
             match self.writer.write(&mut job).await {
@@ -375,13 +385,13 @@ impl Submitter {
     fn request_key(&self, draft: &Draft, request: &Request) -> Result<Option<RequestKey>, Refusal> {
         let Some(key) = &request.idempotency_key else { return Ok(None) };
         let mut fingerprint = Fingerprint::default();
-        let Draft { origin, facts, algorithms, callback } = draft;
+        let Draft { origin, facts, algorithms, callback, owner } = draft;
         let algorithms: Vec<_> = algorithms.iter().map(|run| (&run.name, &run.parameters)).collect();
         let told = callback.as_ref().map(|callback| (&callback.url, &callback.token, &callback.headers));
         let content = serde_json::to_vec(&(origin, facts, algorithms, told, request.deadline));
         // All of this was parsed from JSON, so it can be written as JSON.
         fingerprint.add(&content.unwrap_or_default());
-        RequestKey::new(key, &fingerprint, self.clock.now() + KEY_VALIDITY).map(Some)
+        RequestKey::new(key, owner.as_ref(), &fingerprint, self.clock.now() + KEY_VALIDITY).map(Some)
     }
 
     async fn draft(&self, origin: Origin, facts: Facts, request: &Request) -> Result<(Draft, Terms), Error> {
@@ -412,7 +422,8 @@ impl Submitter {
             .into());
         }
         let terms = self.limits.terms(request.deadline.map(Duration::from_secs));
-        Ok((Draft { origin, facts, algorithms, callback }, terms))
+        let owner = request.caller.owner().cloned();
+        Ok((Draft { origin, facts, algorithms, callback, owner }, terms))
     }
 
     async fn checked_url(&self, field: &'static str, text: &str) -> Result<Url, Refusal> {

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
+    access::Caller,
     browse::{Browser, Cursor},
     id::JobId,
     ports::WriteJobs as _,
@@ -32,7 +33,7 @@ async fn pages_join_and_the_last_one_says_so() {
     for limit in [1, 3, 5, 10, 11] {
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
-            let page = browser.page(None, cursor, limit).await.expect("a page");
+            let page = browser.page(&Caller::Anyone, None, cursor, limit).await.expect("a page");
             found.extend(page.items.iter().map(jobs::job::Job::id));
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -52,7 +53,7 @@ async fn pages_of_results_join_whatever_lies_between() {
         let found: Vec<_> = results(&browser, limit).await.into_iter().map(|(id, _)| id).collect();
         assert_eq!(found, expected, "by {limit}");
     }
-    let none = browser.page_of_results("nothing", None, 5).await.expect("a page");
+    let none = browser.page_of_results(&Caller::Anyone, "nothing", None, 5).await.expect("a page");
     assert!(none.items.is_empty() && none.next_cursor.is_none());
 }
 
@@ -60,7 +61,8 @@ async fn pages_of_results_join_whatever_lies_between() {
 async fn results(browser: &Browser, limit: usize) -> Vec<(JobId, usize)> {
     let (mut found, mut cursor) = (Vec::new(), None);
     loop {
-        let page = browser.page_of_results("thumbnail", cursor, limit).await.expect("a page");
+        let page =
+            browser.page_of_results(&Caller::Anyone, "thumbnail", cursor, limit).await.expect("a page");
         assert!(page.items.len() <= limit);
         found.extend(page.items.iter().map(|(job, form)| (job.id(), *form)));
         // A client gives it back as text.

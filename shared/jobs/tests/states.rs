@@ -599,6 +599,7 @@ fn explore(origin: &Origin, steps: u32, budget: Budget) -> usize {
         facts: Facts::default(),
         algorithms: Vec::new(),
         callback: Some(Callback::new(callback, None)),
+        owner: None,
     };
     let terms = Terms { retention: 1_000 * STEP, deadline: 10 * STEP, patience: PATIENCE };
     let (id, is_there) = (JobId::new(at(0)), *origin == Origin::Upload);

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jobs::{
+    access::Caller,
     algorithm::{Kind, Parameter, Parameters, Specification},
     callback_headers::CallbackHeaders,
     error::{Error, Reason, Refusal},
@@ -14,6 +15,7 @@ use jobs::{
     limits::Limits,
     message::Message,
     ports::Clock as _,
+    quota::Meter,
     recover::{Recoverer, Report},
     secret::Secret,
     submit::{Request, Submitter},
@@ -62,6 +64,7 @@ impl World {
             objects: Arc::new(objects.clone()),
             presigner: Arc::new(objects.clone()),
             queue: Arc::new(queue.clone()),
+            meter: Meter { usage: Arc::new(jobs.clone()), clock: Arc::new(clock.clone()) },
             urls: Arc::new(MemoryUrlCheck),
             clock: Arc::new(clock.clone()),
             catalogue: Arc::new([&THUMBNAIL]),
@@ -168,7 +171,7 @@ async fn a_request_that_is_sent_again_with_its_key_is_served_once() {
     assert_eq!(code_of(world.submit(b"image", keyed("a b", 5)).await), "invalid_idempotency_key");
     let other = world.submit(b"image", keyed("l", 5)).await.expect("another request");
     assert_ne!(other.id(), first.id());
-    world.submitter.delete(first.id()).await.expect("deleted");
+    world.submitter.delete(first.id(), &Caller::Anyone).await.expect("deleted");
     assert_eq!(code_of(world.submit(b"image", keyed("k", 5)).await), "job_not_found");
 }
 
@@ -226,17 +229,17 @@ async fn a_deadline_is_kept_within_its_bounds_and_ends_the_job() {
 async fn a_callback_is_sent_again_when_it_is_asked_for() {
     let world = World::new();
     let job = world.submit(b"image", callback("https://example.com/hook", "token")).await.expect("accepted");
-    assert_eq!(code_of(world.submitter.redeliver(job.id()).await), "no_callback");
+    assert_eq!(code_of(world.submitter.redeliver(job.id(), &Caller::Anyone).await), "no_callback");
     world.clock.advance(Duration::from_secs(24 * 3_600));
     world.recoverer().recover(job.id()).await;
     let told = |world: &World| {
         world.queue.sent().iter().filter(|sent| matches!(sent, Message::DeliverCallback { .. })).count()
     };
     assert_eq!(told(&world), 1, "its deadline has passed");
-    world.submitter.redeliver(job.id()).await.expect("it has ended");
+    world.submitter.redeliver(job.id(), &Caller::Anyone).await.expect("it has ended");
     assert_eq!(told(&world), 2);
     let gone = jobs::id::JobId::new(world.clock.now());
-    assert_eq!(code_of(world.submitter.redeliver(gone).await), "job_not_found");
+    assert_eq!(code_of(world.submitter.redeliver(gone, &Caller::Anyone).await), "job_not_found");
 }
 
 #[tokio::test]
@@ -332,8 +335,8 @@ async fn a_removal_leaves_nothing_wherever_it_breaks_off() {
             let world = World::new();
             let job = world.submit(b"image", Request::default()).await.expect("accepted");
             world.faults.fail_after(call, moment);
-            world.submitter.delete(job.id()).await.expect_err("one call fails");
-            if let Err(error) = world.submitter.delete(job.id()).await {
+            world.submitter.delete(job.id(), &Caller::Anyone).await.expect_err("one call fails");
+            if let Err(error) = world.submitter.delete(job.id(), &Caller::Anyone).await {
                 assert!(matches!(error, Error::Refused(_)), "it is gone already: {error}");
             }
             let hidden = world.jobs.peek(job.id()).expect("until nobody can write to its objects");

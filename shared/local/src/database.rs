@@ -68,9 +68,27 @@ const DUE: &str = "
     CREATE INDEX once_by_expiry ON once (expires);
 ";
 
+/// `owner` is whose a job is, where the service asks for keys. `keys` has keys by their hashes, each as JSON; `used` what
+/// owners have used on each day.
+const OWNERS: &str = "
+    ALTER TABLE jobs ADD COLUMN owner TEXT;
+    CREATE INDEX jobs_by_owner ON jobs (owner, id) WHERE listed = 1 AND owner IS NOT NULL;
+    CREATE INDEX jobs_by_owner_and_status ON jobs (owner, status, id) WHERE listed = 1 AND owner IS NOT NULL;
+
+    CREATE TABLE keys (hash TEXT PRIMARY KEY, created INTEGER NOT NULL, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE used (
+        owner TEXT NOT NULL,
+        day TEXT NOT NULL,
+        jobs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (owner, day)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// The statements that lead from each version of the database to the next; `user_version` counts those that were
 /// executed.
-const MIGRATIONS: [&str; 2] = [FIRST, DUE];
+const MIGRATIONS: [&str; 3] = [FIRST, DUE, OWNERS];
 
 /// How long a statement waits for another process that looks into the database, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use jobs::{
     once::{Earlier, RequestKey},
     ports::{DueJob, DueQuery, ListDue, ListJobs, ListQuery, Probe, ReadJobs, WriteJobs, WriteOnce},
 };
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{OptionalExtension as _, ToSql, Transaction, params};
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
@@ -33,6 +33,7 @@ struct Row {
     expires: i64,
     due: Option<i64>,
     listed: bool,
+    owner: Option<String>,
     job: String,
 }
 
@@ -51,6 +52,7 @@ impl Row {
             expires: job.expires_at().unix_timestamp(),
             due: job.due().map(milliseconds),
             listed: !job.is_deleted(),
+            owner: job.owner().map(ToString::to_string),
             job: text,
         })
     }
@@ -69,8 +71,8 @@ impl Row {
         }
         transaction
             .prepare_cached(
-                "INSERT OR REPLACE INTO jobs (id, status, revision, expires, due, listed, job)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR REPLACE INTO jobs (id, status, revision, expires, due, listed, owner, job)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 self.id,
@@ -79,6 +81,7 @@ impl Row {
                 self.expires,
                 self.due,
                 self.listed,
+                self.owner,
                 self.job
             ])?;
         Ok(true)
@@ -110,21 +113,24 @@ impl ListJobs for JobsTable {
             .0
             .read(OPERATION, move |ask| {
                 let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-                let mut texts = Vec::new();
-                let mut take = |row: &rusqlite::Row<'_>| row.get(0).map(|text: String| texts.push(text));
-                if let Some(status) = query.status {
-                    let mut rows = ask.prepare_cached(
-                        "SELECT job FROM jobs WHERE listed = 1 AND status = ?1 AND id < ?2
-                         ORDER BY id DESC LIMIT ?3",
-                    )?;
-                    rows.query_map(params![status.name(), before, limit], &mut take)?
-                        .collect::<Result<(), _>>()?;
-                } else {
-                    let mut rows = ask.prepare_cached(
-                        "SELECT job FROM jobs WHERE listed = 1 AND id < ?1 ORDER BY id DESC LIMIT ?2",
-                    )?;
-                    rows.query_map(params![before, limit], &mut take)?.collect::<Result<(), _>>()?;
-                }
+                let owner = query.owner.map(String::from);
+                let status = query.status.map(Status::name);
+                // Each has an index of its own.
+                let condition = match (&owner, status) {
+                    (None, None) => "",
+                    (None, Some(_)) => "AND status = :status",
+                    (Some(_), None) => "AND owner = :owner",
+                    (Some(_), Some(_)) => "AND owner = :owner AND status = :status",
+                };
+                let mut rows = ask.prepare_cached(&format!(
+                    "SELECT job FROM jobs WHERE listed = 1 {condition} AND id < :before
+                     ORDER BY id DESC LIMIT :limit"
+                ))?;
+                let mut values: Vec<(&str, &dyn ToSql)> = vec![(":before", &before), (":limit", &limit)];
+                values.extend(owner.as_ref().map(|owner| (":owner", owner as &dyn ToSql)));
+                values.extend(status.as_ref().map(|status| (":status", status as &dyn ToSql)));
+                let texts = rows.query_map(&*values, |row| row.get::<_, String>(0))?;
+                let texts: Vec<_> = texts.collect::<rusqlite::Result<_>>()?;
                 Ok(texts)
             })
             .await?;
@@ -263,7 +269,8 @@ impl Probe for JobsTable {
 impl JobsTable {
     /// Ends the leases of workers that died with an earlier process, so that their jobs are taken up at once.
     pub(crate) async fn end_leases(&self, now: OffsetDateTime) -> Result<usize, PortError> {
-        let held = ListQuery { status: Some(Status::Processing), before: None, limit: usize::MAX };
+        let held =
+            ListQuery { owner: None, status: Some(Status::Processing), before: None, limit: usize::MAX };
         let mut ended = 0;
         for mut job in self.list(held).await? {
             if job.end_lease(now).is_ok() {

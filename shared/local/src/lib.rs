@@ -12,6 +12,7 @@
 //! written. So every accepted job and image survives the death of the process or the machine at any moment. Files that
 //! such a death leaves without a row are removed by [`Store::sweep`].
 
+mod accounts;
 mod database;
 mod jobs_table;
 mod models;

@@ -57,7 +57,7 @@ pub enum OpenError {
 /// Everything that a service on one machine keeps.
 #[derive(Clone)]
 pub struct Store {
-    /// Jobs.
+    /// Jobs, keys, and what the keys' owners have used.
     pub jobs: JobsTable,
     /// Images and results.
     pub objects: Objects,
@@ -124,7 +124,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes expired jobs with everything that they own, expired keys, old messages, images without a job, and files
+    /// Removes expired jobs with everything that they own, expired keys of requests, old usage, old messages, images without a job, and files
     /// without a row.
     ///
     /// # Errors
@@ -142,6 +142,7 @@ impl Store {
             }
         }
         self.jobs.forget_keys(OffsetDateTime::now_utc()).await?;
+        self.jobs.forget_usage(OffsetDateTime::now_utc()).await?;
         self.queues.jobs.sweep().await?;
         self.queues.callbacks.sweep().await?;
         let disowned = self.objects.disown(OffsetDateTime::now_utc()).await?;
@@ -157,7 +158,7 @@ impl Store {
 }
 
 /// Makes a folder that only its owner can read, because it holds images and callback tokens.
-fn make_private(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

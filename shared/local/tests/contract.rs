@@ -57,6 +57,14 @@ async fn jobs_are_written_on_condition() {
 }
 
 #[tokio::test]
+async fn keys_and_what_is_used_are_kept_and_jobs_listed_by_their_owner() {
+    let (_folder, store) = new().await;
+    contract::keys_are_found_until_they_are_removed(&store.jobs).await;
+    contract::usage_is_counted_up_to_the_quota(&store.jobs).await;
+    contract::jobs_of_an_owner_are_listed_and_counted(&store.jobs).await;
+}
+
+#[tokio::test]
 async fn jobs_are_listed_newest_first() {
     let (_folder, store) = new().await;
     contract::jobs_are_listed_newest_first(&store.jobs).await;
@@ -258,7 +266,7 @@ async fn lists_of_every_kind_go_by_an_index() {
     let (folder, store) = new().await;
     let mut job = build::queued(OffsetDateTime::now_utc());
     store.jobs.write(&mut job).await.expect("written");
-    let query = ListQuery { status: Some(Status::Queued), before: None, limit: 10 };
+    let query = ListQuery { owner: None, status: Some(Status::Queued), before: None, limit: 10 };
     assert_eq!(store.jobs.list(query).await.expect("listed").len(), 1);
     let database = rusqlite::Connection::open(folder.path().join("darkroom.db")).expect("opened");
     for question in [

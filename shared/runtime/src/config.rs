@@ -4,7 +4,7 @@
 use std::{str::FromStr, time::Duration};
 
 use ipnet::IpNet;
-use jobs::limits::Limits;
+use jobs::{access::Access, limits::Limits};
 use url::Url;
 
 use crate::networks::Networks;
@@ -13,6 +13,8 @@ use crate::networks::Networks;
 #[derive(Clone, Debug)]
 pub struct Config {
     variables: fn(&str) -> Option<String>,
+    /// Whether the service asks for keys.
+    pub access: Access,
     /// The limits of this deployment.
     pub limits: Limits,
     /// The networks that outbound HTTP may connect to, besides the public internet.
@@ -66,7 +68,8 @@ impl Config {
         };
         let networks = Networks::allowing(environment.list("ALLOWED_NETWORKS")?);
         let public_url = environment.parsed("PUBLIC_URL", "an absolute URL")?;
-        Ok(Self { variables, limits, networks, public_url })
+        let access = environment.parsed("ACCESS", "open or keys")?.unwrap_or_default();
+        Ok(Self { variables, access, limits, networks, public_url })
     }
 
     /// The name or URL of a resource, from the variable that the template sets.

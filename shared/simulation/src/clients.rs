@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jobs::{
+    access,
     error::{Error, Reason},
     id::JobId,
     job::Job,
@@ -237,7 +238,7 @@ async fn upload(
 async fn delete(sim: &Sim, api: &Submitter, job: JobId, after: Micros) {
     sim.sleep(after).await;
     for _ in 0..5 {
-        match ask(sim, api.delete(job)).await {
+        match ask(sim, api.delete(job, &access::Caller::Anyone)).await {
             Some(Ok(())) => {
                 sim.with(|world| {
                     let number = world.number(job);
@@ -260,7 +261,7 @@ async fn delete(sim: &Sim, api: &Submitter, job: JobId, after: Micros) {
 async fn ask_again(sim: &Sim, api: &Submitter, job: JobId, after: Micros) {
     sim.sleep(after).await;
     for _ in 0..3 {
-        match ask(sim, api.redeliver(job)).await {
+        match ask(sim, api.redeliver(job, &access::Caller::Anyone)).await {
             Some(Ok(_) | Err(Error::Refused(_))) => return,
             Some(Err(Error::Port(_))) | None => sim.sleep(10 * SECOND).await,
         }

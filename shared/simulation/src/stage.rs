@@ -14,10 +14,12 @@ use jobs::{
     limits::Limits,
     notify::Notifier,
     process::{Outcome, Processor},
+    quota::Meter,
     recover::Recoverer,
     submit::Submitter,
 };
 use serde_json::json;
+use testing::memory::MemoryJobs;
 
 use crate::{
     clients::{self, Client},
@@ -143,6 +145,8 @@ impl Stage {
             objects: bucket.clone(),
             presigner: bucket.clone(),
             queue: queue.clone(),
+            // No client has a key, so that nothing is counted.
+            meter: Meter { usage: Arc::new(MemoryJobs::default()), clock: clock() },
             urls: Arc::new(AnyUrl),
             clock: clock(),
             catalogue: Arc::new([&THUMBNAIL, &POINTS]),

@@ -34,6 +34,7 @@ pub fn draft() -> Draft {
             headers: BTreeMap::from([("x-api-key".to_owned(), Secret::new("hunter2".to_owned()))]),
             ..Callback::new(url, Some(Secret::new("token".to_owned())))
         }),
+        owner: None,
     }
 }
 

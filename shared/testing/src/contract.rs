@@ -1,23 +1,28 @@
 //! The contracts that every implementation of a port must keep. The suites may run against a store that others use at
 //! the same time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jobs::{
+    access::{Key, KeyHash, Owner, Quota, Scope, Usage},
     error::{Failure, WriteError},
     id::{JobId, SHARDS},
-    job::{Facts, Job, Status, Terms},
+    job::{Draft, Facts, Job, Status, Terms},
     key::{ModelKey, ObjectKey},
     message::Message,
     once::{Earlier, Fingerprint, RequestKey},
     ports::{
-        Attempts, DeferMessages, DueJob, DueQuery, ListDue, ListJobs, ListQuery, ModelFile, ModelRead,
-        PresignUploads, Read, ReadJobs, ReadMethod, ReadModels, ReadObjects, ReceiveMessages, SendMessages,
-        UploadTerms, WriteJobs, WriteObjects, WriteOnce,
+        Attempts, CountUsage, DeferMessages, DueJob, DueQuery, ListDue, ListJobs, ListQuery, ModelFile,
+        ModelRead, PresignUploads, Read, ReadJobs, ReadKeys, ReadMethod, ReadModels, ReadObjects,
+        ReceiveMessages, SendMessages, UploadTerms, WriteJobs, WriteKeys, WriteObjects, WriteOnce,
     },
 };
 use time::OffsetDateTime;
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::build;
@@ -96,9 +101,9 @@ pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
         expected.insert(0, job);
     }
     let end = JobId::new(start + Duration::from_millis(COUNT as u64 + 1));
-    let all = ListQuery { status: None, before: Some(end), limit: COUNT };
+    let all = ListQuery { owner: None, status: None, before: Some(end), limit: COUNT };
     let deadline = OffsetDateTime::now_utc() + SETTLING;
-    while store.list(all).await.unwrap() != expected {
+    while store.list(all.clone()).await.unwrap() != expected {
         assert!(OffsetDateTime::now_utc() < deadline, "the index never showed every job, newest first");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -107,7 +112,8 @@ pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
     let mut before = end;
     while paged.len() < COUNT {
         let limit = 7.min(COUNT - paged.len());
-        let page = store.list(ListQuery { status: None, before: Some(before), limit }).await.unwrap();
+        let page =
+            store.list(ListQuery { owner: None, status: None, before: Some(before), limit }).await.unwrap();
         assert_eq!(page.len(), limit);
         before = page[limit - 1].id();
         paged.extend(page);
@@ -115,15 +121,16 @@ pub async fn jobs_are_listed_newest_first(store: &(impl ListJobs + WriteJobs)) {
     assert_eq!(paged, expected, "pages join without gap or overlap");
 
     let failed: Vec<_> = expected.iter().filter(|job| job.status() == Status::Failed).cloned().collect();
-    let query = ListQuery { status: Some(Status::Failed), before: Some(end), limit: failed.len() };
+    let query =
+        ListQuery { owner: None, status: Some(Status::Failed), before: Some(end), limit: failed.len() };
     assert_eq!(store.list(query).await.unwrap(), failed);
 
     let moved = &mut expected[0];
     let claim = moved.claim(start, LEASE).unwrap();
     moved.succeed(claim, Facts::default(), BTreeMap::new(), start).unwrap();
     store.write(moved).await.unwrap();
-    let queued = ListQuery { status: Some(Status::Queued), before: Some(end), limit: 1 };
-    while store.list(queued).await.unwrap().iter().any(|job| job.id() == moved.id()) {
+    let queued = ListQuery { owner: None, status: Some(Status::Queued), before: Some(end), limit: 1 };
+    while store.list(queued.clone()).await.unwrap().iter().any(|job| job.id() == moved.id()) {
         assert!(OffsetDateTime::now_utc() < deadline + SETTLING, "a job is listed under the status it left");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -208,7 +215,8 @@ pub async fn due_jobs_are_found_until_nothing_is_owed(
     }
     let newer = JobId::new(start + 41 * Duration::from_secs(60));
     for status in [None, Some(Status::Failed), Some(Status::Queued)] {
-        let listed = store.list(ListQuery { status, before: Some(newer), limit: 100 }).await.unwrap();
+        let listed =
+            store.list(ListQuery { owner: None, status, before: Some(newer), limit: 100 }).await.unwrap();
         assert!(listed.iter().all(|job| job.id() != deleted.id()), "a deleted job is in no list");
     }
     for job in &made {
@@ -225,7 +233,7 @@ pub async fn requests_with_one_key_are_served_once(store: &(impl WriteOnce + Rea
     let key = |name: &str, request: &str, until| {
         let mut fingerprint = Fingerprint::default();
         fingerprint.add(request.as_bytes());
-        RequestKey::new(&format!("{name}-{}", now.unix_timestamp_nanos()), &fingerprint, until).unwrap()
+        RequestKey::new(&format!("{name}-{}", now.unix_timestamp_nanos()), None, &fingerprint, until).unwrap()
     };
     let until = now + Duration::from_secs(3_600);
     let first = key("a", "one", until);
@@ -257,6 +265,142 @@ pub async fn requests_with_one_key_are_served_once(store: &(impl WriteOnce + Rea
     for job in [&job, &late, &anew, &one, &other] {
         store.delete(job.id()).await.unwrap();
     }
+}
+
+/// [`ListJobs`], [`CountUsage`]: an owner's jobs are listed, and counted until they end, apart from all others.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn jobs_of_an_owner_are_listed_and_counted(store: &(impl ListJobs + WriteJobs + CountUsage)) {
+    let now = OffsetDateTime::now_utc();
+    let [owner, other] = [(); 2].map(|()| new_owner());
+    let draft = || Draft { owner: Some(owner.clone()), ..build::draft() };
+    let mut mine = Vec::new();
+    for index in 0..5 {
+        let mut job = Job::queued(JobId::new(now + Duration::from_millis(index)), draft(), now, build::TERMS);
+        store.write(&mut job).await.unwrap();
+        mine.insert(0, job);
+    }
+    let theirs = Draft { owner: Some(other.clone()), ..build::draft() };
+    let mut theirs = Job::queued(JobId::new(now), theirs, now, build::TERMS);
+    store.write(&mut theirs).await.unwrap();
+    let list = async |owner: &Owner, status, limit| {
+        let query = ListQuery { owner: Some(owner.clone()), status, before: None, limit };
+        store.list(query).await.unwrap()
+    };
+    let deadline = OffsetDateTime::now_utc() + SETTLING;
+    while list(&owner, None, 10).await != mine || list(&owner, Some(Status::Queued), 10).await != mine {
+        assert!(OffsetDateTime::now_utc() < deadline, "the index never showed every job, newest first");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(list(&owner, None, 2).await, mine[..2]);
+    assert_eq!(list(&other, None, 10).await, [theirs.clone()]);
+    assert_eq!(list(&new_owner(), None, 10).await, []);
+    assert_eq!(store.unended(&owner, 10).await.unwrap(), 5);
+    assert_eq!(store.unended(&owner, 3).await.unwrap(), 3, "no more are counted than asked for");
+
+    let ended = &mut mine[1];
+    ended.give_up(Failure::new("corrupt_image", "The image is damaged."), now).unwrap();
+    store.write(ended).await.unwrap();
+    mine[2].delete(now, now + Duration::from_secs(60));
+    store.write(&mut mine[2]).await.unwrap();
+    let deleted = mine.remove(2);
+    let deadline = OffsetDateTime::now_utc() + SETTLING;
+    while list(&owner, None, 10).await != mine || store.unended(&owner, 10).await.unwrap() != 3 {
+        assert!(OffsetDateTime::now_utc() < deadline, "what has ended or was deleted is still counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(list(&owner, Some(Status::Failed), 10).await, mine[1..2]);
+    for job in mine.iter().chain([&deleted, &theirs]) {
+        store.delete(job.id()).await.unwrap();
+    }
+}
+
+/// A name that no other test has.
+fn new_owner() -> Owner {
+    format!("test-{}", JobId::new(OffsetDateTime::now_utc())).parse().expect("a name")
+}
+
+/// [`ReadKeys`], [`WriteKeys`]: a key is found by its hash until it is removed.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn keys_are_found_until_they_are_removed(store: &(impl ReadKeys + WriteKeys)) {
+    let owner = new_owner();
+    // To the second, as far as the order of keys goes.
+    let now = OffsetDateTime::from_unix_timestamp(OffsetDateTime::now_utc().unix_timestamp()).unwrap();
+    let quota = Quota { jobs_a_day: Some(7), bytes_a_day: None, jobs_at_once: Some(2) };
+    let scopes = BTreeSet::from([Scope::Submit, Scope::Read]);
+    let end = Some(now + Duration::from_secs(86_400));
+    let (first, text) = Key::new(owner.clone(), scopes.clone(), quota, now, end);
+    let (second, _) = Key::new(owner.clone(), scopes, Quota::default(), now + Duration::from_secs(1), None);
+    assert_eq!(store.key(&first.hash).await.unwrap(), None, "not there before it is written");
+    for key in [&second, &first] {
+        store.write_key(key).await.unwrap();
+    }
+    let deadline = OffsetDateTime::now_utc() + SETTLING;
+    while store.key(&KeyHash::of(&text)).await.unwrap().as_ref() != Some(&first) {
+        assert!(OffsetDateTime::now_utc() < deadline, "the key was never found");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mine = async || {
+        let keys = store.keys().await.unwrap();
+        keys.into_iter().filter(|key| key.owner == owner).collect::<Vec<_>>()
+    };
+    while mine().await != [first.clone(), second.clone()] {
+        assert!(OffsetDateTime::now_utc() < deadline, "the keys were never listed, the oldest first");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let changed = Key { quota: Quota::default(), ..first.clone() };
+    store.write_key(&changed).await.unwrap();
+    while store.key(&first.hash).await.unwrap().as_ref() != Some(&changed) {
+        assert!(OffsetDateTime::now_utc() < deadline, "the key was never replaced");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for key in [&first, &second, &second] {
+        store.remove_key(&key.hash).await.unwrap();
+    }
+    while store.key(&first.hash).await.unwrap().is_some() || !mine().await.is_empty() {
+        assert!(OffsetDateTime::now_utc() < deadline, "the keys were never gone");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// [`CountUsage`]: what is used adds up for each owner and day, to the quota and no further, however many ask at once.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn usage_is_counted_up_to_the_quota(store: &(impl CountUsage + Clone + 'static)) {
+    let owner = new_owner();
+    let today = OffsetDateTime::now_utc().date();
+    let yesterday = today.previous_day().unwrap();
+    let one = |bytes| Usage { jobs: 1, bytes };
+    let free = Quota::default();
+    assert_eq!(store.use_up(&owner, yesterday, one(5), &free).await.unwrap(), Ok(one(5)));
+    assert_eq!(store.use_up(&owner, today, one(10), &free).await.unwrap(), Ok(one(10)));
+    let by_bytes = Quota { bytes_a_day: Some(30), ..free };
+    let two = Usage { jobs: 2, bytes: 30 };
+    assert_eq!(store.use_up(&owner, today, one(21), &by_bytes).await.unwrap(), Err(one(10)));
+    assert_eq!(store.use_up(&owner, today, one(31), &by_bytes).await.unwrap(), Err(one(10)));
+    assert_eq!(store.use_up(&owner, today, one(20), &by_bytes).await.unwrap(), Ok(two));
+    assert_eq!(store.use_up(&owner, today, one(1), &by_bytes).await.unwrap(), Err(two));
+
+    let by_jobs = Quota { jobs_a_day: Some(10), ..free };
+    let mut asking = JoinSet::new();
+    for _ in 0..20 {
+        let (store, owner) = (store.clone(), owner.clone());
+        asking.spawn(async move { store.use_up(&owner, today, Usage { jobs: 1, bytes: 0 }, &by_jobs).await });
+    }
+    let answers = asking.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Ok(_)))).count(), 8, "of 20, 8 are within");
+    let used = Usage { jobs: 10, bytes: 30 };
+    let deadline = OffsetDateTime::now_utc() + SETTLING;
+    while store.usage(&owner, yesterday, today).await.unwrap() != [(yesterday, one(5)), (today, used)] {
+        assert!(OffsetDateTime::now_utc() < deadline, "what is used was never shown");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(store.usage(&owner, today, today).await.unwrap(), [(today, used)]);
+    assert_eq!(store.usage(&new_owner(), yesterday, today).await.unwrap(), []);
 }
 
 /// The answer to an HTTP request at a signed URL.

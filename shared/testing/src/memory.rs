@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jobs::{
+    access::{Key, KeyHash, Owner, Quota, Usage},
     error::{Failure, PortError, Reason, Refusal, WriteError},
     id::JobId,
     job::Job,
@@ -20,15 +21,15 @@ use jobs::{
     message::Message,
     once::{Earlier, RequestKey},
     ports::{
-        Answer, Attempts, CallbackRequest, CheckUrls, Clock, DueJob, DueQuery, FetchError, FetchImages,
-        Fetched, ListDue, ListJobs, ListQuery, ModelFile, ModelRead, ObjectInfo, PostCallbacks,
-        PresignUploads, Probe, Read, ReadJobs, ReadMethod, ReadModels, ReadObjects, SendMessages,
-        UploadTerms, UploadTicket, WriteJobs, WriteObjects, WriteOnce,
+        Answer, Attempts, CallbackRequest, CheckUrls, Clock, CountUsage, DueJob, DueQuery, FetchError,
+        FetchImages, Fetched, ListDue, ListJobs, ListQuery, ModelFile, ModelRead, ObjectInfo, PostCallbacks,
+        PresignUploads, Probe, Read, ReadJobs, ReadKeys, ReadMethod, ReadModels, ReadObjects, SendMessages,
+        UploadTerms, UploadTicket, WriteJobs, WriteKeys, WriteObjects, WriteOnce,
     },
     recover::Recoverer,
     submit::sha256_hex,
 };
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use url::Url;
 
 use crate::faults::Faults;
@@ -41,7 +42,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryJobs {
     rows: Arc<Mutex<BTreeMap<JobId, Job>>>,
-    keys: Arc<Mutex<HashMap<String, (Earlier, OffsetDateTime)>>>,
+    once: Arc<Mutex<HashMap<String, (Earlier, OffsetDateTime)>>>,
+    keys: Arc<Mutex<HashMap<KeyHash, Key>>>,
+    used: Arc<Mutex<BTreeMap<(Owner, Date), Usage>>>,
     faults: Faults,
 }
 
@@ -49,7 +52,7 @@ impl MemoryJobs {
     /// An empty store whose calls `faults` may fail.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
-        Self { rows: Arc::default(), keys: Arc::default(), faults }
+        Self { faults, ..Self::default() }
     }
 
     /// The job, without counting as a call.
@@ -72,9 +75,9 @@ impl MemoryJobs {
 }
 
 impl MemoryJobs {
-    fn key(&self, key: &RequestKey) -> Option<Earlier> {
-        let keys = lock(&self.keys);
-        keys.get(key.key())
+    fn earlier_of(&self, key: &RequestKey) -> Option<Earlier> {
+        let once = lock(&self.once);
+        once.get(key.key())
             .filter(|(_, until)| *until > OffsetDateTime::now_utc())
             .map(|(earlier, _)| earlier.clone())
     }
@@ -96,19 +99,87 @@ impl MemoryJobs {
 #[async_trait]
 impl WriteOnce for MemoryJobs {
     async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError> {
-        self.faults.call("reading a request's key", || self.key(key))
+        self.faults.call("reading a request's key", || self.earlier_of(key))
     }
 
     async fn write_once(&self, job: &mut Job, key: &RequestKey) -> Result<Option<Earlier>, WriteError> {
         self.faults.call("writing a job once", || {
-            if let Some(earlier) = self.key(key) {
+            if let Some(earlier) = self.earlier_of(key) {
                 return Ok(Some(earlier));
             }
             self.write_row(job)?;
             let earlier = Earlier { job: job.id(), request: key.request().to_owned() };
-            lock(&self.keys).insert(key.key().to_owned(), (earlier, key.until()));
+            lock(&self.once).insert(key.key().to_owned(), (earlier, key.until()));
             Ok(None)
         })?
+    }
+}
+
+#[async_trait]
+impl ReadKeys for MemoryJobs {
+    async fn key(&self, hash: &KeyHash) -> Result<Option<Key>, PortError> {
+        self.faults.call("reading a key", || lock(&self.keys).get(hash).cloned())
+    }
+}
+
+#[async_trait]
+impl WriteKeys for MemoryJobs {
+    async fn keys(&self) -> Result<Vec<Key>, PortError> {
+        self.faults.call("listing keys", || {
+            let mut keys: Vec<_> = lock(&self.keys).values().cloned().collect();
+            keys.sort_by(|one, other| (one.created_at, &one.hash).cmp(&(other.created_at, &other.hash)));
+            keys
+        })
+    }
+
+    async fn write_key(&self, key: &Key) -> Result<(), PortError> {
+        self.faults.call("writing a key", || {
+            lock(&self.keys).insert(key.hash.clone(), key.clone());
+        })
+    }
+
+    async fn remove_key(&self, hash: &KeyHash) -> Result<(), PortError> {
+        self.faults.call("removing a key", || {
+            lock(&self.keys).remove(hash);
+        })
+    }
+}
+
+#[async_trait]
+impl CountUsage for MemoryJobs {
+    async fn use_up(
+        &self,
+        owner: &Owner,
+        day: Date,
+        more: Usage,
+        quota: &Quota,
+    ) -> Result<Result<Usage, Usage>, PortError> {
+        self.faults.call("counting what is used", || {
+            let mut all = lock(&self.used);
+            let used = all.get(&(owner.clone(), day)).copied().unwrap_or_default();
+            let total = used.and(more);
+            if !total.is_within(quota) {
+                return Err(used);
+            }
+            all.insert((owner.clone(), day), total);
+            Ok(total)
+        })
+    }
+
+    async fn usage(&self, owner: &Owner, first: Date, last: Date) -> Result<Vec<(Date, Usage)>, PortError> {
+        self.faults.call("reading what is used", || {
+            let days = (owner.clone(), first)..=(owner.clone(), last);
+            lock(&self.used).range(days).map(|((_, day), used)| (*day, *used)).collect()
+        })
+    }
+
+    async fn unended(&self, owner: &Owner, most: usize) -> Result<usize, PortError> {
+        self.faults.call("counting unended jobs", || {
+            let rows = lock(&self.rows);
+            let counts =
+                |job: &&Job| job.owner() == Some(owner) && !job.status().is_final() && !job.is_deleted();
+            rows.values().filter(counts).take(most).count()
+        })
     }
 }
 
@@ -143,6 +214,7 @@ impl ListJobs for MemoryJobs {
             lock(&self.rows)
                 .values()
                 .rev()
+                .filter(|job| query.owner.as_ref().is_none_or(|owner| job.owner() == Some(owner)))
                 .filter(|job| query.status.is_none_or(|status| job.status() == status))
                 .filter(|job| !job.is_deleted())
                 .filter(|job| query.before.is_none_or(|before| job.id() < before))

@@ -17,6 +17,14 @@ async fn jobs_are_listed_newest_first() {
 }
 
 #[tokio::test]
+async fn keys_and_what_is_used_are_kept_and_jobs_listed_by_their_owner() {
+    let jobs = MemoryJobs::default();
+    contract::keys_are_found_until_they_are_removed(&jobs).await;
+    contract::usage_is_counted_up_to_the_quota(&jobs).await;
+    contract::jobs_of_an_owner_are_listed_and_counted(&jobs).await;
+}
+
+#[tokio::test]
 async fn due_jobs_are_found_until_nothing_is_owed() {
     contract::due_jobs_are_found_until_nothing_is_owed(&MemoryJobs::default()).await;
 }

@@ -21,6 +21,7 @@ fn draft() -> Draft {
         facts: Facts::default(),
         algorithms: Vec::new(),
         callback: Some(Callback::new(Url::parse("https://example.com/").expect("a URL"), None)),
+        owner: None,
     }
 }
 
