@@ -3,7 +3,8 @@
 //!
 //! `darkroom serve` does everything, by default on a folder (`local`); `darkroom api`, `worker`, `notify` and `recover`
 //! do one function's work each, on AWS services or what speaks their API. `darkroom check` and `health` ask one that
-//! runs; `darkroom keys` makes, lists and revokes keys. `darkroom engine` is what `serve` and `worker` start for the work on images (`isolation`).
+//! runs; `darkroom keys` makes, lists and revokes keys. `darkroom engine` is what `serve` and `worker` start for the
+//! work on images (`isolation`).
 
 mod arguments;
 mod check;

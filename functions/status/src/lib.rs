@@ -234,8 +234,8 @@ struct UsageQuery {
 
 /// Get what was used
 ///
-/// How many jobs, and bytes of images, the owner of the key has handed in on each of the last 30 days (UTC). A service that
-/// is open counts nobody's.
+/// How many jobs, and bytes of images, the owner of the key has handed in on each of the last 30 days (UTC). A service
+/// that is open counts nobody's.
 #[utoipa::path(
     get, path = "/usage", tag = "service", operation_id = "get_usage",
     params(UsageQuery),

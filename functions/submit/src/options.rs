@@ -82,7 +82,8 @@ impl Options {
         if bytes > extract::MAX_JSON {
             return Err(extract::too_large());
         }
-        // What names the same algorithm twice, or one that there is not, is refused later; here only their number counts.
+        // What names the same algorithm twice, or one that there is not, is refused later; here only their number
+        // counts.
         if self.algorithms.len() > catalogue.len() {
             let text = format!("A job runs each algorithm once; there are {}.", catalogue.len());
             return Err(Refusal::invalid("duplicate_algorithm", text).into());

@@ -6,8 +6,8 @@
 //! cursor is an id, whichever index and shard it is read from. Only jobs that are due at some time have `due` and are
 //! in its index; deleted jobs are in no list.
 //!
-//! Where the service asks for keys, a job has an owner, and its row `owner_list` and `owner_status` as well, which are in
-//! indexes of their own.
+//! Where the service asks for keys, a job has an owner, and its row `owner_list` and `owner_status` as well, which are
+//! in indexes of their own.
 //!
 //! A request's key has a row of its own, `pk` = `ONCE#{hash}`, which is in no index. `accounts.rs` says how
 //! keys of callers, and what is used, are kept.
@@ -134,8 +134,8 @@ struct Partition {
 }
 
 impl Partition {
-    /// The partitions that hold what a query asks for. Jobs of everybody are in several; those of one owner, who has only so
-    /// many, in one.
+    /// The partitions that hold what a query asks for. Jobs of everybody are in several; those of one owner, who has
+    /// only so many, in one.
     fn of(query: &ListQuery) -> Vec<Self> {
         let one = |index, attribute, value| vec![Self { index, attribute, value }];
         match (&query.owner, query.status) {

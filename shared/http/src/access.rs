@@ -35,8 +35,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Puts a gate before a router's routes: what reads takes a key with the scope `read`, what deletes one with `delete`, and
-/// everything else one with `submit`. Only the routes in `open` take none.
+/// Puts a gate before a router's routes: what reads takes a key with the scope `read`, what deletes one with `delete`,
+/// and everything else one with `submit`. Only the routes in `open` take none.
 pub fn guarded(router: Router, gate: Gate, open: &'static [&'static str]) -> Router {
     router.route_layer(from_fn_with_state((gate, open), admit))
 }

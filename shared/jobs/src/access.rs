@@ -1,8 +1,8 @@
 //! Who may use the service: keys, what each allows, and how much.
 //!
-//! A service is [open](Access::Open) to whoever reaches it, or asks for [keys](Access::Keys). The store has a key's hash
-//! only. A key belongs to an [`Owner`], who sees the jobs of all keys that have the owner's name: so a key is replaced by
-//! giving its owner a second one and revoking the first.
+//! A service is [open](Access::Open) to whoever reaches it, or asks for [keys](Access::Keys). The store has a key's
+//! hash only. A key belongs to an [`Owner`], who sees the jobs of all keys that have the owner's name: so a key is
+//! replaced by giving its owner a second one and revoking the first.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -108,9 +108,9 @@ impl Browser {
         Ok(Page { items, next_cursor })
     }
 
-    /// One page of the results of `algorithm` in jobs that the caller sees and that succeeded. Each entry is one form of a result: the job, and
-    /// the index of the form in [`ResultSummary::forms`](crate::job::ResultSummary::forms). A page may be short and yet
-    /// have a next one, because one request reads a limited number of jobs.
+    /// One page of the results of `algorithm` in jobs that the caller sees and that succeeded. Each entry is one form
+    /// of a result: the job, and the index of the form in [`ResultSummary::forms`](crate::job::ResultSummary::forms). A
+    /// page may be short and yet have a next one, because one request reads a limited number of jobs.
     ///
     /// # Errors
     /// [`PortError`].

@@ -31,8 +31,8 @@ pub struct Earlier {
 }
 
 impl RequestKey {
-    /// The key of an owner's request with these contents, valid until `until`. Each owner has keys of its own, and so have
-    /// the callers of a service that is open, together.
+    /// The key of an owner's request with these contents, valid until `until`. Each owner has keys of its own, and so
+    /// have the callers of a service that is open, together.
     ///
     /// # Errors
     /// [`Refusal`] for a key that is empty, too long or has others than visible ASCII characters.

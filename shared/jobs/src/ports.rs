@@ -60,8 +60,8 @@ pub const USAGE_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Counts what owners use.
 #[async_trait]
 pub trait CountUsage: Send + Sync {
-    /// Adds to what an owner has used on a day, unless that would then be more than the quota of a day. Returns what was
-    /// used with it, or, where nothing was added, what is used without it as the error within.
+    /// Adds to what an owner has used on a day, unless that would then be more than the quota of a day. Returns what
+    /// was used with it, or, where nothing was added, what is used without it as the error within.
     ///
     /// # Errors
     /// [`PortError`] when the store fails: it may then have been added.

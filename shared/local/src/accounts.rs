@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl JobsTable {
-    /// The jobs table of the store in a folder alone, which is made where there is none. A service may use it at the same
-    /// time: this is how keys are made and revoked while it runs.
+    /// The jobs table of the store in a folder alone, which is made where there is none. A service may use it at the
+    /// same time: this is how keys are made and revoked while it runs.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -68,8 +68,8 @@ const DUE: &str = "
     CREATE INDEX once_by_expiry ON once (expires);
 ";
 
-/// `owner` is whose a job is, where the service asks for keys. `keys` has keys by their hashes, each as JSON; `used` what
-/// owners have used on each day.
+/// `owner` is whose a job is, where the service asks for keys. `keys` has keys by their hashes, each as JSON; `used`
+/// what owners have used on each day.
 const OWNERS: &str = "
     ALTER TABLE jobs ADD COLUMN owner TEXT;
     CREATE INDEX jobs_by_owner ON jobs (owner, id) WHERE listed = 1 AND owner IS NOT NULL;

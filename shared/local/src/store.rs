@@ -124,8 +124,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes expired jobs with everything that they own, expired keys of requests, old usage, old messages, images without a job, and files
-    /// without a row.
+    /// Removes expired jobs with everything that they own, expired keys of requests, old usage, old messages, images
+    /// without a job, and files without a row.
     ///
     /// # Errors
     /// [`PortError`] when the store fails; the next sweep goes on from there.

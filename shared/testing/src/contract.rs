@@ -416,8 +416,8 @@ pub struct SignedAnswer {
     pub content: Bytes,
 }
 
-/// [`PresignUploads`], [`ReadObjects`]: a signed URL allows the one request that it was signed for, once and for its time.
-/// `send` sends a method, a URL, headers and a content over HTTP. `key` names an object that is not there.
+/// [`PresignUploads`], [`ReadObjects`]: a signed URL allows the one request that it was signed for, once and for its
+/// time. `send` sends a method, a URL, headers and a content over HTTP. `key` names an object that is not there.
 ///
 /// # Panics
 /// Where the store does otherwise.

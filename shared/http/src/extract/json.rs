@@ -1,7 +1,7 @@
 //! JSON bodies, and what is said of one that is not what a route takes.
 //!
-//! What came is never repeated, be it a name or a value: it may be a secret in the wrong place. So the sentences are made
-//! of the route's own schema and of the place in the body, not of what the reader of JSON says.
+//! What came is never repeated, be it a name or a value: it may be a secret in the wrong place. So the sentences are
+//! made of the route's own schema and of the place in the body, not of what the reader of JSON says.
 
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
