@@ -231,7 +231,19 @@ fn target_of(url: &Url, location: &HeaderValue) -> Option<Url> {
     const NOTHING: &AsciiSet = &AsciiSet::EMPTY;
     let location = percent_encode(location.as_bytes().trim_ascii(), NOTHING).to_string();
     let target = url.join(&location).ok().filter(|_| !location.is_empty())?;
-    matches!(target.scheme(), "http" | "https").then_some(target)
+    may_lead_to(url, &target).then_some(target)
+}
+
+/// Whether a redirect is followed: not from https to http, where others could read and change what is sent, not with a
+/// user name, and not to a port of a service that is no web server.
+fn may_lead_to(from: &Url, to: &Url) -> bool {
+    let secure = match to.scheme() {
+        "https" => true,
+        "http" => from.scheme() == "http",
+        _ => false,
+    };
+    let port = to.port_or_known_default().is_some_and(|port| matches!(port, 80 | 443 | 1_024..));
+    secure && port && to.username().is_empty() && to.password().is_none()
 }
 
 #[async_trait]
@@ -313,7 +325,32 @@ impl CheckUrls for Outbound {
             }
             _ => self.permits_literal(url),
         };
-        if permitted { Ok(()) } else { Err(refusal(field)) }
+        if !permitted {
+            return Err(refusal(field));
+        }
+        if field == "callback_url" && url.scheme() == "http" && !self.is_named(url).await {
+            let text = "`callback_url` must be https: what is sent would be open to others on its way.";
+            return Err(Refusal::invalid("invalid_url", text));
+        }
+        Ok(())
+    }
+}
+
+impl Outbound {
+    /// Whether a URL's host is in the networks that the deployment named, which it knows to be safe.
+    async fn is_named(&self, url: &Url) -> bool {
+        let networks = &self.resolver.networks;
+        match url.host() {
+            Some(Host::Ipv4(address)) => networks.name(address.into()),
+            Some(Host::Ipv6(address)) => networks.name(address.into()),
+            Some(Host::Domain(name)) => {
+                let resolved = tokio::time::timeout(RESOLVE, self.resolver.resolve(name)).await;
+                resolved.is_ok_and(|resolved| {
+                    resolved.is_ok_and(|all| all.iter().all(|address| networks.name(address.ip())))
+                })
+            }
+            None => false,
+        }
     }
 }
 

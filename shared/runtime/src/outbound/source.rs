@@ -125,7 +125,8 @@ pub(super) fn refused(status: StatusCode, after: Option<Duration>) -> FetchError
 /// A redirect that names no address which can be followed.
 pub(super) fn leads_nowhere(status: StatusCode) -> FetchError {
     let text = format!(
-        "The server of `image_url` answered {} without an http(s) address to go to.",
+        "The server of `image_url` answered {} without an address that is followed: http(s), but not from https to \
+         http, to a port below 1024 other than 80 and 443, or with a user name.",
         status.as_u16()
     );
     Failure::new("source_refused", text).into()

@@ -201,6 +201,8 @@ async fn a_redirect_leads_where_a_browser_goes() {
             "/empty" => ("302 Found", b""),
             "/ftp" => ("302 Found", b"ftp://here.test/a.png"),
             "/bad" => ("302 Found", b"http://[/"),
+            "/port" => ("302 Found", b"http://here.test:25/"),
+            "/name" => ("302 Found", b"http://user@here.test/"),
             "/none" => return answer("302 Found", "", ""),
             "/choice" => return answer("304 Not Modified", "Location: /a.png\r\n", ""),
             _ => return answer("200 OK", "", &path),
@@ -225,7 +227,7 @@ async fn a_redirect_leads_where_a_browser_goes() {
         assert_eq!(fetched.body, asked_for.as_bytes(), "{path}");
     }
     for (path, words) in [
-        ("empty", "answered 302 without an http(s) address"),
+        ("empty", "answered 302 without an address that is followed"),
         ("ftp", "answered 302 without"),
         ("bad", "answered 302 without"),
         ("none", "answered 302 without"),
@@ -235,11 +237,58 @@ async fn a_redirect_leads_where_a_browser_goes() {
         assert_eq!((failure.0, &*failure.1), (true, "source_refused"), "{path}");
         assert!(failure.2.contains(words), "{path}: {}", failure.2);
     }
+    for (path, words) in [("port", "to a port below 1024"), ("name", "with a user name")] {
+        let failure = failure_of(&outbound(), &at(path)).await;
+        assert_eq!((failure.0, &*failure.1), (true, "source_refused"), "{path}");
+        assert!(failure.2.contains(words), "{path}: {}", failure.2);
+    }
     let base = url("here.test", 80);
     let target =
         |location: &str| target_of(&base, &HeaderValue::from_bytes(location.as_bytes()).expect("a value"));
     assert_eq!(target("//other.test/x").map(String::from).as_deref(), Some("http://other.test/x"));
     assert_eq!(target("http://größe.test/").map(String::from).as_deref(), Some("http://xn--gre-6ka8i.test/"));
+}
+
+#[test]
+fn a_redirect_gives_up_neither_encryption_nor_the_ports_of_the_web() {
+    let may = |from: &str, to: &str| {
+        may_lead_to(&Url::parse(from).expect("a URL"), &Url::parse(to).expect("a URL"))
+    };
+    for (from, to) in [
+        ("http://a.test/", "https://b.test/"),
+        ("http://a.test/", "http://b.test:8080/"),
+        ("https://a.test/", "https://b.test:1024/"),
+        ("https://a.test/", "https://b.test:80/"),
+        ("http://a.test/", "http://b.test:443/"),
+    ] {
+        assert!(may(from, to), "{from} {to}");
+    }
+    for (from, to) in [
+        ("https://a.test/", "http://a.test/"),
+        ("https://a.test/", "https://b.test:22/"),
+        ("http://a.test/", "http://b.test:1023/"),
+        ("http://a.test/", "http://b.test:0/"),
+        ("http://a.test/", "https://user@b.test/"),
+        ("http://a.test/", "https://:word@b.test/"),
+        ("http://a.test/", "gopher://b.test:8080/"),
+    ] {
+        assert!(!may(from, to), "{from} {to}");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_goes_by_https_unless_the_deployment_named_its_network() {
+    let check = async |field, text: &str| outbound().check(field, &Url::parse(text).expect("a URL")).await;
+    for text in ["https://1.1.1.1/", "http://127.0.0.1:9/", "http://here.test/", "https://unknown.test/"] {
+        check("callback_url", text).await.expect(text);
+    }
+    for text in ["http://1.1.1.1/", "http://unknown.test/"] {
+        let refused = check("callback_url", text).await.expect_err(text);
+        assert_eq!(refused.code, "invalid_url");
+        assert!(refused.message.contains("must be https"), "{}", refused.message);
+    }
+    assert_eq!(check("callback_url", "http://10.0.0.1/").await.expect_err("private").code, "private_address");
+    check("image_url", "http://1.1.1.1/").await.expect("an image is public anyway");
 }
 
 #[tokio::test]
