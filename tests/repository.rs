@@ -122,7 +122,7 @@ fn routers() -> BTreeMap<&'static str, Router> {
         presigner: objects.clone(),
         queue: Arc::new(MemoryQueue::default()),
         urls: Arc::new(MemoryUrlCheck),
-        clock,
+        clock: clock.clone(),
         catalogue: detection::catalogue().into(),
         identify: submit::identify,
         media_types: submit::media_types(),
@@ -130,7 +130,7 @@ fn routers() -> BTreeMap<&'static str, Router> {
     };
     let app = status::App {
         meter,
-        browser: Browser { jobs: jobs.clone(), lists: jobs },
+        browser: Browser { jobs: jobs.clone(), lists: jobs, clock },
         objects,
         probes: Vec::new(),
         catalogue: detection::catalogue().into(),

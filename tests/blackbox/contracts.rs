@@ -95,6 +95,7 @@ async fn signed_urls_allow_what_was_signed() {
         SignedAnswer {
             status: answer.status().as_u16(),
             content_type: text("content-type").map(str::to_owned),
+            content_disposition: text("content-disposition").map(str::to_owned),
             content_length: text("content-length").and_then(|length| length.parse().ok()),
             content: answer.bytes().await.unwrap(),
         }

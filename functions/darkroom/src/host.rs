@@ -354,7 +354,7 @@ fn server(
             presigner: ports.presigner.clone(),
             queue: ports.sender.clone(),
             urls: Arc::new(Outbound::new(config.networks.clone(), config.limits.clone())),
-            clock,
+            clock: clock.clone(),
             catalogue: catalogue.clone(),
             identify: submit::identify,
             media_types: submit::media_types(),
@@ -362,7 +362,7 @@ fn server(
         };
         let app = status::App {
             meter,
-            browser: Browser { jobs: ports.jobs.clone(), lists: ports.lists.clone() },
+            browser: Browser { jobs: ports.jobs.clone(), lists: ports.lists.clone(), clock },
             objects: ports.sources.clone(),
             probes: ports.probes.clone(),
             catalogue,

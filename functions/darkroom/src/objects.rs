@@ -112,6 +112,8 @@ async fn download(
         (header::CONTENT_LENGTH, info.bytes.to_string()),
         (header::ETAG, format!("\"{}\"", info.etag)),
         (header::CACHE_CONTROL, "private, max-age=900".to_owned()),
+        // As S3 is told to say it.
+        (header::CONTENT_DISPOSITION, "attachment".to_owned()),
     ];
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, CHUNK))).into_response())
 }
@@ -147,6 +149,7 @@ mod tests {
             SignedAnswer {
                 status: answer.status().as_u16(),
                 content_type: text(header::CONTENT_TYPE).map(str::to_owned),
+                content_disposition: text(header::CONTENT_DISPOSITION).map(str::to_owned),
                 content_length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
                 content: to_bytes(answer.into_body(), usize::MAX).await.expect("whole"),
             }

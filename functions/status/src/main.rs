@@ -17,8 +17,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let clock = Arc::new(SystemClock);
     let gate = Gate::new(config.access, table.clone(), clock.clone());
     let app = App {
-        meter: Meter { usage: table.clone(), clock },
-        browser: Browser { jobs: table.clone(), lists: table.clone() },
+        meter: Meter { usage: table.clone(), clock: clock.clone() },
+        browser: Browser { jobs: table.clone(), lists: table.clone(), clock },
         objects: bucket.clone(),
         probes: vec![
             table,

@@ -15,7 +15,7 @@ use jobs::{
     browse::Browser,
     job::Job,
     key::ObjectKey,
-    ports::{WriteJobs as _, WriteObjects as _},
+    ports::{SystemClock, WriteJobs as _, WriteObjects as _},
     quota::Meter,
 };
 use status::App;
@@ -55,7 +55,11 @@ impl World {
         let gate = Gate::new(Access::Open, Arc::new(jobs.clone()), clock.clone());
         let app = App {
             meter: Meter { usage: Arc::new(jobs.clone()), clock },
-            browser: Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs.clone()) },
+            browser: Browser {
+                jobs: Arc::new(jobs.clone()),
+                lists: Arc::new(jobs.clone()),
+                clock: Arc::new(SystemClock),
+            },
             objects: Arc::new(objects),
             probes: vec![Arc::new(jobs)],
             catalogue: Arc::new([]),

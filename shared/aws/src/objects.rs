@@ -95,7 +95,9 @@ impl ReadObjects for Bucket {
         let (client, key) = (&self.client, key.to_string());
         let request = match method {
             ReadMethod::Get => {
+                // S3 sends no `X-Content-Type-Options`, so a browser is told to keep the file and not to show it.
                 let get = client.get_object().bucket(&self.name).key(key);
+                let get = get.response_content_disposition("attachment");
                 get.presigned(terms).await.map_err(port_error(OPERATION))?
             }
             ReadMethod::Head => {

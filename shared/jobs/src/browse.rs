@@ -9,7 +9,7 @@ use crate::{
     error::{Error, PortError, Refusal},
     id::JobId,
     job::{Job, Status},
-    ports::{ListJobs, ListQuery, ReadJobs},
+    ports::{Clock, ListJobs, ListQuery, ReadJobs},
 };
 
 /// How many entries a page has when the client does not say.
@@ -75,6 +75,8 @@ pub struct Browser {
     pub jobs: Arc<dyn ReadJobs>,
     /// Lists jobs.
     pub lists: Arc<dyn ListJobs>,
+    /// Tells what has expired.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Browser {
@@ -83,7 +85,7 @@ impl Browser {
     /// # Errors
     /// [`Error::Refused`] where there is none; [`Error::Port`].
     pub async fn job(&self, caller: &Caller, id: JobId) -> Result<Job, Error> {
-        let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted() && caller.sees(job));
+        let job = self.jobs.get(id).await?.filter(|job| self.shows(job, caller));
         Ok(job.ok_or_else(Refusal::no_such_job)?)
     }
 
@@ -105,7 +107,13 @@ impl Browser {
         let more = items.len() > limit;
         items.truncate(limit);
         let next_cursor = if more { items.last().map(cursor_at) } else { None };
+        let now = self.clock.now();
+        items.retain(|job| job.is_there(now));
         Ok(Page { items, next_cursor })
+    }
+
+    fn shows(&self, job: &Job, caller: &Caller) -> bool {
+        job.is_there(self.clock.now()) && caller.sees(job)
     }
 
     /// One page of the results of `algorithm` in jobs that the caller sees and that succeeded. Each entry is one form
@@ -124,7 +132,7 @@ impl Browser {
         let mut items = Vec::new();
         let mut cursor = cursor;
         if let Some(Cursor { job, shown: shown @ 1.. }) = cursor
-            && let Some(job) = self.jobs.get(job).await?.filter(|job| !job.is_deleted() && caller.sees(job))
+            && let Some(job) = self.jobs.get(job).await?.filter(|job| self.shows(job, caller))
             && let Some(next_cursor) = take(&mut items, &job, algorithm, shown, limit)
         {
             return Ok(Page { items, next_cursor: Some(next_cursor) });

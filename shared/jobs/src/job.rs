@@ -842,6 +842,13 @@ impl Job {
         self.forgiven
     }
 
+    /// Whether it is there for clients: it was not deleted, and has not expired. The store removes what has expired
+    /// some time later.
+    #[must_use]
+    pub fn is_there(&self, now: OffsetDateTime) -> bool {
+        !self.deleted && now < self.expires_at
+    }
+
     /// Whose it is, if the service asked for a key.
     #[must_use]
     pub fn owner(&self) -> Option<&Owner> {

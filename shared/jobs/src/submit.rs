@@ -280,7 +280,8 @@ impl Submitter {
         change: impl Fn(&mut Job) -> Result<(), Refusal>,
     ) -> Result<Job, Error> {
         for _ in 0..WRITE_TRIES {
-            let job = self.jobs.get(id).await?.filter(|job| !job.is_deleted() && caller.sees(job));
+            let job = self.jobs.get(id).await?;
+            let job = job.filter(|job| job.is_there(self.clock.now()) && caller.sees(job));
             let mut job = job.ok_or_else(Refusal::no_such_job)?;
             change(&mut job)?;
             match self.writer.write(&mut job).await {
@@ -371,7 +372,7 @@ impl Submitter {
     /// The job that was made for a key. Refused if it was made for another request.
     async fn job_of(&self, earlier: &Earlier, key: Option<&RequestKey>) -> Result<Job, Error> {
         key.map_or(Ok(()), |key| key.check(earlier))?;
-        let job = self.jobs.get(earlier.job).await?.filter(|job| !job.is_deleted());
+        let job = self.jobs.get(earlier.job).await?.filter(|job| job.is_there(self.clock.now()));
         let job = job.ok_or_else(Refusal::no_such_job)?;
         if job.status() == Status::Queued && job.started_at().is_none() {
             // The process that served the first request may have died before it sent the message.

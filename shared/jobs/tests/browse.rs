@@ -9,8 +9,15 @@ use jobs::{
     id::JobId,
     ports::WriteJobs as _,
 };
-use testing::{build, memory::MemoryJobs};
+use testing::{
+    build,
+    memory::{ManualClock, MemoryJobs},
+};
 use time::OffsetDateTime;
+
+fn browser_of(jobs: MemoryJobs) -> Browser {
+    Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs), clock: Arc::new(ManualClock::default()) }
+}
 
 /// A browser over `count` jobs, of which every third has a thumbnail; and the ids of those, newest first.
 async fn browser(count: u64) -> (Browser, Vec<JobId>) {
@@ -24,7 +31,7 @@ async fn browser(count: u64) -> (Browser, Vec<JobId>) {
         }
         jobs.write(&mut job).await.expect("written");
     }
-    (Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs) }, with_thumbnail)
+    (browser_of(jobs), with_thumbnail)
 }
 
 #[tokio::test]
@@ -84,7 +91,7 @@ async fn a_page_may_end_between_two_results_of_one_job() {
         expected.splice(0..0, (0..count).map(|form| (job.id(), form)));
         jobs.write(&mut job).await.expect("written");
     }
-    let browser = Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs) };
+    let browser = browser_of(jobs);
     for limit in 1..=13 {
         assert_eq!(results(&browser, limit).await, expected, "by {limit}");
     }

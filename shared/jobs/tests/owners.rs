@@ -44,7 +44,11 @@ impl World {
             media_types: Arc::new([&["image/png"]]),
             limits: Limits::default(),
         };
-        let browser = Browser { jobs: Arc::new(jobs.clone()), lists: Arc::new(jobs.clone()) };
+        let browser = Browser {
+            jobs: Arc::new(jobs.clone()),
+            lists: Arc::new(jobs.clone()),
+            clock: Arc::new(clock.clone()),
+        };
         Self { jobs, clock, submitter, browser }
     }
 
@@ -176,4 +180,18 @@ async fn jobs_at_once_are_those_that_have_not_ended() {
     job.give_up(Failure::new("corrupt_image", "The image is damaged."), world.clock.now()).expect("free");
     world.jobs.write(&mut job).await.expect("written");
     world.submit(&caller).await.expect("one has ended");
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_there_although_its_row_still_is() {
+    let world = World::new();
+    let caller = caller("a", &[Scope::Submit, Scope::Read, Scope::Delete], Quota::default());
+    let job = world.submit(&caller).await.expect("accepted");
+    world.clock.advance(Limits::default().retention - Duration::from_secs(1));
+    world.browser.job(&caller, job.id()).await.expect("still there");
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(refused(world.browser.job(&caller, job.id()).await).1, "job_not_found");
+    assert_eq!(refused(world.submitter.delete(job.id(), &caller).await).1, "job_not_found");
+    assert!(world.browser.page(&caller, None, None, 10).await.expect("a page").items.is_empty());
+    assert_eq!(world.jobs.len(), 1);
 }

@@ -410,6 +410,8 @@ pub struct SignedAnswer {
     pub status: u16,
     /// Its header `Content-Type`.
     pub content_type: Option<String>,
+    /// Its header `Content-Disposition`.
+    pub content_disposition: Option<String>,
     /// Its header `Content-Length`.
     pub content_length: Option<u64>,
     /// Its content.
@@ -470,6 +472,7 @@ pub async fn signed_urls_allow_what_was_signed(
     let answer = send("GET", url.clone(), vec![], "").await;
     assert_eq!((answer.status, &answer.content[..]), (200, CONTENT.as_bytes()));
     assert_eq!(answer.content_type.as_deref(), Some("image/png"));
+    assert_eq!(answer.content_disposition.as_deref(), Some("attachment"), "no browser shows it as a page");
     assert_eq!(send("PUT", url, headers.clone(), CONTENT).await.status, 403, "it allows no other method");
     let url = store.presign(ReadMethod::Head, &key, validity).await.unwrap();
     let answer = send("HEAD", url, vec![], "").await;
