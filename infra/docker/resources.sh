@@ -16,6 +16,7 @@ $AWS dynamodb create-table --table-name jobs --billing-mode PAY_PER_REQUEST \
         'IndexName=by_owner,KeySchema=[{AttributeName=owner_list,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
         'IndexName=by_owner_status,KeySchema=[{AttributeName=owner_status,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
         'IndexName=by_due,KeySchema=[{AttributeName=due_shard,KeyType=HASH},{AttributeName=due,KeyType=RANGE}],Projection={ProjectionType=KEYS_ONLY}'
+$AWS dynamodb update-time-to-live --table-name jobs --time-to-live-specification Enabled=true,AttributeName=expires
 $AWS s3api create-bucket --bucket darkroom-models
 $AWS s3api create-bucket --bucket darkroom
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws::{API_PATIENCE, Clients};
 use axum::{Router, extract::Request, response::IntoResponse};
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
@@ -123,8 +124,7 @@ pub(crate) async fn put_model(key: &str, body: impl Into<Bytes>) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         return fs::write(path, body.into()).unwrap();
     }
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
-    let client = aws_sdk_s3::Client::new(&config.http_client(aws::http_client()).load().await);
+    let client = Clients::from_env(API_PATIENCE).await.s3();
     let put = client.put_object().bucket(variable("MODELS_BUCKET")).key(key);
     put.body(body.into().into()).send().await.unwrap();
 }
@@ -134,8 +134,7 @@ pub(crate) async fn delete_model(key: &str) {
     if let Ok(folder) = env::var("MODELS_DIR") {
         return fs::remove_file(Path::new(&folder).join(key)).unwrap();
     }
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
-    let client = aws_sdk_s3::Client::new(&config.http_client(aws::http_client()).load().await);
+    let client = Clients::from_env(API_PATIENCE).await.s3();
     client.delete_object().bucket(variable("MODELS_BUCKET")).key(key).send().await.unwrap();
 }
 

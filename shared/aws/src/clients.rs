@@ -50,16 +50,26 @@ impl Clients {
         JobsTable::new(aws_sdk_dynamodb::Client::new(&self.0), name.into())
     }
 
+    /// A client of S3. A service of one's own answers at one address for all buckets; the SDK would otherwise ask at the
+    /// bucket's name before that address, which no DNS knows.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let own =
+            ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some());
+        let config = aws_sdk_s3::config::Builder::from(&self.0).force_path_style(own).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
     /// The bucket of images and results, of this name.
     #[must_use]
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
-        Bucket::new(aws_sdk_s3::Client::new(&self.0), "bucket", name.into())
+        Bucket::new(self.s3(), "bucket", name.into())
     }
 
     /// The bucket of models, of this name.
     #[must_use]
     pub fn models_bucket(&self, name: impl Into<String>) -> Bucket {
-        Bucket::new(aws_sdk_s3::Client::new(&self.0), "models_bucket", name.into())
+        Bucket::new(self.s3(), "models_bucket", name.into())
     }
 
     /// The queue of jobs at this URL.

@@ -28,6 +28,13 @@ struct Record {
     s3: Entity,
 }
 
+impl Record {
+    /// Services that speak S3's API write its prefix, which S3 itself leaves out in messages.
+    fn is_of_an_upload(&self) -> bool {
+        self.event_name.strip_prefix("s3:").unwrap_or(&self.event_name).starts_with("ObjectCreated:")
+    }
+}
+
 #[derive(Deserialize)]
 struct Entity {
     object: Object,
@@ -47,7 +54,7 @@ pub fn uploaded_jobs(body: &str) -> Option<Vec<JobId>> {
         Event::Notification { records } => Some(
             records
                 .iter()
-                .filter(|record| record.event_name.starts_with("ObjectCreated:"))
+                .filter(|record| record.is_of_an_upload())
                 .filter_map(|record| upload_key(&record.s3.object.key))
                 .collect(),
         ),
@@ -79,7 +86,9 @@ mod tests {
     fn an_upload_names_its_job() {
         let job = JOB.parse().expect("a job id");
         for key in [format!("a7/{JOB}/upload"), format!("a7%2F{JOB}%2Fupload")] {
-            assert_eq!(uploaded_jobs(&notification("ObjectCreated:Put", &key)), Some(vec![job]));
+            for event in ["ObjectCreated:Put", "s3:ObjectCreated:Put"] {
+                assert_eq!(uploaded_jobs(&notification(event, &key)), Some(vec![job]));
+            }
         }
     }
 

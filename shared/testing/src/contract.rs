@@ -447,7 +447,8 @@ pub async fn signed_urls_allow_what_was_signed(
     for left_out in 0..headers.len() {
         let mut fewer = headers.clone();
         let (name, _) = fewer.remove(left_out);
-        assert_eq!(put(&fewer, CONTENT).await, 403, "without {name} it is refused");
+        // MinIO says 400 where S3 says 403.
+        assert!([400, 403].contains(&put(&fewer, CONTENT).await), "without {name} it is refused");
     }
     for (index, (name, _)) in headers.iter().enumerate() {
         let mut others = headers.clone();
