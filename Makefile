@@ -75,7 +75,7 @@ test: test-on-$(EMULATOR) ## run every test, those of the deployed stack and of 
 .PHONY: test-on-ministack
 test-on-ministack: local-build
 	cargo test --locked --workspace --no-run
-	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- infra/seen ministack -- cargo test --locked --workspace -- --include-ignored
+	AUTH=true EMULATOR_PORT=$(TEST_PORT) infra/stack run -- infra/seen ministack -- cargo test --locked --workspace -- --include-ignored
 	infra/serve $(TARGET_DIR)/debug/darkroom -- infra/seen serve -- $(BLACK_BOX) --skip contracts::
 	EMULATOR_PORT=$(TEST_PORT) infra/stack emulate -- infra/serve --compose $(TARGET_DIR)/debug/darkroom -- $(BLACK_BOX) --skip contracts::
 
