@@ -11,10 +11,10 @@ $AWS dynamodb create-table --table-name jobs --billing-mode PAY_PER_REQUEST \
         AttributeName=due_shard,AttributeType=S AttributeName=due,AttributeType=N \
     --key-schema AttributeName=pk,KeyType=HASH \
     --global-secondary-indexes \
-        'IndexName=by_created,KeySchema=[{AttributeName=list_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
-        'IndexName=by_status,KeySchema=[{AttributeName=status_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
-        'IndexName=by_owner,KeySchema=[{AttributeName=owner_list,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
-        'IndexName=by_owner_status,KeySchema=[{AttributeName=owner_status,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=ALL}' \
+        'IndexName=by_created,KeySchema=[{AttributeName=list_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=INCLUDE,NonKeyAttributes=[job]}' \
+        'IndexName=by_status,KeySchema=[{AttributeName=status_shard,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=INCLUDE,NonKeyAttributes=[job]}' \
+        'IndexName=by_owner,KeySchema=[{AttributeName=owner_list,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=INCLUDE,NonKeyAttributes=[job,key,jobs,bytes]}' \
+        'IndexName=by_owner_status,KeySchema=[{AttributeName=owner_status,KeyType=HASH},{AttributeName=id,KeyType=RANGE}],Projection={ProjectionType=INCLUDE,NonKeyAttributes=[job]}' \
         'IndexName=by_due,KeySchema=[{AttributeName=due_shard,KeyType=HASH},{AttributeName=due,KeyType=RANGE}],Projection={ProjectionType=KEYS_ONLY}'
 $AWS dynamodb update-time-to-live --table-name jobs --time-to-live-specification Enabled=true,AttributeName=expires
 $AWS s3api create-bucket --bucket darkroom-models

@@ -50,8 +50,8 @@ impl Clients {
         JobsTable::new(aws_sdk_dynamodb::Client::new(&self.0), name.into())
     }
 
-    /// A client of S3. A service of one's own answers at one address for all buckets; the SDK would otherwise ask at the
-    /// bucket's name before that address, which no DNS knows.
+    /// A client of S3. A service of one's own answers at one address for all buckets; the SDK would otherwise ask at
+    /// the bucket's name before that address, which no DNS knows.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let own =

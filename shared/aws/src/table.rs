@@ -1,10 +1,11 @@
 //! Jobs in DynamoDB.
 //!
-//! A row has the job as JSON in the attribute `job`, so that it comes back exactly as it was written, and beside it
-//! what keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `due_shard`, `due`,
-//! `revision` and `expires`. The indexes of lists sort by the job's id, which is the order of creation; so a page's
-//! cursor is an id, whichever index and shard it is read from. Only jobs that are due at some time have `due` and are
-//! in its index; deleted jobs are in no list.
+//! A row has the job as JSON in the attribute `job`, so that it comes back exactly as it was written. What is secret in
+//! it, the callback's token and the values of its headers, is in the attribute `secrets`, which is in no index. Beside
+//! them is what keys, indexes, conditions and expiry need: `pk`, `id`, `list_shard`, `status_shard`, `due_shard`,
+//! `due`, `revision` and `expires`. The indexes of lists sort by the job's id, which is the order of creation; so a
+//! page's cursor is an id, whichever index and shard it is read from. Only jobs that are due at some time have `due`
+//! and are in its index; deleted jobs are in no list.
 //!
 //! Where the service asks for keys, a job has an owner, and its row `owner_list` and `owner_status` as well, which are
 //! in indexes of their own.
@@ -30,6 +31,8 @@ use jobs::{
     once::{Earlier, RequestKey},
     ports::{DueJob, DueQuery, ListDue, ListJobs, ListQuery, Probe, ReadJobs, WriteJobs, WriteOnce},
 };
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
@@ -47,14 +50,19 @@ pub(crate) type Row = HashMap<String, AttributeValue>;
 fn row_of(job: &Job) -> Result<Row, serde_json::Error> {
     let shard = job.id().shard();
     let (text, number) = (AttributeValue::S, AttributeValue::N);
+    let mut json = serde_json::to_value(job)?;
+    let secrets = Secrets::take(&mut json);
     let mut row = Row::from([
         ("pk".to_owned(), text(primary_key(job.id()))),
         ("id".to_owned(), text(job.id().to_string())),
         ("revision".to_owned(), number(job.revision().to_string())),
         // Unix seconds, for DynamoDB's expiry.
         ("expires".to_owned(), number(job.expires_at().unix_timestamp().to_string())),
-        ("job".to_owned(), text(serde_json::to_string(job)?)),
+        ("job".to_owned(), text(json.to_string())),
     ]);
+    if !secrets.is_empty() {
+        row.insert("secrets".to_owned(), text(serde_json::to_string(&secrets)?));
+    }
     if !job.is_deleted() {
         row.insert("list_shard".to_owned(), text(list_shard(shard)));
         row.insert("status_shard".to_owned(), text(status_shard(job.status(), shard)));
@@ -102,7 +110,48 @@ fn earlier_of(row: &Row) -> Option<Earlier> {
 fn job_of(row: &Row, operation: &'static str) -> Result<Job, PortError> {
     let text = row.get("job").and_then(|job| job.as_s().ok());
     let text = text.ok_or_else(|| broken(operation, "the row has no job"))?;
-    serde_json::from_str(text).map_err(|error| broken(operation, error))
+    let mut job = serde_json::from_str(text).map_err(|error| broken(operation, error))?;
+    // Rows of older releases have their secrets within the job.
+    if let Some(secrets) = row.get("secrets").and_then(|secrets| secrets.as_s().ok()) {
+        let secrets: Secrets = serde_json::from_str(secrets).map_err(|error| broken(operation, error))?;
+        secrets.put_back(&mut job);
+    }
+    serde_json::from_value(job).map_err(|error| broken(operation, error))
+}
+
+/// What is secret in a job.
+#[derive(Default, Deserialize, Serialize)]
+struct Secrets {
+    token: Value,
+    /// The values of headers by their names.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    headers: Map<String, Value>,
+}
+
+impl Secrets {
+    /// Takes the secrets out of a job's JSON. The names of headers stay, because lists show them.
+    fn take(job: &mut Value) -> Self {
+        let Some(callback) = job.get_mut("callback").and_then(Value::as_object_mut) else {
+            return Self::default();
+        };
+        let token = callback.get_mut("token").map(Value::take).unwrap_or_default();
+        let headers = callback.get_mut("headers").and_then(Value::as_object_mut);
+        let headers = headers.into_iter().flatten();
+        let headers = headers.map(|(name, value)| (name.clone(), std::mem::replace(value, Value::from(""))));
+        Self { token, headers: headers.collect() }
+    }
+
+    fn put_back(self, job: &mut Value) {
+        let Some(callback) = job.get_mut("callback").and_then(Value::as_object_mut) else { return };
+        callback.insert("token".to_owned(), self.token);
+        if !self.headers.is_empty() {
+            callback.insert("headers".to_owned(), Value::Object(self.headers));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.token.is_null() && self.headers.is_empty()
+    }
 }
 
 fn primary_key(id: JobId) -> String {
@@ -442,5 +491,37 @@ impl Probe for JobsTable {
             .await
             .map_err(port_error("describing the jobs table"))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testing::build;
+
+    use super::*;
+
+    #[test]
+    fn what_is_secret_in_a_job_is_in_an_attribute_of_its_own_and_comes_back() {
+        let job = build::queued(OffsetDateTime::now_utc());
+        let row = row_of(&job).expect("a row");
+        let text = |name: &str| row[name].as_s().expect("text").clone();
+        let callback = job.callback().expect("it has one");
+        for secret in callback.headers.values().chain(&callback.token) {
+            let as_value = format!(":\"{}\"", secret.expose());
+            assert!(!text("job").contains(&as_value) && text("secrets").contains(&as_value));
+        }
+        assert_eq!(job_of(&row, "a test").expect("read"), job);
+
+        let mut of_an_index = row.clone();
+        of_an_index.remove("secrets");
+        let listed = job_of(&of_an_index, "a test").expect("read");
+        let (kept, all) = (listed.callback().expect("it has one"), callback);
+        assert_eq!((&kept.token, &kept.url), (&None, &all.url));
+        assert!(kept.headers.keys().eq(all.headers.keys()));
+        assert!(kept.headers.values().all(|value| value.expose().is_empty()));
+
+        let older =
+            Row::from([("job".to_owned(), AttributeValue::S(serde_json::to_string(&job).expect("JSON")))]);
+        assert_eq!(job_of(&older, "a test").expect("read"), job, "rows of an older release");
     }
 }

@@ -114,7 +114,8 @@ pub trait ReadJobs: Send + Sync {
 #[async_trait]
 pub trait ListJobs: Send + Sync {
     /// The newest jobs that the query asks for, by id descending. A job that was just written may be missing for a
-    /// moment; fewer than `limit` are returned only when there are no more.
+    /// moment; fewer than `limit` are returned only when there are no more. The secrets of their callbacks may be
+    /// missing: the token, and the values of headers.
     ///
     /// # Errors
     /// [`PortError`] when the store fails.
