@@ -46,6 +46,8 @@ enum Packing {
 /// A bitmap's own header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bitmap {
+    /// The format of the file that it lies in.
+    format: Format,
     pub(super) width: u32,
     pub(super) height: u32,
     /// Whether rows are stored from top to bottom.
@@ -78,7 +80,6 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let bitmap = Bitmap::read(bytes.get(FILE_HEADER..).unwrap_or_default(), FORMAT)?;
     Ok(Header {
-        format: FORMAT,
         stored: (bitmap.width, bitmap.height),
         orientation: bitmap.orientation(),
         frames: 1,
@@ -146,6 +147,7 @@ impl Bitmap {
         let said = field(32) as usize;
         let all = if bits <= 8 { 1 << bits } else { 0 };
         Ok(Self {
+            format,
             width,
             height: height.unsigned_abs(),
             from_top: height < 0,

@@ -61,8 +61,7 @@ pub(super) fn decode(
 ) -> Result<Decoded, ImageError> {
     let (picture, _) = best(bytes, limits)?;
     if is_png(picture) {
-        let inner = Header { format: png::FORMAT, ..header.clone() };
-        return png::decode(picture, &inner, limits, deadline).map_err(of_icon);
+        return png::decode(picture, header, limits, deadline).map_err(of_icon);
     }
     let bitmap = Bitmap::read(picture, FORMAT)?.with_alpha();
     let start = bitmap.after_table();
@@ -119,11 +118,10 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), Imag
 fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageError> {
     if is_png(picture) {
         let header = png::header(picture, limits).map_err(of_icon)?;
-        return Ok((Header { format: FORMAT, frames: 1, ..header }, 32));
+        return Ok((Header { frames: 1, ..header }, 32));
     }
     let bitmap = Bitmap::read(picture, FORMAT)?;
     let header = Header {
-        format: FORMAT,
         // The stored height includes the mask.
         stored: (bitmap.width, bitmap.height / 2),
         orientation: bitmap.orientation(),

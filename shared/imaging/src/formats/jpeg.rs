@@ -92,7 +92,6 @@ pub(crate) fn rows(
 pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageError> {
     let info = read_info(bytes, deadline)?;
     Ok(Header {
-        format: FORMAT,
         stored: info.size,
         orientation: info.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: 1,

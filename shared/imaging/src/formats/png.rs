@@ -66,7 +66,6 @@ pub(crate) static WRITER: Writer = Writer {
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     let scan = chunks::scan(bytes);
     let header = Header {
-        format: FORMAT,
         stored: chunks::size(bytes).unwrap_or((1, 1)),
         orientation: scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: scan.frames,

@@ -40,7 +40,6 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let size = || Some((be32(bytes, 4)?, be32(bytes, 8)?));
     match (size(), bytes.get(12..HEADER)) {
         (Some(stored), Some([3 | 4, 0 | 1])) => Ok(Header {
-            format: FORMAT,
             stored,
             orientation: Orientation::UPRIGHT,
             frames: 1,
@@ -61,7 +60,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
         pixel: [0, 0, 0, 255],
         repeats: 0,
     };
-    pixelwise::fill(header, may_have_alpha, deadline, pixels)
+    pixelwise::fill(FORMAT, header, may_have_alpha, deadline, pixels)
 }
 
 /// The decoder's state.

@@ -30,7 +30,7 @@ impl Bitmap {
             let runs = Runs { data, bits: self.bits, colours: &colours };
             let (shown, skipped) = runs.decode(out, width, deadline)?;
             // Pixels that the runs skip are transparent; skipping them is legal and not damage.
-            return pixelwise::decoded(header, rgba, skipped, shown, shown);
+            return pixelwise::decoded(self.format, rgba, skipped, shown, shown);
         }
         let row_bytes = self.row_bytes(self.bits);
         let mut rows = 0;
@@ -48,7 +48,7 @@ impl Bitmap {
             // The file has a mask for alpha, but never filled the alpha in.
             rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
         }
-        pixelwise::decoded(header, rgba, alpha, rows, height)
+        pixelwise::decoded(self.format, rgba, alpha, rows, height)
     }
 
     /// The colour table: blue, green, red, and in most versions an unused byte.
