@@ -20,7 +20,7 @@ pub(crate) const FORMAT: Format =
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     recognises,
-    header: |bytes, limits, _| header(bytes, limits),
+    header,
     decode,
     view: None,
     animation: None,
@@ -48,8 +48,8 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// Those of that picture, as [`Codec::read_header`]; [`ImageError::Corrupt`] where there is none.
-pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
-    best(bytes, limits).map(|(_, header)| header)
+pub(crate) fn header(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Header, ImageError> {
+    best(bytes, limits, deadline).map(|(_, header)| header)
 }
 
 /// Decodes the largest picture.
@@ -59,7 +59,7 @@ pub(super) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
-    let (picture, _) = best(bytes, limits)?;
+    let (picture, _) = best(bytes, limits, deadline)?;
     if is_png(picture) {
         return png::decode(picture, header, limits, deadline).map_err(of_icon);
     }
@@ -87,7 +87,7 @@ pub(super) fn decode(
 }
 
 /// The bytes and the header of the picture to show: the largest one that can be read, going by its own header.
-fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), ImageError> {
+fn best<'a>(bytes: &'a [u8], limits: &Limits, deadline: Deadline) -> Result<(&'a [u8], Header), ImageError> {
     let count = le16(bytes, 4).unwrap_or(0).min(MAX_ENTRIES) as usize;
     let mut best: Option<((u64, u16), &[u8], Header)> = None;
     let mut seen = HashSet::new();
@@ -101,13 +101,14 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), Imag
         if !seen.insert(at) {
             continue;
         }
-        match inner_header(picture, limits) {
+        match inner_header(picture, limits, deadline) {
             Ok((header, bits)) => {
                 let rank = (u64::from(header.stored.0) * u64::from(header.stored.1), bits);
                 if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
                     best = Some((rank, picture, header));
                 }
             }
+            Err(late @ ImageError::TimeLimit(_)) => return Err(late),
             Err(error) => refusal = error,
         }
     }
@@ -115,9 +116,9 @@ fn best<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(&'a [u8], Header), Imag
 }
 
 /// The header of one picture, and its bits per pixel.
-fn inner_header(picture: &[u8], limits: &Limits) -> Result<(Header, u16), ImageError> {
+fn inner_header(picture: &[u8], limits: &Limits, deadline: Deadline) -> Result<(Header, u16), ImageError> {
     if is_png(picture) {
-        let header = png::header(picture, limits).map_err(of_icon)?;
+        let header = png::header(picture, limits, deadline).map_err(of_icon)?;
         return Ok((Header { frames: 1, ..header }, 32));
     }
     let bitmap = Bitmap::read(picture, FORMAT)?;
@@ -144,5 +145,49 @@ fn of_icon(error: ImageError) -> ImageError {
             ImageError::UnsupportedFeature { format: FORMAT, source }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::looks;
+
+    /// An icon of as many PNGs as are read, each of which begins elsewhere and goes on with the same empty chunks up to
+    /// the end of the file.
+    fn pngs_that_share_their_chunks(chunks: usize) -> Vec<u8> {
+        const HEAD: usize = 16;
+        let pictures = MAX_ENTRIES as usize;
+        let heads = DIRECTORY + pictures * ENTRY;
+        let tail = heads + pictures * HEAD + 4;
+        let mut file = vec![0, 0, 1, 0];
+        file.extend((pictures as u16).to_le_bytes());
+        for at in (heads..).step_by(HEAD).take(pictures) {
+            file.extend([0; 8]);
+            file.extend([1, 0, 0, 0]);
+            file.extend((at as u32).to_le_bytes());
+        }
+        for at in (heads..).step_by(HEAD).take(pictures) {
+            // A chunk that reaches over the other heads; its checksum is wrong.
+            file.extend(b"\x89PNG\r\n\x1a\n");
+            file.extend(((tail - 4 - at - HEAD) as u32).to_be_bytes());
+            file.extend(b"skIP");
+        }
+        file.extend([0; 4]);
+        file.extend(b"\0\0\0\0emTY\0\0\0\0".repeat(chunks));
+        file
+    }
+
+    #[test]
+    fn a_time_limit_stops_the_walk_over_chunks_that_all_pictures_share() {
+        let file = pngs_that_share_their_chunks(3000);
+        assert!(recognises(&file));
+        let read = |deadline| header(&file, &Limits::default(), deadline);
+        let taken = looks::taken(read);
+        assert!(taken >= MAX_ENTRIES * 3, "{taken} looks: one for every thousand chunks of every picture");
+        for passes in [0, 1, taken / 2, taken - 1] {
+            let late = looks::passing_after(passes, read);
+            assert!(matches!(late, Err(ImageError::TimeLimit(_))), "at {passes} of {taken}: {late:?}");
+        }
     }
 }
