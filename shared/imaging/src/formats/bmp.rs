@@ -97,7 +97,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
     let said = le32(bytes, 10).and_then(|at| (at as usize).checked_sub(FILE_HEADER));
     let start = said.filter(|at| (first..dib.len()).contains(at)).unwrap_or(bitmap.after_table());
     let table = dib.get(bitmap.table..start.max(bitmap.table)).unwrap_or_default();
-    let mut decoded = bitmap.decode(table, dib.get(start..).unwrap_or_default(), header, deadline)?;
+    let (mut decoded, _) = bitmap.decode(table, dib.get(start..).unwrap_or_default(), header, deadline)?;
     decoded.profile =
         bitmap.profile.and_then(|(at, length)| dib.get(at..at.checked_add(length)?)).map(<[u8]>::to_vec);
     Ok(decoded)

@@ -67,11 +67,10 @@ pub(super) fn decode(
     let start = bitmap.after_table();
     let table = picture.get(bitmap.table()..start).unwrap_or_default();
     let data = picture.get(start..).unwrap_or_default();
-    let mut decoded = bitmap.decode(table, data, header, deadline)?;
+    let (mut decoded, colours) = bitmap.decode(table, data, header, deadline)?;
     // A bitmap of 32 bits has its own alpha, unless all of it is opaque; then, and for fewer bits, the mask applies.
     if bitmap.bits < 32 || is_opaque(&decoded.rgba) {
         let pixels = decoded.rgba.as_chunks_mut::<4>().0;
-        let colours = bitmap.row_bytes(bitmap.bits) * header.stored.1 as usize;
         let mask = match bitmap.profile_start().map(|at| at.saturating_sub(start)) {
             // A profile that begins where the mask should be: there is no mask.
             Some(end) if end < colours + bitmap.row_bytes(1) * header.stored.1 as usize => &[],
