@@ -1,4 +1,17 @@
-//! JPEG, decoded from its coefficients ([`jpeg_codec`]).
+//! JPEG, decoded from its coefficients by [`jpeg_codec`], and written by `image`.
+//!
+//! A file is read in one of three ways, all of them by the same decoder:
+//!
+//! - Each channel is reduced as it is decoded ([`jpeg_codec::decode`]), and resampled from there, for a thumbnail for
+//!   which every channel has samples enough at a half, a quarter or an eighth ([`view`]).
+//! - The rows of the picture go into boxes as they come ([`jpeg_codec::rows`]), so that the picture is never held, for
+//!   a larger thumbnail ([`view`]).
+//! - The rows are put together to the picture ([`decode`]), for detectors, for a thumbnail that is not resampled, for a
+//!   larger one of CMYK, and where neither of the former shows anything.
+//!
+//! Arithmetic, lossless and hierarchical coding, 12 bits, two channels, more than four, and JPEG-LS are refused with
+//! [`ImageError::UnsupportedFeature`] (`unsupported_format`). Of these, libjpeg-turbo 3 decodes arithmetic coding,
+//! lossless coding and 12 bits, and `zune-jpeg` 0.5.15, the decoder of `image`, decodes none.
 //!
 //! Four channels are CMYK. They are taken as inverted whether an Adobe marker says so or not, as browsers, libvips and
 //! Pillow do. They become sRGB by the embedded profile, or without one by (1 − ink) × (1 − black).
