@@ -1,5 +1,9 @@
 //! Windows icons and cursors. The largest picture in the file is shown, of several that large the one with the most
 //! bits per pixel. Each picture is a PNG file, or a bitmap followed by a mask of transparent pixels.
+//!
+//! `image` 0.25.10 is not used. It shows nothing of a file that is cut off, even where only the mask is. It refuses
+//! PNGs that are not RGBA, and icons whose directory states another length, size or depth than the picture has, which
+//! are common.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,9 @@
 //! Netpbm's formats PBM, PGM and PPM, as text and binary, and PAM, by their specifications
 //! (<https://netpbm.sourceforge.net/doc/pnm.html> and its sister pages). The first picture of a file is shown.
+//!
+//! `image` 0.25.10 reads the same files to the same pixels. It is not used, because it shows nothing of a file that is
+//! cut off, and takes more time. `zune-ppm` 0.5.1 shows nothing of such a file either, and reads neither text nor
+//! bitmaps.
 
 use crate::{
     Deadline, Format, ImageError, colour,

@@ -3,6 +3,9 @@
 //! The format has no signature at its beginning, and writers leave anything in the fields that are not used. A file
 //! counts as TGA in one of three cases: its footer says so; every field of its header is as a careful writer leaves it;
 //! or the fields that are used are valid and the picture is complete.
+//!
+//! `image` 0.25.10 is not used. It shows nothing of most files that are cut off. It does not read the extension area,
+//! which tells what the fourth byte means, so that pictures become transparent whose writers left that byte empty.
 
 use crate::{
     Deadline, Format, ImageError, alpha,
