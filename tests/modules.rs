@@ -167,20 +167,37 @@ fn the_lowest_layer_uses_no_other_module() {
     }
 }
 
+/// The manifests of the workspace's crates, by the folder that each lies in.
+fn manifests() -> Vec<(String, String)> {
+    let folders = ["functions", "shared"].map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let folders = folders.into_iter().flatten().map(|entry| entry.unwrap());
+    let named = folders.map(|folder| (folder.file_name().into_string().unwrap(), folder.path()));
+    named.filter_map(|(name, path)| Some((name, fs::read_to_string(path.join("Cargo.toml")).ok()?))).collect()
+}
+
+/// The name of the package that a manifest describes.
+fn package(manifest: &str) -> &str {
+    manifest.split("name = \"").nth(1).unwrap().split('"').next().unwrap()
+}
+
+#[test]
+fn a_crate_has_the_name_of_its_folder() {
+    let manifests = manifests();
+    assert!(manifests.len() > 10, "{} crates were found", manifests.len());
+    for (folder, manifest) in &manifests {
+        assert_eq!(package(manifest), folder);
+    }
+}
+
 /// The workspace's crates, but for those of tests, and which each is built from.
 fn crates() -> Uses {
-    let manifests = ["functions", "shared"].map(|folder| fs::read_dir(root().join(folder)).unwrap());
-    let texts = manifests
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("Cargo.toml")).ok());
-    let mut crates: Uses = texts
-        .map(|text| {
-            let name = text.split("name = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let mut crates: Uses = manifests()
+        .iter()
+        .map(|(_, text)| {
             let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
             let dependencies = dependencies.split("\n[").next().unwrap().lines();
             let names = dependencies.filter_map(|line| line.split(['.', ' ']).next());
-            (name, names.map(str::to_owned).collect())
+            (package(text).to_owned(), names.map(str::to_owned).collect())
         })
         .collect();
     crates.retain(|name, _| !["testing", "simulation"].contains(&name.as_str()));

@@ -317,6 +317,20 @@ fn dependencies_of(package: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_release_profile_names_only_what_is_released() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let (_, profile) = manifest.split_once("\n[profile.release.package]\n").expect("the release profile");
+    let entries = profile.lines().take_while(|line| !line.starts_with('['));
+    let named: BTreeSet<_> =
+        entries.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+    assert!(named.contains("imaging"), "the list is read: {named:?}");
+    let released = ["darkroom", "submit", "process", "notify", "recover", "status", "docs"];
+    let built: BTreeSet<_> = released.into_iter().flat_map(dependencies_of).collect();
+    let tested: Vec<_> = named.into_iter().filter(|name| !built.contains(*name)).collect();
+    assert!(tested.is_empty(), "only tests or builds use {tested:?}");
+}
+
+#[test]
 fn the_domain_and_the_pixels_know_neither_aws_nor_http_servers() {
     for package in ["algorithm", "jobs", "imaging", "detection", "onnx"] {
         let dependencies = dependencies_of(package);

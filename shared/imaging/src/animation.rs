@@ -282,7 +282,6 @@ mod tests {
         {
             let (_, file, _) = sample!("disposal-2.gif");
             let header = Header {
-                format: codec.format,
                 extra_bytes_per_pixel,
                 stored: (100, 100),
                 frames: 3,

@@ -1,11 +1,10 @@
 //! The facts that a file's headers tell. They are read before any pixel, and checked before memory is allocated.
 
-use crate::{Format, ImageError, Limits, orient::Orientation};
+use crate::{ImageError, Limits, orient::Orientation};
 
 /// The properties of an image that are known before it is decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
-    pub(crate) format: Format,
     /// Width and height in pixels as stored, before orientation.
     pub(crate) stored: (u32, u32),
     pub(crate) orientation: Orientation,

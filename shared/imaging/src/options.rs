@@ -159,7 +159,7 @@ impl Default for ThumbnailOptions {
 /// The description of the thumbnail algorithm. Submission validates against it and `GET /algorithms` shows it.
 pub static THUMBNAIL: Specification = Specification {
     name: algorithm::THUMBNAIL,
-    version: "7",
+    version: "8",
     summary: "A small version of the image: upright, sRGB, without metadata, exactly the size asked for.",
     references: &[
         "K. Turkowski, Filters for Common Resampling Tasks, Graphics Gems, 1990 (Lanczos3)",

@@ -1,7 +1,7 @@
 //! Helpers for the simple formats, which store pixels one after the other.
 
 use super::Decoded;
-use crate::{Deadline, ImageError, header::Header};
+use crate::{Deadline, Format, ImageError, header::Header};
 
 /// Pixels between two checks of the deadline.
 const BAND: usize = 1 << 16;
@@ -9,6 +9,7 @@ const BAND: usize = 1 << 16;
 /// Fills the picture with pixels in the order in which they are stored. If they end early, the rest of the picture
 /// stays transparent; if there are none at all, the file is corrupt.
 pub(crate) fn fill(
+    format: Format,
     header: &Header,
     may_have_alpha: bool,
     deadline: Deadline,
@@ -27,25 +28,25 @@ pub(crate) fn fill(
             break;
         }
     }
-    decoded(header, rgba, may_have_alpha, seen, total)
+    decoded(format, rgba, may_have_alpha, seen, total)
 }
 
 /// Wraps a picture of which `seen` of `total` pixels or rows were in the file.
 pub(crate) fn decoded(
-    header: &Header,
+    format: Format,
     rgba: Vec<u8>,
     may_have_alpha: bool,
     seen: usize,
     total: usize,
 ) -> Result<Decoded, ImageError> {
     if seen == 0 {
-        return Err(ImageError::corrupt(header.format, "no pixel is there"));
+        return Err(ImageError::corrupt(format, "no pixel is there"));
     }
     Ok(Decoded { rgba, may_have_alpha: may_have_alpha || seen < total, profile: None })
 }
 
 /// The error for a header that cannot be read.
-pub(crate) fn unreadable(format: crate::Format) -> ImageError {
+pub(crate) fn unreadable(format: Format) -> ImageError {
     ImageError::corrupt(format, "the header cannot be read")
 }
 

@@ -67,7 +67,6 @@ const RGBA: u64 = 4;
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
     let picture = Primary::find(bytes, limits)?;
     Ok(Header {
-        format: FORMAT,
         stored: (picture.part.width as u32, picture.part.height as u32),
         orientation: picture.orientation,
         frames: 1,
@@ -106,7 +105,7 @@ pub(super) fn decode(
     }
     let shown = picture.draw(&picture.colour, Some(premultiplied), &mut canvas)?;
     let total = picture.colour.items.len();
-    pixelwise::decoded(header, rgba.into_flattened(), picture.alpha.is_some(), shown, total)
+    pixelwise::decoded(FORMAT, rgba.into_flattened(), picture.alpha.is_some(), shown, total)
 }
 
 /// The picture to show, as the file describes it.

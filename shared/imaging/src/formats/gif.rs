@@ -79,7 +79,6 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         frames = frames.saturating_add(1);
     }
     Ok(Header {
-        format: FORMAT,
         stored,
         orientation: Orientation::UPRIGHT,
         frames: frames.max(1),

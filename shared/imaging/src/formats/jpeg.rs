@@ -1,22 +1,35 @@
-//! JPEG, decoded from its coefficients ([`coefficients`]).
+//! JPEG, decoded from its coefficients by [`jpeg_codec`], and written by `image`.
+//!
+//! A file is read in one of three ways, all of them by the same decoder:
+//!
+//! - Each channel is reduced as it is decoded ([`jpeg_codec::decode`]), and resampled from there, for a thumbnail for
+//!   which every channel has samples enough at a half, a quarter or an eighth ([`view`]).
+//! - The rows of the picture go into boxes as they come ([`jpeg_codec::rows`]), so that the picture is never held, for
+//!   a larger thumbnail ([`view`]).
+//! - The rows are put together to the picture ([`decode`]), for detectors, for a thumbnail that is not resampled, for a
+//!   larger one of CMYK, and where neither of the former shows anything.
+//!
+//! Arithmetic, lossless and hierarchical coding, 12 bits, two channels, more than four, and JPEG-LS are refused with
+//! [`ImageError::UnsupportedFeature`] (`unsupported_format`). Of these, libjpeg-turbo 3 decodes arithmetic coding,
+//! lossless coding and 12 bits, and `zune-jpeg` 0.5.15, the decoder of `image`, decodes none.
 //!
 //! Four channels are CMYK. They are taken as inverted whether an Adobe marker says so or not, as browsers, libvips and
 //! Pillow do. They become sRGB by the embedded profile, or without one by (1 − ink) × (1 − black).
 
-pub(crate) mod coefficients;
-mod header;
 mod view;
 mod write;
 
 use fearless_simd::{Level, Simd as _, dispatch};
 
-use self::coefficients::Receiver;
-pub(crate) use self::header::{Channels, JpegInfo};
+use jpeg_codec::{Bounds, Channels, Error, Info, Receiver};
+
 use crate::{
-    Deadline, Format, ImageError, Limits, colour,
+    Deadline, Format, ImageError, Limits, TimedOut, colour,
     decode::Decoded,
+    exif,
     formats::{Codec, Writer},
     header::Header,
+    orient::Orientation,
 };
 
 /// JPEG, baseline or progressive.
@@ -50,16 +63,50 @@ pub(super) fn start(bytes: &[u8]) -> Option<usize> {
     bytes.windows(SOI.len()).position(|at| at == SOI)
 }
 
+impl From<Error> for ImageError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unsupported(_) => Self::UnsupportedFeature { format: FORMAT, source: error.into() },
+            Error::Damaged(_) => Self::corrupt(FORMAT, error),
+            Error::Empty => Self::Empty,
+            Error::Memory { max } => Self::DecoderMemory { max, source: None },
+            Error::Stopped => Self::TimeLimit(TimedOut),
+        }
+    }
+}
+
+/// Reads what a JPEG's headers say.
+///
+/// # Errors
+/// Those of [`Info::read`].
+pub(crate) fn read_info(bytes: &[u8], deadline: Deadline) -> Result<Info<'_>, ImageError> {
+    Ok(Info::read(bytes, &|| deadline.check().is_ok())?)
+}
+
+/// Passes the rows of a JPEG to the receiver; false if the file shows nothing.
+///
+/// # Errors
+/// Those of [`jpeg_codec::rows`], and those of the receiver.
+pub(crate) fn rows(
+    bytes: &[u8],
+    size: (u32, u32),
+    limits: &Limits,
+    deadline: Deadline,
+    receiver: Receiver<'_, ImageError>,
+) -> Result<bool, ImageError> {
+    let bounds = Bounds { bytes: limits.max_decoder_bytes, go_on: &|| deadline.check().is_ok() };
+    jpeg_codec::rows(bytes, size, bounds, receiver)
+}
+
 /// Reads the headers.
 ///
 /// # Errors
 /// As [`Codec::read_header`].
 pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageError> {
-    let info = JpegInfo::read(bytes, deadline)?;
+    let info = read_info(bytes, deadline)?;
     Ok(Header {
-        format: FORMAT,
         stored: info.size,
-        orientation: info.orientation(),
+        orientation: info.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
         // CMYK is converted into a second picture. The memory of the coefficients is counted where they are read.
         extra_bytes_per_pixel: if info.channels.count() == 4 { 4 } else { 0 },
@@ -70,7 +117,7 @@ pub(crate) fn header(bytes: &[u8], deadline: Deadline) -> Result<Header, ImageEr
 /// Decodes the picture. Where the data is cut short or damaged, the rest of the picture is grey; the file is corrupt
 /// only if nothing at all can be shown.
 pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Decoded, ImageError> {
-    let info = JpegInfo::read(bytes, deadline)?;
+    let info = read_info(bytes, deadline)?;
     let mut pixels = vec![0; info.size.0 as usize * info.size.1 as usize * 4];
     if !fill(bytes, &info, limits, deadline, &mut pixels)? {
         return Err(ImageError::corrupt(FORMAT, "nothing of any scan can be read"));
@@ -86,7 +133,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Resul
 /// Fills the picture with RGBA or CMYK from the file's coefficients. Returns false if there is nothing to show.
 fn fill(
     bytes: &[u8],
-    info: &JpegInfo<'_>,
+    info: &Info<'_>,
     limits: &Limits,
     deadline: Deadline,
     buffer: &mut [u8],
@@ -114,7 +161,7 @@ fn fill(
         Ok(true)
     };
     let receiver = Receiver { channels: channels.count(), first: 0, held, take: &mut take };
-    coefficients::rows(bytes, info.size, limits, deadline, receiver)
+    rows(bytes, info.size, limits, deadline, receiver)
 }
 
 /// Converts a row of three channels to RGB, and writes what `pixel` makes of each.
@@ -165,4 +212,55 @@ fn exactly_from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
         y + ((116_130 * cb + HALF) >> 16),
     ];
     rgb.map(|value| value.clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! samples {
+        ($($name:literal),*) => {
+            [$((
+                $name,
+                include_bytes!(concat!("../../tests/promises/samples/whole/", $name, ".jpg")).as_slice(),
+                include_bytes!(concat!("../../tests/promises/samples/whole/", $name, ".png")).as_slice(),
+            )),*]
+        };
+    }
+
+    /// JPEGs, each with libjpeg-turbo's output, made by `make.py`.
+    const SAMPLES: [(&str, &[u8], &[u8]); 22] = samples![
+        "444",
+        "422",
+        "420",
+        "440",
+        "411",
+        "420-progressive",
+        "420-restart",
+        "420-progressive-restart",
+        "coarse",
+        "rgb",
+        "grey",
+        "1-420",
+        "1-422",
+        "4-420",
+        "4-422",
+        "3x1",
+        "1x3",
+        "3x2",
+        "3x3-chroma",
+        "4x3",
+        "cmyk-3x2",
+        "ycck-3x1"
+    ];
+
+    #[test]
+    fn whole_pictures_are_what_libjpeg_turbo_makes_of_them() {
+        for (name, jpeg, expected) in SAMPLES {
+            let expected = image::load_from_memory(expected).expect("a PNG").to_rgba8();
+            let is = decode(jpeg, &Limits::default(), Deadline::none()).expect("a good file");
+            let off = is.rgba.iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert_eq!((is.rgba.len(), off), (expected.as_raw().len(), Some(0)), "{name}");
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) const FORMAT: Format =
 pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     recognises: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
-    header: |bytes, limits, _| header(bytes, limits),
+    header,
     decode,
     view: Some(view::view),
     animation: Some(ReadAnimation { memory: frames::memory, read: frames::animation }),
@@ -63,10 +63,9 @@ pub(crate) static WRITER: Writer = Writer {
 ///
 /// # Errors
 /// As [`Codec::read_header`].
-pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
-    let scan = chunks::scan(bytes);
+pub(crate) fn header(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Header, ImageError> {
+    let scan = chunks::scan(bytes, deadline)?;
     let header = Header {
-        format: FORMAT,
         stored: chunks::size(bytes).unwrap_or((1, 1)),
         orientation: scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: scan.frames,
@@ -75,7 +74,7 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
     };
     // A picture that claims to be huge is refused for that, whatever else is wrong with it.
     header.check(limits)?;
-    PngPicture::read(bytes)?;
+    PngPicture::read(bytes, deadline)?;
     Ok(header)
 }
 
@@ -87,9 +86,12 @@ pub(crate) struct PngPicture<'a> {
 }
 
 impl<'a> PngPicture<'a> {
-    /// [`ImageError::Corrupt`] where the headers cannot be read, or no pixel data follows them.
-    pub(crate) fn read(file: &'a [u8]) -> Result<Self, ImageError> {
-        let (shape, info) = (chunks::shape(file)?, PngInfo::read(file));
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// [`ImageError::Corrupt`] where they cannot be read, or no pixel data follows them; [`ImageError::TimeLimit`].
+    pub(crate) fn read(file: &'a [u8], deadline: Deadline) -> Result<Self, ImageError> {
+        let (shape, info) = (chunks::shape(file)?, PngInfo::read(file, deadline)?);
         let missing = match (shape.colour, info) {
             (_, PngInfo { has_data: false, .. }) => Some("no image data"),
             (chunks::ColourType::Indexed, PngInfo { palette: None, .. }) => Some("no palette"),
@@ -138,7 +140,7 @@ pub(super) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Decoded, ImageError> {
-    let picture = PngPicture::read(bytes)?;
+    let picture = PngPicture::read(bytes, deadline)?;
     let (mut rows, mut unpack) = (picture.rows(limits, deadline)?, picture.unpack());
     let (layout, conversion) = (unpack.layout(), picture.conversion());
     let (width, height) = (header.stored.0 as usize, header.stored.1 as usize);

@@ -1,5 +1,9 @@
 //! Netpbm's formats PBM, PGM and PPM, as text and binary, and PAM, by their specifications
 //! (<https://netpbm.sourceforge.net/doc/pnm.html> and its sister pages). The first picture of a file is shown.
+//!
+//! `image` 0.25.10 reads the same files to the same pixels. It is not used, because it shows nothing of a file that is
+//! cut off, and takes more time. `zune-ppm` 0.5.1 shows nothing of such a file either, and reads neither text nor
+//! bitmaps.
 
 use crate::{
     Deadline, Format, ImageError, colour,
@@ -94,7 +98,6 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let layout = layout(bytes)?;
     Ok(Header {
-        format: FORMAT,
         stored: (layout.width, layout.height),
         orientation: Orientation::UPRIGHT,
         frames: 1,
@@ -188,12 +191,12 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
                 let bits = row.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
                 bits.take(layout.width as usize)
             });
-            pixelwise::fill(header, false, deadline, bits.map(|black| grey(255 * (1 - black))))
+            pixelwise::fill(FORMAT, header, false, deadline, bits.map(|black| grey(255 * (1 - black))))
         }
         Raster::TextBits => {
             let mut words = Words(data);
             let bits = std::iter::from_fn(move || words.bit());
-            pixelwise::fill(header, false, deadline, bits.map(|black| grey(255 * (1 - black))))
+            pixelwise::fill(FORMAT, header, false, deadline, bits.map(|black| grey(255 * (1 - black))))
         }
         Raster::Text => {
             let mut words = Words(data);
@@ -222,20 +225,20 @@ fn filled(
     let mut next = move || samples.next();
     match layout.channels {
         Channels::Grey => {
-            pixelwise::fill(header, false, deadline, std::iter::from_fn(move || next().map(grey)))
+            pixelwise::fill(FORMAT, header, false, deadline, std::iter::from_fn(move || next().map(grey)))
         }
         Channels::GreyAlpha => {
             let pixel = move || Some((next()?, next()?)).map(|(grey, alpha)| [grey, grey, grey, alpha]);
-            pixelwise::fill(header, true, deadline, std::iter::from_fn(pixel))
+            pixelwise::fill(FORMAT, header, true, deadline, std::iter::from_fn(pixel))
         }
         Channels::Rgb => {
             let pixel = move || Some([next()?, next()?, next()?, 255]);
-            pixelwise::fill(header, false, deadline, std::iter::from_fn(pixel))
+            pixelwise::fill(FORMAT, header, false, deadline, std::iter::from_fn(pixel))
         }
         Channels::Rgba | Channels::Cmyk => {
             let pixel = move || Some([next()?, next()?, next()?, next()?]);
             let alpha = layout.channels == Channels::Rgba;
-            let mut decoded = pixelwise::fill(header, alpha, deadline, std::iter::from_fn(pixel))?;
+            let mut decoded = pixelwise::fill(FORMAT, header, alpha, deadline, std::iter::from_fn(pixel))?;
             if !alpha {
                 decoded.rgba = colour::cmyk_to_srgb(&decoded.rgba, None, deadline)?;
             }

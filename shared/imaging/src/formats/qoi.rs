@@ -1,5 +1,7 @@
-//! QOI, by its specification (<https://qoiformat.org/qoi-specification.pdf>), which has one page. The crate `qoi` is
-//! not used, because it shows nothing of a file that is cut off.
+//! QOI, by its specification (<https://qoiformat.org/qoi-specification.pdf>), which has one page.
+//!
+//! The crate `qoi` 0.4.1, by which `image` reads it, gives the same pixels. It is not used, because it shows nothing of
+//! a file that is cut off or lacks only its end mark, and neither does `zune-qoi` 0.5.2.
 
 use crate::{
     Deadline, Format, ImageError,
@@ -40,7 +42,6 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let size = || Some((be32(bytes, 4)?, be32(bytes, 8)?));
     match (size(), bytes.get(12..HEADER)) {
         (Some(stored), Some([3 | 4, 0 | 1])) => Ok(Header {
-            format: FORMAT,
             stored,
             orientation: Orientation::UPRIGHT,
             frames: 1,
@@ -61,7 +62,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
         pixel: [0, 0, 0, 255],
         repeats: 0,
     };
-    pixelwise::fill(header, may_have_alpha, deadline, pixels)
+    pixelwise::fill(FORMAT, header, may_have_alpha, deadline, pixels)
 }
 
 /// The decoder's state.

@@ -3,6 +3,9 @@
 //! The format has no signature at its beginning, and writers leave anything in the fields that are not used. A file
 //! counts as TGA in one of three cases: its footer says so; every field of its header is as a careful writer leaves it;
 //! or the fields that are used are valid and the picture is complete.
+//!
+//! `image` 0.25.10 is not used. It shows nothing of most files that are cut off. It does not read the extension area,
+//! which tells what the fourth byte means, so that pictures become transparent whose writers left that byte empty.
 
 use crate::{
     Deadline, Format, ImageError, alpha,
@@ -92,7 +95,6 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         (false, false) => 4,
     };
     Ok(Header {
-        format: FORMAT,
         stored: (layout.width, layout.height),
         orientation: Orientation::from_exif(orientation).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
@@ -199,21 +201,33 @@ pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Resul
                 let index = usize::from(u16::from_le_bytes([raw[0], raw[1]]));
                 index.checked_sub(first).and_then(|at| colours.get(at)).copied().unwrap_or([0, 0, 0, 255])
             };
-            pixelwise::fill(header, has_alpha, deadline, stored.map(pixel))?
+            pixelwise::fill(FORMAT, header, has_alpha, deadline, stored.map(pixel))?
         }
-        PixelKind::Colour => {
-            pixelwise::fill(header, has_alpha, deadline, stored.map(|raw| colour(raw, layout.bits, alpha)))?
-        }
-        PixelKind::Grey if layout.bits == 1 => {
-            pixelwise::fill(header, false, deadline, bits(data, &layout).map(|grey| [grey, grey, grey, 255]))?
-        }
+        PixelKind::Colour => pixelwise::fill(
+            FORMAT,
+            header,
+            has_alpha,
+            deadline,
+            stored.map(|raw| colour(raw, layout.bits, alpha)),
+        )?,
+        PixelKind::Grey if layout.bits == 1 => pixelwise::fill(
+            FORMAT,
+            header,
+            false,
+            deadline,
+            bits(data, &layout).map(|grey| [grey, grey, grey, 255]),
+        )?,
         PixelKind::Grey if layout.bits == 16 => {
             let pixel = |[grey, a, ..]: [u8; 4]| [grey, grey, grey, if has_alpha { a } else { 255 }];
-            pixelwise::fill(header, has_alpha, deadline, stored.map(pixel))?
+            pixelwise::fill(FORMAT, header, has_alpha, deadline, stored.map(pixel))?
         }
-        PixelKind::Grey => {
-            pixelwise::fill(header, false, deadline, stored.map(|[grey, ..]| [grey, grey, grey, 255]))?
-        }
+        PixelKind::Grey => pixelwise::fill(
+            FORMAT,
+            header,
+            false,
+            deadline,
+            stored.map(|[grey, ..]| [grey, grey, grey, 255]),
+        )?,
     };
     alpha.settle(&mut decoded.rgba);
     Ok(decoded)

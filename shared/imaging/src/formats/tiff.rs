@@ -40,7 +40,7 @@ pub(crate) static CODEC: Codec = Codec {
     format: FORMAT,
     recognises: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
     header: |bytes, limits, _| header(bytes, limits),
-    decode,
+    decode: |bytes, _, limits, deadline| decode(bytes, limits, deadline),
     view: None,
     animation: None,
     frames_in_file: None,
@@ -68,7 +68,6 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError
     let chunk = if page.compression.is_picture() { page.samples_in_chunk() as u64 } else { 0 };
     let alpha = u64::from(page.has_alpha_beside());
     Ok(Header {
-        format: FORMAT,
         stored: (page.width, page.height),
         orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::UPRIGHT),
         frames: 1,
@@ -121,12 +120,7 @@ fn is_camera_raw(file: File<'_>, directory: &Directory<'_>) -> bool {
 }
 
 /// Decodes the first page, with all of its chunks that can be read.
-pub(super) fn decode(
-    bytes: &[u8],
-    header: &Header,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Decoded, ImageError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: Deadline) -> Result<Decoded, ImageError> {
     let page = Page::read(first_page(bytes)?, limits)?;
     let mut samples = Samples::of(&page);
     let pixels = page.width as usize * page.height as usize;
@@ -150,9 +144,7 @@ pub(super) fn decode(
     let rgba = colour_space::to_rgba(&page, &samples, rgba, &alpha, profile, deadline)?;
     let may_have_alpha = page.colour != ColourSpace::Cmyk || page.alpha.is_some();
     let own = matches!(page.colour, ColourSpace::Cmyk | ColourSpace::Lab { .. });
-    let mut decoded = pixelwise::decoded(header, rgba, may_have_alpha, 1, 1)?;
-    decoded.profile = profile.filter(|_| !own).map(<[u8]>::to_vec);
-    Ok(decoded)
+    Ok(Decoded { rgba, may_have_alpha, profile: profile.filter(|_| !own).map(<[u8]>::to_vec) })
 }
 
 /// The destination of the chunks: four bytes per pixel, and the alpha that is kept separately, which is empty if there

@@ -66,7 +66,6 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
         (Some(picture.size), picture.memory())
     };
     Ok(Header {
-        format: FORMAT,
         stored: file.canvas.or(size).ok_or_else(corrupt)?,
         orientation: file.scan.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT),
         frames: file.scan.frames.max(1),

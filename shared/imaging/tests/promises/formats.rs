@@ -207,6 +207,34 @@ fn an_icon_s_profile_is_not_taken_for_its_mask() {
     assert_eq!(clear, 1, "the mask has one bit");
 }
 
+/// An icon of 4 × 2 pixels of 8 bits in runs. Below are four red pixels, above four green ones; the mask behind the
+/// runs hides the first of those below and the last of those above.
+fn icon_of_runs(runs: &[u8]) -> Vec<u8> {
+    let mut header = vec![0; 40];
+    (header[0], header[4], header[8]) = (40, 4, 2 * 2);
+    (header[12], header[14], header[16], header[32]) = (1, 8, 1, 2);
+    let colours = [0, 0, 255, 0, 0, 255, 0, 0];
+    let mask = [0b1000_0000, 0, 0, 0, 0b0001_0000, 0, 0, 0];
+    let picture = [&header, &colours[..], runs, &mask].concat();
+    let mut file = vec![0, 0, 1, 0, 1, 0, 4, 2, 2, 0, 1, 0, 8, 0];
+    file.extend((picture.len() as u32).to_le_bytes());
+    file.extend(22_u32.to_le_bytes());
+    [file, picture].concat()
+}
+
+#[test]
+fn the_mask_of_an_icon_of_runs_lies_behind_the_runs() {
+    let (red, green, clear) = ([255, 0, 0, 255], [0, 255, 0, 255], |[r, g, b, _]: [u8; 4]| [r, g, b, 0]);
+    let expected = [green, green, green, clear(green), clear(red), red, red, red];
+    for (name, runs) in [
+        ("ends of lines and of the picture", &[4, 0, 0, 0, 4, 1, 0, 0, 0, 1][..]),
+        ("no end of the last line", &[4, 0, 0, 0, 4, 1, 0, 1]),
+        ("no end of the picture", &[4, 0, 0, 0, 4, 1, 0, 0]),
+    ] {
+        assert_eq!(decode(icon_of_runs(runs)).rgba().as_chunks::<4>().0, expected, "{name}");
+    }
+}
+
 #[test]
 fn the_largest_picture_of_an_icon_is_shown() {
     let icon = decode(sample("bitmap.ico"));

@@ -5,7 +5,8 @@
 //! makes an `extern "C"` function panic, which aborts the process. `rav1d-safe` and `zenavif` are under the AGPL. dav1d
 //! and libaom need a C compiler, nasm and further build systems. Here a panic unwinds, and neither nasm nor a C
 //! compiler is needed. A comparison with rav1d 1.1.0 found that the decoding and the `unsafe` code differ in names
-//! only.
+//! only. `ARCHITECTURE.md` says what the crate costs, whose it is, what would replace it, and how: this file is all
+//! that calls it.
 //!
 //! Without assembly it takes about twice to three times as long as dav1d. Without the loop filters, which a small
 //! thumbnail does not need, it takes between a tenth and a third less (`infra/bench/RESULTS.md`).

@@ -14,23 +14,25 @@ const BLACK: [u8; 4] = [0, 0, 0, 255];
 const ROWS: usize = 64;
 
 impl Bitmap {
-    /// Decodes rows in the order in which they are stored, as far as the data goes.
+    /// Decodes rows in the order in which they are stored, as far as the data goes. Returns as well where the pixels
+    /// end, which may lie beyond the end of the data.
     pub(in crate::formats) fn decode(
         &self,
         table: &[u8],
         data: &[u8],
         header: &Header,
         deadline: Deadline,
-    ) -> Result<Decoded, ImageError> {
+    ) -> Result<(Decoded, usize), ImageError> {
         let (width, height) = (self.width as usize, header.stored.1 as usize);
         let mut rgba = vec![0; width * height * 4];
         let colours = self.colours(table);
         let out = rgba.as_chunks_mut::<4>().0;
         if self.packing == Packing::Runs {
             let runs = Runs { data, bits: self.bits, colours: &colours };
-            let (shown, skipped) = runs.decode(out, width, deadline)?;
+            let Shown { written, skipped, rest } = runs.decode(out, width, deadline)?;
             // Pixels that the runs skip are transparent; skipping them is legal and not damage.
-            return pixelwise::decoded(header, rgba, skipped, shown, shown);
+            let decoded = pixelwise::decoded(self.format, rgba, skipped, written, written)?;
+            return Ok((decoded, data.len() - rest));
         }
         let row_bytes = self.row_bytes(self.bits);
         let mut rows = 0;
@@ -48,7 +50,7 @@ impl Bitmap {
             // The file has a mask for alpha, but never filled the alpha in.
             rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
         }
-        pixelwise::decoded(header, rgba, alpha, rows, height)
+        Ok((pixelwise::decoded(self.format, rgba, alpha, rows, height)?, row_bytes * height))
     }
 
     /// The colour table: blue, green, red, and in most versions an unused byte.
@@ -124,16 +126,26 @@ struct Runs<'a> {
     colours: &'a [[u8; 4]],
 }
 
+/// The code that ends a picture of runs.
+const END: [u8; 2] = [0, 1];
+
+/// What became of a picture of runs.
+struct Shown {
+    /// The number of pixels that were written.
+    written: usize,
+    /// Whether any pixel was skipped.
+    skipped: bool,
+    /// The number of bytes behind the picture.
+    rest: usize,
+}
+
 impl Runs<'_> {
-    /// Decodes onto a transparent picture. Returns how many pixels were written, and whether any were skipped.
-    fn decode(
-        mut self,
-        out: &mut [[u8; 4]],
-        width: usize,
-        deadline: Deadline,
-    ) -> Result<(usize, bool), ImageError> {
+    /// Decodes onto a transparent picture, up to the code that ends it or the end of the data. Nothing but that code is
+    /// read behind the last row.
+    fn decode(mut self, out: &mut [[u8; 4]], width: usize, deadline: Deadline) -> Result<Shown, ImageError> {
         let (mut x, mut y, mut written, mut codes) = (0, 0, 0, 0_usize);
-        while let Some([first, second]) = self.take().filter(|_| y * width < out.len()) {
+        while y * width < out.len() || self.data.starts_with(&END) {
+            let Some([first, second]) = self.take() else { break };
             if codes.is_multiple_of(1 << 14) {
                 deadline.check()?;
             }
@@ -154,7 +166,8 @@ impl Runs<'_> {
                 }
             }
         }
-        Ok((written, out.iter().any(|pixel| pixel[3] == 0)))
+        let skipped = out.iter().any(|pixel| pixel[3] == 0);
+        Ok(Shown { written, skipped, rest: self.data.len() })
     }
 
     fn take(&mut self) -> Option<[u8; 2]> {

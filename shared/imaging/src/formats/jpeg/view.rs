@@ -1,5 +1,5 @@
 //! Views of a JPEG. One, four or sixteen coefficients of each block give the picture at an eighth, a quarter or a half
-//! ([`coefficients`]); where that leaves enough samples for a good resample, nothing else is decoded. Every channel
+//! ([`jpeg_codec`]); where that leaves enough samples for a good resample, nothing else is decoded. Every channel
 //! uses the coarsest reduction that is enough for it, and is resampled from there to the thumbnail's size in one step
 //! of Lanczos3. Subsampled chroma is thus neither enlarged first nor shifted: its crop is computed in fractions of its
 //! samples, the last of which may lie partly outside the picture. Nothing is rounded before the last step, and the
@@ -12,16 +12,15 @@
 //! Lanczos3 reduction than those of Pillow and libvips, and no worse where all three decode the whole picture. Times,
 //! memory, and the quality at these and at lower bounds are in `infra/bench/RESULTS.md`.
 
-use super::{
-    self as jpeg, Channels, JpegInfo,
-    coefficients::{self, BLOCK, Receiver, Sampling, Side},
-};
+use jpeg_codec::{BLOCK, Bounds, Channels, Receiver, Sampling, Side};
+
+use super as jpeg;
 use crate::{
     Deadline, Image, ImageError, Limits,
     colour::{self, Conversion},
     decode::samples::{SampleLayout, Samples},
     header::Header,
-    plane,
+    plane::{self, Plane},
     reduced::boxed::{BoxPlan, Reducer},
     resize::View,
 };
@@ -60,7 +59,7 @@ pub(super) fn view(
     let samples = |scale: (f64, f64)| {
         (crop.width * scale.0 / f64::from(across)).min(crop.height * scale.1 / f64::from(down))
     };
-    let info = JpegInfo::read(bytes, deadline)?;
+    let info = jpeg::read_info(bytes, deadline)?;
     let (channels, profile) = (info.channels, info.profile());
     let whole = || view_of_whole(bytes, header, view, (channels, profile.as_deref()), limits, deadline);
     if samples((0.5, 0.5)) < FINER {
@@ -83,13 +82,16 @@ pub(super) fn view(
             samples((scale.0 * part, scale.1 * part)) >= bound
         })
     };
-    let Some(planes) = coefficients::decode(bytes, header.stored, &choice, limits, deadline)? else {
+    let bounds = Bounds { bytes: limits.max_decoder_bytes, go_on: &|| deadline.check().is_ok() };
+    let Some(planes) = jpeg_codec::decode(bytes, header.stored, &choice, bounds)? else {
         return whole();
     };
 
     let resampled = planes.into_iter().map(|(side, plane)| {
         deadline.check()?;
-        let (size, crop) = ((plane.width, plane.height), plane.within(crop));
+        let jpeg_codec::Plane { samples, width, height, scale } = plane;
+        let plane = Plane { samples, width, height, scale };
+        let (size, crop) = ((width, height), plane.within(crop));
         let mut samples: Vec<f32> = plane.samples.into_iter().map(f32::from).collect();
         if side == Side::One {
             means_to_points(&mut samples, size.0 as usize);
@@ -142,7 +144,7 @@ fn view_of_whole(
         Ok(!reducer.is_full())
     };
     let receiver = Receiver { channels: channels.count(), first, held, take: &mut take };
-    if !coefficients::rows(bytes, header.stored, limits, deadline, receiver)? {
+    if !jpeg::rows(bytes, header.stored, limits, deadline, receiver)? {
         return Ok(None);
     }
     let (mut rgba, _) = reducer.finish()?;

@@ -5,12 +5,15 @@
 
 use super::FORMAT;
 use crate::{
-    ImageError,
+    Deadline, ImageError, TimedOut,
     scan::{Scan, be32},
 };
 
 /// Bytes before the first chunk.
 const SIGNATURE: usize = 8;
+
+/// Chunks that are walked over between two checks of the deadline.
+const CHUNKS_PER_CHECK: usize = 1024;
 
 /// A chunk, as far as the file has it.
 #[derive(Clone, Copy)]
@@ -134,9 +137,16 @@ pub(super) struct PngInfo<'a> {
 }
 
 impl<'a> PngInfo<'a> {
-    pub(super) fn read(file: &'a [u8]) -> Self {
+    /// Reads the chunks up to the image data.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub(super) fn read(file: &'a [u8], deadline: Deadline) -> Result<Self, TimedOut> {
         let mut info = Self::default();
-        for chunk in Chunks::of(file) {
+        for (nth, chunk) in Chunks::of(file).enumerate() {
+            if nth.is_multiple_of(CHUNKS_PER_CHECK) {
+                deadline.check()?;
+            }
             let place = match &chunk.kind {
                 b"IDAT" => {
                     info.has_data = true;
@@ -156,11 +166,13 @@ impl<'a> PngInfo<'a> {
                 b"cLLI" => &mut info.light,
                 _ => continue,
             };
-            if place.is_none() && chunk.is_sound() {
-                *place = Some(chunk.data);
+            if place.is_none() {
+                // A checksum takes as long as the chunk is, and those of all chunks may be wrong.
+                deadline.check()?;
+                *place = chunk.is_sound().then_some(chunk.data);
             }
         }
-        info
+        Ok(info)
     }
 }
 
@@ -185,9 +197,15 @@ pub(super) fn shape(file: &[u8]) -> Result<Shape, ImageError> {
 }
 
 /// Counts frames by `acTL` or `fcTL`, whichever gives more, and finds `eXIf`.
-pub(super) fn scan(file: &[u8]) -> Scan<'_> {
+///
+/// # Errors
+/// [`TimedOut`].
+pub(super) fn scan(file: &[u8], deadline: Deadline) -> Result<Scan<'_>, TimedOut> {
     let (mut scan, mut announced, mut controls) = (Scan::default(), 0, 0_u32);
-    for chunk in Chunks::of(file) {
+    for (nth, chunk) in Chunks::of(file).enumerate() {
+        if nth.is_multiple_of(CHUNKS_PER_CHECK) {
+            deadline.check()?;
+        }
         match &chunk.kind {
             b"acTL" if !scan.animated => {
                 // The specification's numbers end here (PNG, third edition, 7.1): a chunk with a greater one is
@@ -203,28 +221,32 @@ pub(super) fn scan(file: &[u8]) -> Scan<'_> {
         }
     }
     scan.frames = if scan.animated { announced.max(controls).max(1) } else { 1 };
-    scan
+    Ok(scan)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn frames(file: &[u8]) -> u32 {
+        scan(file, Deadline::none()).expect("no deadline").frames
+    }
+
     #[test]
     fn an_animation_of_more_frames_than_there_are_numbers_is_a_still_picture() {
-        let file = |frames: u32| {
+        let file = |announced: u32| {
             let control =
-                [&8_u32.to_be_bytes()[..], b"acTL", &frames.to_be_bytes(), &[0; 4], &[0; 4]].concat();
+                [&8_u32.to_be_bytes()[..], b"acTL", &announced.to_be_bytes(), &[0; 4], &[0; 4]].concat();
             [b"\x89PNG\r\n\x1a\n", &control[..]].concat()
         };
-        for (frames, scanned) in [(0x8000_0001, 1), (u32::MAX, 1), (0x7fff_ffff, 0x7fff_ffff), (3, 3)] {
-            assert_eq!(scan(&file(frames)).frames, scanned, "{frames}");
+        for (announced, scanned) in [(0x8000_0001, 1), (u32::MAX, 1), (0x7fff_ffff, 0x7fff_ffff), (3, 3)] {
+            assert_eq!(frames(&file(announced)), scanned, "{announced}");
         }
     }
 
     #[test]
     fn a_length_that_lies_ends_the_walk() {
-        assert_eq!(scan(b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffacTL").frames, 1);
+        assert_eq!(frames(b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffacTL"), 1);
     }
 
     #[test]

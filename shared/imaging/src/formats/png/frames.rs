@@ -33,7 +33,7 @@ pub(super) fn animation(
     let read = |each: &mut EachFrame<'_>| frames(bytes, header, limits, deadline, each);
     match animation::of_frames(header, view, deadline, read) {
         Ok(frames) => {
-            let conversion = PngPicture::read(bytes)?.narrow_conversion();
+            let conversion = PngPicture::read(bytes, deadline)?.narrow_conversion();
             frames.map(|rgba| {
                 conversion.narrow(rgba);
                 deadline.check().map_err(ImageError::from)

@@ -26,7 +26,7 @@ pub(super) fn view(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Image>, ImageError> {
-    let Ok(picture) = PngPicture::read(bytes) else { return Ok(None) };
+    let Ok(picture) = PngPicture::read(bytes, deadline) else { return Ok(None) };
     let (width, height) = header.stored;
     let crop = header.orientation.stored_crop(view.crop, width, height);
     let (across, down) = header.orientation.upright_size(view.width, view.height);

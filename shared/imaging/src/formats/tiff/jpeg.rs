@@ -1,14 +1,10 @@
 //! Chunks that are JPEGs, with shared tables (Adobe's technical note 2 to TIFF 6.0; for JPEG before that, see
 //! [`old_jpeg`](super::old_jpeg)).
 
+use jpeg_codec::Receiver;
+
 use super::{FORMAT, chunk::Chunk, directory::tag, page::Page};
-use crate::{
-    Deadline, ImageError, Limits,
-    formats::jpeg::{
-        JpegInfo,
-        coefficients::{self, Receiver},
-    },
-};
+use crate::{Deadline, ImageError, Limits, formats::jpeg};
 
 /// Decodes a chunk that is a complete JPEG file; `None` if nothing of it can be shown. The samples are returned as
 /// stored, whatever the JPEG says of their colours, because the TIFF defines their meaning.
@@ -22,7 +18,7 @@ pub(super) fn decode(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Option<Chunk>, ImageError> {
-    let info = match JpegInfo::read(file, deadline) {
+    let info = match jpeg::read_info(file, deadline) {
         Ok(info) => info,
         Err(ImageError::UnsupportedFeature { source, .. }) => {
             return Err(ImageError::UnsupportedFeature { format: FORMAT, source });
@@ -50,7 +46,7 @@ pub(super) fn decode(
         Ok(true)
     };
     let receiver = Receiver { channels: count, first: 0, held, take: &mut take };
-    let seen = coefficients::rows(file, info.size, limits, deadline, receiver)?;
+    let seen = jpeg::rows(file, info.size, limits, deadline, receiver)?;
     Ok(seen.then_some(Chunk { row, samples }))
 }
 

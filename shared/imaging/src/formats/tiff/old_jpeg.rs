@@ -3,15 +3,14 @@
 //! data in strips; and with separate tables only, and no headers. As in libtiff, missing parts are constructed, and
 //! each strip is then decoded as a JPEG of its own.
 
+use jpeg_codec::markers::{DAC, DHT, DQT, DRI, EOI, SOF0, SOF15, SOS};
+
 use super::{
     FORMAT,
     directory::{Directory, Entry, tag},
     page::Page,
 };
-use crate::{
-    ImageError,
-    formats::jpeg::coefficients::markers::{DAC, DHT, DQT, DRI, EOI, SOF0, SOF15, SOS},
-};
+use crate::ImageError;
 
 const SOI: [u8; 2] = [0xff, 0xd8];
 

@@ -44,7 +44,8 @@ fn tiled(page: (u32, u32), tile: (u32, u32), more: &[(u16, &[u32])], data: &[u8]
 }
 
 fn shown(bytes: &[u8], limits: &Limits) -> Result<Decoded, ImageError> {
-    decode(bytes, &header(bytes, limits)?, limits, Deadline::none())
+    header(bytes, limits)?;
+    decode(bytes, limits, Deadline::none())
 }
 
 fn code(result: Result<Decoded, ImageError>) -> &'static str {
@@ -102,8 +103,7 @@ fn long_rows_are_looked_at_one_by_one_and_longer_ones_in_pieces() {
     let rows = |page: (u32, u32)| {
         let bytes = tiled(page, page, &[(tag::BITS, &[8])], &vec![7; (page.0 * page.1 * 3) as usize]);
         let limits = Limits::default();
-        let header = header(&bytes, &limits).expect("a page");
-        let run = |deadline| decode(&bytes, &header, &limits, deadline);
+        let run = |deadline| decode(&bytes, &limits, deadline);
         let taken = looks::taken(|deadline| run(deadline).expect("a picture"));
         for passes in [0, taken / 2, taken - 1] {
             assert_eq!(code(looks::passing_after(passes, run)), "time_limit", "{passes} of {taken}");
@@ -279,8 +279,7 @@ fn zstd_is_unpacked_as_far_as_it_goes_and_no_further_than_there_is_memory_for() 
 fn blocks_of_zstd_that_unpack_to_nothing_are_looked_at_by_the_clock() {
     let bytes = zstd_page(16, &zstd(0, &block(0, 0, false, &[]).repeat(10_000)));
     let limits = Limits::default();
-    let header = header(&bytes, &limits).expect("a page");
-    let run = |deadline| decode(&bytes, &header, &limits, deadline);
+    let run = |deadline| decode(&bytes, &limits, deadline);
     let taken = looks::taken(|deadline| code(run(deadline)));
     assert!(taken > 500, "{taken}");
     assert_eq!(code(looks::passing_after(taken / 2, run)), "time_limit");

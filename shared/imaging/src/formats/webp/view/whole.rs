@@ -2,16 +2,14 @@
 //! exactly as in libwebp (`src/dsp/upsampling.c`, `src/dsp/yuv.h`), and go into boxes ([`boxed`](super::super::boxed)).
 
 use fearless_simd::{Level, Simd as _, dispatch};
+use jpeg_codec::upsample::{twice, weigh};
 use webp_codec::{Plane, Rows};
 
 use super::Wanted;
 use crate::{
     Deadline, ImageError, Limits,
     colour::Conversion,
-    decode::{
-        samples::Samples,
-        upsample::{twice, weigh},
-    },
+    decode::samples::Samples,
     formats::webp::{self, WebpPicture},
     reduced::boxed::{BoxPlan, Reducer},
 };

@@ -5,7 +5,20 @@ use super::{
     frame::{Channel, Frame},
     transform,
 };
-use crate::plane::Plane;
+
+/// The samples of a channel, at its own resolution.
+#[derive(Debug, PartialEq)]
+pub struct Plane {
+    /// Row by row, without gaps.
+    pub samples: Vec<u8>,
+    /// Samples across.
+    pub width: u32,
+    /// Samples down.
+    pub height: u32,
+    /// Samples per pixel of the picture, across and down. The last sample of a row or column may reach beyond the
+    /// picture: `width` is the picture's width times this, rounded up.
+    pub scale: (f64, f64),
+}
 
 /// The planes, as far as they are complete.
 pub(super) struct Planes {

@@ -1,6 +1,6 @@
 //! The frame header, and the coefficients of the frame.
 
-use super::{BLOCK, Choice, Sampling, Side};
+use super::{BLOCK, Choice, Error, Sampling, Side};
 
 /// The values of a quantisation table, in the order of the file.
 pub(super) type Quantisers = [u16; 64];
@@ -38,58 +38,47 @@ pub(super) struct Channel {
     pub(super) nonzero: Vec<u64>,
 }
 
-/// The reason why a frame is not decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameFault {
-    /// The frame is of a kind that is not supported.
-    Unsupported(&'static str),
-    /// The frame header is invalid.
-    Damaged(&'static str),
-}
-
 /// The frame header (ITU T.81, B.2.2) of a picture of one, three or four channels of 8 bits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameHeader<'a> {
-    pub(crate) width: u32,
+pub(super) struct FrameHeader<'a> {
+    pub(super) width: u32,
     /// Zero if the file tells the height after its first scan.
-    pub(crate) height: u32,
+    pub(super) height: u32,
     /// The id, the sampling factors and the quantisation table's number of each channel.
     channels: &'a [[u8; 3]],
 }
 
 impl<'a> FrameHeader<'a> {
-    pub(crate) fn parse(segment: &'a [u8]) -> Result<Self, FrameFault> {
+    pub(super) fn parse(segment: &'a [u8]) -> Result<Self, Error> {
         let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment else {
-            return Err(FrameFault::Damaged("a frame header that is cut short"));
+            return Err(Error::Damaged("a frame header that is cut short"));
         };
         match precision {
             8 => {}
-            12 => return Err(FrameFault::Unsupported("12 bits a sample")),
-            _ => return Err(FrameFault::Damaged("samples of no such number of bits")),
+            12 => return Err(Error::Unsupported("12 bits a sample")),
+            _ => return Err(Error::Damaged("samples of no such number of bits")),
         }
         match count {
             1 | 3 | 4 => {}
-            0 => return Err(FrameFault::Damaged("no channels")),
+            0 => return Err(Error::Damaged("no channels")),
             _ => {
-                return Err(FrameFault::Unsupported(
-                    "a number of channels that says nothing of their colours",
-                ));
+                return Err(Error::Unsupported("a number of channels that says nothing of their colours"));
             }
         }
         let channels = rest.as_chunks().0.get(..count.into());
-        let channels = channels.ok_or(FrameFault::Damaged("a frame header that is cut short"))?;
+        let channels = channels.ok_or(Error::Damaged("a frame header that is cut short"))?;
         let valid = |&[_, factors, _]: &[u8; 3]| {
             (1..=4).contains(&(factors >> 4)) && (1..=4).contains(&(factors & 15))
         };
         if !channels.iter().all(valid) {
-            return Err(FrameFault::Damaged("sampling factors that there cannot be"));
+            return Err(Error::Damaged("sampling factors that there cannot be"));
         }
         let (height, width) = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([w0, w1]));
         Ok(Self { width: width.into(), height: height.into(), channels })
     }
 
     /// The ids of the channels.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u8> {
+    pub(super) fn ids(&self) -> impl Iterator<Item = u8> {
         self.channels.iter().map(|&[id, ..]| id)
     }
 }

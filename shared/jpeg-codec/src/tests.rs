@@ -1,18 +1,47 @@
 //! Tests against libjpeg-turbo's own reduction, and against files of a small JPEG writer whose coefficients are known.
 
-use std::time::Duration;
+use std::cell::Cell;
 
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
-use crate::deadline::looks;
+
+/// What is enough for every file of these tests.
+const AMPLE: u64 = 512 << 20;
+
+/// Bounds on memory alone.
+fn within(bytes: u64) -> Bounds<'static> {
+    Bounds { bytes, go_on: &|| true }
+}
+
+/// How often the work asks whether to go on.
+fn asked<T>(work: impl FnOnce(Bounds<'_>) -> T) -> u32 {
+    let times = Cell::new(0);
+    let go_on = || {
+        times.set(times.get() + 1);
+        true
+    };
+    work(Bounds { bytes: AMPLE, go_on: &go_on });
+    times.get()
+}
+
+/// Does the work until it has asked so often whether to go on.
+fn stopped_after<T>(times: u32, work: impl FnOnce(Bounds<'_>) -> T) -> T {
+    let left = Cell::new(times);
+    let go_on = || {
+        let more = left.get() > 0;
+        left.set(left.get().saturating_sub(1));
+        more
+    };
+    work(Bounds { bytes: AMPLE, go_on: &go_on })
+}
 
 macro_rules! samples {
     ($folder:literal: $($name:literal),*) => {
         [$((
             $name,
-            include_bytes!(concat!("../../../../tests/promises/samples/", $folder, "/", $name, ".jpg")).as_slice(),
-            include_bytes!(concat!("../../../../tests/promises/samples/", $folder, "/", $name, ".png")).as_slice(),
+            include_bytes!(concat!("../../imaging/tests/promises/samples/", $folder, "/", $name, ".jpg")).as_slice(),
+            include_bytes!(concat!("../../imaging/tests/promises/samples/", $folder, "/", $name, ".png")).as_slice(),
         )),*]
     };
 }
@@ -33,7 +62,7 @@ const SAMPLES: [(&str, &[u8], &[u8]); 10] = samples!["eighth":
 const SIZE: (u32, u32) = (203, 149);
 
 fn planes_at(bytes: &[u8], size: (u32, u32), choice: Choice<'_>) -> Option<Vec<Plane>> {
-    let planes = decode(bytes, size, choice, &Limits::default(), Deadline::none()).expect("no deadline")?;
+    let planes = decode(bytes, size, choice, within(AMPLE)).expect("not stopped")?;
     Some(planes.into_iter().map(|(_, plane)| plane).collect())
 }
 
@@ -183,9 +212,9 @@ fn channels_of(bytes: &[u8]) -> usize {
 fn rows_of(
     bytes: &[u8],
     size: (u32, u32),
-    limits: &Limits,
+    bounds: Bounds<'_>,
     most: u32,
-) -> Result<Option<Vec<Vec<u8>>>, ImageError> {
+) -> Result<Option<Vec<Vec<u8>>>, Error> {
     let mut all = Vec::new();
     let mut expected = 0;
     let mut take = |y: u32, rows: &[&[u8]]| {
@@ -200,31 +229,17 @@ fn rows_of(
     };
     let channels = channels_of(bytes);
     let receiver = Receiver { channels, first: 0, held: 0, take: &mut take };
-    let read = rows(bytes, size, limits, Deadline::none(), receiver)?;
+    let read = rows(bytes, size, bounds, receiver)?;
     assert!(!read || expected == most.min(size.1), "all of them");
     Ok(read.then_some(all))
 }
 
 #[test]
-fn whole_pictures_are_what_libjpeg_turbo_makes_of_them() {
-    for (name, jpeg, expected) in WHOLES {
-        let expected = image::load_from_memory(expected).expect("a PNG").to_rgba8();
-        let is =
-            crate::formats::jpeg::decode(jpeg, &Limits::default(), Deadline::none()).expect("a good file");
-        let off = is.rgba.iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
-        assert_eq!((is.rgba.len(), off), (expected.as_raw().len(), Some(0)), "{name}");
-        let rows = rows_of(jpeg, expected.dimensions(), &Limits::default(), u32::MAX);
-        assert!(rows.expect("no deadline").is_some(), "{name}");
-    }
-}
-
-#[test]
 fn of_every_kind_no_more_than_a_row_of_mcus_is_held() {
     // All coefficients together take 3 MB; the readers of eight scans take less than one.
-    let scant = Limits { max_decoder_bytes: 1_000_000, ..Limits::default() };
     for kind in KINDS {
         let (jpeg, _) = written((64, 16_000), &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
-        let rows = rows_of(&jpeg, (64, 16_000), &scant, u32::MAX);
+        let rows = rows_of(&jpeg, (64, 16_000), within(1_000_000), u32::MAX);
         assert!(rows.expect("within the limit").is_some(), "{kind:?}");
     }
 }
@@ -234,21 +249,21 @@ fn rows_end_where_no_more_are_wanted() {
     let size = (50, 300);
     for kind in KINDS {
         let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
-        let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
-        let looks = |most: u32| {
+        let all = rows_of(&jpeg, size, within(AMPLE), u32::MAX).expect("not stopped").expect("rows");
+        let asks = |most: u32| {
             let mut left = most;
             let take = &mut |_: u32, _: &[&[u8]]| {
                 left -= 1;
-                Ok(left > 0)
+                Ok::<_, Error>(left > 0)
             };
             let receiver = Receiver { channels: 3, first: 0, held: 0, take };
-            looks::taken(|deadline| rows(&jpeg, size, &Limits::default(), deadline, receiver).expect("rows"))
+            asked(|bounds| rows(&jpeg, size, bounds, receiver).expect("rows"))
         };
         for most in [1, 15, 16, 17, 299] {
-            let some = rows_of(&jpeg, size, &Limits::default(), most).expect("no deadline").expect("rows");
+            let some = rows_of(&jpeg, size, within(AMPLE), most).expect("not stopped").expect("rows");
             assert!(some.iter().zip(&all).all(|(some, all)| all.starts_with(some)), "{most}");
         }
-        assert!(looks(1) * 3 < looks(300), "{kind:?}: what lies behind those is not read");
+        assert!(asks(1) * 3 < asks(300), "{kind:?}: what lies behind those is not read");
     }
 }
 
@@ -259,7 +274,7 @@ fn rows_of_which_nothing_is_seen_may_be_of_a_picture_that_shows_something() {
     let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan") + 14;
     let restart = |number: u8| jpeg.windows(2).position(|at| at == [0xff, 0xd0 + number]).expect("a marker");
     let damaged = [&jpeg[..scan], &jpeg[restart(0)..restart(0) + 2], &jpeg[restart(1)..]].concat();
-    let rows = rows_of(&damaged, (16, 160), &Limits::default(), 8).expect("no deadline").expect("rows");
+    let rows = rows_of(&damaged, (16, 160), within(AMPLE), 8).expect("not stopped").expect("rows");
     assert!(rows.iter().flatten().all(|sample| *sample == 128), "{rows:?}");
 }
 
@@ -267,7 +282,7 @@ fn rows_of_which_nothing_is_seen_may_be_of_a_picture_that_shows_something() {
 fn rows_begin_where_they_are_wanted() {
     for (name, jpeg, expected) in WHOLES {
         let size = image::load_from_memory(expected).expect("a PNG").to_rgba8().dimensions();
-        let all = rows_of(jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        let all = rows_of(jpeg, size, within(AMPLE), u32::MAX).expect("not stopped").expect("rows");
         for first in [1, 2, 7, 8, 15, 16, 17, 20] {
             let mut next = first;
             let mut take = |y: u32, rows: &[&[u8]]| {
@@ -275,11 +290,10 @@ fn rows_begin_where_they_are_wanted() {
                 next += 1;
                 let at = (y * size.0) as usize;
                 assert!(rows.iter().zip(&all).all(|(row, all)| all[at..].starts_with(row)), "{name}, {y}");
-                Ok(true)
+                Ok::<_, Error>(true)
             };
             let receiver = Receiver { channels: channels_of(jpeg), first, held: 0, take: &mut take };
-            let limits = Limits::default();
-            assert!(rows(jpeg, size, &limits, Deadline::none(), receiver).expect("no deadline"), "{name}");
+            assert!(rows(jpeg, size, within(AMPLE), receiver).expect("not stopped"), "{name}");
             assert_eq!(next, size.1.max(first), "{name}");
         }
     }
@@ -287,12 +301,12 @@ fn rows_begin_where_they_are_wanted() {
 
 #[test]
 fn other_channels_than_are_expected_are_not_given() {
-    let mut take = |_: u32, _: &[&[u8]]| -> Result<bool, ImageError> { panic!("no row") };
+    let mut take = |_: u32, _: &[&[u8]]| -> Result<bool, Error> { panic!("no row") };
     for (_, jpeg, _) in SAMPLES {
         let channels = 4 - channels_of(jpeg);
         let receiver = Receiver { channels, first: 0, held: 0, take: &mut take };
-        let read = rows(jpeg, SIZE, &Limits::default(), Deadline::none(), receiver);
-        assert!(!read.expect("no deadline"));
+        let read = rows(jpeg, SIZE, within(AMPLE), receiver);
+        assert!(!read.expect("not stopped"));
     }
 }
 
@@ -303,25 +317,25 @@ fn a_scan_that_shows_nothing_shows_nothing_wherever_one_looks() {
     let markers: Vec<u8> = (0..19).flat_map(|nth| [0xff, 0xd0 + nth % 8]).collect();
     let empty = [&jpeg[..scan], &markers[..]].concat();
     for most in [1, 8, 9, 100, u32::MAX] {
-        assert_eq!(rows_of(&empty, (16, 160), &Limits::default(), most).expect("no deadline"), None);
+        assert_eq!(rows_of(&empty, (16, 160), within(AMPLE), most).expect("not stopped"), None);
     }
 }
 
 #[test]
-fn time_is_looked_at_while_rows_are_made() {
+fn rows_end_as_soon_as_the_caller_wants_no_more() {
     for (name, jpeg, _) in SAMPLES {
-        let all = |deadline| {
+        let all = |bounds: Bounds<'_>| {
             let receiver =
                 Receiver { channels: channels_of(jpeg), first: 0, held: 0, take: &mut |_, _| Ok(true) };
-            rows(jpeg, SIZE, &Limits::default(), deadline, receiver)
+            rows(jpeg, SIZE, bounds, receiver)
         };
-        let taken = looks::taken(|deadline| all(deadline).expect("a good file"));
+        let taken = asked(|bounds| all(bounds).expect("a good file"));
         let scans = jpeg.windows(2).filter(|at| *at == [0xff, 0xda]).count() as u32;
-        // The deadline is checked for headers, readers, each row of MCUs of each scan, and each row of pixels.
-        assert!(taken >= 2 * scans + (scans + 1) * SIZE.1.div_ceil(16), "{name}: {taken} looks");
+        // It asks for headers, readers, each row of MCUs of each scan, and each row of MCUs that is passed on.
+        assert!(taken >= 2 * scans + (scans + 1) * SIZE.1.div_ceil(16), "{name}: asked {taken} times");
         for passes in 0..taken {
-            let late = looks::passing_after(passes, all);
-            assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name} at {passes} of {taken}");
+            let late = stopped_after(passes, all);
+            assert!(matches!(late, Err(Error::Stopped)), "{name} at {passes} of {taken}");
         }
     }
 }
@@ -329,14 +343,14 @@ fn time_is_looked_at_while_rows_are_made() {
 #[test]
 fn rows_that_are_cut_short_are_grey_from_there_on() {
     let (jpeg, _) = written((40, 120), &[(2, 1), (1, 1), (1, 1)], Kind::Interleaved, 0, 3);
-    let all = rows_of(&jpeg, (40, 120), &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
-    let cut = rows_of(&jpeg[..jpeg.len() / 2], (40, 120), &Limits::default(), u32::MAX);
-    for (cut, all) in cut.expect("no deadline").expect("rows").iter().zip(&all) {
+    let all = rows_of(&jpeg, (40, 120), within(AMPLE), u32::MAX).expect("not stopped").expect("rows");
+    let cut = rows_of(&jpeg[..jpeg.len() / 2], (40, 120), within(AMPLE), u32::MAX);
+    for (cut, all) in cut.expect("not stopped").expect("rows").iter().zip(&all) {
         assert_eq!(cut[..40 * 40], all[..40 * 40]);
         assert!(cut[40 * 80..].iter().all(|sample| *sample == 128));
     }
     let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan");
-    assert_eq!(rows_of(&jpeg[..scan], (40, 120), &Limits::default(), u32::MAX).expect("no deadline"), None);
+    assert_eq!(rows_of(&jpeg[..scan], (40, 120), within(AMPLE), u32::MAX).expect("not stopped"), None);
 }
 
 #[test]
@@ -344,16 +358,16 @@ fn memory_for_coefficients_is_held_against_the_limit() {
     let size = (64, 16_000);
     let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, 0, 7);
     // The planes take 384 kB at a half, and 24 kB at an eighth.
-    let scant = Limits { max_decoder_bytes: 300_000, ..Limits::default() };
-    let refused = decode(&jpeg, size, &|_| Some(Side::Four), &scant, Deadline::none());
-    assert!(matches!(refused, Err(ImageError::DecoderMemory { .. })), "{refused:?}");
-    let enough = decode(&jpeg, size, &|_| Some(Side::One), &scant, Deadline::none());
+    let scant = within(300_000);
+    let refused = decode(&jpeg, size, &|_| Some(Side::Four), scant);
+    assert!(matches!(refused, Err(Error::Memory { max: 300_000 })), "{refused:?}");
+    let enough = decode(&jpeg, size, &|_| Some(Side::One), scant);
     assert!(enough.expect("within the limit").is_some());
     // Every scan needs a reader of its own.
-    let scant = Limits { max_decoder_bytes: 150_000, ..Limits::default() };
+    let scant = within(150_000);
     for (kind, within) in [(Kind::Interleaved, true), (Kind::Progressive, false)] {
         let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 7);
-        let planes = decode(&jpeg, size, &|_| Some(Side::One), &scant, Deadline::none());
+        let planes = decode(&jpeg, size, &|_| Some(Side::One), scant);
         assert_eq!(planes.is_ok(), within, "{kind:?}");
     }
 }
@@ -374,7 +388,7 @@ fn unsupported_jpegs_give_no_planes() {
 #[test]
 fn a_channel_that_comes_at_once_counts_the_first_time() {
     let (jpeg, _) = written((50, 40), &[(2, 1), (1, 1), (1, 1)], Kind::Apart, 0, 3);
-    let all = rows_of(&jpeg, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
+    let all = rows_of(&jpeg, (50, 40), within(AMPLE), u32::MAX).expect("not stopped");
     let scans = scans_of(&jpeg);
     let first = &jpeg[scans[0]..scans[1]];
     // Repeated until there are more scans than are accepted, and once with other data.
@@ -382,7 +396,7 @@ fn a_channel_that_comes_at_once_counts_the_first_time() {
     let other = [header, &data[data.len() / 2..]].concat();
     for repeated in [first.repeat(1100), other] {
         let file = [&jpeg[..scans[1]], &repeated, &jpeg[scans[1]..]].concat();
-        let rows = rows_of(&file, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
+        let rows = rows_of(&file, (50, 40), within(AMPLE), u32::MAX).expect("not stopped");
         assert_eq!(rows, all);
     }
 }
@@ -390,14 +404,9 @@ fn a_channel_that_comes_at_once_counts_the_first_time() {
 #[test]
 fn time_is_looked_at_before_any_scan() {
     let (_, jpeg, _) = SAMPLES[0];
-    let late = decode(
-        &jpeg[..scans_of(jpeg)[0]],
-        SIZE,
-        &|_| Some(Side::One),
-        &Limits::default(),
-        Deadline::after(Duration::ZERO),
-    );
-    assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{late:?}");
+    let headers = &jpeg[..scans_of(jpeg)[0]];
+    let late = stopped_after(0, |bounds| decode(headers, SIZE, &|_| Some(Side::One), bounds));
+    assert!(matches!(late, Err(Error::Stopped)), "{late:?}");
 }
 
 /// The offset of each scan's header.
@@ -411,7 +420,7 @@ fn ids_that_repeat_themselves_are_channels_in_their_order() {
     let size = (50, 40);
     for kind in KINDS {
         let (jpeg, _) = written(size, &[(2, 2), (1, 1), (1, 1)], kind, 0, 3);
-        let rows = |file: &[u8]| rows_of(file, size, &Limits::default(), u32::MAX).expect("no deadline");
+        let rows = |file: &[u8]| rows_of(file, size, within(AMPLE), u32::MAX).expect("not stopped");
         let frame = jpeg.windows(2).position(|at| at[0] == 0xff && [0xc0, 0xc2].contains(&at[1]));
         let frame = frame.expect("a frame");
         for ids in [[1, 1, 1], [7, 7, 9], [7, 9, 9], [7, 9, 7], [0, 255, 0]] {
@@ -433,19 +442,19 @@ fn ids_that_repeat_themselves_are_channels_in_their_order() {
 fn scans_before_an_invalid_header_are_shown() {
     let size = (50, 40);
     let (jpeg, _) = written(size, &[(1, 1); 3], Kind::Apart, 0, 3);
-    let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+    let all = rows_of(&jpeg, size, within(AMPLE), u32::MAX).expect("not stopped").expect("rows");
     let scans = scans_of(&jpeg);
     // A channel and a Huffman table that do not exist.
     for (at, wrong) in [(scans[1] + 5, 99), (scans[1] + 6, 0x30)] {
         let mut odd = jpeg.clone();
         odd[at] = wrong;
-        let rows = rows_of(&odd, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        let rows = rows_of(&odd, size, within(AMPLE), u32::MAX).expect("not stopped").expect("rows");
         assert_eq!(rows[0], all[0]);
         assert!(rows[1..].iter().flatten().all(|&sample| sample == 128), "mid-grey");
     }
     let mut odd = jpeg.clone();
     odd[scans[0] + 5] = 99;
-    assert_eq!(rows_of(&odd, size, &Limits::default(), u32::MAX).expect("no deadline"), None);
+    assert_eq!(rows_of(&odd, size, within(AMPLE), u32::MAX).expect("not stopped"), None);
 }
 
 #[test]
@@ -453,7 +462,7 @@ fn segments_of_no_account_change_nothing() {
     let size = (50, 40);
     for kind in KINDS {
         let (jpeg, _) = written(size, &[(2, 1), (1, 1), (1, 1)], kind, 3, 3);
-        let all = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline");
+        let all = rows_of(&jpeg, size, within(AMPLE), u32::MAX).expect("not stopped");
         // After the beginning of the file, and before the second scan's header; one of them states the picture's
         // height.
         let places = [&[2][..], &scans_of(&jpeg)].concat();
@@ -471,7 +480,7 @@ fn segments_of_no_account_change_nothing() {
         ] {
             for &at in &places {
                 let file = [&jpeg[..at], odd, &jpeg[at..]].concat();
-                let rows = rows_of(&file, size, &Limits::default(), u32::MAX).expect("no deadline");
+                let rows = rows_of(&file, size, within(AMPLE), u32::MAX).expect("not stopped");
                 assert!(rows == all, "{kind:?}, {odd:?} at {at}");
             }
         }
@@ -481,11 +490,11 @@ fn segments_of_no_account_change_nothing() {
 #[test]
 fn a_frame_that_does_not_tell_its_height_has_the_one_that_is_given() {
     let (jpeg, _) = written((50, 40), &[(2, 2), (1, 1), (1, 1)], Kind::Interleaved, 0, 3);
-    let all = rows_of(&jpeg, (50, 40), &Limits::default(), u32::MAX).expect("no deadline");
+    let all = rows_of(&jpeg, (50, 40), within(AMPLE), u32::MAX).expect("not stopped");
     let frame = jpeg.windows(2).position(|at| at == [0xff, 0xc0]).expect("a frame");
     let mut open = jpeg;
     open[frame + 5..frame + 7].fill(0);
-    assert_eq!(rows_of(&open, (50, 40), &Limits::default(), u32::MAX).expect("no deadline"), all);
+    assert_eq!(rows_of(&open, (50, 40), within(AMPLE), u32::MAX).expect("not stopped"), all);
 }
 
 #[test]
@@ -551,7 +560,7 @@ fn codes_that_are_not_defined_are_the_standards() {
         without.drain(at..at + 2 + length);
     }
     assert!(without.len() + 400 < jpeg.len());
-    let all = |jpeg: &[u8]| rows_of(jpeg, (61, 45), &Limits::default(), u32::MAX).expect("no deadline");
+    let all = |jpeg: &[u8]| rows_of(jpeg, (61, 45), within(AMPLE), u32::MAX).expect("not stopped");
     assert_eq!(all(&without), all(jpeg));
 }
 
@@ -588,9 +597,8 @@ fn damage_ends_at_the_next_restart_marker() {
 #[test]
 fn time_is_looked_at_while_it_decodes() {
     for (name, jpeg, _) in SAMPLES {
-        let deadline = Deadline::after(Duration::ZERO);
-        let late = decode(jpeg, SIZE, &|_| Some(Side::One), &Limits::default(), deadline);
-        assert!(matches!(late, Err(ImageError::TimeLimit(_))), "{name}");
+        let late = stopped_after(0, |bounds| decode(jpeg, SIZE, &|_| Some(Side::One), bounds));
+        assert!(matches!(late, Err(Error::Stopped)), "{name}");
     }
 }
 
@@ -837,7 +845,7 @@ proptest! {
         let sampling: &[(u32, u32)] = if grey { &[(2, 2)] } else { &[(1, 1); 3] };
         let (jpeg, _) = written(size, sampling, kind, restart, seed);
         let planes = planes_at(&jpeg, size, &|_| Some(Side::Eight)).expect("planes");
-        let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline").expect("rows");
+        let rows = rows_of(&jpeg, size, within(AMPLE), u32::MAX).expect("not stopped").expect("rows");
         for (rows, plane) in rows.iter().zip(&planes) {
             prop_assert_eq!(rows, &plane.samples);
         }
@@ -849,7 +857,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let (jpeg, _) = written(size, &sampling, kind, restart, seed);
-        let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("no deadline");
+        let rows = rows_of(&jpeg, size, within(AMPLE), u32::MAX).expect("not stopped");
         let most = sampling.iter().fold((1, 1), |most: (u32, u32), it| (most.0.max(it.0), most.1.max(it.1)));
         let planes = planes_at(&jpeg, size, &|_| Some(Side::Eight)).expect("planes");
         for ((rows, plane), &(h, v)) in rows.expect("rows").iter().zip(&planes).zip(&sampling) {
@@ -899,7 +907,7 @@ proptest! {
         for plane in choices.into_iter().filter_map(|choice| planes_at(&jpeg, size, choice)).flatten() {
             prop_assert_eq!(plane.samples.len(), (plane.width * plane.height) as usize);
         }
-        let rows = rows_of(&jpeg, size, &Limits::default(), u32::MAX).expect("within the limits");
+        let rows = rows_of(&jpeg, size, within(AMPLE), u32::MAX).expect("within the limits");
         for channel in rows.into_iter().flatten() {
             prop_assert_eq!(channel.len(), (size.0 * size.1) as usize);
         }
@@ -911,7 +919,7 @@ proptest! {
         let scan = jpeg.windows(2).position(|at| at == [0xff, 0xda]).expect("a scan") + 14;
         let damaged = [&jpeg[..scan], &data[..]].concat();
         planes(&damaged, (40, 40));
-        rows_of(&damaged, (40, 40), &Limits::default(), u32::MAX).expect("within the limits");
+        rows_of(&damaged, (40, 40), within(AMPLE), u32::MAX).expect("within the limits");
         planes(&data, (40, 40));
     }
 }

@@ -4,7 +4,7 @@
 
 /// Sums three times the nearer line and once the farther one, from the second element of `sums` on.
 #[inline(always)]
-pub(crate) fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
+pub fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
     for ((near, far), sum) in near.iter().zip(far).zip(&mut sums[1..]) {
         *sum = 3 * u16::from(*near) + u16::from(*far);
     }
@@ -13,7 +13,7 @@ pub(crate) fn weigh(near: &[u8], far: &[u8], sums: &mut [u16]) {
 /// Makes two samples of each sum, which needs a neighbour at either end: three times the sum and once the neighbour on
 /// that side. `LEFT` and `RIGHT` are added before the lowest `BITS` bits are dropped.
 #[inline(always)]
-pub(crate) fn twice<const LEFT: u16, const RIGHT: u16, const BITS: u16>(sums: &mut [u16], out: &mut [u8]) {
+pub fn twice<const LEFT: u16, const RIGHT: u16, const BITS: u16>(sums: &mut [u16], out: &mut [u8]) {
     let last = sums.len() - 1;
     (sums[0], sums[last]) = (sums[1], sums[last - 1]);
     let (before, own, behind) = (&sums[..last - 1], &sums[1..last], &sums[2..]);

@@ -16,20 +16,53 @@
 //! of a block depends only on the same block in earlier scans. So for every kind of JPEG, progressive included, only
 //! one row of MCUs of coefficients is held at a time. The price is a reader of 40 to 60 kB for each scan.
 //!
-//! Either every channel is returned as a plane at its own resolution ([`decode`]), or the whole picture is passed on
-//! row by row, each channel with one sample per pixel ([`rows`]). The properties of the picture are read by
-//! [`jpeg`](super::jpeg), which also refuses arithmetic, lossless and hierarchical coding, 12 bits, and two channels.
+//! [`Info::read`] reads the properties of the picture, and refuses what is not decoded. Either every channel is then
+//! returned as a plane at its own resolution ([`decode`]), or the whole picture is passed on row by row, each channel
+//! with one sample per pixel ([`rows`]). The caller makes colours of the channels.
 //!
 //! At an eighth, luminance equals libjpeg-turbo's output at that scale (`jpeg_idct_1x1`), (dc × quantiser + 4) ÷ 8 +
 //! 128. Whole pictures equal its output to the last bit (`jpeg_idct_islow`, fancy upsampling), so detectors find in
 //! them what they find in programs that read JPEG by libjpeg-turbo, such as OpenCV and Pillow.
+//!
+//! No bytes make this crate panic. What decoding may cost is given in [`Bounds`].
+//!
+//! ```
+//! use jpeg_codec::{Bounds, Error, Info, Receiver, rows};
+//!
+//! /// The mean brightness of a picture.
+//! fn brightness(file: &[u8]) -> Result<Option<f64>, Error> {
+//!     let bounds = Bounds { bytes: 1 << 20, go_on: &|| true };
+//!     let info = Info::read(file, bounds.go_on)?;
+//!     let (width, height) = info.size;
+//!     let mut sum = 0;
+//!     let mut take = |_row: u32, channels: &[&[u8]]| {
+//!         sum += channels[0].iter().map(|&sample| u64::from(sample)).sum::<u64>();
+//!         Ok::<_, Error>(true)
+//!     };
+//!     let receiver = Receiver { channels: info.channels.count(), first: 0, held: 0, take: &mut take };
+//!     let shown = rows(file, info.size, bounds, receiver)?;
+//!     Ok(shown.then(|| sum as f64 / f64::from(width) / f64::from(height)))
+//! }
+//!
+//! // A grey picture of 8 × 8 pixels: quantisers of 16, the standard's codes, and one block of which the first
+//! // coefficient alone is not zero. Its difference is coded as 4 (101) in so many bits (1010), then follows the end of
+//! // the block (1010).
+//! let quantisers = [&[0xff, 0xdb, 0, 67, 0][..], &[16; 64]].concat();
+//! let frame = [0xff, 0xc0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+//! let scan = [0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0b1011_0101, 0b0101_1111];
+//! let file = [&[0xff, 0xd8][..], &quantisers, &frame, &scan, &[0xff, 0xd9]].concat();
+//! assert_eq!(brightness(&file), Ok(Some(148.0)));
+//! assert_eq!(brightness(&file[..file.len() - 4]), Ok(None));
+//! assert_eq!(brightness(b"GIF89a"), Err(Error::Damaged("no scan")));
+//! ```
 
 mod bits;
 mod coding;
 mod frame;
 mod headers;
 mod huffman;
-pub(crate) mod markers;
+mod info;
+pub mod markers;
 mod planes;
 mod progressive;
 mod rows;
@@ -38,6 +71,7 @@ mod standard;
 #[cfg(test)]
 mod tests;
 mod transform;
+pub mod upsample;
 
 use self::{
     frame::Channel,
@@ -46,61 +80,100 @@ use self::{
     rows::Rows,
     scan::Scan,
 };
-pub(crate) use self::{
-    frame::{FrameFault, FrameHeader},
-    rows::Receiver,
+pub use self::{
+    info::{Channels, Info},
+    planes::Plane,
+    rows::{Receiver, Take},
 };
-use crate::{Deadline, ImageError, Limits, TimedOut, plane::Plane};
 
 /// The side of a block in pixels.
-pub(crate) const BLOCK: u32 = 8;
+pub const BLOCK: u32 = 8;
+
+/// The reason why a file is refused, or why decoding ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The file is a JPEG of a kind that is not decoded.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The headers are invalid, or cut short.
+    #[error("{0}")]
+    Damaged(&'static str),
+    /// A side of the picture is zero.
+    #[error("a picture without pixels")]
+    Empty,
+    /// Decoding would hold more than [`Bounds::bytes`].
+    #[error("more memory than the {max} bytes allowed")]
+    Memory {
+        /// The bytes that are allowed.
+        max: u64,
+    },
+    /// The caller did not want more.
+    #[error("stopped by the caller")]
+    Stopped,
+}
+
+/// Called from time to time; returns whether to go on.
+type GoOn<'a> = &'a dyn Fn() -> bool;
+
+/// What decoding may cost.
+#[derive(Clone, Copy)]
+pub struct Bounds<'a> {
+    /// The most bytes that are held at a time, by the decoder and by the caller together.
+    pub bytes: u64,
+    /// Called from time to time. When it returns false, decoding ends with [`Error::Stopped`].
+    pub go_on: &'a dyn Fn() -> bool,
+}
+
+/// Asks whether to go on.
+fn check(go_on: GoOn<'_>) -> Result<(), Error> {
+    if go_on() { Ok(()) } else { Err(Error::Stopped) }
+}
 
 /// The reason why decoding ends early.
 enum EarlyEnd {
     /// There is no result: no reduction is suitable, or nothing can be read.
     Nothing,
-    /// The time limit or a limit on memory.
-    Refused(ImageError),
+    /// The caller's bounds, or a receiver that failed.
+    Refused(Error),
     /// The receiver wants no more rows.
     Enough,
 }
 
-impl From<TimedOut> for EarlyEnd {
-    fn from(late: TimedOut) -> Self {
-        Self::Refused(late.into())
+impl From<Error> for EarlyEnd {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }
 
 /// The properties of a channel, from which its reduction is chosen.
 #[derive(Clone, Copy)]
-pub(crate) struct Sampling {
+pub struct Sampling {
     /// The channel's index in the file.
-    pub(crate) channel: usize,
+    pub channel: usize,
     /// Samples per pixel of the picture, across and down; at most one.
-    pub(crate) scale: (f64, f64),
+    pub scale: (f64, f64),
     /// Whether the coefficients come in several scans, of which unneeded ones are skipped.
-    pub(crate) progressive: bool,
+    pub progressive: bool,
 }
 
 /// Chooses the reduction of a channel; `None` if none is suitable.
-pub(crate) type Choice<'a> = &'a dyn Fn(Sampling) -> Option<Side>;
+pub type Choice<'a> = &'a dyn Fn(Sampling) -> Option<Side>;
 
 /// Decodes the one, three or four channels of a JPEG of the given size, each at the reduction chosen for it. `None` if
 /// a channel has no suitable reduction, or if the file shows nothing. Where data is cut short or damaged, the rest is
 /// mid-grey.
 ///
 /// # Errors
-/// [`ImageError::DecoderMemory`], before the memory is taken, or [`ImageError::TimeLimit`].
-pub(crate) fn decode(
+/// [`Error::Memory`], before the memory is taken, or [`Error::Stopped`].
+pub fn decode(
     bytes: &[u8],
     size: (u32, u32),
     choice: Choice<'_>,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Option<Vec<(Side, Plane)>>, ImageError> {
-    let planes = headers::read(bytes, size, choice, deadline).and_then(|outline| {
+    bounds: Bounds<'_>,
+) -> Result<Option<Vec<(Side, Plane)>>, Error> {
+    let planes = headers::read(bytes, size, choice, bounds.go_on).and_then(|outline| {
         let mut planes = Planes::new(&outline.frame);
-        let seen = outline.decode(planes.bytes(), limits, deadline, |channels| {
+        let seen = outline.decode(planes.bytes(), bounds, |channels| {
             planes.push(channels);
             Ok(())
         })?;
@@ -116,28 +189,39 @@ pub(crate) fn decode(
 /// Passes the rows of a JPEG of the given size to the receiver, in order. Returns false if the file shows nothing,
 /// whatever rows were passed on by then. Where data is cut short or damaged, the rest is mid-grey.
 ///
+/// # Errors
 /// Those of [`decode`], and those of the receiver.
-pub(crate) fn rows(
+pub fn rows<E: From<Error>>(
     bytes: &[u8],
     size: (u32, u32),
-    limits: &Limits,
-    deadline: Deadline,
-    receiver: Receiver<'_>,
-) -> Result<bool, ImageError> {
-    let seen = headers::read(bytes, size, &|_| Some(Side::Eight), deadline).and_then(|outline| {
-        let mut rows = Rows::new(&outline.frame, receiver).ok_or(EarlyEnd::Nothing)?;
-        outline.decode(rows.bytes(), limits, deadline, |channels| rows.push(channels))
+    bounds: Bounds<'_>,
+    receiver: Receiver<'_, E>,
+) -> Result<bool, E> {
+    let Receiver { channels, first, held, take } = receiver;
+    let mut failure = None;
+    let mut pass = |y: u32, samples: &[&[u8]]| match take(y, samples) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(EarlyEnd::Enough),
+        Err(error) => {
+            failure = Some(error);
+            Err(EarlyEnd::Nothing)
+        }
+    };
+    let seen = headers::read(bytes, size, &|_| Some(Side::Eight), bounds.go_on).and_then(|outline| {
+        let mut rows = Rows::new(&outline.frame, channels, first, &mut pass).ok_or(EarlyEnd::Nothing)?;
+        outline.decode(rows.bytes() + held, bounds, |channels| rows.push(channels))
     });
-    match seen {
-        Ok(seen) => Ok(seen),
-        Err(EarlyEnd::Nothing | EarlyEnd::Enough) => Ok(false),
-        Err(EarlyEnd::Refused(error)) => Err(error),
+    match (failure, seen) {
+        (Some(error), _) => Err(error),
+        (None, Ok(seen)) => Ok(seen),
+        (None, Err(EarlyEnd::Nothing | EarlyEnd::Enough)) => Ok(false),
+        (None, Err(EarlyEnd::Refused(error))) => Err(error.into()),
     }
 }
 
 /// The number of samples that a block is reduced to, across and down, from as many coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     /// The picture at an eighth of its size.
     One,
     /// The picture at a quarter of its size.
@@ -149,9 +233,12 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    pub(crate) const REDUCED: [Self; 3] = [Self::One, Self::Two, Self::Four];
+    /// The sides of a reduced picture, the smallest first.
+    pub const REDUCED: [Self; 3] = [Self::One, Self::Two, Self::Four];
 
-    pub(crate) const fn samples(self) -> usize {
+    /// The number of samples, across as well as down.
+    #[must_use]
+    pub const fn samples(self) -> usize {
         match self {
             Self::One => 1,
             Self::Two => 2,
@@ -215,8 +302,7 @@ impl Outline<'_> {
     fn decode(
         self,
         held: u64,
-        limits: &Limits,
-        deadline: Deadline,
+        bounds: Bounds<'_>,
         mut push: impl FnMut(&[Channel]) -> Result<(), EarlyEnd>,
     ) -> Result<bool, EarlyEnd> {
         let Self { mut frame, scans } = self;
@@ -225,10 +311,12 @@ impl Outline<'_> {
             return Err(EarlyEnd::Nothing);
         }
         let bytes = frame.bytes() + held + needed.iter().map(ScanHeader::bytes).sum::<u64>();
-        limits.check_memory(bytes).map_err(EarlyEnd::Refused)?;
+        if bytes > bounds.bytes {
+            return Err(EarlyEnd::Refused(Error::Memory { max: bounds.bytes }));
+        }
         let mut scans = Vec::with_capacity(needed.len());
         for header in needed {
-            deadline.check()?;
+            check(bounds.go_on)?;
             match Scan::new(&frame, header) {
                 Some(scan) => scans.push(scan),
                 // Scans that came before are shown.
@@ -240,10 +328,10 @@ impl Outline<'_> {
         let (mut seen, mut wanted) = (false, true);
         for row in 0..frame.mcu_rows() {
             for scan in &mut scans {
-                seen |= scan.read(row, &mut frame.channels, deadline)?;
+                seen |= scan.read(row, &mut frame.channels, bounds.go_on)?;
             }
             if wanted {
-                deadline.check()?;
+                check(bounds.go_on)?;
                 match push(&frame.channels) {
                     Err(EarlyEnd::Enough) => wanted = false,
                     other => other?,

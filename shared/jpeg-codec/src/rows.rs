@@ -11,25 +11,27 @@ use super::{
     BLOCK, EarlyEnd,
     frame::{Channel, Frame},
     transform,
-};
-use crate::{
-    ImageError,
-    decode::upsample::{twice, weigh},
+    upsample::{twice, weigh},
 };
 
-/// Receives a row's number and one sample per pixel for each channel. Returns whether more rows are wanted.
-type Take<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, ImageError>;
+/// Receives a row's number and one sample per pixel for each channel. Returns whether more rows are wanted; an error
+/// ends decoding.
+pub type Take<'a, E> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<bool, E>;
 
 /// The receiver of rows.
-pub(crate) struct Receiver<'a> {
+pub struct Receiver<'a, E> {
     /// The required number of channels.
-    pub(crate) channels: usize,
+    pub channels: usize,
     /// The first row that is wanted.
-    pub(crate) first: u32,
+    pub first: u32,
     /// Bytes that the caller holds.
-    pub(crate) held: u64,
-    pub(crate) take: Take<'a>,
+    pub held: u64,
+    /// Receives the rows.
+    pub take: Take<'a, E>,
 }
+
+/// Passes a row on, or ends.
+type Pass<'a> = &'a mut dyn FnMut(u32, &[&[u8]]) -> Result<(), EarlyEnd>;
 
 /// The rows of a picture in the making.
 pub(super) struct Rows<'a> {
@@ -42,8 +44,7 @@ pub(super) struct Rows<'a> {
     next: usize,
     width: usize,
     height: usize,
-    held: u64,
-    take: Take<'a>,
+    pass: Pass<'a>,
 }
 
 /// The lines of a channel that are in memory.
@@ -86,8 +87,7 @@ impl Ratio {
 
 impl<'a> Rows<'a> {
     /// Creates the rows; `None` if the number of channels is not the required one.
-    pub(super) fn new(frame: &Frame, receiver: Receiver<'a>) -> Option<Self> {
-        let Receiver { channels, first, held, take } = receiver;
+    pub(super) fn new(frame: &Frame, channels: usize, first: u32, pass: Pass<'a>) -> Option<Self> {
         if frame.channels.len() != channels {
             return None;
         }
@@ -111,23 +111,14 @@ impl<'a> Rows<'a> {
         let made =
             channels.iter().map(|lines| vec![0; width.next_multiple_of(lines.ratio.0.pixels)]).collect();
         let sums = vec![0; width + 2];
-        Some(Self {
-            channels,
-            made,
-            sums,
-            next: first as usize,
-            width,
-            height: frame.height as usize,
-            held,
-            take,
-        })
+        Some(Self { channels, made, sums, next: first as usize, width, height: frame.height as usize, pass })
     }
 
-    /// The most bytes that all of this takes, with those that the caller holds.
+    /// The most bytes that all of this takes.
     pub(super) fn bytes(&self) -> u64 {
         let lines: usize = self.channels.iter().map(|lines| lines.stride * lines.room).sum();
         let made: usize = self.made.iter().map(Vec::len).sum();
-        (lines + made + 2 * self.sums.len()) as u64 + self.held
+        (lines + made + 2 * self.sums.len()) as u64
     }
 
     /// Takes the blocks of the next row of MCUs, and passes on the rows that they complete.
@@ -141,9 +132,7 @@ impl<'a> Rows<'a> {
                 lines.enlarged(self.next, row, &mut self.sums);
             }
             let rows: Vec<&[u8]> = self.made.iter().map(|row| &row[..self.width]).collect();
-            if !(self.take)(self.next as u32, &rows).map_err(EarlyEnd::Refused)? {
-                return Err(EarlyEnd::Enough);
-            }
+            (self.pass)(self.next as u32, &rows)?;
             self.next += 1;
         }
         Ok(())

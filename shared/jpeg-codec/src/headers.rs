@@ -1,14 +1,13 @@
 //! Reads a file's headers: the frame, and the scans with their offsets.
 
 use super::{
-    Choice, EarlyEnd, be16,
+    Choice, EarlyEnd, GoOn, be16,
     coding::{Band, Coding},
     frame::{Frame, FrameHeader, Quantisers},
     huffman::Codes,
     markers::{self, Segment, Segments},
     standard,
 };
-use crate::Deadline;
 
 /// The most scans that are read. Encoders write some ten.
 const MOST_SCANS: usize = 1000;
@@ -55,11 +54,11 @@ pub(super) fn read<'a>(
     data: &'a [u8],
     size: (u32, u32),
     choice: Choice<'_>,
-    deadline: Deadline,
+    go_on: GoOn<'_>,
 ) -> Result<Outline<'a>, EarlyEnd> {
     let (mut tables, mut outline, mut segments) =
         (Tables::standard(), None::<Outline<'_>>, Segments::new(data));
-    while let Some(Segment { marker, content, end }) = segments.following(deadline)? {
+    while let Some(Segment { marker, content, end }) = segments.following(go_on)? {
         let understood = match (marker, &mut outline) {
             (markers::DHT, _) => tables.define_codes(content),
             (markers::DQT, _) => tables.define_quantisers(content),

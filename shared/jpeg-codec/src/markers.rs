@@ -1,37 +1,40 @@
 //! A file's markers and their segments (ITU T.81, B.1.1).
 
-use super::be16;
-use crate::{Deadline, TimedOut};
+use super::{Error, GoOn, be16, check};
 
-/// The first and the last frame type that is decoded here: baseline, extended sequential and progressive, with Huffman
-/// coding.
-pub(crate) const SOF0: u8 = 0xc0;
-pub(crate) const SOF2: u8 = 0xc2;
+/// The first frame type that is decoded here: baseline, with Huffman coding.
+pub const SOF0: u8 = 0xc0;
+/// The last frame type that is decoded here: progressive, with Huffman coding. The extended sequential one is between
+/// the two.
+pub const SOF2: u8 = 0xc2;
 /// Define Huffman tables.
-pub(crate) const DHT: u8 = 0xc4;
+pub const DHT: u8 = 0xc4;
 /// Define arithmetic coding conditions, which are ignored in Huffman-coded files.
-pub(crate) const DAC: u8 = 0xcc;
+pub const DAC: u8 = 0xcc;
 /// The last marker of the range of frame headers.
-pub(crate) const SOF15: u8 = 0xcf;
+pub const SOF15: u8 = 0xcf;
 /// End of image.
-pub(crate) const EOI: u8 = 0xd9;
+pub const EOI: u8 = 0xd9;
 /// Start of scan.
-pub(crate) const SOS: u8 = 0xda;
+pub const SOS: u8 = 0xda;
 /// Define quantisation tables.
-pub(crate) const DQT: u8 = 0xdb;
+pub const DQT: u8 = 0xdb;
 /// Define the number of lines: the height of a frame whose header leaves it open.
-pub(crate) const DNL: u8 = 0xdc;
+pub const DNL: u8 = 0xdc;
 /// Define the restart interval, in MCUs.
-pub(crate) const DRI: u8 = 0xdd;
+pub const DRI: u8 = 0xdd;
 /// Define a hierarchical progression.
-pub(crate) const DHP: u8 = 0xde;
-/// Application segments: JFIF, EXIF, ICC profiles and Adobe's.
-pub(crate) const APP0: u8 = 0xe0;
-pub(crate) const APP1: u8 = 0xe1;
-pub(crate) const APP2: u8 = 0xe2;
-pub(crate) const APP14: u8 = 0xee;
+pub const DHP: u8 = 0xde;
+/// JFIF's segment.
+pub const APP0: u8 = 0xe0;
+/// The segment of EXIF.
+pub const APP1: u8 = 0xe1;
+/// The segments of an ICC profile.
+pub const APP2: u8 = 0xe2;
+/// Adobe's segment.
+pub const APP14: u8 = 0xee;
 /// The frame header of JPEG-LS (ITU T.87).
-pub(crate) const SOF55: u8 = 0xf7;
+pub const SOF55: u8 = 0xf7;
 
 /// A marker and the content of its segment.
 pub(crate) struct Segment<'a> {
@@ -55,10 +58,10 @@ impl<'a> Segments<'a> {
     /// Returns the next segment; `None` at the end of the image, or if the file ends within the segment.
     ///
     /// # Errors
-    /// [`TimedOut`].
-    pub(crate) fn following(&mut self, deadline: Deadline) -> Result<Option<Segment<'a>>, TimedOut> {
+    /// [`Error::Stopped`].
+    pub(crate) fn following(&mut self, go_on: GoOn<'_>) -> Result<Option<Segment<'a>>, Error> {
         while let Some((marker, behind)) = next_marker(self.data, self.at) {
-            deadline.check()?;
+            check(go_on)?;
             self.at = behind;
             if stands_alone(marker) {
                 continue;
@@ -125,21 +128,19 @@ mod tests {
         .concat();
         let mut segments = Segments::new(&file);
         let mut found = Vec::new();
-        while let Some(Segment { marker, content, .. }) =
-            segments.following(Deadline::none()).expect("no deadline")
-        {
+        while let Some(Segment { marker, content, .. }) = segments.following(&|| true).expect("not stopped") {
             found.push((marker, content));
         }
         let expected: [(u8, &[u8]); 6] =
             [(APP1, &[7]), (APP0, &[]), (APP2, &[]), (DRI, &[5, 6]), (SOS, &[]), (DNL, &[8])];
         assert_eq!(found, expected, "all but the one that is cut short");
-        assert!(segments.following(Deadline::none()).expect("no deadline").is_none(), "and no more");
+        assert!(segments.following(&|| true).expect("not stopped").is_none(), "and no more");
     }
 
     #[test]
     fn nothing_lies_behind_the_end_of_an_image() {
         let mut segments = Segments::new(&[0xff, 0xd8, 0xff, EOI, 0xff, APP1, 0, 3, 7]);
-        assert!(segments.following(Deadline::none()).expect("no deadline").is_none());
-        assert!(segments.following(Deadline::none()).expect("no deadline").is_none());
+        assert!(segments.following(&|| true).expect("not stopped").is_none());
+        assert!(segments.following(&|| true).expect("not stopped").is_none());
     }
 }

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::{
-    BLOCK, EarlyEnd, KeptCoefficients,
+    BLOCK, EarlyEnd, GoOn, KeptCoefficients,
     bits::{self, BitPosition, Bits, Window},
+    check,
     coding::Coding,
     frame::{Channel, Frame},
     headers::{ScanHeader, Selected},
@@ -12,7 +13,6 @@ use super::{
     markers::next_marker,
     progressive,
 };
-use crate::Deadline;
 
 impl ScanHeader<'_> {
     /// The bytes of the header and of the scan's reader.
@@ -209,10 +209,10 @@ impl<'a> Scan<'a> {
         &mut self,
         row: usize,
         channels: &mut [Channel],
-        deadline: Deadline,
+        go_on: GoOn<'_>,
     ) -> Result<bool, EarlyEnd> {
         self.parts.iter_mut().for_each(|part| part.swap(channels));
-        let walk = Walk { row, channels, deadline };
+        let walk = Walk { row, channels, go_on };
         let seen = match self.coding {
             Coding::Baseline => walk.through(self, true, |part, bits, at| {
                 part.read_dc(bits, at, 0)?;
@@ -254,7 +254,7 @@ fn shared<T>(known: Option<Rc<T>>, make: impl FnOnce() -> Option<T>) -> Option<R
 struct Walk<'c> {
     row: usize,
     channels: &'c [Channel],
-    deadline: Deadline,
+    go_on: GoOn<'c>,
 }
 
 impl Walk<'_> {
@@ -262,8 +262,6 @@ impl Walk<'_> {
     /// cleared. After damaged data, nothing is changed up to the next restart marker.
     ///
     /// This is a function of its own for each `read`, so that its variables stay in registers.
-    ///
-    /// On its own for each `read`, so that what it has in hand stays in registers.
     #[inline(never)]
     fn through(
         self,
@@ -281,7 +279,7 @@ impl Walk<'_> {
             let end = until.min(scan.end);
             let mut next = if scan.lost { end } else { scan.next };
             'rows: while next < end {
-                self.deadline.check()?;
+                check(self.go_on)?;
                 let (row, column) = (next / across - self.row * rows, next % across);
                 for block in &mut *blocks {
                     let stride = self.channels[parts[block.part].channel].stride;

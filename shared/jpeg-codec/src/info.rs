@@ -1,13 +1,9 @@
-//! Reads a JPEG's properties before the first scan: its size, its colour channels and its orientation.
+//! Reads a JPEG's properties before the first scan: its size, its colour channels, its profile and its EXIF block.
 
-use super::FORMAT;
-use crate::{
-    Deadline, ImageError, TimedOut, exif,
-    formats::jpeg::coefficients::{
-        FrameFault, FrameHeader,
-        markers::{self, Segment, Segments},
-    },
-    orient::Orientation,
+use super::{
+    Error, GoOn,
+    frame::FrameHeader,
+    markers::{self, Segment, Segments},
 };
 
 /// The prefixes of an EXIF block, and of a piece of an ICC profile, which is followed by the piece's number and the
@@ -25,42 +21,41 @@ const MOST_PIECES: usize = 255;
 
 /// The headers of a JPEG that can be decoded.
 #[derive(Debug)]
-pub(crate) struct JpegInfo<'a> {
+pub struct Info<'a> {
     /// Width and height in pixels, as stored.
-    pub(crate) size: (u32, u32),
-    pub(crate) channels: Channels,
+    pub size: (u32, u32),
+    /// The channels and their colour space.
+    pub channels: Channels,
     /// The first EXIF block that is not empty; others are ignored.
-    exif: Option<&'a [u8]>,
+    pub exif: Option<&'a [u8]>,
     /// The pieces of a profile in the order of the file, each with its number and the number of pieces in front.
     profile: Vec<&'a [u8]>,
 }
 
-impl<'a> JpegInfo<'a> {
+impl<'a> Info<'a> {
     /// Reads the headers up to the first scan. Segments that do not matter for the picture are skipped, whatever they
     /// contain.
     ///
     /// # Errors
-    /// [`ImageError::UnsupportedFeature`] for arithmetic, lossless and hierarchical coding, 12 bits, and two or more
-    /// than four channels; [`ImageError::Empty`], [`ImageError::Corrupt`] or [`ImageError::TimeLimit`].
-    pub(crate) fn read(bytes: &'a [u8], deadline: Deadline) -> Result<Self, ImageError> {
+    /// [`Error::Unsupported`] for arithmetic, lossless and hierarchical coding, 12 bits, and two or more than four
+    /// channels; [`Error::Empty`], [`Error::Damaged`] or [`Error::Stopped`].
+    pub fn read(bytes: &'a [u8], go_on: &dyn Fn() -> bool) -> Result<Self, Error> {
         let (mut frame, mut exif, mut profile) = (None, None, Vec::new());
         let (mut jfif, mut adobe) = (false, None);
         let mut segments = Segments::new(bytes);
         loop {
-            let Some(Segment { marker, content, .. }) = segments.following(deadline)? else {
-                return Err(ImageError::corrupt(FORMAT, "no scan"));
+            let Some(Segment { marker, content, .. }) = segments.following(go_on)? else {
+                return Err(Error::Damaged("no scan"));
             };
             let begins = |(name, least): (&[u8], usize)| content.starts_with(name) && content.len() >= least;
             match marker {
                 markers::SOS => break,
                 markers::SOF0..=markers::SOF2 if frame.is_none() => {
-                    frame = Some(FrameHeader::parse(content).map_err(refusal)?);
+                    frame = Some(FrameHeader::parse(content)?);
                 }
                 markers::DHT | markers::DAC => {}
                 markers::SOF0..=markers::SOF15 | markers::DHP | markers::SOF55 if frame.is_none() => {
-                    return Err(refusal(FrameFault::Unsupported(
-                        "arithmetic, lossless or hierarchical coding",
-                    )));
+                    return Err(Error::Unsupported("arithmetic, lossless or hierarchical coding"));
                 }
                 markers::APP0 if begins(JFIF) => jfif = true,
                 markers::APP1 => {
@@ -74,20 +69,16 @@ impl<'a> JpegInfo<'a> {
                 _ => {}
             }
         }
-        let frame = frame.ok_or_else(|| refusal(FrameFault::Damaged("a scan before any frame")))?;
-        let height = if frame.height == 0 { lines(segments, deadline)? } else { Some(frame.height) };
-        let Some(height) = height.filter(|_| frame.width > 0) else { return Err(ImageError::Empty) };
+        let frame = frame.ok_or(Error::Damaged("a scan before any frame"))?;
+        let height = if frame.height == 0 { lines(segments, go_on)? } else { Some(frame.height) };
+        let Some(height) = height.filter(|_| frame.width > 0) else { return Err(Error::Empty) };
         let channels = Channels::of(&frame, jfif, adobe);
         Ok(Self { size: (frame.width, height), channels, exif, profile })
     }
 
-    /// The orientation that the EXIF block states.
-    pub(crate) fn orientation(&self) -> Orientation {
-        self.exif.and_then(exif::orientation).unwrap_or(Orientation::UPRIGHT)
-    }
-
     /// Assembles the embedded ICC profile; `None` if a piece is missing.
-    pub(crate) fn profile(&self) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn profile(&self) -> Option<Vec<u8>> {
         let mut pieces: Vec<_> =
             self.profile.iter().filter_map(|piece| piece.split_first_chunk::<2>()).collect();
         pieces.sort_by_key(|([number, _], _)| *number);
@@ -99,8 +90,8 @@ impl<'a> JpegInfo<'a> {
 }
 
 /// The height of a frame whose header leaves it open: it follows the first scan (ITU T.81, B.2.5).
-fn lines(mut segments: Segments<'_>, deadline: Deadline) -> Result<Option<u32>, TimedOut> {
-    while let Some(Segment { marker, content, .. }) = segments.following(deadline)? {
+fn lines(mut segments: Segments<'_>, go_on: GoOn<'_>) -> Result<Option<u32>, Error> {
+    while let Some(Segment { marker, content, .. }) = segments.following(go_on)? {
         if marker == markers::DNL {
             let height = content.first_chunk().map(|height| u32::from(u16::from_be_bytes(*height)));
             return Ok(height.filter(|&height| height > 0));
@@ -109,20 +100,14 @@ fn lines(mut segments: Segments<'_>, deadline: Deadline) -> Result<Option<u32>, 
     Ok(None)
 }
 
-fn refusal(fault: FrameFault) -> ImageError {
-    match fault {
-        FrameFault::Unsupported(what) => {
-            ImageError::UnsupportedFeature { format: FORMAT, source: what.into() }
-        }
-        FrameFault::Damaged(what) => ImageError::corrupt(FORMAT, what),
-    }
-}
-
 /// The colour space of a JPEG's samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Channels {
+pub enum Channels {
+    /// Grey alone.
     Grey,
+    /// Luminance and chrominance, as in JFIF.
     YCbCr,
+    /// Red, green and blue.
     Rgb,
     /// CMYK, inverted: 255 is no ink.
     Cmyk,
@@ -132,7 +117,8 @@ pub(crate) enum Channels {
 
 impl Channels {
     /// The number of channels.
-    pub(crate) fn count(self) -> usize {
+    #[must_use]
+    pub fn count(self) -> usize {
         match self {
             Self::Grey => 1,
             Self::YCbCr | Self::Rgb => 3,
@@ -178,8 +164,8 @@ mod tests {
         [&[0xff, 0xd8][..], &segments.concat()].concat()
     }
 
-    fn read(file: &[u8]) -> Result<JpegInfo<'_>, ImageError> {
-        JpegInfo::read(file, Deadline::none())
+    fn read(file: &[u8]) -> Result<Info<'_>, Error> {
+        Info::read(file, &|| true)
     }
 
     fn jfif() -> Vec<u8> {
@@ -257,24 +243,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_exif_block_states_the_orientation() {
-        let block = |orientation: u8| {
-            let tiff = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0";
-            segment(markers::APP1, &[&b"Exif\0\0"[..], tiff, &[orientation, 0, 0, 0]].concat())
-        };
-        let says = |segments: &[Vec<u8>]| {
+    fn the_first_exif_block_that_is_not_empty_is_taken() {
+        let block = |content: &[u8]| segment(markers::APP1, &[EXIF, content].concat());
+        let exif = |segments: &[Vec<u8>]| {
             let file = file(&[segments.concat(), frame(b"\x01\x02\x03"), scan()]);
-            read(&file).expect("a good header").orientation()
+            read(&file).expect("a good header").exif.map(<[u8]>::to_vec)
         };
-        let is = |number| Orientation::from_exif(number).expect("an orientation");
         let xmp = segment(markers::APP1, b"http://ns.adobe.com/xap/1.0/\0<x/>");
-        let (empty, broken) = (segment(markers::APP1, EXIF), segment(markers::APP1, b"Exif\0\0II"));
-        assert_eq!(says(&[]), is(1));
-        assert_eq!(says(&[xmp.clone(), block(6), block(3)]), is(6));
-        assert_eq!(says(&[block(3), xmp, block(6)]), is(3));
-        assert_eq!(says(&[block(1), block(6)]), is(1));
-        assert_eq!(says(&[broken, block(6)]), is(1), "the first, whatever there is in it");
-        assert_eq!(says(&[empty, block(6)]), is(6), "but nothing");
+        assert_eq!(exif(&[]), None);
+        assert_eq!(exif(&[xmp.clone(), block(b"II"), block(b"MM")]), Some(b"II".to_vec()));
+        assert_eq!(exif(&[block(b"MM"), xmp, block(b"II")]), Some(b"MM".to_vec()));
+        assert_eq!(exif(&[block(b""), block(b"II")]), Some(b"II".to_vec()));
     }
 
     #[test]
@@ -310,30 +289,35 @@ mod tests {
             frame[at] = value;
             frame
         };
-        let code = |segments: &[Vec<u8>]| read(&file(segments)).expect_err("no picture").code();
+        let code = |segments: &[Vec<u8>]| match read(&file(segments)).expect_err("no picture") {
+            Error::Unsupported(_) => "unsupported",
+            Error::Empty => "empty",
+            Error::Damaged(_) => "damaged",
+            other => panic!("{other}"),
+        };
         let good = || frame(b"\x01\x02\x03");
         for (name, segments, says) in [
-            ("12 bits", vec![odd(4, 12), scan()], "unsupported_format"),
-            ("two channels", vec![frame(b"\x01\x02"), scan()], "unsupported_format"),
-            ("five channels", vec![frame(b"\x01\x02\x03\x04\x05"), scan()], "unsupported_format"),
-            ("a hierarchy", vec![segment(markers::DHP, &[8]), good(), scan()], "unsupported_format"),
-            ("JPEG-LS", vec![segment(markers::SOF55, &[8]), scan()], "unsupported_format"),
-            ("no width", vec![odd(8, 0), scan()], "empty_image"),
-            ("no height", vec![odd(6, 0), scan()], "empty_image"),
-            ("no height either", vec![odd(6, 0), scan(), segment(markers::DNL, &[0, 0])], "empty_image"),
-            ("7 bits", vec![odd(4, 7), scan()], "corrupt_image"),
-            ("no channels", vec![frame(b""), scan()], "corrupt_image"),
-            ("a channel less", vec![odd(9, 4), scan()], "corrupt_image"),
-            ("no factor", vec![odd(11, 0x01), scan()], "corrupt_image"),
-            ("a factor of five", vec![odd(11, 0x15), scan()], "corrupt_image"),
-            ("no frame", vec![scan()], "corrupt_image"),
-            ("no scan", vec![good()], "corrupt_image"),
-            ("nothing", vec![], "corrupt_image"),
+            ("12 bits", vec![odd(4, 12), scan()], "unsupported"),
+            ("two channels", vec![frame(b"\x01\x02"), scan()], "unsupported"),
+            ("five channels", vec![frame(b"\x01\x02\x03\x04\x05"), scan()], "unsupported"),
+            ("a hierarchy", vec![segment(markers::DHP, &[8]), good(), scan()], "unsupported"),
+            ("JPEG-LS", vec![segment(markers::SOF55, &[8]), scan()], "unsupported"),
+            ("no width", vec![odd(8, 0), scan()], "empty"),
+            ("no height", vec![odd(6, 0), scan()], "empty"),
+            ("no height either", vec![odd(6, 0), scan(), segment(markers::DNL, &[0, 0])], "empty"),
+            ("7 bits", vec![odd(4, 7), scan()], "damaged"),
+            ("no channels", vec![frame(b""), scan()], "damaged"),
+            ("a channel less", vec![odd(9, 4), scan()], "damaged"),
+            ("no factor", vec![odd(11, 0x01), scan()], "damaged"),
+            ("a factor of five", vec![odd(11, 0x15), scan()], "damaged"),
+            ("no frame", vec![scan()], "damaged"),
+            ("no scan", vec![good()], "damaged"),
+            ("nothing", vec![], "damaged"),
         ] {
             assert_eq!(code(&segments), says, "{name}");
         }
         for marker in (0xc3..=0xcf).filter(|marker| ![markers::DHT, markers::DAC].contains(marker)) {
-            assert_eq!(code(&[odd(1, marker), scan()]), "unsupported_format", "{marker:x}");
+            assert_eq!(code(&[odd(1, marker), scan()]), "unsupported", "{marker:x}");
         }
     }
 
