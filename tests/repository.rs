@@ -176,7 +176,7 @@ fn health_asks_every_store_and_queue_of_the_template() {
         let found = resources.iter().find(|(name, _)| name == wanted);
         found.map_or_else(|| panic!("there is no {wanted}"), |(_, text)| text.as_str())
     };
-    let asks = text_of("StatusFunction");
+    let (asks, may) = (text_of("StatusFunction"), text_of("StatusRole"));
     let kinds = ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"];
     let stores: Vec<_> = resources
         .iter()
@@ -186,7 +186,7 @@ fn health_asks_every_store_and_queue_of_the_template() {
     assert_eq!(stores.len(), 7, "{stores:?}");
     for store in stores {
         assert!(asks.contains(&format!(": !Ref {store}\n")), "{store} is named to the function");
-        assert!(asks.contains(&format!("!GetAtt {store}.Arn")), "{store} may be asked");
+        assert!(may.contains(&format!("!GetAtt {store}.Arn")), "{store} may be asked");
     }
 }
 
@@ -201,7 +201,8 @@ fn the_links_of_documents_lead_somewhere() {
     let pages = fs::read_dir(root().join("functions/docs/guide")).expect("the guide");
     let mut documents: Vec<_> = pages.map(|page| page.expect("an entry").path()).collect();
     documents.extend(
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)),
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+            .map(|name| root().join(name)),
     );
     for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
         let text = fs::read_to_string(document).expect("a document");
@@ -211,6 +212,41 @@ fn the_links_of_documents_lead_somewhere() {
             assert!(path.exists(), "{} links to {target}", document.display());
         }
     }
+}
+
+/// The paths of all tracked files that `git ls-files` names for a pattern, and that are there.
+fn tracked(pattern: &str) -> Vec<String> {
+    let output = Command::new("git").args(["ls-files", "-z", pattern]).current_dir(root()).output();
+    let output = output.expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).expect("names in UTF-8");
+    // A file may have been removed without its removal being staged yet.
+    names.split_terminator('\0').filter(|file| root().join(file).exists()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let sources: String = tracked("*.rs")
+        .iter()
+        .map(|file| fs::read_to_string(root().join(file)).expect("a source file"))
+        .collect();
+    let mut named = 0;
+    for document in ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("a document");
+        for name in text.split('`').skip(1).step_by(2) {
+            let name = name.rsplit("::").next().unwrap_or(name);
+            let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            // So many words are in the name of a test alone.
+            if is_name && name.matches('_').count() >= 4 {
+                assert!(
+                    sources.contains(&format!("fn {name}(")),
+                    "{document} names {name}, which is nowhere"
+                );
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 40, "{named} names were found");
 }
 
 /// `infra/seen` notes what each test came to on a host; `make hosts` takes the notes into the repository.
@@ -265,16 +301,11 @@ fn every_action_of_a_workflow_is_pinned_by_its_commit() {
 /// `rustfmt` leaves comments as they are, so their width is checked here.
 #[test]
 fn comments_are_at_most_120_columns_wide() {
-    let output = Command::new("git").args(["ls-files", "-z", "*.rs"]).current_dir(root()).output();
-    let output = output.expect("git runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tracked = String::from_utf8(output.stdout).expect("names in UTF-8");
-    // A file may have been removed without its removal being staged yet.
-    let files: Vec<_> = tracked.split_terminator('\0').filter(|file| root().join(file).exists()).collect();
+    let files = tracked("*.rs");
     assert!(files.len() > 100, "{} files were found", files.len());
     let mut wide = Vec::new();
     for file in files {
-        let text = fs::read_to_string(root().join(file)).expect("a source file");
+        let text = fs::read_to_string(root().join(&file)).expect("a source file");
         for (number, line) in (1..).zip(text.lines()) {
             if line.trim_start().starts_with("//") && line.chars().count() > 120 {
                 wide.push(format!("{file}:{number}"));
