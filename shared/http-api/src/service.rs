@@ -16,6 +16,7 @@ use axum::{
 };
 use jobs::error::PortError;
 use lambda_http::{RequestExt as _, request::RequestContext::ApiGatewayV1};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tokio::time::timeout;
 use tower::{ServiceExt as _, service_fn};
 use tracing::Instrument as _;
@@ -162,9 +163,14 @@ fn split_base(path: Option<&str>, resource: Option<&str>) -> Option<(String, Str
 
 fn set_path(uri: &mut Uri, path: &str) {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    // A path that is no URI (a blank, decoded on the way) matches no route either.
+    // API Gateway decodes what was escaped, and some of that cannot stand in a URI as it is.
+    let path = percent_encode(path.as_bytes(), NOT_IN_PATHS);
     *uri = format!("{path}{query}").parse().unwrap_or_else(|_| Uri::from_static("/-"));
 }
+
+/// What is escaped in a path: control characters, what is not ASCII, and what would end the path.
+const NOT_IN_PATHS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`');
 
 #[cfg(test)]
 mod tests {
@@ -189,12 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn a_route_keeps_its_query_and_nonsense_matches_nothing() {
+    fn a_route_keeps_its_query_and_what_cannot_stand_in_a_path_is_escaped() {
         let mut uri = Uri::from_static("https://example.com/v1/jobs?limit=2");
         set_path(&mut uri, "/jobs");
         assert_eq!(uri, "/jobs?limit=2");
-        set_path(&mut uri, "/jobs/a b");
-        assert_eq!(uri, "/-");
+        for (path, escaped) in [
+            ("/jobs/a b", "/jobs/a%20b?limit=2"),
+            ("/status/\n", "/status/%0A?limit=2"),
+            ("/status/\u{e4}?#", "/status/%C3%A4%3F%23?limit=2"),
+            ("/status/%2541", "/status/%2541?limit=2"),
+        ] {
+            set_path(&mut uri, path);
+            assert_eq!(uri, escaped);
+        }
     }
 
     #[tokio::test]
