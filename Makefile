@@ -83,7 +83,7 @@ test-on-ministack: local-build
 .PHONY: test-on-localstack
 test-on-localstack: local-build localstack
 	cargo test --locked --workspace --test blackbox --no-run
-	test ! -e $(LOCALSTACK) || $(LOCALSTACK) infra/localstack/test_process_executor.py
+	test ! -e $(LOCALSTACK) || $(LOCALSTACK) -m unittest discover --start-directory infra/localstack
 	EMULATOR_PORT=$(TEST_PORT) infra/stack run -- infra/seen localstack -- $(BLACK_BOX)
 
 # The suite over HTTP, but for what is about documents.
