@@ -295,6 +295,20 @@ fn every_page_is_served_and_every_file_in_the_folder_is_a_page() {
 }
 
 #[test]
+fn the_guide_lists_every_route() {
+    let description = serde_json::to_value(docs::description()).expect("JSON");
+    let page = read("functions/docs/guide/submitting.md");
+    let (table, _) =
+        page.split_once("Every route that takes `GET`").expect("the table of routes, and what follows it");
+    for (path, methods) in description["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys().filter(|method| *method != "head") {
+            let route = format!("`{} {path}`", method.to_uppercase());
+            assert!(table.contains(&route), "{route}");
+        }
+    }
+}
+
+#[test]
 fn the_limits_variables_and_defaults_are_those_of_the_configuration_and_the_template() {
     let configuration = read("shared/runtime/src/config.rs");
     let template = read("template.yaml");

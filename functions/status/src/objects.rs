@@ -192,7 +192,8 @@ async fn send(
     Ok(response)
 }
 
-/// Redirects to the store itself, at an address that works for the method that was used, as a client follows with it.
+/// Redirects to the store itself, at an address that works for the method that was used, because a client repeats its
+/// method when it follows a 307.
 async fn elsewhere(app: &App, method: ReadMethod, key: &ObjectKey) -> Result<Response, Problem> {
     let url = app.objects.presign(method, key, DOWNLOAD).await?;
     let headers = [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")];

@@ -30,7 +30,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // A route that was put before no gate must not take everybody for its owner.
+        // Without a gate nobody is known, so the request fails instead of being served as anybody's.
         parts.extensions.get().cloned().ok_or_else(|| Problem::internal("a route has no gate"))
     }
 }

@@ -80,8 +80,8 @@ pub fn with_fallbacks(router: Router) -> Router {
         })
 }
 
-/// One request: its id in the log and in problems, its links, its answer, and how long it may take. What it has begun
-/// by then is in a row, or is an image that no row names.
+/// One request: its id in the log and in problems, its links, its answer, and how long it may take. Work that is cut
+/// off then leaves a whole row, or an image without a row, which expires.
 pub async fn answer(
     router: Router,
     mut request: Request<Body>,

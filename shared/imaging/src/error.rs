@@ -12,8 +12,6 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why an image could not be used. Every reason is permanent: the same bytes and limits give the same error again.
 ///
 /// `Display` is a sentence for the client that says what to do. A decoder's own text is only in `source`.
-///
-/// `Display` is a sentence for the client that says what to do; a decoder's text is only in `source`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -21,10 +19,11 @@ pub enum ImageError {
     #[error("the image is empty: it has no bytes or no pixels; send the whole file")]
     Empty,
     /// The first bytes belong to no kind of image that is known.
-    #[error(
-        "this is not an image of a known kind; send JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, ICO, QOI, PNM or TGA"
-    )]
-    UnknownFormat,
+    #[error("this is not an image of a known kind; send {readable}")]
+    UnknownFormat {
+        /// The names of the formats that are read: `JPEG, PNG, … or TGA`.
+        readable: String,
+    },
     /// The format is recognised, but not decoded.
     #[error("{kind} is not supported: {advice}")]
     Unsupported {
@@ -147,7 +146,7 @@ impl ImageError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty_image",
-            Self::UnknownFormat => "unknown_format",
+            Self::UnknownFormat { .. } => "unknown_format",
             Self::Unsupported { .. }
             | Self::UnsupportedFeature { .. }
             | Self::UnsupportedCompression { .. } => "unsupported_format",

@@ -25,7 +25,7 @@ impl Format {
     }
 
     /// Every media type that files of this kind go by, the usual one first: those that IANA has registered, and those
-    /// that operating systems and browsers give them.
+    /// that operating systems and browsers give them; where there are none, those that viewers claim.
     #[must_use]
     pub fn media_types(self) -> &'static [&'static str] {
         self.media_types

@@ -1,6 +1,7 @@
 //! The image formats that can be read. Each has one file, with all that is particular to it.
 //!
-//! To add a format, write its file and add it to the modules and to [`CODECS`]: everything else goes through the codec.
+//! To add a format, write its file and add it to the modules and to [`CODECS`]: all other code goes through the codec.
+//! `CONTRIBUTING.md` lists the texts and the tests that name formats.
 
 pub(crate) mod avif;
 pub(crate) mod bmp;
@@ -232,7 +233,9 @@ pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageErr
         Some((kind, advice)) => Err(ImageError::Unsupported { kind, advice }),
         None => {
             let start = jpeg::start(&bytes[..bytes.len().min(refused::TEXT)]);
-            start.map(|start| (&jpeg::CODEC, start)).ok_or(ImageError::UnknownFormat)
+            start
+                .map(|start| (&jpeg::CODEC, start))
+                .ok_or_else(|| ImageError::UnknownFormat { readable: names() })
         }
     }
 }
@@ -240,6 +243,15 @@ pub(crate) fn identify(bytes: &[u8]) -> Result<(&'static Codec, usize), ImageErr
 /// The codec of the first format that recognises these bytes.
 fn recognised(bytes: &[u8]) -> Option<&'static Codec> {
     CODECS.into_iter().find(|codec| (codec.recognises)(bytes))
+}
+
+/// The names of all formats, as a sentence lists them.
+fn names() -> String {
+    let names: Vec<_> = CODECS.iter().map(|codec| codec.format.to_string()).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 impl Format {
@@ -275,6 +287,15 @@ mod tests {
 
     use super::*;
     use crate::{Source, deadline::looks};
+
+    #[test]
+    fn a_file_of_an_unknown_kind_is_refused_with_what_is_read() {
+        let refused = Format::identify(b"nonsense").expect_err("no image");
+        assert_eq!(
+            refused.to_string(),
+            "this is not an image of a known kind; send JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, ICO, QOI, PNM or TGA"
+        );
+    }
 
     fn refused(bytes: &[u8]) -> &'static str {
         match Format::identify(bytes) {
@@ -334,7 +355,7 @@ mod tests {
             b"\0",
             b"RIFF\0\0\0\0WAVE",
         ] {
-            assert!(matches!(Format::identify(bytes), Err(ImageError::UnknownFormat)), "{bytes:?}");
+            assert!(matches!(Format::identify(bytes), Err(ImageError::UnknownFormat { .. })), "{bytes:?}");
         }
         assert!(matches!(Format::identify(b""), Err(ImageError::Empty)));
     }

@@ -11,7 +11,8 @@ pub(crate) struct Header {
     pub(crate) frames: u32,
     /// Bytes per pixel that decoding the whole picture needs in addition to the RGBA result.
     pub(crate) extra_bytes_per_pixel: u64,
-    /// The largest size that a frame's own header claims. It must be within the limits whatever the canvas's size.
+    /// The largest size that a frame's own header claims. It must be within the limits whatever the canvas's size. It
+    /// is `(0, 0)` where frames have no size of their own.
     pub(crate) largest_frame: (u32, u32),
 }
 

@@ -29,7 +29,7 @@ const fn code(code: &'static str, shown: Shown, when: &'static str) -> Code {
     Code { code, shown, when }
 }
 
-/// Every code, in the order in which a request meets them.
+/// Every code, grouped by subject, roughly in the order in which a request meets them; a new one goes beside its like.
 pub const CODES: &[Code] = &[
     code("invalid_json", Answer(400), "The body, or the part `request`, is not JSON."),
     code(
@@ -196,7 +196,7 @@ pub const CODES: &[Code] = &[
         "The `Content-Encoding` of the answer is none that is read (gzip, deflate, br), or the content is not so encoded.",
     ),
     code("too_many_redirects", Job, "The image's address led through more redirects than are followed."),
-    code("source_missing", Job, "The stored image is gone."),
+    code("source_missing", Job, "The stored image was gone when a worker came to it."),
     code("too_many_pixels", Job, "The image has more pixels than are taken, frames summed."),
     code("too_many_frames", Job, "The animation has more frames than are taken."),
     code("decoder_memory", Job, "Decoding the image would take more memory than is allowed."),

@@ -107,7 +107,8 @@ pub enum Origin {
 /// The facts that are known about the image. Sizes are in bytes and in pixels of the upright image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Its media type, told by its content; as declared, for an upload that has not arrived.
+    /// Its media type, told by its content. Of a pre-signed upload, the declared one until a worker has read the file;
+    /// of an image at an address, `None` until then.
     pub content_type: Option<String>,
     /// Its size; as declared, for an upload that has not arrived.
     pub bytes: Option<u64>,

@@ -1,4 +1,5 @@
-//! Every key in the buckets. Nothing else builds or takes apart a key.
+//! Every key in the buckets. Nothing else builds or takes apart a key, but `template.yaml`, whose roles and
+//! notification name parts of them.
 
 use std::{fmt, str::FromStr};
 
@@ -10,10 +11,10 @@ use crate::id::JobId;
 /// tail, because a UUIDv7 starts with the time and every new key would share a prefix, and so one S3 partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectKey {
-    /// The image as it was sent in the request, or as it was fetched.
+    /// The image as it was sent in the request (`Origin::Upload`), or as it was fetched (`Origin::Url`).
     Source(JobId),
-    /// The image as its owner uploaded it through a pre-signed URL. No other key ends in `upload`, so that the bucket
-    /// can notify of uploads only.
+    /// The image as its owner uploaded it through a pre-signed URL (`Origin::PresignedUpload`). No other key ends in
+    /// `upload`, so that the bucket can notify of uploads only.
     Upload(JobId),
     /// One form of one algorithm's result.
     Result {

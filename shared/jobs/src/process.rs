@@ -354,6 +354,7 @@ impl Processor {
                     FetchError::Permanent(failure) => Stopped::Failed(failure),
                     FetchError::Retryable { failure, after } => Stopped::AttemptFailed(failure, after),
                 })?;
+                // Nobody knows yet that these bytes are an image: they must not be shown to a client.
                 let body = fetched.body;
                 if self.objects.put_new(&key, body.clone(), "application/octet-stream").await? {
                     return Ok(body);

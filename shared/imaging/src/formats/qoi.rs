@@ -30,7 +30,7 @@ const HEADER: usize = 14;
 const END: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
 
 /// Whether this is the beginning of a QOI file.
-pub(crate) fn recognises(bytes: &[u8]) -> bool {
+fn recognises(bytes: &[u8]) -> bool {
     bytes.starts_with(b"qoif")
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`ImageError::Corrupt`] where it is cut off or has invalid values.
-pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
+fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     let size = || Some((be32(bytes, 4)?, be32(bytes, 8)?));
     match (size(), bytes.get(12..HEADER)) {
         (Some(stored), Some([3 | 4, 0 | 1])) => Ok(Header {
@@ -53,7 +53,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, ImageError> {
 }
 
 /// Decodes the picture as far as the file goes.
-pub(super) fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
+fn decode(bytes: &[u8], header: &Header, deadline: Deadline) -> Result<Decoded, ImageError> {
     let may_have_alpha = bytes.get(12) == Some(&4);
     let data = bytes.get(HEADER..).unwrap_or_default();
     let pixels = Pixels {
