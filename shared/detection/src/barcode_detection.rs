@@ -30,7 +30,7 @@ use picture::Picture;
 /// The parameters and the result of `barcode_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "barcode_detection",
-    version: "4",
+    version: "5",
     summary: "Reads barcodes and two-dimensional codes: what they say, their format and their corners, from top to bottom.",
     references: &[
         "ISO/IEC 15420 (EAN, UPC), 15417 (Code 128), 16388 (Code 39), 16390 (ITF), AIM USS-93, USS-Codabar",

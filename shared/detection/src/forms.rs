@@ -263,12 +263,17 @@ fn push_metadata(out: &mut String, names: &[&str], texts: &[String]) {
     out.push_str("},");
 }
 
-/// A text as a field of CSV, in quotes where it must be.
+/// A text as a field of CSV, in quotes where it must be. Spreadsheets run a text as a formula by its first character
+/// ([CSV injection]), so an apostrophe is put before such a text, and before one that has such an apostrophe already.
+///
+/// [CSV injection]: https://owasp.org/www-community/attacks/CSV_Injection
 fn push_field(out: &mut String, text: &str) {
+    const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+    let apostrophe = if text.trim_start_matches('\'').starts_with(FORMULA) { "'" } else { "" };
     if text.contains([',', '"', '\r', '\n']) {
-        let _ = write!(out, "\"{}\"", text.replace('"', "\"\""));
+        let _ = write!(out, "\"{apostrophe}{}\"", text.replace('"', "\"\""));
     } else {
-        out.push_str(text);
+        let _ = write!(out, "{apostrophe}{text}");
     }
 }
 
@@ -381,6 +386,27 @@ mod tests {
         let mut out = String::from("0,");
         push_number(&mut out, value, digits);
         out.split_off(2)
+    }
+
+    #[test]
+    fn a_text_in_csv_is_no_formula_and_can_be_told_from_one_that_was_changed() {
+        for (text, field) in [
+            ("A-1", "A-1"),
+            ("'s-Hertogenbosch", "'s-Hertogenbosch"),
+            ("=1+1", "'=1+1"),
+            ("-7", "'-7"),
+            ("+49 30", "'+49 30"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("\n=1", "\"'\n=1\""),
+            ("=A1,\"x\"", "\"'=A1,\"\"x\"\"\""),
+            ("'=1", "''=1"),
+        ] {
+            let mut out = String::new();
+            push_field(&mut out, text);
+            assert_eq!(out, field, "{text:?}");
+        }
     }
 
     #[test]

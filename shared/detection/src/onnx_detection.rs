@@ -42,7 +42,7 @@ use suppress::{Found, suppress};
 /// The parameters and the result of `onnx_detection`.
 pub(crate) static SPECIFICATION: Specification = Specification {
     name: "onnx_detection",
-    version: "3",
+    version: "4",
     summary: "Finds what a model of your own is trained to find: class, score and box of each, strongest first.",
     references: &[
         "ONNX, as tract 0.23 runs it",
