@@ -272,7 +272,7 @@ fn the_guides_tables_say_what_the_code_does() {
     }
     for specification in detection::catalogue() {
         let name = format!("parameters {}", specification.name);
-        assert!(tables.contains(&name), "no page has the {name}");
+        assert!(tables.contains(&name), "no page of `PAGES` has <!-- generated: {name} -->");
     }
     let others =
         ["algorithms", "errors", "presets", "limits", "template", "hosts", "tests on hosts", "differences"];

@@ -12,7 +12,9 @@ pub struct Schema {
     pub list: &'static str,
     /// The entries' name and colour.
     pub class: Class,
-    /// The measured quantities, in the order of [`Entry::values`]. Names are `snake_case`, and neither `x` nor `y`.
+    /// The measured quantities, in the order of [`Entry::values`]. Names are `snake_case`, and neither `x` nor `y`. A
+    /// value does not depend on where the region lies: places are `x`, `y` and the outline. A column named `response`
+    /// or `score` descends from entry to entry.
     pub columns: &'static [Column],
     /// The names of the texts that each entry has, in the order of [`Entry::labels`]; they follow the same rules as the
     /// names of columns. The last text is the entry's own name; a label named `class` is also its class.
@@ -30,7 +32,8 @@ pub struct Schema {
 pub struct Class {
     /// The classification's name.
     pub name: &'static str,
-    /// sRGB; should stand out for people with any colour vision.
+    /// sRGB; should stand out for people with any colour vision. All use [240, 228, 66] or [86, 180, 233], of Okabe and
+    /// Ito's palette.
     pub color: [u8; 3],
 }
 
