@@ -38,7 +38,7 @@ pub(crate) struct HealthView {
 
 /// Ask for health
 #[utoipa::path(
-    get, path = "/health", tag = "service", operation_id = "get_health",
+    get, path = "/health", tag = "service", operation_id = "get_health", security(()),
     params(HealthQuery),
     responses(
         (status = 200, description = "It is there, and so is all that was asked.", body = HealthView),
