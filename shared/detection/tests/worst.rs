@@ -85,11 +85,6 @@ fn cases(pixels: u32) -> Vec<Case> {
         ("barcode_detection", "noise50 wide", json!({})),
         ("barcode_detection", "noise50 tall", json!({})),
         ("blob_detection", "noise", blobs("log", 1.0)),
-        (
-            "blob_detection",
-            "noise",
-            json!({"method": "log", "threshold": 0, "min_sigma": 0.5, "max_sigma": 50, "num_sigma": 50}),
-        ),
         ("blob_detection", "noise50", blobs("doh", 0.0)),
         ("blob_detection", "checker4", blobs("dog", 0.5)),
         ("blob_detection", "noise tall", blobs("log", 0.5)),
