@@ -154,6 +154,10 @@ $(BENCH_TOOLS)/sources/drawn: infra/bench/sources.py tests/data/rocket.jpg | $(B
 	$(BENCH_TOOLS)/venv/bin/python infra/bench/sources.py $(@D)
 	touch $@
 
+.PHONY: worst
+worst: ## the worst images that are known: memory, and processor time between two looks at the deadline (WORST_PIXELS=2000000)
+	cargo test --locked --profile $(PROFILE) --workspace --test worst -- --ignored --nocapture --test-threads 1
+
 .PHONY: bench-detection
 bench-detection: $(BENCH_TOOLS)/detection/installed ## measure detectors against scikit-image, OpenCV and zxing-cpp (BENCH=--quick)
 	cargo build --locked --profile $(PROFILE) --workspace --example bench_detection

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use detection::{Context, DetectError, Form, Model};
+use detection::{Context, DetectError, Form, Means, Model};
 use imaging::{Deadline, ImageError, Source, Thumbnail, ThumbnailOptions};
 use jobs::{
     algorithm::Run,
@@ -12,6 +12,7 @@ use jobs::{
     key::ModelKey,
     limits::Limits,
     ports::{Artifact, Engine, Output, ReadModels, WorkError, Worked},
+    units,
 };
 use serde_json::{Map, Value};
 
@@ -20,6 +21,8 @@ use crate::models::{Models, Pending};
 /// Runs algorithms on a thread of their own, within the limits.
 pub struct ImageEngine {
     limits: imaging::Limits,
+    detector_bytes: u64,
+    result_bytes: u64,
     time: Duration,
     models: Models,
 }
@@ -29,7 +32,8 @@ impl ImageEngine {
     #[must_use]
     pub fn new(limits: &Limits, models: Arc<dyn ReadModels>) -> Self {
         let models = Models::new(models, limits.model_bytes);
-        Self { limits: limits_of_images(limits), time: limits.job, models }
+        let Limits { detector_bytes, result_bytes, job, .. } = *limits;
+        Self { limits: limits_of_images(limits), detector_bytes, result_bytes, time: job, models }
     }
 }
 
@@ -46,7 +50,12 @@ fn limits_of_images(limits: &Limits) -> imaging::Limits {
 #[async_trait]
 impl Engine for ImageEngine {
     async fn run(&self, image: Bytes, sha256: &str, runs: &[Run]) -> Result<Worked, WorkError> {
-        let (limits, deadline) = (self.limits.clone(), Deadline::after(self.time));
+        let limits = self.limits.clone();
+        let means = Means {
+            deadline: Deadline::after(self.time),
+            memory: self.detector_bytes,
+            file_bytes: self.result_bytes,
+        };
         let mut tasks = Vec::with_capacity(runs.len());
         for run in runs {
             let model = match model_of(run) {
@@ -57,7 +66,7 @@ impl Engine for ImageEngine {
         }
         let (sha256, models) = (sha256.to_owned(), self.models.clone());
         let span = tracing::Span::current();
-        let working = move || span.in_scope(|| work(image, &sha256, tasks, &models, &limits, deadline));
+        let working = move || span.in_scope(|| work(image, &sha256, tasks, &models, &limits, &means));
         let worked = tokio::task::spawn_blocking(working).await.unwrap_or_else(|panic| {
             tracing::error!(error = %Chain(&panic), "an algorithm panicked");
             Err(crashed())
@@ -83,18 +92,19 @@ fn work(
     tasks: Vec<Task>,
     models: &Models,
     limits: &imaging::Limits,
-    deadline: Deadline,
+    means: &Means,
 ) -> Result<Worked, Failure> {
+    let deadline = means.deadline;
     let source = Source::open(image.into(), limits, deadline).map_err(|error| image_failure(&error))?;
     let outputs = tasks
         .into_iter()
         .map(|Task { run, model }| {
             if run.name == imaging::THUMBNAIL.name {
-                return thumbnail(&source, &run);
+                return thumbnail(&source, &run, means);
             }
             let model = model.map(|pending| models.ready(pending, deadline)).transpose();
             let model = model.map_err(|error| detection_failure(&error))?;
-            detect(&source, sha256, &run, model.as_ref(), deadline)
+            detect(&source, sha256, &run, model.as_ref(), means)
         })
         .collect::<Result<_, _>>()?;
     Ok(Worked {
@@ -106,7 +116,7 @@ fn work(
     })
 }
 
-fn thumbnail(source: &Source, run: &Run) -> Result<Output, Failure> {
+fn thumbnail(source: &Source, run: &Run, means: &Means) -> Result<Output, Failure> {
     let options: ThumbnailOptions = run.parameters.parse().map_err(|error| {
         tracing::error!(error = %Chain(&error), "stored parameters do not parse");
         internal_error()
@@ -119,7 +129,14 @@ fn thumbnail(source: &Source, run: &Run) -> Result<Output, Failure> {
             return Err(internal_error());
         }
     };
-    let artifacts = made.into_all().map(artifact).collect();
+    let artifacts: Vec<Artifact> = made.into_all().map(artifact).collect();
+    if artifacts.iter().any(|artifact| artifact.body.len() as u64 > means.file_bytes) {
+        let most = units::bytes(means.file_bytes);
+        return Err(Failure::new(
+            "result_too_large",
+            format!("The thumbnail has more than {most}: ask for a smaller one, or for another format."),
+        ));
+    }
     Ok(Output { algorithm: run.name.clone(), artifacts, details })
 }
 
@@ -135,20 +152,21 @@ fn detect(
     sha256: &str,
     run: &Run,
     model: Option<&Model>,
-    deadline: Deadline,
+    means: &Means,
 ) -> Result<Output, Failure> {
     let detector = detection::detector(&run.name).ok_or_else(|| {
         Failure::new("unknown_algorithm", "The service no longer has this algorithm: submit the image anew.")
     })?;
     let image = source.image().map_err(|error| image_failure(&error))?;
     let found = detector
-        .detect(image, &run.parameters, model, deadline)
+        .detect_within(image, &run.parameters, model, means)
         .map_err(|error| detection_failure(&error))?;
     let context = Context { run, sha256, width: image.width(), height: image.height() };
     let artifacts = Form::ALL
         .into_iter()
         .map(|form| {
-            let body = found.render(form, &context, image).map_err(|error| detection_failure(&error))?;
+            let body =
+                found.render(form, &context, image, means).map_err(|error| detection_failure(&error))?;
             Ok(Artifact {
                 extension: form.extension().into(),
                 content_type: form.content_type().into(),
@@ -193,5 +211,12 @@ mod tests {
     #[test]
     fn images_alone_have_the_same_limits_as_images_of_jobs() {
         assert_eq!(limits_of_images(&Limits::default()), imaging::Limits::default());
+    }
+
+    #[test]
+    fn detectors_alone_may_take_what_detectors_of_jobs_may() {
+        let Limits { detector_bytes, result_bytes, .. } = Limits::default();
+        let alone = Means::by(Deadline::none());
+        assert_eq!((alone.memory, alone.file_bytes), (detector_bytes, result_bytes));
     }
 }

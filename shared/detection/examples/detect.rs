@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use algorithm::{ModelKey, Parameters};
-use detection::{Context, Form, Model, ModelSource, catalogue, detector};
+use detection::{Context, Form, Means, Model, ModelSource, catalogue, detector};
 use imaging::{Deadline, Limits, Source};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -115,11 +115,13 @@ fn run(arguments: &Arguments) -> Result<(), Refusal> {
         || detector.detect(image, &run.parameters, model.as_ref(), deadline).map_err(refuse_detection);
     let findings = detect()?;
     let context = Context { run: &run, sha256: &sha256, width: image.width(), height: image.height() };
-    let _ = std::io::stdout().write_all(findings.json(&context).as_bytes());
+    let means = Means::by(deadline);
+    let render = |form| findings.render(form, &context, image, &means).map_err(refuse_detection);
+    let _ = std::io::stdout().write_all(&render(Form::Json)?);
     if let Some(prefix) = out {
         for form in Form::ALL {
             let path = format!("{prefix}.{}", form.extension());
-            let content = findings.render(form, &context, image).map_err(refuse_detection)?;
+            let content = render(form)?;
             std::fs::write(&path, content).map_err(|error| file_error(Path::new(&path), &error))?;
         }
     }

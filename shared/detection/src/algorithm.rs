@@ -10,7 +10,7 @@ use algorithm::{Parameters, Rectangle, Specification};
 use imaging::{Deadline, Image};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{DetectError, Detector, Findings, Model, ModelError, window::Window};
+use crate::{DetectError, Detector, Findings, Means, Model, ModelError, window::Window};
 
 /// An algorithm with its parameters: a struct with a field for each parameter that it reads, of the same name.
 ///
@@ -20,6 +20,10 @@ pub(crate) trait Algorithm: DeserializeOwned {
     /// The algorithm's name, version and parameters, and the name of the result's list. It refers to a static, so that
     /// every use of it has the same address.
     const SPECIFICATION: &'static Specification;
+
+    /// The most memory, in bytes, that a search of a window of that width and height takes beside the image. What
+    /// depends on what the window shows is not in it: `detect` asks [`Scene::memory`] for that before it takes it.
+    fn memory(&self, size: [usize; 2]) -> u64;
 
     /// Finds what the algorithm looks for in the scene's window, in the order that the result is to have. Coordinates
     /// of findings are those of the image ([`Window::place`]).
@@ -36,7 +40,50 @@ pub(crate) struct Scene<'a> {
     pub(crate) window: Window<'a>,
     /// When to give up.
     pub(crate) deadline: Deadline,
+    /// The memory that may be taken beside the image.
+    pub(crate) memory: Memory,
     model: Option<&'a Model>,
+}
+
+/// A limit on memory, which is asked before memory is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    most: u64,
+    used: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(most: u64) -> Self {
+        Self { most, used: 0 }
+    }
+
+    /// No limit.
+    #[cfg(test)]
+    pub(crate) fn unlimited() -> Self {
+        Self::new(u64::MAX)
+    }
+
+    /// The limit of whoever works while so many bytes more are in use.
+    pub(crate) fn beside(self, bytes: u64) -> Self {
+        Self { used: self.used.saturating_add(bytes), ..self }
+    }
+
+    /// Checks that so many bytes may be taken.
+    ///
+    /// # Errors
+    /// [`DetectError::Memory`].
+    pub(crate) fn allows(self, bytes: u64) -> Result<(), DetectError> {
+        if self.used.saturating_add(bytes) <= self.most {
+            Ok(())
+        } else {
+            Err(DetectError::Memory { most: self.most })
+        }
+    }
+}
+
+/// The bytes of so many values of a size, for statements of memory.
+pub(crate) fn bytes(count: usize, each: usize) -> u64 {
+    (count as u64).saturating_mul(each as u64)
 }
 
 impl<'a> Scene<'a> {
@@ -71,19 +118,27 @@ impl<A: Algorithm> Detector for Adaptor<A> {
         A::SPECIFICATION
     }
 
-    fn detect(
+    fn memory(&self, size: [u32; 2], parameters: &Parameters) -> Result<u64, DetectError> {
+        let parameters = A::SPECIFICATION.resolve(parameters)?.parameters;
+        let algorithm: A = parameters.parse().map_err(DetectError::Inconsistent)?;
+        Ok(algorithm.memory(size.map(|side| side as usize)))
+    }
+
+    fn detect_within(
         &self,
         image: &Image,
         parameters: &Parameters,
         model: Option<&Model>,
-        deadline: Deadline,
+        means: &Means,
     ) -> Result<Findings, DetectError> {
         let parameters = A::SPECIFICATION.resolve(parameters)?.parameters;
         let algorithm: A = parameters.parse().map_err(DetectError::Inconsistent)?;
         let Region { region } = parameters.parse().map_err(DetectError::Inconsistent)?;
         let window = Window::of(image, region)?;
+        let memory = Memory::new(means.memory);
+        memory.allows(algorithm.memory([window.width, window.height]))?;
         let model = model.filter(|_| A::SPECIFICATION.model(&parameters).is_some());
-        algorithm.detect(&Scene { window, deadline, model })
+        algorithm.detect(&Scene { window, deadline: means.deadline, memory, model })
     }
 }
 
@@ -154,6 +209,11 @@ mod tests {
     impl Algorithm for Plain {
         const SPECIFICATION: &'static Specification = &PLAIN;
 
+        /// As many bytes as there are pixels.
+        fn memory(&self, [width, height]: [usize; 2]) -> u64 {
+            bytes(width * height, 1)
+        }
+
         fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
             scene.deadline.check()?;
             Ok(told(self.stride, scene))
@@ -162,6 +222,10 @@ mod tests {
 
     impl Algorithm for WithModel {
         const SPECIFICATION: &'static Specification = &WITH_MODEL;
+
+        fn memory(&self, _: [usize; 2]) -> u64 {
+            0
+        }
 
         fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
             scene.model()?;
@@ -221,6 +285,20 @@ mod tests {
         let region = json!({"x": 4, "y": 0, "width": 4, "height": 1});
         assert_eq!(code(json!({"region": region}), Deadline::none()), "region_outside_image");
         assert_eq!(code(json!({}), Deadline::after(std::time::Duration::ZERO)), "time_limit");
+    }
+
+    #[test]
+    fn what_takes_more_memory_than_allowed_is_refused_and_a_region_takes_less() {
+        let image = Image::new(7, 5, vec![0; 7 * 5 * 4]).expect("four bytes a pixel");
+        let run = |parameters: serde_json::Value, memory: u64| {
+            let parameters = serde_json::from_value(parameters).expect("an object");
+            let means = Means { memory, ..Means::by(Deadline::none()) };
+            Adaptor::<Plain>::new().detect_within(&image, &parameters, None, &means)
+        };
+        assert_eq!(run(json!({}), 35).expect("just enough").len(), 1);
+        assert_eq!(run(json!({}), 34).expect_err("one byte less").code(), "detector_memory");
+        let region = json!({"region": {"x": 2, "y": 1, "width": 4, "height": 3}});
+        assert_eq!(run(region, 12).expect("just enough").len(), 1);
     }
 
     #[test]

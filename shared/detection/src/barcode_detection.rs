@@ -7,6 +7,7 @@
 //! The result depends on nothing but the pixels and the parameters.
 
 mod aztec;
+mod data_matrix;
 mod finders;
 mod linear;
 mod matrix;
@@ -21,7 +22,7 @@ use serde::Deserialize;
 
 use crate::{
     Class, DetectError, Findings, Schema,
-    algorithm::{Algorithm, Scene},
+    algorithm::{Algorithm, Scene, bytes},
     window::{self, Window},
 };
 use matrix::hull;
@@ -141,6 +142,13 @@ impl Code {
 impl Algorithm for Settings {
     const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
+    fn memory(&self, [width, height]: [usize; 2]) -> u64 {
+        // The grey, the grey without the codes that have been read, what `rxing` holds of it, and its halves.
+        let planes = bytes(width.saturating_mul(height), 6);
+        let line = if width.min(height) < SHALLOWEST { 0 } else { width.max(height) };
+        planes.saturating_add(bytes(line, LINE)).saturating_add(STRAIGHT)
+    }
+
     fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
         let window = scene.window;
         let mut codes = codes(&picture(&window), self, scene.deadline)?;
@@ -163,6 +171,12 @@ impl Algorithm for Settings {
         Ok(findings)
     }
 }
+
+/// In a picture with a shorter side than this no line is looked at: neither regions of bars nor bullseyes fit.
+const SHALLOWEST: usize = 8;
+/// The bytes of a sample of a line, with its bars and spaces; and those of pictures of single codes.
+const LINE: usize = 64;
+const STRAIGHT: u64 = 64 << 20;
 
 /// The grey of a window.
 fn picture(window: &Window) -> Picture {

@@ -41,11 +41,11 @@ use serde_json::Value;
 
 use crate::{
     Class, Column, DetectError, Digits, Findings, Schema,
-    algorithm::{Algorithm, Scene},
+    algorithm::{Algorithm, Scene, bytes},
     window::{self, Window},
 };
 
-use candidates::Candidate;
+use candidates::{Candidate, Candidates};
 use tiles::Stack;
 
 /// The parameters and the result of `blob_detection`.
@@ -195,6 +195,19 @@ enum Polarity {
 impl Algorithm for Settings {
     const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
+    fn memory(&self, [width, height]: [usize; 2]) -> u64 {
+        let pixels = width.saturating_mul(height);
+        // The image summed up; only this method has it.
+        let plane = if self.method == Method::Doh { size_of::<f64>() } else { 0 };
+        // Candidates of both polarities, twice as many as are kept; one polarity after the other is pruned then.
+        let most = pixels.saturating_mul(self.num_sigma).min(candidates::MOST);
+        let candidates = bytes(4 * most, size_of::<Candidate>());
+        let discs = bytes(most, size_of::<Candidate>() + size_of::<prune::Disc>() + 2 * size_of::<Blob>());
+        let pairs = bytes(most.saturating_mul(most).min(prune::MOST_PAIRS), size_of::<prune::Pair>());
+        let searched = bytes(pixels, plane);
+        candidates.saturating_add(searched.max(discs.saturating_add(pairs))).saturating_add(AROUND_TILES)
+    }
+
     fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
         let Scene { window, deadline, .. } = *scene;
         let mut findings = Findings::new(&SCHEMA);
@@ -221,34 +234,14 @@ struct Blob {
     polarity: f64,
 }
 
+/// The bytes of a tile's planes, with as much around it as the widest filters reach.
+const AROUND_TILES: u64 = 48 << 20;
+
 fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<Vec<Blob>, DetectError> {
     let sigmas = settings.sigmas();
-    let mut log;
-    let mut dog;
-    let mut doh;
-    let stack: &mut dyn Stack = match settings.method {
-        Method::Log => {
-            log = gaussian::Laplacians::new(window, &sigmas);
-            &mut log
-        }
-        Method::Dog => {
-            dog = gaussian::Differences::new(window, &sigmas, settings.sigma_ratio);
-            &mut dog
-        }
-        Method::Doh => {
-            doh = hessian::Determinants::new(window, &sigmas, deadline)?;
-            &mut doh
-        }
-    };
-    let [bright, dark] = settings.sides();
-    let side = |wanted: bool| {
-        wanted.then(|| candidates::Candidates::above(settings.threshold, settings.threshold_rel))
-    };
-    let (mut bright, mut dark) = (side(bright), side(dark));
-    tiles::search(&window, stack, &mut bright, &mut dark, deadline)?;
     let mut blobs = Vec::new();
-    for candidates in [bright, dark].into_iter().flatten() {
-        let candidates = candidates.sorted();
+    for candidates in candidates(window, settings, &sigmas, deadline)?.into_iter().flatten() {
+        let candidates = candidates.sorted(deadline)?;
         let kept: Vec<Candidate> = match (settings.method, settings.polarity) {
             (Method::Doh, Polarity::Bright) => candidates.into_iter().filter(|c| !c.is_dark).collect(),
             (Method::Doh, Polarity::Dark) => candidates.into_iter().filter(|c| c.is_dark).collect(),
@@ -259,6 +252,36 @@ fn find(window: Window<'_>, settings: &Settings, deadline: Deadline) -> Result<V
     // The sort is stable: blobs of equal response stay by polarity, row and column.
     blobs.sort_by(|a, b| b.response.total_cmp(&a.response));
     Ok(blobs)
+}
+
+/// The maxima of the stack, and those of the inverted image's stack, as far as they are wanted.
+fn candidates(
+    window: Window<'_>,
+    settings: &Settings,
+    sigmas: &[f64],
+    deadline: Deadline,
+) -> Result<[Option<Candidates>; 2], DetectError> {
+    let mut log;
+    let mut dog;
+    let mut doh;
+    let stack: &mut dyn Stack = match settings.method {
+        Method::Log => {
+            log = gaussian::Laplacians::new(window, sigmas);
+            &mut log
+        }
+        Method::Dog => {
+            dog = gaussian::Differences::new(window, sigmas, settings.sigma_ratio);
+            &mut dog
+        }
+        Method::Doh => {
+            doh = hessian::Determinants::new(window, sigmas, deadline)?;
+            &mut doh
+        }
+    };
+    let side = |wanted: bool| wanted.then(|| Candidates::above(settings.threshold, settings.threshold_rel));
+    let [mut bright, mut dark] = settings.sides().map(side);
+    tiles::search(&window, stack, &mut bright, &mut dark, deadline)?;
+    Ok([bright, dark])
 }
 
 fn prune(

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use algorithm::{Rectangle, Run};
-use imaging::Image;
+use imaging::{Deadline, Image, ImageError, TimedOut};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::{Column, DetectError, Digits, Entry, Findings, ModelSource, overlay, window};
+use crate::{Column, DetectError, Digits, Entry, Findings, Means, ModelSource, overlay, window};
 
 /// Vertices of the polygon that a disc becomes in GeoJSON, which has no circles.
 const VERTICES: u32 = 24;
@@ -73,14 +73,28 @@ impl Findings {
     /// The findings in a form. `image` is the upright full-size image; only [`Form::Png`] looks at it.
     ///
     /// # Errors
-    /// [`DetectError::Encode`] when the overlay cannot be encoded; no other form fails.
-    pub fn render(&self, form: Form, context: &Context<'_>, image: &Image) -> Result<Vec<u8>, DetectError> {
-        Ok(match form {
-            Form::Json => self.json(context).into_bytes(),
-            Form::GeoJson => self.geojson(context).into_bytes(),
-            Form::Csv => self.csv().into_bytes(),
-            Form::Png => self.overlay_png(context, image)?,
-        })
+    /// [`DetectError::ResultTooLarge`] as soon as a form has more bytes than `means` allow; [`DetectError::TimedOut`]
+    /// when their deadline passes, which is checked every few hundred findings; [`DetectError::Encode`] when the
+    /// overlay cannot be encoded.
+    pub fn render(
+        &self,
+        form: Form,
+        context: &Context<'_>,
+        image: &Image,
+        means: &Means,
+    ) -> Result<Vec<u8>, DetectError> {
+        let mut sheet = Sheet { text: String::new(), form, means };
+        match form {
+            Form::Json => self.write_json(context, &mut sheet)?,
+            Form::GeoJson => self.write_geojson(context, &mut sheet)?,
+            Form::Csv => self.write_csv(&mut sheet)?,
+            Form::Png => {
+                let png = self.overlay_png(context, image, means.deadline)?;
+                sheet.check(png.len())?;
+                return Ok(png);
+            }
+        }
+        Ok(sheet.text.into_bytes())
     }
 
     /// The full result: `{"algorithm", "version", "parameters", "source": {"sha256", "width", "height"}, "overlay":
@@ -91,11 +105,11 @@ impl Findings {
     /// details that the algorithm states of the whole run. `overlay` is the overlay's size in pixels. There is one
     /// entry on a line; an entry with an outline has `"outline": [[x, y], …]`, not closed. A unit is `null` where the
     /// quantity is a pure number.
-    #[must_use]
-    pub fn json(&self, context: &Context<'_>) -> String {
-        let mut out = String::with_capacity(512 + self.len() * (32 + 32 * self.schema().columns.len()));
+    fn write_json(&self, context: &Context<'_>, sheet: &mut Sheet<'_>) -> Result<(), DetectError> {
+        sheet.reserve(self, 32, 32);
+        let out = &mut sheet.text;
         out.push('{');
-        self.push_provenance(&mut out, context);
+        self.push_provenance(out, context);
         let (width, height) = overlay::size((context.width, context.height));
         let _ = write!(out, ",\"overlay\":{{\"width\":{width},\"height\":{height}}}");
         out.push_str(",\"units\":{\"x\":\"px\",\"y\":\"px\"");
@@ -107,26 +121,27 @@ impl Findings {
         }
         let _ = write!(out, "}},\"count\":{},{}:[", self.len(), quoted(self.schema().list));
         for (i, entry) in self.entries().enumerate() {
+            let out = sheet.next(i)?;
             out.push_str(if i == 0 { "\n{\"x\":" } else { ",\n{\"x\":" });
-            push_number(&mut out, entry.x, POSITION);
+            push_number(out, entry.x, POSITION);
             out.push_str(",\"y\":");
-            push_number(&mut out, entry.y, POSITION);
+            push_number(out, entry.y, POSITION);
             for (label, text) in self.schema().labels.iter().zip(entry.labels) {
                 let _ = write!(out, ",{}:{}", quoted(label), quoted(text));
             }
             for (column, value) in self.schema().columns.iter().zip(entry.values) {
                 let _ = write!(out, ",{}:", quoted(column.name));
-                push_number(&mut out, *value, column.digits);
+                push_number(out, *value, column.digits);
             }
             if !entry.outline.is_empty() {
                 out.push_str(",\"outline\":[");
-                push_positions(&mut out, entry.outline.iter());
+                push_positions(out, entry.outline.iter());
                 out.push(']');
             }
             out.push('}');
         }
-        out.push_str("]}\n");
-        out
+        sheet.text.push_str("]}\n");
+        sheet.check(sheet.text.len())
     }
 
     /// A GeoJSON FeatureCollection that QuPath opens as detections, with one Feature for each entry.
@@ -136,44 +151,45 @@ impl Findings {
     /// `measurements`, with the unit in the name, as QuPath does it. The ids are UUIDs made from the run and the
     /// entry's index, so that opening a result twice updates the objects and does not double them. The member
     /// `darkroom` states the provenance; readers skip it.
-    #[must_use]
-    pub fn geojson(&self, context: &Context<'_>) -> String {
-        let mut out = String::with_capacity(512 + self.len() * (256 + 32 * self.schema().columns.len()));
+    fn write_geojson(&self, context: &Context<'_>, sheet: &mut Sheet<'_>) -> Result<(), DetectError> {
+        sheet.reserve(self, 256, 32);
+        let out = &mut sheet.text;
         out.push_str("{\"type\":\"FeatureCollection\",\"darkroom\":{");
-        self.push_provenance(&mut out, context);
+        self.push_provenance(out, context);
         out.push_str("},\"features\":[");
         let namespace = self.fingerprint(context);
         let class = &self.schema().class;
         let own_class = self.schema().labels.iter().position(|label| *label == "class");
         let names: Vec<String> = self.schema().columns.iter().map(measurement_name).collect();
         for (i, entry) in self.entries().enumerate() {
+            let out = sheet.next(i)?;
             out.push_str(if i == 0 { "\n" } else { ",\n" });
             let _ = write!(out, "{{\"type\":\"Feature\",\"id\":\"{}\",\"geometry\":", uuid(namespace, i));
-            push_geometry(&mut out, &entry, context);
+            push_geometry(out, &entry, context);
             let name = own_class.and_then(|i| entry.labels.get(i)).map_or(class.name, String::as_str);
             let classification = json!({"name": name, "color": class.color});
             let _ = write!(
                 out,
                 ",\"properties\":{{\"objectType\":\"detection\",\"classification\":{classification},"
             );
-            push_metadata(&mut out, self.schema().labels, entry.labels);
+            push_metadata(out, self.schema().labels, entry.labels);
             out.push_str("\"measurements\":{");
             let measured = self.schema().columns.iter().zip(&names).zip(entry.values);
             for (j, ((column, name), value)) in measured.enumerate() {
                 let _ = write!(out, "{}{name}:", if j == 0 { "" } else { "," });
-                push_number(&mut out, *value, column.digits);
+                push_number(out, *value, column.digits);
             }
             out.push_str("}}}");
         }
-        out.push_str("]}\n");
-        out
+        sheet.text.push_str("]}\n");
+        sheet.check(sheet.text.len())
     }
 
     /// CSV as in RFC 4180 (commas, CRLF), one row for each entry. The header names each column with its unit:
     /// `x_px,y_px,response`. Labels stand before measured values; outlines are left out.
-    #[must_use]
-    pub fn csv(&self) -> String {
-        let mut out = String::with_capacity(64 + self.len() * (20 + 16 * self.schema().columns.len()));
+    fn write_csv(&self, sheet: &mut Sheet<'_>) -> Result<(), DetectError> {
+        sheet.reserve(self, 20, 16);
+        let out = &mut sheet.text;
         out.push_str("x_px,y_px");
         for label in self.schema().labels {
             let _ = write!(out, ",{label}");
@@ -185,21 +201,22 @@ impl Findings {
             };
         }
         out.push_str("\r\n");
-        for entry in self.entries() {
-            push_number(&mut out, entry.x, POSITION);
+        for (i, entry) in self.entries().enumerate() {
+            let out = sheet.next(i)?;
+            push_number(out, entry.x, POSITION);
             out.push(',');
-            push_number(&mut out, entry.y, POSITION);
+            push_number(out, entry.y, POSITION);
             for text in entry.labels {
                 out.push(',');
-                push_field(&mut out, text);
+                push_field(out, text);
             }
             for (column, value) in self.schema().columns.iter().zip(entry.values) {
                 out.push(',');
-                push_number(&mut out, *value, column.digits);
+                push_number(out, *value, column.digits);
             }
             out.push_str("\r\n");
         }
-        out
+        sheet.check(sheet.text.len())
     }
 
     /// A PNG of the image, reduced where a side has more than 2048 px, with a mark on every finding: a ring around a
@@ -209,12 +226,16 @@ impl Findings {
     /// halo. If a region was searched and not the whole image, the region has a white border. `image` is the upright
     /// full-size image.
     ///
-    /// # Errors
-    /// [`DetectError::Encode`] when the PNG cannot be made.
-    pub fn overlay_png(&self, context: &Context<'_>, image: &Image) -> Result<Vec<u8>, DetectError> {
+    fn overlay_png(
+        &self,
+        context: &Context<'_>,
+        image: &Image,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, DetectError> {
         let region = context.run.parameters.0.get(window::REGION.name);
         let region = region.and_then(|region| Rectangle::deserialize(region).ok());
-        Ok(overlay::draw(self, image, region).encode_png()?)
+        let drawn = overlay::draw(self, image, region, deadline)?;
+        drawn.encode_png_within(deadline).map_err(encoding)
     }
 
     /// Writes the members that state the provenance, without the braces around them.
@@ -250,6 +271,48 @@ impl Findings {
         text.bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
+}
+
+/// A form that is being written.
+struct Sheet<'a> {
+    text: String,
+    form: Form,
+    means: &'a Means,
+}
+
+impl Sheet<'_> {
+    /// The number of findings between two checks of the deadline: they take some milliseconds.
+    const PER_CHECK: usize = 256;
+
+    /// Makes room for findings of about `each` bytes and `column` more for each column, as far as they are allowed.
+    fn reserve(&mut self, findings: &Findings, each: usize, column: usize) {
+        let each = each + column * findings.schema().columns.len();
+        let most = usize::try_from(self.means.file_bytes).unwrap_or(usize::MAX);
+        self.text.reserve(findings.len().saturating_mul(each).min(most));
+    }
+
+    /// The text, to be followed by the finding of that index. It has no more bytes than are allowed.
+    fn next(&mut self, index: usize) -> Result<&mut String, DetectError> {
+        if index.is_multiple_of(Self::PER_CHECK) {
+            self.means.deadline.check()?;
+        }
+        self.check(self.text.len())?;
+        Ok(&mut self.text)
+    }
+
+    /// Checks that the form may have so many bytes.
+    fn check(&self, bytes: usize) -> Result<(), DetectError> {
+        let most = self.means.file_bytes;
+        if bytes as u64 <= most {
+            return Ok(());
+        }
+        Err(DetectError::ResultTooLarge { form: self.form.extension(), most })
+    }
+}
+
+/// The error of a PNG that was not encoded.
+fn encoding(error: ImageError) -> DetectError {
+    if matches!(error, ImageError::TimeLimit(_)) { DetectError::TimedOut(TimedOut) } else { error.into() }
 }
 
 /// Writes an entry's labels where QuPath looks for them: the last as the object's `name`, all of them as its
@@ -388,6 +451,21 @@ mod tests {
         out.split_off(2)
     }
 
+    fn rendered(
+        findings: &Findings,
+        form: Form,
+        context: &Context<'_>,
+        means: &Means,
+    ) -> Result<Vec<u8>, DetectError> {
+        let image = Image::new(8, 7, vec![255; 8 * 7 * 4]).expect("an image");
+        findings.render(form, context, &image, means)
+    }
+
+    fn text(findings: &Findings, form: Form, context: &Context<'_>) -> String {
+        let bytes = rendered(findings, form, context, &Means::by(Deadline::none())).expect("it is small");
+        String::from_utf8(bytes).expect("a text")
+    }
+
     #[test]
     fn a_text_in_csv_is_no_formula_and_can_be_told_from_one_that_was_changed() {
         for (text, field) in [
@@ -439,7 +517,7 @@ mod tests {
         let context = Context { run: &run, sha256: "ab", width: 8, height: 7 };
 
         assert_eq!(
-            findings.json(&context),
+            text(&findings, Form::Json, &context),
             "{\"algorithm\":\"nuclei_detection\",\"version\":\"2\",\"parameters\":{\"sigma\":1.5},\
              \"source\":{\"sha256\":\"ab\",\"width\":8,\"height\":7},\
              \"overlay\":{\"width\":8,\"height\":7},\
@@ -447,9 +525,13 @@ mod tests {
              {\"x\":1.5,\"y\":2.25,\"area\":9,\"score\":0.0123},\n\
              {\"x\":4,\"y\":5,\"area\":0.5,\"score\":1,\"outline\":[[3,4],[5,4],[4,6.5]]}]}\n"
         );
-        assert_eq!(findings.csv(), "x_px,y_px,area_px2,score\r\n1.5,2.25,9,0.0123\r\n4,5,0.5,1\r\n");
+        assert_eq!(
+            text(&findings, Form::Csv, &context),
+            "x_px,y_px,area_px2,score\r\n1.5,2.25,9,0.0123\r\n4,5,0.5,1\r\n"
+        );
 
-        let geojson: Value = serde_json::from_str(&findings.geojson(&context)).expect("GeoJSON is JSON");
+        let geojson: Value =
+            serde_json::from_str(&text(&findings, Form::GeoJson, &context)).expect("GeoJSON is JSON");
         assert_eq!(geojson["type"], "FeatureCollection");
         assert_eq!(geojson["darkroom"]["source"]["sha256"], "ab");
         let [point, polygon] = geojson["features"].as_array().expect("features").as_slice() else {
@@ -486,7 +568,8 @@ mod tests {
         let run =
             Run { name: "blob_detection".into(), version: "1".into(), parameters: Parameters::default() };
         let context = Context { run: &run, sha256: "ab", width: 100, height: 90 };
-        let geojson: Value = serde_json::from_str(&findings.geojson(&context)).expect("GeoJSON is JSON");
+        let geojson: Value =
+            serde_json::from_str(&text(&findings, Form::GeoJson, &context)).expect("GeoJSON is JSON");
         let feature = &geojson["features"][0];
         assert_eq!(feature["geometry"]["type"], "Polygon");
         assert_eq!(feature["properties"]["measurements"], json!({"radius px": 4}));
@@ -497,7 +580,7 @@ mod tests {
             let far = (x - 10.5).hypot(y - 1.0);
             assert!(y >= 0.0 && (y == 0.0 || (far - 4.0).abs() < 1e-3), "({x}, {y})");
         }
-        let json: Value = serde_json::from_str(&findings.json(&context)).expect("JSON");
+        let json: Value = serde_json::from_str(&text(&findings, Form::Json, &context)).expect("JSON");
         assert_eq!(json["blobs"], json!([{"x": 10.5, "y": 1, "radius": 4}]), "no outline there");
     }
 
@@ -509,10 +592,45 @@ mod tests {
         for (x, y) in [(0.5, 0.5), (99.5, 0.5), (99.5, 89.5), (0.5, 89.5)] {
             let mut findings = Findings::new(&DISCS);
             findings.push(x, y, [4.0]);
-            let geojson: Value = serde_json::from_str(&findings.geojson(&context)).expect("GeoJSON is JSON");
+            let geojson: Value =
+                serde_json::from_str(&text(&findings, Form::GeoJson, &context)).expect("GeoJSON is JSON");
             let ring = geojson["features"][0]["geometry"]["coordinates"][0].as_array().expect("a ring");
             assert_eq!(ring.first(), ring.last(), "closed");
             assert!(ring.len() > 8 && ring.windows(2).all(|pair| pair[0] != pair[1]), "{ring:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_more_bytes_than_allowed_is_refused_and_one_of_just_as_many_is_not() {
+        let mut findings = Findings::new(&SCHEMA);
+        for i in 0..100 {
+            findings.push_outlined(f64::from(i), 5.0, [0.5, 1.0], &[[3.0, 4.0], [5.0, 4.0], [4.0, 6.5]]);
+        }
+        let run =
+            Run { name: "nuclei_detection".into(), version: "1".into(), parameters: Parameters::default() };
+        let context = Context { run: &run, sha256: "ab", width: 8, height: 7 };
+        for form in Form::ALL {
+            let within = |file_bytes| {
+                rendered(&findings, form, &context, &Means { file_bytes, ..Means::by(Deadline::none()) })
+            };
+            let whole = within(u64::MAX).expect("no limit");
+            assert_eq!(within(whole.len() as u64).expect("just as many"), whole);
+            let refused = within(whole.len() as u64 - 1).expect_err("one byte more");
+            assert_eq!(refused.code(), "result_too_large", "{form:?}");
+        }
+    }
+
+    #[test]
+    fn the_clock_stops_every_form() {
+        let mut findings = Findings::new(&SCHEMA);
+        findings.push(1.0, 5.0, [0.5, 1.0]);
+        let run =
+            Run { name: "nuclei_detection".into(), version: "1".into(), parameters: Parameters::default() };
+        let context = Context { run: &run, sha256: "ab", width: 8, height: 7 };
+        for form in Form::ALL {
+            let late =
+                rendered(&findings, form, &context, &Means::by(Deadline::after(std::time::Duration::ZERO)));
+            assert_eq!(late.expect_err("it is late").code(), "time_limit", "{form:?}");
         }
     }
 }

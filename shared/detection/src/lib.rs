@@ -8,8 +8,8 @@
 //!   the right, y down: the centre of pixel (column i, row j) is (i + 0.5, j + 0.5).
 //! - The same image and parameters give the same findings, and the same findings give the same bytes in every [`Form`].
 //! - Every detector has the parameter `region` (see `window`), and nothing outside the region has any influence.
-//! - Memory: a detector may hold a few float planes of the image's size beside the image itself, at most eight. Most
-//!   work in tiles or strips and hold less than one.
+//! - Memory: a detector states what it takes for a window of a size ([`Detector::memory`]), and is refused before it
+//!   takes more than its [`Means`] allow. Most work in tiles or strips and hold less than a plane of the image's size.
 //!
 //! ```
 //! use imaging::{Deadline, Image};
@@ -40,12 +40,13 @@ mod kernels;
 mod nuclei_detection;
 mod onnx_detection;
 mod overlay;
+mod pace;
 mod peaks;
 mod poi_detection;
 mod registry;
 mod window;
 
-use ::algorithm::{ParameterError, Parameters, Rectangle, Specification};
+use ::algorithm::{ParameterError, Parameters, Rectangle, Specification, units};
 use imaging::{Deadline, Image, ImageError, TimedOut};
 
 pub use findings::{Class, Column, Digits, Entry, Findings, Schema};
@@ -54,10 +55,36 @@ pub use interest::interest;
 pub use onnx_detection::{Array, Cause, Description, Model, ModelError, ModelSource, Network};
 pub use registry::{catalogue, detector, detectors};
 
+/// What a run may take of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// When to give up.
+    pub deadline: Deadline,
+    /// The most memory that a detector may take beside the image, in bytes.
+    pub memory: u64,
+    /// The most bytes of one form of the result.
+    pub file_bytes: u64,
+}
+
+impl Means {
+    /// What a job may take by default, until the deadline.
+    #[must_use]
+    pub fn by(deadline: Deadline) -> Self {
+        Self { deadline, memory: 768 << 20, file_bytes: 32_000_000 }
+    }
+}
+
 /// A detector. Implementations hold no state: everything that varies is an argument.
 pub trait Detector: Send + Sync {
     /// The name, version and parameters, and the name of the result's list.
     fn specification(&self) -> &'static Specification;
+
+    /// The most memory, in bytes, that searching a window of that width and height takes beside the image, apart from
+    /// what depends on what the window shows: [`detect`](Self::detect) holds that against its means as it goes.
+    ///
+    /// # Errors
+    /// [`DetectError::InvalidParameters`] for parameters that the specification forbids.
+    fn memory(&self, size: [u32; 2], parameters: &Parameters) -> Result<u64, DetectError>;
 
     /// Finds what the algorithm looks for, in the order that the result is to have.
     ///
@@ -68,15 +95,30 @@ pub trait Detector: Send + Sync {
     ///
     /// # Errors
     /// [`DetectError::InvalidParameters`] for parameters that the specification forbids; [`DetectError::OutsideImage`]
-    /// for a region that is not within the image; [`DetectError::TimedOut`] when the deadline passes, which is checked
-    /// every few dozen rows; [`DetectError::Model`] where the model cannot be used.
+    /// for a region that is not within the image; [`DetectError::Memory`] before more memory is taken than `means`
+    /// allow; [`DetectError::TimedOut`] when their deadline passes, which is checked every few dozen rows;
+    /// [`DetectError::Model`] where the model cannot be used.
+    fn detect_within(
+        &self,
+        image: &Image,
+        parameters: &Parameters,
+        model: Option<&Model>,
+        means: &Means,
+    ) -> Result<Findings, DetectError>;
+
+    /// [`detect_within`](Self::detect_within) what a job may take by default.
+    ///
+    /// # Errors
+    /// The same.
     fn detect(
         &self,
         image: &Image,
         parameters: &Parameters,
         model: Option<&Model>,
         deadline: Deadline,
-    ) -> Result<Findings, DetectError>;
+    ) -> Result<Findings, DetectError> {
+        self.detect_within(image, parameters, model, &Means::by(deadline))
+    }
 }
 
 /// The reason why there are no findings. Trying again does not help with any of them.
@@ -95,6 +137,26 @@ pub enum DetectError {
         region: Rectangle,
         /// The image's width and height.
         image: [u32; 2],
+    },
+    /// The search takes more memory than is allowed.
+    #[error(
+        "the search takes more than the {} of memory that it may: send a smaller image, or name a region",
+        units::bytes(*most)
+    )]
+    Memory {
+        /// The most bytes that are allowed.
+        most: u64,
+    },
+    /// A form of the result has more bytes than are allowed.
+    #[error(
+        "the result's {form} has more than {}: ask for fewer findings, or name a region",
+        units::bytes(*most)
+    )]
+    ResultTooLarge {
+        /// The form, by its file extension.
+        form: &'static str,
+        /// The most bytes that are allowed.
+        most: u64,
     },
     /// The deadline passed during the detection.
     #[error("the detection took longer than its time limit: send a smaller image")]
@@ -120,6 +182,8 @@ impl DetectError {
         match self {
             Self::InvalidParameters(_) => "invalid_parameters",
             Self::OutsideImage { .. } => "region_outside_image",
+            Self::Memory { .. } => "detector_memory",
+            Self::ResultTooLarge { .. } => "result_too_large",
             Self::TimedOut(_) => "time_limit",
             Self::Model(error) => error.code(),
             Self::Encode(error) => error.code(),

@@ -23,8 +23,11 @@
 //!
 //! - for each pixel of the reduction, the mask and the background: three bytes;
 //! - for each run of neighbouring pixels in a row of the mask: twelve bytes, and two dozen more while runs are sorted;
-//! - for the largest component: nine bytes for each pixel of its bounding box, and up to two dozen for each of its own
-//!   pixels while it is flooded.
+//! - for the largest component: nine bytes for each pixel of its bounding box, twelve for each of its own pixels, and
+//!   twenty for each that is flooded at the same time, or so many for each of its nuclei;
+//! - for each nucleus, its outline; of twice as many as are wanted, at most.
+//!
+//! The first follows from the window's size. The others are held against what may be taken before they are.
 //!
 //! On slides whose nuclei are known (`tests/references/nuclei_detection.py`), nearly all nuclei are found, and their
 //! outlines cover nearly the same area. The detector is several times as fast as scikit-image's deconvolution,
@@ -44,7 +47,8 @@ use serde_json::Value;
 
 use crate::{
     Class, Column, DetectError, Digits, Findings, Schema,
-    algorithm::{Algorithm, Scene},
+    algorithm::{Algorithm, Memory, Scene, bytes},
+    pace::Looks,
     window::{self, Window},
 };
 
@@ -245,10 +249,20 @@ enum DetectionImage {
 impl Algorithm for Settings {
     const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
+    fn memory(&self, size: [usize; 2]) -> u64 {
+        let reduced = size.map(|side| side.div_ceil(Scale::of(self).reduction));
+        bytes(reduced[0].saturating_mul(reduced[1]), PLANES).saturating_add(AROUND_TILES)
+    }
+
     fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
-        find(scene.window, self, TILE, scene.deadline)
+        find(scene.window, self, TILE, scene.memory, scene.deadline)
     }
 }
+
+/// The bytes of the mask and of the background for a pixel of the reduction.
+const PLANES: usize = size_of::<u8>() + size_of::<i16>();
+/// The bytes of the tables of colours and of a tile's data, with as much around it as the widest filters reach.
+const AROUND_TILES: u64 = 64 << 20;
 
 /// The numbers of rows and columns of a tile of the reduction. The opening passes over a tile repeatedly; with the
 /// default radius its data take 0.7 MB, which fits a core's second-level cache.
@@ -258,12 +272,13 @@ fn find(
     window: Window<'_>,
     settings: &Settings,
     tile: [usize; 2],
+    memory: Memory,
     deadline: Deadline,
 ) -> Result<Findings, DetectError> {
     let scale = Scale::of(settings);
     let mut findings = Findings::new(if settings.mpp.is_some() { &IN_MICRONS } else { &IN_PIXELS });
     let white = settings.white();
-    let vectors = Vectors::of(settings.stains, &window, white);
+    let vectors = Vectors::of(settings.stains, &window, white, deadline)?;
     findings.detail("stain_vectors", vectors.to_value());
     if window.is_of_one_colour() {
         return Ok(findings);
@@ -279,9 +294,11 @@ fn find(
         tile,
     };
     let mut field = field::field(&image, &quantities.detection, filters, deadline)?;
-    regions::fill_holes(&mut field.mask, field.width, scale.hole(), deadline)?;
-    let components = Components::of(&field.mask, field.width, 1, false, deadline)?;
+    let planes = memory.beside(bytes(field.mask.len(), PLANES).saturating_add(AROUND_TILES));
+    regions::fill_holes(&mut field.mask, field.width, scale.hole(), planes, deadline)?;
+    let components = Components::of(&field.mask, field.width, 1, false, planes, deadline)?;
     drop(field.mask);
+    let area = field.background.len();
     let mut nuclei = Nuclei {
         labels: Labels::new([image.width, image.height], scale.reach(), settings.split),
         image,
@@ -289,14 +306,19 @@ fn find(
         background: field.background,
         scale,
         limits: [settings.threshold, settings.max_background],
+        most: settings.max_nuclei,
+        memory: memory
+            .beside(bytes(area, size_of::<i16>()).saturating_add(AROUND_TILES))
+            .beside(components.bytes()),
         found: Vec::new(),
+        vertices: 0,
         tallies: Vec::new(),
     };
     for component in components.iter() {
         deadline.check()?;
         nuclei.gather(component, deadline)?;
     }
-    for nucleus in nuclei.strongest(settings.max_nuclei) {
+    for nucleus in nuclei.strongest() {
         deadline.check()?;
         nucleus.push(&scale, &window, &mut findings);
     }
@@ -375,7 +397,13 @@ struct Nuclei<'a> {
     scale: Scale,
     /// The least density above the background, and the greatest density of the background.
     limits: [f64; 2],
+    /// The most nuclei that are wanted.
+    most: usize,
+    /// What may be taken beside the background and the components.
+    memory: Memory,
     found: Vec<Nucleus>,
+    /// The number of vertices of all that have been found.
+    vertices: usize,
     tallies: Vec<Tally>,
 }
 
@@ -403,16 +431,26 @@ struct Nucleus {
 
 impl Nuclei<'_> {
     /// Finds the nuclei in a component of the mask.
-    fn gather(&mut self, component: &[Run], deadline: Deadline) -> Result<(), TimedOut> {
+    fn gather(&mut self, component: &[Run], deadline: Deadline) -> Result<(), DetectError> {
         // An outline cuts off half a pixel at its corners, so a component of fewer pixels than the least area need not
         // be traced.
         if (regions::pixels(component) as f64) < self.scale.areas[0] {
             return Ok(());
         }
-        let labels = self.labels.flood(component, deadline)?;
-        self.tally(component, labels);
+        let found = bytes(self.found.len(), size_of::<Nucleus>())
+            .saturating_add(bytes(self.vertices, size_of::<[f64; 2]>()));
+        let memory = self.memory.beside(found);
+        let labels = self.labels.flood(component, memory, deadline)?;
+        memory.beside(self.labels.bytes()).allows(bytes(labels, size_of::<Tally>()))?;
+        self.tally(component, labels, deadline)?;
         let Labels { cells, frame, plane, .. } = &self.labels;
-        for tally in self.tallies.iter().filter(|tally| tally.pixels > 0.0) {
+        for (i, tally) in self.tallies.iter().enumerate() {
+            if i % TALLIES_PER_CHECK == TALLIES_PER_CHECK - 1 {
+                deadline.check()?;
+            }
+            if tally.pixels == 0.0 {
+                continue;
+            }
             let mean = |sum: f64| sum / tally.pixels;
             let [detection, haematoxylin, second] = tally.quantities.map(mean);
             let background = mean(tally.background);
@@ -427,7 +465,11 @@ impl Nuclei<'_> {
             let outline = Outline::of(cells, *frame, tally.first, *plane);
             if (least..=most).contains(&outline.area) {
                 let first = frame.pixel(tally.first);
+                self.vertices += outline.vertices.len();
                 self.found.push(Nucleus { first, outline, contrast, haematoxylin, second });
+                if self.found.len() >= self.most.saturating_mul(2).max(LEAST_DROPPED) {
+                    self.vertices = keep_strongest(&mut self.found, self.most);
+                }
             }
         }
         self.labels.clear(component);
@@ -435,10 +477,12 @@ impl Nuclei<'_> {
     }
 
     /// Sums up the quantities of each label of a component. `labels` is more than the greatest label.
-    fn tally(&mut self, component: &[Run], labels: usize) {
+    fn tally(&mut self, component: &[Run], labels: usize, deadline: Deadline) -> Result<(), TimedOut> {
         self.tallies.clear();
         self.tallies.resize(labels, Tally::default());
+        let mut looks = Looks::each(regions::STRETCH, deadline);
         for run in component {
+            looks.count(run.len())?;
             let places = self.labels.frame.places(run);
             let mut part = places.start..places.start;
             let background = &self.background[run.places(self.image.width)];
@@ -459,25 +503,39 @@ impl Nuclei<'_> {
                 tally.background += steps as f64 / f64::from(STEPS);
             }
         }
+        Ok(())
     }
 
     /// The nuclei in reading order; if there are too many, those of the greatest contrast.
-    fn strongest(self, most: usize) -> Vec<Nucleus> {
-        let mut found = self.found;
-        found.sort_by_key(|Nucleus { first: [column, row], .. }| (*row, *column));
-        if found.len() > most {
-            let mut order: Vec<usize> = (0..found.len()).collect();
-            order.sort_by(|a, b| found[*b].contrast.total_cmp(&found[*a].contrast));
-            let mut stays = vec![false; found.len()];
-            order[..most].iter().for_each(|i| stays[*i] = true);
-            let mut stays = stays.into_iter();
-            found.retain(|_| stays.next().unwrap_or(false));
+    fn strongest(mut self) -> Vec<Nucleus> {
+        if self.found.len() > self.most {
+            keep_strongest(&mut self.found, self.most);
         }
-        found
+        self.found.sort_unstable_by_key(Nucleus::place);
+        self.found
     }
 }
 
+/// The number of tallies between two checks of the deadline: the outlines of as many nuclei take some milliseconds.
+const TALLIES_PER_CHECK: usize = 256;
+/// The least number of nuclei of which some are dropped. So few need not be counted.
+const LEAST_DROPPED: usize = 1024;
+
+/// Keeps the nuclei of the greatest contrast; of equal ones, those that come first in reading order. Returns the number
+/// of their vertices.
+fn keep_strongest(found: &mut Vec<Nucleus>, most: usize) -> usize {
+    let order = |a: &Nucleus, b: &Nucleus| b.contrast.total_cmp(&a.contrast).then(a.place().cmp(&b.place()));
+    found.select_nth_unstable_by(most, order);
+    found.truncate(most);
+    found.iter().map(|nucleus| nucleus.outline.vertices.len()).sum()
+}
+
 impl Nucleus {
+    /// The row and the column of its first pixel: its place in reading order.
+    fn place(&self) -> (usize, usize) {
+        (self.first[1], self.first[0])
+    }
+
     fn push(&self, scale: &Scale, window: &Window<'_>, findings: &mut Findings) {
         // The last pixels of a reduction may reach beyond the image.
         let place = |[x, y]: [f64; 2]| {
@@ -537,8 +595,10 @@ mod tests {
             serde_json::json!({"mpp": 0.2, "stains": "auto"}),
         ] {
             let settings = settings(given.clone());
-            let find =
-                |tile| find(Window::whole(&image), &settings, tile, Deadline::none()).expect("no deadline");
+            let find = |tile| {
+                let window = Window::whole(&image);
+                find(window, &settings, tile, Memory::unlimited(), Deadline::none()).expect("no limit")
+            };
             let whole = find([1000, 1000]);
             assert!(!whole.is_empty(), "{given}");
             for tile in [[64, 64], [37, 101], [1, 230], [170, 9]] {
@@ -568,7 +628,7 @@ mod tests {
             |value: u8| Image::new(64, 48, [value, value, value, 255].repeat(64 * 48)).expect("an image");
         for image in [grey(255), grey(0), grey(127), Image::new(1, 1, vec![9; 4]).expect("an image")] {
             let settings = settings(serde_json::json!({}));
-            let found = find(Window::whole(&image), &settings, TILE, Deadline::none());
+            let found = find(Window::whole(&image), &settings, TILE, Memory::unlimited(), Deadline::none());
             assert!(found.expect("no deadline").is_empty());
         }
     }

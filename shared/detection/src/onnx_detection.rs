@@ -29,7 +29,7 @@ use serde::Deserialize;
 
 use crate::{
     Class, Column, DetectError, Digits, Findings, Schema,
-    algorithm::{Algorithm, Scene},
+    algorithm::{Algorithm, Scene, bytes},
     window,
 };
 use answers::Answer;
@@ -96,6 +96,8 @@ static SCHEMA: Schema = Schema {
 
 /// The number of boxes, the strongest of all showings, that are compared for suppression.
 const MOST_FOUND: usize = 100_000;
+/// The bytes that a network may hold, of weights and of results: see the crate `onnx`.
+const NETWORK: u64 = 512 << 20;
 /// A box that ends within this many pixels of its tile's end may be a part of a larger thing.
 const NEAR: f64 = 2.0;
 
@@ -108,6 +110,12 @@ pub(crate) struct Settings {
 
 impl Algorithm for Settings {
     const SPECIFICATION: &'static Specification = &SPECIFICATION;
+
+    fn memory(&self, [width, height]: [usize; 2]) -> u64 {
+        // The picture over white, where it is not opaque. What the model takes is limited by itself.
+        let boxes = bytes(2 * MOST_FOUND, size_of::<Found>() + size_of::<Answer>());
+        bytes(width.saturating_mul(height), 4).saturating_add(boxes).saturating_add(NETWORK)
+    }
 
     fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
         let Scene { window, deadline, .. } = *scene;
@@ -123,7 +131,7 @@ impl Algorithm for Settings {
         let min_score = self.min_score.unwrap_or(description.min_score);
         let suppression =
             Suppression { iou: self.iou.unwrap_or(description.suppression.iou), ..description.suppression };
-        let picture = Opaque::new(window);
+        let picture = Opaque::new(window, deadline)?;
         let mut pixels = vec![0.0; description.shape().iter().product()];
         let mut all = Vec::new();
         for (i, showing) in showings(&description.input, size)?.enumerate() {

@@ -2,12 +2,17 @@
 //! out on light and on dark ground, and for people with any colour vision.
 
 use algorithm::Rectangle;
-use imaging::Image;
+use imaging::{Deadline, Image, ImageError};
 
-use crate::{Entry, Findings};
+use crate::{DetectError, Entry, Findings};
 
 /// The longest side of an overlay, in pixels.
 const MAX_SIDE: u32 = 2048;
+/// The longest side that is reduced with all of its pixels. Reducing takes some fifty bytes for each pixel along it, and
+/// an image with a longer side is a line.
+const LONGEST: u32 = 1 << 20;
+/// The number of marks between two checks of the deadline.
+const MARKS_PER_CHECK: usize = 64;
 const HALO: [u8; 3] = [0, 0, 0];
 /// The border of the region that was searched.
 const BORDER: [u8; 3] = [255, 255, 255];
@@ -20,8 +25,21 @@ pub(crate) fn size(image: (u32, u32)) -> (u32, u32) {
 /// Draws the overlay: the image reduced to fit [`MAX_SIDE`], a border around the region that was searched, and a mark
 /// for each finding. The border lies lowest, then all halos, then all marks; where marks overlap, that of the earlier
 /// finding is on top.
-pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>) -> Image {
-    let reduced = image.fit_within(MAX_SIDE);
+///
+/// # Errors
+/// [`DetectError::TimedOut`] when the deadline passes, which is checked every few hundred marks.
+pub(crate) fn draw(
+    findings: &Findings,
+    image: &Image,
+    region: Option<Rectangle>,
+    deadline: Deadline,
+) -> Result<Image, DetectError> {
+    let thinned = thinned(image);
+    let reduced =
+        thinned.as_ref().unwrap_or(image).fitted(MAX_SIDE, deadline).map_err(|error| match error {
+            ImageError::TimeLimit(late) => DetectError::TimedOut(late),
+            other => DetectError::Encode(other),
+        })?;
     let (width, height) = (reduced.width(), reduced.height());
     let scale = [f64::from(width) / f64::from(image.width()), f64::from(height) / f64::from(image.height())]
         .map(|s| s as f32);
@@ -41,7 +59,10 @@ pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>
         }
     }
     for (stroke, own, alpha) in [(mark.halo, Some(HALO), 0.75), (mark.stroke, None, 1.0)] {
-        for entry in findings.entries().rev() {
+        for (i, entry) in findings.entries().enumerate().rev() {
+            if i.is_multiple_of(MARKS_PER_CHECK) {
+                deadline.check()?;
+            }
             let color = own.unwrap_or_else(|| findings.schema().color(&entry));
             if entry.outline.is_empty() {
                 let radius = entry.radius.map_or(mark.radius, |radius| (radius as f32 * scale[0]).max(2.0));
@@ -54,7 +75,21 @@ pub(crate) fn draw(findings: &Findings, image: &Image, region: Option<Rectangle>
             }
         }
     }
-    Image::new(width, height, canvas.rgba).unwrap_or(reduced)
+    Ok(Image::new(width, height, canvas.rgba).unwrap_or(reduced))
+}
+
+/// Some of an image's pixels, in rows and columns as far apart as each other, where a side is longer than [`LONGEST`];
+/// `None` for any other image.
+fn thinned(image: &Image) -> Option<Image> {
+    let by = image.width().max(image.height()).div_ceil(LONGEST) as usize;
+    if by < 2 {
+        return None;
+    }
+    let pixels = image.rgba().as_chunks::<4>().0;
+    let rows = pixels.chunks_exact(image.width() as usize).step_by(by);
+    let rgba: Vec<u8> = rows.flat_map(|row| row.iter().step_by(by)).flatten().copied().collect();
+    let [width, height] = [image.width(), image.height()].map(|side| side.div_ceil(by as u32));
+    Image::new(width, height, rgba)
 }
 
 /// The corners of a region, in order around it.
@@ -203,6 +238,10 @@ mod tests {
         opposite: None,
     };
 
+    fn drawn_on(findings: &Findings, image: &Image, region: Option<Rectangle>) -> Image {
+        draw(findings, image, region, Deadline::none()).expect("no deadline")
+    }
+
     fn pixel(image: &Image, x: u32, y: u32) -> &[u8] {
         &image.rgba()[4 * (y * image.width() + x) as usize..][..4]
     }
@@ -212,7 +251,7 @@ mod tests {
         let white = Image::new(100, 80, vec![255; 100 * 80 * 4]).expect("an image");
         let mut findings = Findings::new(&SCHEMA);
         findings.push(50.5, 40.5, []);
-        let drawn = draw(&findings, &white, None);
+        let drawn = drawn_on(&findings, &white, None);
         assert_eq!((drawn.width(), drawn.height()), (100, 80));
         assert_eq!(pixel(&drawn, 50, 40), [255; 4]);
         assert_eq!(pixel(&drawn, 53, 40), [240, 228, 66, 255]);
@@ -228,7 +267,7 @@ mod tests {
             let square = [[x, y], [x + 6.0, y], [x + 6.0, y + 6.0], [x, y + 6.0]];
             findings.push_outlined(f64::from(x) + 3.0, f64::from(y) + 3.0, [], &square);
         }
-        let drawn = draw(&findings, &white, None);
+        let drawn = drawn_on(&findings, &white, None);
         assert_eq!(pixel(&drawn, 803, 703), [255; 4]);
         assert_eq!(pixel(&drawn, 803, 700), [240, 228, 66, 255]);
     }
@@ -239,8 +278,17 @@ mod tests {
         let mut findings = Findings::new(&SCHEMA);
         findings.push(0.0, 0.0, []);
         findings.push_outlined(9.0, 1.0, [], &[[0.0, 0.0], [9.0, 1.0], [-4.0, 1e9]]);
-        let drawn = draw(&findings, &clear, None);
+        let drawn = drawn_on(&findings, &clear, None);
         assert_eq!(pixel(&drawn, 3, 0)[3], 255, "what is drawn is opaque on clear ground");
+    }
+
+    #[test]
+    fn the_overlay_of_a_line_is_a_line() {
+        let line = Image::new(2 * LONGEST + 1, 1, [9, 80, 200, 255].repeat(2 * LONGEST as usize + 1));
+        let line = line.expect("an image");
+        let drawn = drawn_on(&Findings::new(&SCHEMA), &line, None);
+        assert_eq!((drawn.width(), drawn.height()), size((line.width(), 1)));
+        assert_eq!(pixel(&drawn, 1000, 0), [9, 80, 200, 255]);
     }
 
     #[test]
@@ -257,7 +305,7 @@ mod tests {
         let mut findings = Findings::new(&OPPOSITES);
         findings.push(20.5, 40.5, [1.0]);
         findings.push(70.5, 40.5, [-1.0]);
-        let drawn = draw(&findings, &grey, None);
+        let drawn = drawn_on(&findings, &grey, None);
         assert_eq!(pixel(&drawn, 23, 40), [240, 228, 66, 255]);
         assert_eq!(pixel(&drawn, 73, 40), [86, 180, 233, 255]);
     }
@@ -270,7 +318,7 @@ mod tests {
                 .expect("an image")
         };
         let findings = Findings::new(&SCHEMA);
-        let drawn = draw(&findings, &grey(100, 80), region(20, 10, 50, 40));
+        let drawn = drawn_on(&findings, &grey(100, 80), region(20, 10, 50, 40));
         for (x, y) in [(20, 10), (45, 10), (69, 30), (45, 49), (20, 30)] {
             assert!(pixel(&drawn, x, y)[0] > 200, "({x}, {y}): {:?}", pixel(&drawn, x, y));
         }
@@ -278,13 +326,13 @@ mod tests {
             assert_eq!(pixel(&drawn, x, y), [128, 128, 128, 255], "({x}, {y})");
         }
         // Half as large, and the border with it.
-        let reduced = draw(&findings, &grey(4096, 200), region(1000, 50, 2000, 100));
+        let reduced = drawn_on(&findings, &grey(4096, 200), region(1000, 50, 2000, 100));
         assert_eq!((reduced.width(), reduced.height()), size((4096, 200)));
         assert_eq!((reduced.width(), reduced.height()), (2048, 100));
         assert!(pixel(&reduced, 500, 50)[0] > 200 && pixel(&reduced, 1500, 50)[0] > 200);
         assert_eq!(pixel(&reduced, 1000, 50), [128, 128, 128, 255]);
         // At the image's own edge it is half of it that is seen.
-        let whole = draw(&findings, &grey(100, 80), region(0, 0, 100, 80));
+        let whole = drawn_on(&findings, &grey(100, 80), region(0, 0, 100, 80));
         assert!(pixel(&whole, 0, 40)[0] > 128 && pixel(&whole, 99, 79)[0] > 128);
     }
 }

@@ -1,11 +1,21 @@
 //! Peaks of a response plane, as scikit-image's `feature.corner_peaks` defines them.
 
-use imaging::{Deadline, TimedOut};
+use imaging::Deadline;
 
-use crate::kernels;
+use crate::{
+    DetectError,
+    algorithm::{Memory, bytes},
+    kernels, pace,
+};
 
-/// The number of rows between two checks of the deadline.
-pub(crate) const ROWS_PER_CHECK: usize = 64;
+/// The number of rows of that width between two checks of the deadline.
+pub(crate) fn rows_per_check(width: usize) -> usize {
+    const PIXELS: usize = 1 << 20;
+    (PIXELS / width.max(1)).clamp(1, 64)
+}
+
+/// The bytes that a candidate may take: as such, and as a point that each of two spacings has admitted.
+const CANDIDATE: usize = 3 * size_of::<Peak>() + 2 * size_of::<u32>();
 
 /// A plane of responses, row by row, with its extremes.
 pub(crate) struct Response {
@@ -40,14 +50,15 @@ pub(crate) fn find(
     min_distance: usize,
     threshold: f32,
     max_points: usize,
+    memory: Memory,
     deadline: Deadline,
-) -> Result<Vec<Peak>, TimedOut> {
+) -> Result<Vec<Peak>, DetectError> {
     let threshold = kernels::larger(plane.min, threshold * plane.max);
-    let mut candidates = maxima(plane, min_distance, threshold, deadline)?;
-    deadline.check()?;
-    candidates.sort_unstable_by(|a, b| {
+    let mut candidates = maxima(plane, min_distance, threshold, memory, deadline)?;
+    let order = |a: &Peak, b: &Peak| {
         b.response.total_cmp(&a.response).then((a.row, a.column).cmp(&(b.row, b.column)))
-    });
+    };
+    pace::sort(&mut candidates, order, deadline)?;
     let mut nearer = Spaced::new(plane, min_distance, min_distance.saturating_sub(1));
     let mut spaced = Spaced::new(plane, min_distance, min_distance);
     for (i, candidate) in candidates.iter().enumerate() {
@@ -67,7 +78,13 @@ pub(crate) fn find(
 /// The maximum filter is separable: along the rows by doubling spans, down the columns by van Herk's method (prefix
 /// maxima of one group of rows against suffix maxima of the group before; 1992, doi:10.1016/0167-8655(92)90069-C). The
 /// cost does not depend on the image's content; the buffer has `2 · reach + 1` rows, never more than the plane.
-fn maxima(plane: &Response, reach: usize, threshold: f32, deadline: Deadline) -> Result<Vec<Peak>, TimedOut> {
+fn maxima(
+    plane: &Response,
+    reach: usize,
+    threshold: f32,
+    memory: Memory,
+    deadline: Deadline,
+) -> Result<Vec<Peak>, DetectError> {
     let mut found = Vec::new();
     let length = 2 * reach + 1;
     if plane.width < length || plane.height < length {
@@ -78,8 +95,9 @@ fn maxima(plane: &Response, reach: usize, threshold: f32, deadline: Deadline) ->
     let mut prefix = vec![0.0f32; n];
     let (mut window, mut spare) = (Vec::with_capacity(plane.width), Vec::with_capacity(plane.width));
     for (row, values) in plane.values.chunks_exact(plane.width).enumerate() {
-        if row % ROWS_PER_CHECK == 0 {
+        if row % rows_per_check(plane.width) == 0 {
             deadline.check()?;
+            memory.allows(bytes(found.len(), CANDIDATE))?;
         }
         let in_row = kernels::windowed_max(values, length, &mut window, &mut spare);
         let place = row % length;
@@ -260,7 +278,7 @@ mod tests {
             let values: Vec<f32> = values.into_iter().take(rows * width).map(f32::from).collect();
             prop_assume!(!values.is_empty());
             let plane = plane(width, values);
-            let is = find(&plane, m, threshold, max_points, Deadline::none()).expect("no deadline");
+            let is = find(&plane, m, threshold, max_points, Memory::unlimited(), Deadline::none()).expect("no limit");
             prop_assert_eq!(is, plain(&plane, m, threshold, max_points));
         }
 

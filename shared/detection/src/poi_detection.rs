@@ -34,7 +34,7 @@ use serde_json::Value;
 
 use crate::{
     Class, Column, DetectError, Digits, Findings, Schema,
-    algorithm::{Algorithm, Scene},
+    algorithm::{Algorithm, Scene, bytes},
     peaks, window,
 };
 
@@ -192,6 +192,19 @@ enum Method {
 impl Algorithm for Settings {
     const SPECIFICATION: &'static Specification = &SPECIFICATION;
 
+    fn memory(&self, [width, height]: [usize; 2]) -> u64 {
+        let pixels = width.saturating_mul(height);
+        let planes = match self.method {
+            // The response, and the rows of the maximum filter, which may be as many as the plane has.
+            Method::Harris | Method::ShiTomasi => 2 * size_of::<f32>(),
+            // The grey, and of every fourth pixel at most a corner, which is sorted into another place.
+            Method::Fast => 1 + 2 * CORNER / 4,
+            // The grey of two levels, and of every fourth pixel at most a corner, and the same with its response.
+            Method::Orb => 2 + (2 * CORNER + size_of::<f32>()).div_ceil(4),
+        };
+        bytes(pixels, planes).saturating_add(ROWS)
+    }
+
     fn detect(&self, scene: &Scene<'_>) -> Result<Findings, DetectError> {
         match self.method {
             Method::Harris => tensor_corners(self, Measure::Harris { k: self.k }, scene),
@@ -202,6 +215,10 @@ impl Algorithm for Settings {
     }
 }
 
+/// The bytes of a corner of FAST, and those of the rows in use and of the points that are wanted.
+const CORNER: usize = size_of::<fast::Corner>();
+const ROWS: u64 = 32 << 20;
+
 fn tensor_corners(settings: &Settings, measure: Measure, scene: &Scene<'_>) -> Result<Findings, DetectError> {
     let Scene { window, deadline, .. } = *scene;
     let mut findings = Findings::new(&SCHEMA);
@@ -210,7 +227,8 @@ fn tensor_corners(settings: &Settings, measure: Measure, scene: &Scene<'_>) -> R
     }
     let Settings { sigma, min_distance, threshold, max_points, .. } = *settings;
     let response = tensor::respond(window, measure, sigma, deadline)?;
-    for peak in peaks::find(&response, min_distance, threshold, max_points, deadline)? {
+    let memory = scene.memory.beside(bytes(response.values.len(), 2 * size_of::<f32>()).saturating_add(ROWS));
+    for peak in peaks::find(&response, min_distance, threshold, max_points, memory, deadline)? {
         let (dx, dy) = if settings.subpixel { response.refine(&peak) } else { (0.0, 0.0) };
         let (x, y) = window.place(f64::from(peak.column) + 0.5 + dx, f64::from(peak.row) + 0.5 + dy);
         findings.push(x, y, [f64::from(peak.response)]);
@@ -223,7 +241,7 @@ fn fast_corners(settings: &Settings, scene: &Scene<'_>) -> Result<Findings, Dete
     let grey = fast::Plane::of(window, deadline)?;
     let corners = fast::corners(&grey, settings.fast_threshold, deadline)?;
     let mut findings = Findings::new(&SCHEMA);
-    for corner in fast::sorted(&corners).iter().take(settings.max_points) {
+    for corner in fast::sorted(&corners, deadline)?.iter().take(settings.max_points) {
         let (x, y) = window.place(f64::from(corner.column) + 0.5, f64::from(corner.row) + 0.5);
         findings.push(x, y, [f64::from(corner.score)]);
     }

@@ -195,7 +195,11 @@ fn without_mpp_all_is_in_pixels_and_the_result_says_so() {
         assert_eq!(in_pixels.values[1], in_microns.values[1] * 2.0);
         assert_eq!(in_pixels.values[2..], in_microns.values[2..]);
     }
-    let header = |findings: &Findings| findings.csv().lines().next().expect("a header").to_owned();
+    let run = Run { name: "nuclei_detection".into(), version: "1".into(), parameters: parameters(json!({})) };
+    let context = Context { run: &run, sha256: "5e", width: 1, height: 1 };
+    let header = |findings: &Findings| {
+        common::text(findings, Form::Csv, &context).lines().next().expect("a header").to_owned()
+    };
     let rest = "circularity,haematoxylin_od,second_stain_od";
     assert_eq!(header(&microns), format!("x_px,y_px,area_µm2,perimeter_µm,{rest}"));
     assert_eq!(header(&pixels), format!("x_px,y_px,area_px2,perimeter_px,{rest}"));
@@ -247,7 +251,7 @@ fn geojson_has_a_closed_polygon_for_each_nucleus() {
         parameters: parameters(json!({"mpp": 0.5})),
     };
     let context = Context { run: &run, sha256: "5e", width: slide.width(), height: slide.height() };
-    let bytes = findings.render(Form::GeoJson, &context, &slide).expect("it renders");
+    let bytes = common::rendered(&findings, Form::GeoJson, &context, &slide);
     let written: Value = serde_json::from_slice(&bytes).expect("JSON");
     let features = written["features"].as_array().expect("features");
     assert_eq!(features.len(), findings.len());

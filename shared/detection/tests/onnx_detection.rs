@@ -7,7 +7,7 @@ mod common;
 use std::{collections::BTreeMap, time::Duration};
 
 use common::{detect, file, image, known, model, moved, open, parameters};
-use detection::{Context, DetectError, Detector, Findings, Model, detector};
+use detection::{Context, DetectError, Detector, Findings, Form, Model, detector};
 use imaging::{Deadline, Image};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ fn a_result_names_its_model_and_classifies_each_finding() {
     let findings = detect("onnx_detection", &few, given.clone());
     let run = onnx().specification().resolve(&parameters(given)).expect("in range");
     let context = Context { run: &run, sha256: "5e", width: few.width(), height: few.height() };
-    let result: Value = serde_json::from_str(&findings.json(&context)).expect("JSON");
+    let result: Value = serde_json::from_str(&common::text(&findings, Form::Json, &context)).expect("JSON");
     assert_eq!(result["model"], json!({"key": "yolov8.onnx", "sha256": "ab", "description_sha256": "cd"}));
     let first = &result["detections"][0];
     assert_eq!(first["class"], "square");
@@ -202,13 +202,17 @@ fn a_result_names_its_model_and_classifies_each_finding() {
         assert!(first[member].is_number(), "{first}");
     }
     assert_eq!(first["outline"].as_array().map(Vec::len), Some(4));
-    let features: Value = serde_json::from_str(&findings.geojson(&context)).expect("JSON");
+    let features: Value =
+        serde_json::from_str(&common::text(&findings, Form::GeoJson, &context)).expect("JSON");
     assert_eq!(features["darkroom"]["model"], result["model"]);
     let first = &features["features"][0];
     assert_eq!(first["geometry"]["type"], "Polygon");
     assert_eq!(first["geometry"]["coordinates"][0].as_array().map(Vec::len), Some(5), "closed");
     assert_eq!((&first["properties"]["classification"]["name"]), &json!("square"));
-    assert!(findings.csv().starts_with("x_px,y_px,class,width_px,height_px,score\r\n"));
+    assert!(
+        common::text(&findings, Form::Csv, &context)
+            .starts_with("x_px,y_px,class,width_px,height_px,score\r\n")
+    );
 }
 
 /// The bytes with a text everywhere replaced by another one.

@@ -1,6 +1,7 @@
 //! The time limit, and a reader and a writer through which it stops decoders and encoders.
 
 use std::{
+    fmt,
     io::{self, BufRead, Cursor, Read, Seek, SeekFrom},
     time::{Duration, Instant},
 };
@@ -11,16 +12,27 @@ use std::{
 pub struct TimedOut;
 
 /// The moment by which work must be done. It is kept by polling: long loops call [`check`](Self::check) now and then.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Deadline(End);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum End {
     Never,
     At(Instant),
-    /// Passes after so many checks. The count shows without a clock whether the work checks often enough.
-    #[cfg(test)]
-    Looks(&'static std::sync::atomic::AtomicU32),
+    Told(Told),
+}
+
+/// Says at each check whether the moment has passed.
+type Told = &'static (dyn Fn() -> bool + Send + Sync);
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            End::Never => f.write_str("Deadline(never)"),
+            End::At(end) => write!(f, "Deadline({end:?})"),
+            End::Told(_) => f.write_str("Deadline(as told)"),
+        }
+    }
 }
 
 impl Deadline {
@@ -36,6 +48,13 @@ impl Deadline {
         Self(End::Never)
     }
 
+    /// A deadline that has passed when `passed` says so, which every check calls. It shows whoever measures how often
+    /// work looks at its deadline, and how much it does between two looks.
+    #[must_use]
+    pub fn told(passed: &'static (dyn Fn() -> bool + Send + Sync)) -> Self {
+        Self(End::Told(passed))
+    }
+
     /// Checks whether there is time left.
     ///
     /// # Errors
@@ -44,8 +63,7 @@ impl Deadline {
         let passed = match self.0 {
             End::Never => false,
             End::At(end) => Instant::now() >= end,
-            #[cfg(test)]
-            End::Looks(left) => looks::passed(left),
+            End::Told(passed) => passed(),
         };
         if passed { Err(TimedOut) } else { Ok(()) }
     }
@@ -151,15 +169,12 @@ impl io::Write for TimedWriter {
 pub(crate) mod looks {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    use super::{Deadline, End};
-
-    pub(super) fn passed(left: &AtomicU32) -> bool {
-        left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
-    }
+    use super::Deadline;
 
     fn counting(looks: u32) -> (Deadline, &'static AtomicU32) {
         let left: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(looks)));
-        (Deadline(End::Looks(left)), left)
+        let passed = move || left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err();
+        (Deadline::told(Box::leak(Box::new(passed))), left)
     }
 
     /// How often the work checks the deadline.

@@ -354,10 +354,18 @@ impl Image {
     /// enlarged. Overlays are drawn on the result.
     #[must_use]
     pub fn fit_within(&self, max_side: u32) -> Self {
+        // Resampling valid pixels to a valid size does not fail; if it did, the image itself would be the right result.
+        self.fitted(max_side, Deadline::none()).unwrap_or_else(|_| self.clone())
+    }
+
+    /// [`fit_within`](Self::fit_within), if there is time.
+    ///
+    /// # Errors
+    /// [`ImageError::TimeLimit`].
+    pub fn fitted(&self, max_side: u32, deadline: Deadline) -> Result<Self, ImageError> {
         let size = (self.width(), self.height());
         let (width, height) = Self::size_within(size, max_side);
-        // Resampling valid pixels to a valid size does not fail; if it did, the image itself would be the right result.
-        resample(self, Crop::whole(size), width, height, Deadline::none()).unwrap_or_else(|_| self.clone())
+        resample(self, Crop::whole(size), width, height, deadline)
     }
 }
 

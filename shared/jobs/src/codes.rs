@@ -207,6 +207,16 @@ pub const CODES: &[Code] = &[
         "The frames of an animated thumbnail would have more pixels in all than an image may have.",
     ),
     code("time_limit", Job, "The work took longer than a job may."),
+    code(
+        "detector_memory",
+        Job,
+        "The search would take more memory than is allowed. A region, or a smaller image, takes less.",
+    ),
+    code(
+        "result_too_large",
+        Job,
+        "A file of the result has more bytes than are stored. Fewer findings, or a smaller thumbnail, have less.",
+    ),
     code("region_outside_image", Job, "The region to be searched is not within the image."),
     code("model_not_found", Job, "The model or its description is not in the models bucket."),
     code(

@@ -38,6 +38,11 @@ pub struct Limits {
     pub frames: u32,
     /// The most memory that a decoder may take, in bytes.
     pub decoder_bytes: u64,
+    /// The most memory that a detector may take beside the image, in bytes. With an image of the most pixels, its file
+    /// and its thumbnail, this leaves room in a function of 1,769 MB.
+    pub detector_bytes: u64,
+    /// The most bytes of one file of a result: what is stored in the time that storing has.
+    pub result_bytes: u64,
     /// The most redirects followed to an image.
     pub redirects: u8,
     /// The most bytes of a model.
@@ -73,6 +78,8 @@ impl Default for Limits {
             pixels: 50_000_000,
             frames: 60,
             decoder_bytes: 512 << 20,
+            detector_bytes: 768 << 20,
+            result_bytes: 32_000_000,
             redirects: 3,
             model_bytes: 100_000_000,
             connect: Duration::from_secs(5),

@@ -94,8 +94,9 @@ impl Network for Plan {
                     let stop = |error| TractError::new(error);
                     deadline.check().map_err(|late| stop(DetectError::from(late)))?;
                     let given = plan::eval(context, state, node, inputs)?;
-                    let sizes = given.iter().map(|output| output.len() * output.datum_type().size_of());
-                    check_bytes(sizes.sum()).map_err(|error| stop(error.into()))?;
+                    let sizes =
+                        given.iter().map(|output| output.len().saturating_mul(output.datum_type().size_of()));
+                    check_bytes(sizes.fold(0, usize::saturating_add)).map_err(|error| stop(error.into()))?;
                     TractResult::Ok(given)
                 })?;
             outputs.into_iter().map(array).collect()

@@ -54,6 +54,8 @@ impl Config {
             pixels: environment.number("MAX_PIXELS", default.pixels)?,
             frames: environment.number("MAX_FRAMES", default.frames)?,
             decoder_bytes: environment.number("MAX_DECODER_BYTES", default.decoder_bytes)?,
+            detector_bytes: environment.number("MAX_DETECTOR_BYTES", default.detector_bytes)?,
+            result_bytes: environment.number("MAX_RESULT_BYTES", default.result_bytes)?,
             redirects: environment.number("MAX_REDIRECTS", default.redirects)?,
             model_bytes: environment.number("MAX_MODEL_BYTES", default.model_bytes)?,
             connect: environment.seconds("CONNECT_TIMEOUT_SECONDS", default.connect)?,

@@ -54,11 +54,12 @@ pub(super) fn codes(picture: &Picture, deadline: Deadline) -> Result<Vec<Matrix>
             let side = (2.0 * radius * MODULE) as usize | 1;
             let half = side as f64 / 2.0;
             let place = |at: [f64; 2]| [0, 1].map(|axis| middle[axis] + (at[axis] - half) * scale);
-            let around = Picture::drawn([side; 2], |x, y| {
+            let value = |x: f64, y: f64| {
                 let place = place([x, y]);
                 if picture.holds(place) { picture.sample(place).round() as u8 } else { u8::MAX }
-            });
-            if let Some(mut code) = matrix::single(around, BarcodeFormat::AZTEC) {
+            };
+            let around = Picture::drawn([side; 2], value, deadline)?;
+            if let Some(mut code) = matrix::single(around, BarcodeFormat::AZTEC, deadline)? {
                 code.corners.iter_mut().for_each(|corner| *corner = place(*corner));
                 codes.push(code);
                 break;
@@ -72,10 +73,12 @@ pub(super) fn codes(picture: &Picture, deadline: Deadline) -> Result<Vec<Matrix>
 fn bullseyes(picture: &Picture, deadline: Deadline) -> Result<Vec<Bullseye>, DetectError> {
     let mut found: Vec<Bullseye> = Vec::new();
     let (mut values, mut extremes) = (Vec::new(), Vec::new());
+    // A code has more modules than its bullseye, each of a pixel at least.
+    if picture.height < RINGS || picture.width < RINGS {
+        return Ok(found);
+    }
     for row in (0..picture.height).step_by(ROWS) {
-        if row % 64 == 0 {
-            deadline.check()?;
-        }
+        deadline.check()?;
         let y = row as f64 + 0.5;
         values.clear();
         values.extend(picture.grey[row * picture.width..][..picture.width].iter().map(|it| f32::from(*it)));

@@ -180,7 +180,7 @@ fn partner(picture: &Picture, guard: &Linear, deadline: Deadline) -> Result<Vec<
         let far = [0, 1].map(|axis| first[axis] + towards * along[axis] * (samples - 1) as f64);
         let line = Line { start: if towards > 0.0 { first } else { far }, along, step: 1.0, samples };
         let (mut profile, mut extremes) = (Vec::new(), Vec::new());
-        line.profile(picture, 3, &mut profile);
+        line.profile(picture, 3, &mut profile, deadline)?;
         let open = (samples as f64) < most - 1.0;
         read_line(&bars(&profile, [open; 2], &mut extremes), line, &only, &mut rows, deadline)?;
     }
@@ -207,7 +207,9 @@ fn found(
                 continue;
             }
             let codes = read(picture, &region, wanted, deadline)?;
-            found.extend(codes.into_iter().map(|code| code.enlarged(scale, whole)));
+            for code in codes {
+                found.push(code.enlarged(scale, whole, deadline)?);
+            }
             if found.len() >= MOST_CODES {
                 return Ok(found);
             }
@@ -241,14 +243,14 @@ fn without_parts(mut codes: Vec<Linear>) -> Vec<Linear> {
 impl Linear {
     /// Converts a code to the whole picture, which is `scale` times as large as the one in which it was read, and
     /// measures there to a pixel where its bars end.
-    fn enlarged(mut self, scale: f64, whole: &Picture) -> Self {
+    fn enlarged(mut self, scale: f64, whole: &Picture, deadline: Deadline) -> Result<Self, TimedOut> {
         if scale == 1.0 {
-            return self;
+            return Ok(self);
         }
         self.corners.iter_mut().flatten().for_each(|it| *it *= scale);
         self.row.line.start = self.row.line.start.map(|it| it * scale);
         self.row.edges.iter_mut().for_each(|it| *it *= scale as f32);
-        let finer = outline(whole, &self.row, self.lean);
+        let finer = outline(whole, &self.row, self.lean, deadline)?;
         let is_near = |corners: &[[f64; 2]; 4]| {
             let pairs = corners.iter().zip(&self.corners);
             pairs.clone().all(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]) < 4.0 * scale)
@@ -256,7 +258,7 @@ impl Linear {
         if let Some(corners) = finer.filter(is_near) {
             self.corners = corners;
         }
-        self
+        Ok(self)
     }
 
     fn centre(&self) -> [f64; 2] {
@@ -283,6 +285,7 @@ fn read(
     let mut angle = region.angle;
     for (index, pass) in PASSES.iter().enumerate() {
         if index == 1 {
+            deadline.check()?;
             angle = sharpest(picture, region);
         }
         let angles = match pass.way {
@@ -357,7 +360,7 @@ fn look(
         let Some((line, open)) = line(picture, region.middle, angle, pass.step, [along, aside]) else {
             continue;
         };
-        line.profile(picture, pass.thickness, &mut profile);
+        line.profile(picture, pass.thickness, &mut profile, deadline)?;
         if pass.inverted {
             profile.iter_mut().for_each(|it| *it = 255.0 - *it);
         }
@@ -464,7 +467,7 @@ fn agreed(picture: &Picture, rows: Vec<Row>, lean: f64, deadline: Deadline) -> R
         });
         let (says, row) = rows.swap_remove(best.unwrap_or_default());
         alike[says] -= 1;
-        let Some(about) = outline(picture, &row, Lean::About(lean)) else { continue };
+        let Some(about) = outline(picture, &row, Lean::About(lean), deadline)? else { continue };
         let (within, others): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|(_, other)| is_within(&about, other.middle(), 2.0));
         rows = others;
@@ -472,7 +475,7 @@ fn agreed(picture: &Picture, rows: Vec<Row>, lean: f64, deadline: Deadline) -> R
         let (same, differing): (Vec<_>, Vec<_>) = within.into_iter().partition(|(other, _)| *other == says);
         let same: Vec<Row> = same.into_iter().map(|(_, row)| row).collect();
         let lean = leaning(&row, &same).map_or(Lean::About(lean), Lean::Exactly);
-        let Some(corners) = outline(picture, &row, lean) else { continue };
+        let Some(corners) = outline(picture, &row, lean, deadline)? else { continue };
         let agree = same.len() + 1;
         let [top, right, _, left] = corners;
         let side = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);

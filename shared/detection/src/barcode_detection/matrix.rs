@@ -3,22 +3,35 @@
 
 use std::{
     collections::HashSet,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
 };
 
-use imaging::Deadline;
+use imaging::{Deadline, TimedOut};
 use rxing::{
-    BarcodeFormat, BinaryBitmap, DecodeHintValue, DecodeHints, Luma8LuminanceSource,
-    MultiUseMultiFormatReader, RXingResult, Reader,
-    common::HybridBinarizer,
-    multi::{GenericMultipleBarcodeReader, MultipleBarcodeReader},
+    BarcodeFormat, Binarizer, BinaryBitmap, DecodeHintValue, DecodeHints, Exceptions, Luma8LuminanceSource,
+    MultiUseMultiFormatReader, Point, RXingResult, Reader,
+    common::{BitMatrix, DetectorRXingResult as _, HybridBinarizer},
+    datamatrix::DataMatrixReader,
+    multi::{GenericMultipleBarcodeReader, MultipleBarcodeReader as _},
+    qrcode::{
+        QRCodeReader,
+        cpp_port::{
+            decoder::Decode,
+            detector::{FindFinderPatterns, GenerateFinderPatternSets, SampleQR},
+        },
+    },
 };
 
-use super::{finders, picture::Picture};
+use super::{data_matrix, finders, picture::Picture};
 use crate::DetectError;
 
 /// The most rounds of reading. A page has fewer codes; of a picture with more, some are not read.
 const MOST_ROUNDS: usize = 100;
+
+/// The longest side of a picture that is read at once. The time that `rxing` takes for a straight edge grows with the
+/// square of its length.
+const LONGEST: usize = 1 << 15;
 
 /// A code that was read.
 pub(super) struct Matrix {
@@ -27,18 +40,41 @@ pub(super) struct Matrix {
     pub(super) corners: Vec<[f64; 2]>,
 }
 
-/// Tells `rxing` to look for one format, thoroughly. With several formats it is a matter of chance which it finds
-/// first.
-fn hints(format: BarcodeFormat) -> DecodeHints {
-    DecodeHints::default()
-        .with(DecodeHintValue::PossibleFormats(HashSet::from([format])))
-        .with(DecodeHintValue::TryHarder(true))
-        .with(DecodeHintValue::AlsoInverted(true))
+/// The QR codes or Data Matrix codes of a picture. One with a longer side than [`LONGEST`] is read in pieces that share
+/// as much as the shorter side is long, so that each code lies wholly in one.
+pub(super) fn codes(
+    picture: &mut Picture,
+    format: BarcodeFormat,
+    deadline: Deadline,
+) -> Result<Vec<Matrix>, DetectError> {
+    let (long, short) = (picture.width.max(picture.height), picture.width.min(picture.height));
+    if long <= LONGEST {
+        return codes_in(picture, format, deadline);
+    }
+    let mut codes = Vec::new();
+    let step = LONGEST.saturating_sub(short).max(LONGEST / 2);
+    for start in (0..long.saturating_sub(LONGEST - step)).step_by(step) {
+        let piece = start..(start + LONGEST).min(long);
+        let is_wide = picture.width > picture.height;
+        let (mut part, place) = if is_wide {
+            (picture.part(piece, 0..short), [start, 0])
+        } else {
+            (picture.part(0..short, piece), [0, start])
+        };
+        for mut code in codes_in(&mut part, format, deadline)? {
+            for corner in &mut code.corners {
+                *corner = [0, 1].map(|axis| corner[axis] + place[axis] as f64);
+            }
+            picture.paint_over(&code.corners, deadline)?;
+            codes.push(code);
+        }
+    }
+    Ok(codes)
 }
 
-/// The QR codes or Data Matrix codes of a picture. `rxing` may find only some of them at a time, so those that have
+/// The codes of a picture. `rxing` may find only some of them at a time, so those that have
 /// been read are painted over and the picture is read again.
-pub(super) fn codes(
+fn codes_in(
     picture: &mut Picture,
     format: BarcodeFormat,
     deadline: Deadline,
@@ -52,18 +88,17 @@ pub(super) fn codes(
             return Ok(codes);
         }
     }
-    let hints = hints(format);
     for _ in 0..MOST_ROUNDS {
         deadline.check()?;
-        let results = guarded(|| {
+        let results = guarded(deadline, || {
             let mut bitmap = bitmap(picture.grey.clone(), picture.width, picture.height)?;
-            let mut reader = GenericMultipleBarcodeReader::new(MultiUseMultiFormatReader::default());
-            reader.decode_multiple_with_hints(&mut bitmap, &hints).ok()
-        });
+            let mut reader = GenericMultipleBarcodeReader::new(Patient { format, deadline });
+            reader.decode_multiple(&mut bitmap).ok()
+        })?;
         let Some(results) = results.filter(|results| !results.is_empty()) else { break };
         for result in results {
             let corners = hull(points(&result));
-            picture.paint_over(&corners);
+            picture.paint_over(&corners, deadline)?;
             codes.push(Matrix { text: result.getText().to_owned(), corners });
         }
     }
@@ -71,12 +106,95 @@ pub(super) fn codes(
 }
 
 /// Reads a picture of a single code. The corners are the convex hull of the places that `rxing` names.
-pub(super) fn single(picture: Picture, format: BarcodeFormat) -> Option<Matrix> {
-    let result = guarded(|| {
+pub(super) fn single(
+    picture: Picture,
+    format: BarcodeFormat,
+    deadline: Deadline,
+) -> Result<Option<Matrix>, TimedOut> {
+    let result = guarded(deadline, || {
         let mut bitmap = bitmap(picture.grey, picture.width, picture.height)?;
-        MultiUseMultiFormatReader::default().decode_with_hints(&mut bitmap, &hints(format)).ok()
+        Patient { format, deadline }.decode(&mut bitmap).ok()
     })?;
-    Some(Matrix { text: result.getText().to_owned(), corners: hull(points(&result)) })
+    Ok(result.map(|result| Matrix { text: result.getText().to_owned(), corners: hull(points(&result)) }))
+}
+
+/// Reads one code of a format, dark on light or else light on dark, as `rxing`'s `MultiUseMultiFormatReader` does, and
+/// looks at the deadline between the steps. Once it has passed, nothing is found.
+struct Patient {
+    format: BarcodeFormat,
+    deadline: Deadline,
+}
+
+impl Reader for Patient {
+    fn decode<B: Binarizer>(&mut self, image: &mut BinaryBitmap<B>) -> rxing::common::Result<RXingResult> {
+        if let Some(result) = self.read(image) {
+            return Ok(result);
+        }
+        image.invert();
+        let result = self.read(image);
+        image.invert();
+        result.ok_or(Exceptions::NOT_FOUND)
+    }
+
+    fn decode_with_hints<B: Binarizer>(
+        &mut self,
+        image: &mut BinaryBitmap<B>,
+        _: &DecodeHints,
+    ) -> rxing::common::Result<RXingResult> {
+        self.decode(image)
+    }
+}
+
+impl Patient {
+    /// A code that is dark on light.
+    fn read<B: Binarizer>(&self, image: &mut BinaryBitmap<B>) -> Option<RXingResult> {
+        self.deadline.check().ok()?;
+        match self.format {
+            BarcodeFormat::QR_CODE => {
+                let found = qr_code(image.get_black_matrix(), self.deadline).ok()?;
+                found.or_else(|| QRCodeReader::new().decode_with_hints(image, &self.hints()).ok())
+            }
+            BarcodeFormat::DATA_MATRIX => {
+                let found = data_matrix::read(image.get_black_matrix(), self.deadline).ok()?;
+                found.or_else(|| {
+                    let hints = data_matrix::alone(image.get_black_matrix())?;
+                    DataMatrixReader.decode_with_hints(image, &hints).ok()
+                })
+            }
+            _ => MultiUseMultiFormatReader::default().decode_with_hints(image, &self.hints()).ok(),
+        }
+    }
+
+    /// Tells `rxing` to look for one format, thoroughly, and no longer than there is time where it names places as it
+    /// goes.
+    fn hints(&self) -> DecodeHints {
+        let deadline = self.deadline;
+        let look = move |_: Point| {
+            if deadline.check().is_err() {
+                resume_unwind(Box::new(TimedOut));
+            }
+        };
+        DecodeHints::default()
+            .with(DecodeHintValue::PossibleFormats(HashSet::from([self.format])))
+            .with(DecodeHintValue::TryHarder(true))
+            .with(DecodeHintValue::NeedResultPointCallback(Arc::new(look)))
+    }
+}
+
+/// The first QR code that can be decoded of those that finder patterns, three at a time, may belong to: the search of
+/// `rxing`'s `QrReader`, with a look at the deadline for each three.
+fn qr_code(bits: &BitMatrix, deadline: Deadline) -> Result<Option<RXingResult>, TimedOut> {
+    let mut finders = FindFinderPatterns(bits, true, 0);
+    for three in GenerateFinderPatternSets(&mut finders) {
+        deadline.check()?;
+        let Ok(sampled) = SampleQR(bits, &three) else { continue };
+        let Ok(decoded) = Decode(sampled.getBits()) else { continue };
+        if decoded.isValid() {
+            let corners = sampled.getPoints();
+            return Ok(Some(RXingResult::with_decoder_result(decoded, corners, BarcodeFormat::QR_CODE)));
+        }
+    }
+    Ok(None)
 }
 
 /// Converts a picture for `rxing`; `None` where a side is zero.
@@ -91,8 +209,13 @@ fn bitmap(
 
 /// Calls `rxing`. It is a large library that indexes as it goes, so that a damaged code may make it panic; then nothing
 /// has been read.
-fn guarded<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
+///
+/// # Errors
+/// [`TimedOut`] if the deadline has passed meanwhile.
+fn guarded<T>(deadline: Deadline, read: impl FnOnce() -> Option<T>) -> Result<Option<T>, TimedOut> {
+    let result = catch_unwind(AssertUnwindSafe(read)).ok().flatten();
+    deadline.check()?;
+    Ok(result)
 }
 
 /// The places that a result names, without those that are not finite.

@@ -1,5 +1,14 @@
 //! A grey picture, with values between its pixels.
 
+use std::ops::Range;
+
+use imaging::{Deadline, TimedOut};
+
+use crate::pace::Looks;
+
+/// The number of pixels that are drawn, or painted over, between two checks of the deadline.
+const DRAWN_PER_CHECK: usize = 1 << 18;
+
 /// A picture of 8-bit grey. The centre of its first pixel lies at (0.5, 0.5).
 #[derive(Clone)]
 pub(super) struct Picture {
@@ -10,10 +19,18 @@ pub(super) struct Picture {
 
 impl Picture {
     /// Makes a picture whose pixels have the values that `value` gives for their centres.
-    pub(super) fn drawn([width, height]: [usize; 2], value: impl Fn(f64, f64) -> u8) -> Self {
-        let value = &value;
-        let row = |y: usize| (0..width).map(move |x| value(x as f64 + 0.5, y as f64 + 0.5));
-        Self { grey: (0..height).flat_map(row).collect(), width, height }
+    pub(super) fn drawn(
+        [width, height]: [usize; 2],
+        value: impl Fn(f64, f64) -> u8,
+        deadline: Deadline,
+    ) -> Result<Self, TimedOut> {
+        let mut grey = Vec::with_capacity(width * height);
+        let mut looks = Looks::each(DRAWN_PER_CHECK, deadline);
+        for y in 0..height {
+            looks.count(width)?;
+            grey.extend((0..width).map(|x| value(x as f64 + 0.5, y as f64 + 0.5)));
+        }
+        Ok(Self { grey, width, height })
     }
 
     /// The value at a place, interpolated linearly between the centres of pixels. Beyond the picture, the pixels at its
@@ -96,9 +113,16 @@ impl Picture {
         Some(Self { grey, width, height })
     }
 
+    /// A part of the picture.
+    pub(super) fn part(&self, columns: Range<usize>, rows: Range<usize>) -> Self {
+        let (width, height) = (columns.len(), rows.len());
+        let row = |y: usize| &self.grey[y * self.width..][columns.clone()];
+        Self { grey: rows.flat_map(row).copied().collect(), width, height }
+    }
+
     /// Paints white the polygon with these corners, clockwise as seen, and a few pixels around it. Fewer than three
     /// corners stand for the box around them.
-    pub(super) fn paint_over(&mut self, corners: &[[f64; 2]]) {
+    pub(super) fn paint_over(&mut self, corners: &[[f64; 2]], deadline: Deadline) -> Result<(), TimedOut> {
         const BEYOND: f64 = 3.0;
         let ends = |axis: usize, end: usize| {
             let (low, high) = corners.iter().fold((f64::MAX, f64::MIN), |(low, high), corner| {
@@ -109,7 +133,9 @@ impl Picture {
         let ((left, right), (top, bottom)) = (ends(0, self.width), ends(1, self.height));
         let next = corners.iter().cycle().skip(1);
         let sides: Vec<_> = corners.iter().zip(next).filter(|_| corners.len() > 2).collect();
+        let mut looks = Looks::each(DRAWN_PER_CHECK, deadline);
         for y in top..bottom {
+            looks.count(right.saturating_sub(left))?;
             for x in left..right {
                 let outside = |(from, to): &(&[f64; 2], &[f64; 2])| {
                     let (along, up) = (to[0] - from[0], to[1] - from[1]);
@@ -121,6 +147,7 @@ impl Picture {
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether a place lies within the picture.
@@ -185,7 +212,8 @@ mod tests {
     #[test]
     fn the_area_within_corners_is_painted_over() {
         let mut picture = Picture { grey: vec![0; 400], width: 20, height: 20 };
-        picture.paint_over(&[[10.0, 5.0], [15.0, 10.0], [10.0, 15.0], [5.0, 10.0]]);
+        let corners = [[10.0, 5.0], [15.0, 10.0], [10.0, 15.0], [5.0, 10.0]];
+        picture.paint_over(&corners, Deadline::none()).expect("no deadline");
         let white = |x: usize, y: usize| picture.grey[y * 20 + x] == 255;
         assert!(white(10, 10) && white(10, 3) && white(3, 10), "inside, and a little beyond");
         assert!(!white(3, 3) && !white(16, 16) && !white(10, 0), "outside");

@@ -1,5 +1,7 @@
 //! The grey values along a line, and the bars and spaces in them.
 
+use imaging::{Deadline, TimedOut};
+
 use super::picture::Picture;
 
 /// The number of bars and spaces of the shortest symbol: a Code 128 with one character.
@@ -41,14 +43,25 @@ impl Line {
     }
 
     /// The values of the samples. Each is the mean over `thickness` pixels across the line.
-    pub(super) fn profile(&self, picture: &Picture, thickness: usize, out: &mut Vec<f32>) {
+    ///
+    /// # Errors
+    /// [`TimedOut`] when the deadline passes, which is checked between one pixel of the thickness and the next.
+    pub(super) fn profile(
+        &self,
+        picture: &Picture,
+        thickness: usize,
+        out: &mut Vec<f32>,
+        deadline: Deadline,
+    ) -> Result<(), TimedOut> {
         out.clear();
         out.resize(self.samples, 0.0);
         let part = 1.0 / thickness as f32;
         for lane in 0..thickness {
+            deadline.check()?;
             let start = self.place(0.0, lane as f64 - (thickness - 1) as f64 / 2.0);
             picture.add_line(start, self.along.map(|it| it * self.step), part, out);
         }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! PDF417: found by its first and last bars, straightened, and read by `rxing`, which gives wrong places for a code
 //! that is turned.
 
-use imaging::Deadline;
+use imaging::{Deadline, TimedOut};
 use rxing::BarcodeFormat;
 
 use super::{linear::Guard, matrix, picture::Picture};
@@ -39,8 +39,8 @@ pub(super) fn codes(
         for (modules, stop) in pairs {
             deadline.check()?;
             let corners = [start.corners[0], stop.corners[1], stop.corners[2], start.corners[3]];
-            let Some(straight) = straightened(picture, corners, modules) else { continue };
-            if let Some(code) = matrix::single(straight, BarcodeFormat::PDF_417) {
+            let Some(straight) = straightened(picture, corners, modules, deadline)? else { continue };
+            if let Some(code) = matrix::single(straight, BarcodeFormat::PDF_417, deadline)? {
                 codes.push(Stacked { text: code.text, corners });
                 break;
             }
@@ -67,7 +67,12 @@ fn pair(start: &Guard, stop: &Guard) -> Option<f64> {
 }
 
 /// The picture between corners, straightened, with light around it.
-fn straightened(picture: &Picture, corners: [[f64; 2]; 4], modules: f64) -> Option<Picture> {
+fn straightened(
+    picture: &Picture,
+    corners: [[f64; 2]; 4],
+    modules: f64,
+    deadline: Deadline,
+) -> Result<Option<Picture>, TimedOut> {
     let [top_left, top_right, bottom_right, bottom_left] = corners;
     let length = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
     let width = modules * MODULE;
@@ -76,7 +81,7 @@ fn straightened(picture: &Picture, corners: [[f64; 2]; 4], modules: f64) -> Opti
     let quiet = QUIET * MODULE;
     let size = [width, height].map(|side| (side + 2.0 * quiet).round());
     if size[0] * size[1] > MOST_PIXELS || height < 3.0 * MODULE {
-        return None;
+        return Ok(None);
     }
     let place = |x: f64, y: f64| {
         let (across, down) = ((x - quiet) / width, (y - quiet) / height);
@@ -89,7 +94,6 @@ fn straightened(picture: &Picture, corners: [[f64; 2]; 4], modules: f64) -> Opti
             })
         })
     };
-    Some(Picture::drawn(size.map(|side| side as usize), |x, y| {
-        place(x, y).map_or(u8::MAX, |place| picture.sample(place).round() as u8)
-    }))
+    let value = |x: f64, y: f64| place(x, y).map_or(u8::MAX, |place| picture.sample(place).round() as u8);
+    Picture::drawn(size.map(|side| side as usize), value, deadline).map(Some)
 }

@@ -2,8 +2,12 @@
 
 use std::cmp::Ordering;
 
+use imaging::{Deadline, TimedOut};
+
+use crate::pace;
+
 /// The number of candidates that are kept, the strongest: more than any image has that is not noise.
-const MOST: usize = 1 << 20;
+pub(super) const MOST: usize = 1 << 20;
 
 /// A maximum of the stack of planes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,15 +65,15 @@ impl Candidates {
     }
 
     /// The candidates above both thresholds, strongest first.
-    pub(super) fn sorted(mut self) -> Vec<Candidate> {
-        self.list.sort_unstable_by(Candidate::order);
+    pub(super) fn sorted(mut self, deadline: Deadline) -> Result<Vec<Candidate>, TimedOut> {
+        pace::sort(&mut self.list, Candidate::order, deadline)?;
         self.list.truncate(self.most);
         if let (Some(part), Some(strongest)) = (self.part, self.list.first()) {
             let threshold = part * strongest.response;
             let above = self.list.partition_point(|candidate| candidate.response > threshold);
             self.list.truncate(above);
         }
-        self.list
+        Ok(self.list)
     }
 }
 
@@ -84,7 +88,7 @@ mod tests {
         let gather = |order: &mut dyn Iterator<Item = usize>| {
             let mut few = Candidates { most: 100, ..Candidates::above(0.0, None) };
             order.for_each(|i| few.push(i, 7, 1, responses[i], false));
-            few.sorted()
+            few.sorted(Deadline::none()).expect("no deadline")
         };
         let mut all: Vec<usize> = (0..5000).filter(|i| responses[*i] > 0.0).collect();
         all.sort_by(|a, b| responses[*b].total_cmp(&responses[*a]).then(a.cmp(b)));
@@ -99,7 +103,8 @@ mod tests {
         for (i, response) in [0.25, 0.5, 1.0, 0.26].into_iter().enumerate() {
             some.push(i, 0, 0, response, false);
         }
-        let rows: Vec<u32> = some.sorted().iter().map(|c| c.row).collect();
+        let rows: Vec<u32> =
+            some.sorted(Deadline::none()).expect("no deadline").iter().map(|c| c.row).collect();
         assert_eq!(rows, [2]);
     }
 }

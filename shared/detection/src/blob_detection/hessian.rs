@@ -19,9 +19,7 @@ use std::ops::Range;
 use imaging::{Deadline, TimedOut};
 
 use super::tiles::{Stack, Target, Tile};
-use crate::{grey, window::Window};
-
-const ROWS_PER_CHECK: usize = 32;
+use crate::{grey, peaks::rows_per_check, window::Window};
 
 /// The determinant at each σ.
 pub(super) struct Determinants<'a> {
@@ -255,7 +253,7 @@ impl Stack for Determinants<'_> {
         let Target { tile, out, stride } = target;
         let sides = self.filters[layer].sides();
         for ((i, row), out) in tile.rows.clone().enumerate().zip(out.chunks_mut(stride)) {
-            if i % ROWS_PER_CHECK == 0 {
+            if i % rows_per_check(tile.columns.len()) == 0 {
                 deadline.check()?;
             }
             let out = &mut out[..tile.columns.len()];
@@ -303,7 +301,7 @@ fn integral_image(window: &Window<'_>, deadline: Deadline) -> Result<Vec<f64>, T
     let mut down = vec![0.0; window.width];
     let mut grey = vec![0.0; window.width];
     for (row, sums) in sums.chunks_exact_mut(window.width).enumerate() {
-        if row % ROWS_PER_CHECK == 0 {
+        if row % rows_per_check(window.width) == 0 {
             deadline.check()?;
         }
         window.exact_grey(row, &mut grey);

@@ -10,6 +10,8 @@
 
 use imaging::{Deadline, TimedOut};
 
+use crate::pace::{self, Looks};
+
 /// A blob to be pruned, in pixels. Blobs are given in descending order of response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Disc {
@@ -20,13 +22,18 @@ pub(super) struct Disc {
 
 /// With fewer pairs of neighbours than this, pairs are compared in the order of the set. For more, scikit-image's set
 /// would take gigabytes; here, they are compared in the order of their indices, and no list of them is held.
-const MOST_PAIRS: usize = 1 << 24;
+pub(super) const MOST_PAIRS: usize = 1 << 24;
 
 /// Tells of each disc whether it stays.
 pub(super) fn survivors(discs: &[Disc], overlap: f64, deadline: Deadline) -> Result<Vec<bool>, TimedOut> {
     let mut sigmas: Vec<f64> = discs.iter().map(|disc| disc.sigma).collect();
     match overlapping(discs, overlap, MOST_PAIRS, deadline)? {
-        Some(pairs) => pairs.into_iter().for_each(|(i, j)| decide(discs, overlap, &mut sigmas, i, j)),
+        Some(pairs) => {
+            for pairs in pairs.chunks(PAIRS_PER_CHECK) {
+                deadline.check()?;
+                pairs.iter().for_each(|[i, j]| decide(discs, overlap, &mut sigmas, *i as usize, *j as usize));
+            }
+        }
         None => decide_in_order(discs, overlap, &mut sigmas, deadline)?,
     }
     Ok(sigmas.into_iter().map(|sigma| sigma > 0.0).collect())
@@ -40,26 +47,29 @@ fn decide(discs: &[Disc], overlap: f64, sigmas: &mut [f64], i: usize, j: usize) 
     }
 }
 
+/// The indices of two discs.
+pub(super) type Pair = [u32; 2];
+
 /// The pairs that overlap too much, in the order of the set; `None` where there are `most` pairs of neighbours or more.
 fn overlapping(
     discs: &[Disc],
     overlap: f64,
     most: usize,
     deadline: Deadline,
-) -> Result<Option<Vec<(usize, usize)>>, TimedOut> {
+) -> Result<Option<Vec<Pair>>, TimedOut> {
     let reach = 2.0 * discs.iter().map(|disc| disc.sigma).fold(0.0, f64::max) * 2f64.sqrt();
     let grid = Grid::new(discs, |_| true, reach);
-    let mut looks = Looks { left: Looks::MANY, deadline };
+    let mut looks = Looks::each(DISCS_PER_CHECK, deadline);
     let (mut neighbours, mut pairs) = (0, Vec::new());
     for (i, disc) in discs.iter().enumerate() {
         for members in grid.around(disc, reach) {
-            looks.count(members.len())?;
+            looks.count(members.len() + 1)?;
             for j in members.iter().map(|j| *j as usize).filter(|j| *j > i) {
                 let (dr, dc) = (disc.row - discs[j].row, disc.column - discs[j].column);
                 if dr * dr + dc * dc <= reach * reach {
                     neighbours += 1;
                     if shared([disc.sigma, discs[j].sigma], distance(disc, &discs[j])) > overlap {
-                        pairs.push((i, j));
+                        pairs.push([i as u32, j as u32]);
                     }
                 }
             }
@@ -69,7 +79,8 @@ fn overlapping(
         }
     }
     let mask = table_mask(neighbours);
-    pairs.sort_unstable_by_key(|(i, j)| (tuple_hash([*i as u64, *j as u64]) & mask, *i, *j));
+    let slot = |pair: &Pair| (tuple_hash(pair.map(u64::from)) & mask, *pair);
+    pace::sort(&mut pairs, |a, b| slot(a).cmp(&slot(b)), deadline)?;
     Ok(Some(pairs))
 }
 
@@ -85,15 +96,18 @@ fn decide_in_order(
     sizes.sort_unstable_by(f64::total_cmp);
     sizes.dedup();
     let reach = |a: f64, b: f64| 2f64.sqrt() * (a + b);
-    let grid = |size: f64| (size, Grid::new(discs, |disc| disc.sigma == size, reach(size, size)));
-    let grids: Vec<(f64, Grid)> = sizes.into_iter().map(grid).collect();
-    let mut looks = Looks { left: Looks::MANY, deadline };
+    let mut grids = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        deadline.check()?;
+        grids.push((size, Grid::new(discs, |disc| disc.sigma == size, reach(size, size))));
+    }
+    let mut looks = Looks::each(DISCS_PER_CHECK, deadline);
     let mut near = Vec::new();
     for (i, disc) in discs.iter().enumerate().filter(|(_, disc)| disc.sigma > 0.0) {
         near.clear();
         for (size, grid) in &grids {
             for members in grid.around(disc, reach(disc.sigma, *size)) {
-                looks.count(members.len())?;
+                looks.count(members.len() + 1)?;
                 near.extend(members.iter().map(|j| *j as usize).filter(|j| *j > i && sigmas[*j] > 0.0));
             }
         }
@@ -108,27 +122,10 @@ fn decide_in_order(
     Ok(())
 }
 
-/// Counts discs, to tell when to check the deadline.
-struct Looks {
-    left: usize,
-    deadline: Deadline,
-}
-
-impl Looks {
-    /// The number of discs between two checks of the deadline: they take some milliseconds.
-    const MANY: usize = 1 << 18;
-
-    fn count(&mut self, discs: usize) -> Result<(), TimedOut> {
-        match self.left.checked_sub(discs + 1) {
-            Some(left) => self.left = left,
-            None => {
-                self.left = Self::MANY;
-                self.deadline.check()?;
-            }
-        }
-        Ok(())
-    }
-}
+/// The number of discs between two checks of the deadline, and the number of pairs that are compared: they take some
+/// milliseconds.
+const DISCS_PER_CHECK: usize = 1 << 18;
+const PAIRS_PER_CHECK: usize = 1 << 16;
 
 fn distance(a: &Disc, b: &Disc) -> f64 {
     (a.row - b.row).hypot(a.column - b.column)
@@ -264,7 +261,7 @@ mod tests {
         for i in 0..discs.len() {
             for j in i + 1..discs.len() {
                 if shared([discs[i].sigma, discs[j].sigma], distance(&discs[i], &discs[j])) > 0.3 {
-                    expected.push((i, j));
+                    expected.push([i as u32, j as u32]);
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::{
     candidates::Candidates,
     extrema::{self, Maximum, Plane},
 };
-use crate::window::Window;
+use crate::{pace::Looks, window::Window};
 
 /// The least size of a tile. It is so small that the planes at hand stay in a core's caches.
 const MIN_ROWS: usize = 128;
@@ -17,6 +17,9 @@ const MIN_COLUMNS: usize = 1024;
 /// The number of additions that may go into exact values for one image, some seconds' worth. Only flat areas and noise
 /// take so many.
 const MOST_EFFORT: usize = 1 << 31;
+
+/// The number of additions between two checks of the deadline: some milliseconds' worth.
+const EFFORT_PER_CHECK: usize = 1 << 23;
 
 /// A part of the window: rows and columns counted from the window's top left.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +90,12 @@ pub(super) fn search(
     let columns = MIN_COLUMNS.max(2 * stack.margin());
     let mut planes = Ring::default();
     let mut inverted = Ring::default();
-    let mut effort = Effort { left: MOST_EFFORT, keeps_ties: stack.is_exact_to_the_bit() };
+    let mut effort = Effort {
+        left: MOST_EFFORT,
+        keeps_ties: stack.is_exact_to_the_bit(),
+        looks: Looks::each(EFFORT_PER_CHECK, deadline),
+        late: None,
+    };
     for left in (0..window.width).step_by(columns) {
         for top in (0..window.height).step_by(rows) {
             let tile = Tile {
@@ -125,6 +133,7 @@ pub(super) fn search(
                         }
                     });
                 }
+                effort.in_time()?;
                 if let Some(dark) = dark {
                     inverted.harvest(sides, dark.floor(), slack, |maximum| {
                         let value = |layer, row, column| {
@@ -136,6 +145,7 @@ pub(super) fn search(
                         }
                     });
                 }
+                effort.in_time()?;
             }
         }
     }
@@ -165,9 +175,19 @@ struct Effort {
     left: usize,
     /// Whether all of several equal neighbours are maxima.
     keeps_ties: bool,
+    /// Counts additions.
+    looks: Looks,
+    /// Set once the deadline has passed. From then on nothing is computed.
+    late: Option<TimedOut>,
 }
 
 impl Effort {
+    /// # Errors
+    /// [`TimedOut`] if the deadline passed while values were computed.
+    fn in_time(&self) -> Result<(), TimedOut> {
+        self.late.map_or(Ok(()), Err)
+    }
+
     /// The response at a maximum in double precision; `None` where an exact comparison shows that a neighbour surpasses
     /// it.
     ///
@@ -182,10 +202,14 @@ impl Effort {
     ) -> Option<f64> {
         let keeps_ties = self.keeps_ties;
         let mut value = |[planes, rows, columns]: [i8; 3]| {
+            if self.late.is_some() {
+                return None;
+            }
             let place = |at: usize, step: i8| at.wrapping_add_signed(isize::from(step));
             let (value, cost) =
                 exact(place(layer, planes), place(maximum.row, rows), place(maximum.column, columns));
             self.left = self.left.checked_sub(cost)?;
+            self.late = self.looks.count(cost).err();
             Some(value)
         };
         let Some(response) = value([0; 3]) else { return Some(f64::from(maximum.value)) };

@@ -5,6 +5,20 @@ use std::ops::Range;
 use imaging::{Deadline, TimedOut};
 use memchr::memchr;
 
+use crate::{
+    DetectError,
+    algorithm::{Memory, bytes},
+    pace::Looks,
+};
+
+/// The number of pixels that are worked on between two checks of the deadline. They take less than a millisecond where
+/// little is done with each.
+pub(super) const STRETCH: usize = 1 << 16;
+
+/// The bytes that a run takes while runs are sorted, and the number of runs between two checks of the deadline then.
+const SORTING: usize = 3 * size_of::<Run>();
+const RUNS_PER_CHECK: usize = 1 << 16;
+
 /// Neighbouring pixels of one row, from `start` up to, but not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Run {
@@ -41,23 +55,31 @@ pub(super) struct Components {
 impl Components {
     /// Finds the components of the pixels that are `value`. Pixels that touch only at a corner are neighbours if
     /// `diagonal`.
+    ///
+    /// # Errors
+    /// [`DetectError::Memory`] where there are more runs than may be held, and [`DetectError::TimedOut`].
     pub(super) fn of(
         mask: &[u8],
         width: usize,
         value: u8,
         diagonal: bool,
+        memory: Memory,
         deadline: Deadline,
-    ) -> Result<Self, TimedOut> {
+    ) -> Result<Self, DetectError> {
         let mut runs: Vec<Run> = Vec::new();
         let mut parents: Vec<u32> = Vec::new();
         let mut above = 0..0;
         for (row, pixels) in mask.chunks_exact(width).enumerate() {
             deadline.check()?;
             let first = runs.len();
-            push_runs(pixels, value, row as u32, &mut runs);
+            push_runs(pixels, value, row as u32, &mut runs, deadline)?;
+            memory.allows(bytes(runs.len(), SORTING))?;
             parents.extend(first as u32..runs.len() as u32);
             let mut candidate = above.start;
             for i in first..runs.len() {
+                if (i - first + 1).is_multiple_of(RUNS_PER_CHECK) {
+                    deadline.check()?;
+                }
                 let run = runs[i];
                 let reach = u32::from(diagonal);
                 while candidate < above.end && runs[candidate].end + reach <= run.start {
@@ -71,14 +93,22 @@ impl Components {
             }
             above = first..runs.len();
         }
-        Ok(Self::grouped(&runs, parents))
+        Ok(Self::grouped(&runs, parents, deadline)?)
+    }
+
+    /// The bytes that are held.
+    pub(super) fn bytes(&self) -> u64 {
+        bytes(self.runs.len(), size_of::<Run>()).saturating_add(bytes(self.ends.len(), size_of::<u32>()))
     }
 
     /// Sorts runs by component. The first run of a component is its root, and no parent comes after its child.
-    fn grouped(runs: &[Run], mut parents: Vec<u32>) -> Self {
+    fn grouped(runs: &[Run], mut parents: Vec<u32>, deadline: Deadline) -> Result<Self, TimedOut> {
         let mut ends: Vec<u32> = Vec::new();
         // Replaces parents by component numbers in place. A parent comes first, so it has its number already.
         for i in 0..parents.len() {
+            if i.is_multiple_of(RUNS_PER_CHECK) {
+                deadline.check()?;
+            }
             let parent = parents[i] as usize;
             parents[i] = if parent == i { ends.len() as u32 } else { parents[parent] };
             if parent == i {
@@ -94,12 +124,15 @@ impl Components {
             *end = sum;
         }
         let mut sorted = vec![Run { row: 0, start: 0, end: 0 }; runs.len()];
-        for (run, component) in runs.iter().zip(parents) {
-            let next = &mut next[component as usize];
-            sorted[*next as usize] = *run;
-            *next += 1;
+        for (runs, components) in runs.chunks(RUNS_PER_CHECK).zip(parents.chunks(RUNS_PER_CHECK)) {
+            deadline.check()?;
+            for (run, component) in runs.iter().zip(components) {
+                let next = &mut next[*component as usize];
+                sorted[*next as usize] = *run;
+                *next += 1;
+            }
         }
-        Self { runs: sorted, ends }
+        Ok(Self { runs: sorted, ends })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[Run]> {
@@ -114,11 +147,15 @@ pub(super) fn fill_holes(
     mask: &mut [u8],
     width: usize,
     area: usize,
+    memory: Memory,
     deadline: Deadline,
-) -> Result<(), TimedOut> {
+) -> Result<(), DetectError> {
     let last_row = mask.len() / width - 1;
     let at_border = |run: &Run| run.is_at_border(width, last_row);
-    for hole in Components::of(mask, width, 0, true, deadline)?.iter() {
+    let holes = Components::of(mask, width, 0, true, memory, deadline)?;
+    let mut looks = Looks::each(STRETCH, deadline);
+    for hole in holes.iter() {
+        looks.count(hole.len())?;
         if pixels(hole) < area && !hole.iter().any(at_border) {
             hole.iter().for_each(|run| mask[run.places(width)].fill(1));
         }
@@ -132,13 +169,23 @@ pub(super) fn pixels(runs: &[Run]) -> usize {
 }
 
 /// Appends the runs of `value` in a row of a mask, which contains only 0 and 1.
-fn push_runs(pixels: &[u8], value: u8, row: u32, runs: &mut Vec<Run>) {
+fn push_runs(
+    pixels: &[u8],
+    value: u8,
+    row: u32,
+    runs: &mut Vec<Run>,
+    deadline: Deadline,
+) -> Result<(), TimedOut> {
     let mut at = 0;
     while let Some(start) = memchr(value, &pixels[at..]) {
         let start = at + start;
         at = memchr(1 - value, &pixels[start..]).map_or(pixels.len(), |length| start + length);
         runs.push(Run { row, start: start as u32, end: at as u32 });
+        if runs.len().is_multiple_of(RUNS_PER_CHECK) {
+            deadline.check()?;
+        }
     }
+    Ok(())
 }
 
 /// The root of a set (union-find). Elements on the way are moved nearer to it.
@@ -169,7 +216,8 @@ mod tests {
 
     fn sizes(picture: &[&str], value: u8, diagonal: bool) -> Vec<usize> {
         let width = picture[0].len();
-        let components = Components::of(&mask(picture), width, value, diagonal, Deadline::none());
+        let components =
+            Components::of(&mask(picture), width, value, diagonal, Memory::unlimited(), Deadline::none());
         components.expect("no deadline").iter().map(pixels).collect()
     }
 
@@ -184,8 +232,16 @@ mod tests {
     fn small_holes_are_filled_and_large_ones_and_bays_are_not() {
         let picture = ["########", "#.#...##", "###...#.", "########", "#.##.###"];
         let mut filled = mask(&picture);
-        fill_holes(&mut filled, 8, 6, Deadline::none()).expect("no deadline");
+        fill_holes(&mut filled, 8, 6, Memory::unlimited(), Deadline::none()).expect("no deadline");
         assert_eq!(filled, mask(&["########", "###...##", "###...#.", "########", "#.##.###"]));
+    }
+
+    #[test]
+    fn more_runs_than_may_be_held_are_refused() {
+        let picture = mask(&["#.#.#.#.", ".#.#.#.#"]);
+        let within = |most| Components::of(&picture, 8, 1, false, Memory::new(most), Deadline::none());
+        assert!(within(bytes(8, SORTING)).is_ok());
+        assert_eq!(within(bytes(8, SORTING) - 1).err().expect("too many").code(), "detector_memory");
     }
 
     proptest! {
@@ -196,7 +252,8 @@ mod tests {
             let height = pixels.len().div_ceil(width);
             let mut mask = pixels;
             mask.resize(width * height, 0);
-            let components = Components::of(&mask, width, 1, diagonal, Deadline::none()).expect("no deadline");
+            let components = Components::of(&mask, width, 1, diagonal, Memory::unlimited(), Deadline::none())
+                .expect("no limit");
             let mut owner = vec![None; mask.len()];
             for (i, runs) in components.iter().enumerate() {
                 for place in runs.iter().flat_map(|run| run.places(width)) {

@@ -9,8 +9,13 @@ use std::{cmp::Reverse, ops::Range};
 
 use imaging::{Deadline, TimedOut};
 
-use super::regions::{Run, root};
-use crate::kernels::wide;
+use super::regions::{self, Run, pixels, root};
+use crate::{
+    DetectError,
+    algorithm::{Memory, bytes},
+    kernels::wide,
+    pace::{self, Looks},
+};
 
 /// The least by which a summit must stand out, in pixels, and as a part of its height. In a nucleus of few pixels'
 /// width distances change in steps of up to √8 − 2, which is less: such a step is no summit.
@@ -23,6 +28,14 @@ const SHALLOW: u16 = 4;
 
 /// The number of pixels that may be flooded between two checks of the deadline.
 const STRETCH: usize = 4096;
+
+/// The bytes that a cell of a frame takes, with its distance; those of a pixel of a component while pixels are sorted,
+/// with the label and the summit that it may become; and those of a pixel of the level that is flooded.
+const CELL: usize = size_of::<Cell>() + 1;
+const SORTED: usize = 3 * size_of::<u32>();
+const FLOODED: usize = 5 * size_of::<u32>();
+/// The bytes of a meeting, with its rank.
+const MEETING: usize = size_of::<(u32, u32, u16)>() + size_of::<Rank>();
 
 /// The bounding box of a component with a margin of one pixel, as it lies in memory: the margin at the end of a row is
 /// also that at the start of the next.
@@ -118,6 +131,7 @@ pub(super) struct Labels {
     wave: Vec<(u32, u32)>,
     /// Pairs of labels that have met, and the height at which they met.
     meetings: Vec<(u32, u32, u16)>,
+    ranks: Vec<Rank>,
 }
 
 impl Labels {
@@ -138,6 +152,7 @@ impl Labels {
             flat: Vec::new(),
             wave: Vec::new(),
             meetings: Vec::new(),
+            ranks: Vec::new(),
         }
     }
 
@@ -145,20 +160,33 @@ impl Labels {
     /// labels.
     ///
     /// # Errors
-    /// When the deadline passes, which is checked between large parts of a component.
-    pub(super) fn flood(&mut self, component: &[Run], deadline: Deadline) -> Result<usize, TimedOut> {
+    /// [`DetectError::Memory`] where the component is so large that more would be taken than `memory` allows, and
+    /// [`DetectError::TimedOut`] when the deadline passes, which is checked between parts of a component.
+    pub(super) fn flood(
+        &mut self,
+        component: &[Run],
+        memory: Memory,
+        deadline: Deadline,
+    ) -> Result<usize, DetectError> {
         self.parents.truncate(1);
         self.summits.truncate(1);
+        let cells = self.cells.len().max(Frame::around(component).len());
+        let memory = memory.beside(bytes(cells, CELL));
+        memory.allows(bytes(pixels(component), SORTED))?;
         let top = self.measure(component, deadline)?;
-        self.flood_levels(component, SHALLOW..top + 1, deadline)?;
+        self.flood_levels(component, SHALLOW..top + 1, memory, deadline)?;
         let mut roots =
             (1..self.parents.len() as u32).filter(|label| self.parents[*label as usize] == *label);
         match (roots.next(), roots.next()) {
             (Some(_), Some(_)) => {
-                self.flood_levels(component, 1..SHALLOW, deadline)?;
-                for cell in component.iter().flat_map(|run| self.frame.places(run)) {
-                    let label = root(&mut self.parents, self.cells[cell].label());
-                    self.cells[cell].set_label(label);
+                self.flood_levels(component, 1..SHALLOW, memory, deadline)?;
+                let mut looks = Looks::each(regions::STRETCH, deadline);
+                for run in component {
+                    looks.count(run.len())?;
+                    for cell in self.frame.places(run) {
+                        let label = root(&mut self.parents, self.cells[cell].label());
+                        self.cells[cell].set_label(label);
+                    }
                 }
             }
             // No shallow summit would stand out, so all shallow pixels join the only label there is.
@@ -170,6 +198,12 @@ impl Labels {
             }
         }
         Ok(self.parents.len())
+    }
+
+    /// The bytes that are held.
+    pub(super) fn bytes(&self) -> u64 {
+        let words = self.parents.len() + self.summits.len() + self.pixels.len() + self.starts.len();
+        bytes(self.cells.len(), CELL).saturating_add(bytes(words, size_of::<u32>()))
     }
 
     /// Resets the cells of a component, to make room for the next.
@@ -197,7 +231,9 @@ impl Labels {
         wide(
             #[inline(always)]
             || {
+                let mut looks = Looks::each(regions::STRETCH, deadline);
                 for run in component {
+                    looks.count(run.len())?;
                     let places = frame.places(run);
                     let (above, own) = self.steps.split_at_mut(places.start);
                     let own = &mut own[..run.len()];
@@ -232,27 +268,31 @@ impl Labels {
         &mut self,
         component: &[Run],
         levels: Range<u16>,
+        memory: Memory,
         deadline: Deadline,
-    ) -> Result<(), TimedOut> {
-        self.sort_pixels(component, levels);
+    ) -> Result<(), DetectError> {
+        self.sort_pixels(component, levels, deadline)?;
+        let largest = self.starts.iter().scan(0, |start, end| Some(end - std::mem::replace(start, *end)));
+        let flooded = bytes(largest.max().unwrap_or(0) as usize, FLOODED);
+        let memory = memory.beside(bytes(pixels(component), SORTED));
+        memory.allows(flooded)?;
+        let memory = memory.beside(flooded);
         let (pixels, ends) = (std::mem::take(&mut self.pixels), std::mem::take(&mut self.starts));
         let mut start = 0;
         for end in &ends {
             let level = &pixels[start..*end as usize];
             start = *end as usize;
-            if level.len() > STRETCH {
-                deadline.check()?;
-            }
-            self.descend(level);
+            self.descend(level, deadline)?;
             // There are many levels, of few pixels each; after `descend`, most of them are done.
             if !self.flat.is_empty() {
                 self.spread(deadline)?;
             }
             if !self.meetings.is_empty() {
-                self.join();
+                memory.allows(bytes(self.meetings.len(), MEETING))?;
+                self.join(deadline)?;
             }
             if !self.flat.is_empty() {
-                self.raise();
+                self.raise(deadline)?;
             }
         }
         (self.pixels, self.starts) = (pixels, ends);
@@ -260,19 +300,25 @@ impl Labels {
     }
 
     /// Labels the pixels of a level that lie beside something higher, with its label. The others are left in `flat`.
-    fn descend(&mut self, level: &[u32]) {
+    fn descend(&mut self, level: &[u32], deadline: Deadline) -> Result<(), TimedOut> {
         self.flat.clear();
-        for at in level {
-            let place = *at as usize;
-            let (around, height) = (self.around(place), self.cells[place].height());
-            let label = self.label_from(&around, place, height);
-            if label == 0 {
-                self.flat.push(*at);
-            } else {
-                self.cells[place].set_label(label);
-                self.note(&around, label, height);
+        for stretch in level.chunks(STRETCH) {
+            if stretch.len() == STRETCH {
+                deadline.check()?;
+            }
+            for at in stretch {
+                let place = *at as usize;
+                let (around, height) = (self.around(place), self.cells[place].height());
+                let label = self.label_from(&around, place, height);
+                if label == 0 {
+                    self.flat.push(*at);
+                } else {
+                    self.cells[place].set_label(label);
+                    self.note(&around, label, height);
+                }
             }
         }
+        Ok(())
     }
 
     /// Labels the pixels of a level that are connected with labelled ones, in waves. A pixel that is equally near to
@@ -283,19 +329,24 @@ impl Labels {
         wave.clear();
         wave.extend(self.flat.iter().copied().filter(is_first).map(|at| (at, 0)));
         while !wave.is_empty() {
-            deadline.check()?;
-            for (at, label) in &mut wave {
-                let at = *at as usize;
-                *label = self.label_from(&self.around(at), at, 0);
+            for stretch in wave.chunks_mut(STRETCH) {
+                deadline.check()?;
+                for (at, label) in stretch {
+                    let at = *at as usize;
+                    *label = self.label_from(&self.around(at), at, 0);
+                }
             }
             wave.iter().for_each(|(at, label)| self.cells[*at as usize].set_label(*label));
             next.clear();
-            for (at, _) in &wave {
-                let at = *at as usize;
-                let own = self.cells[at];
-                self.note(&self.around(at), own.label(), own.height());
-                let alike = |beside: &usize| self.cells[*beside] == Cell::new(own.height(), 0);
-                next.extend(self.beside(at).into_iter().filter(alike).map(|at| (at as u32, 0)));
+            for stretch in wave.chunks(STRETCH) {
+                deadline.check()?;
+                for (at, _) in stretch {
+                    let at = *at as usize;
+                    let own = self.cells[at];
+                    self.note(&self.around(at), own.label(), own.height());
+                    let alike = |beside: &usize| self.cells[*beside] == Cell::new(own.height(), 0);
+                    next.extend(self.beside(at).into_iter().filter(alike).map(|at| (at as u32, 0)));
+                }
             }
             // A pixel may have been reached from several sides, but is processed once.
             next.sort_unstable();
@@ -307,9 +358,11 @@ impl Labels {
     }
 
     /// Gives the pixels that are left of a level new labels: they are summits.
-    fn raise(&mut self) {
+    fn raise(&mut self, deadline: Deadline) -> Result<(), TimedOut> {
         let (flat, mut open) = (std::mem::take(&mut self.flat), Vec::new());
+        let mut looks = Looks::each(regions::STRETCH, deadline);
         for summit in &flat {
+            looks.count(1)?;
             let summit = *summit as usize;
             let open_cell = self.cells[summit];
             if open_cell.label() != 0 {
@@ -319,6 +372,7 @@ impl Labels {
             self.cells[summit].set_label(label);
             open.push(summit as u32);
             while let Some(at) = open.pop() {
+                looks.count(1)?;
                 for beside in self.beside(at as usize) {
                     if self.cells[beside] == open_cell {
                         self.cells[beside].set_label(label);
@@ -328,6 +382,7 @@ impl Labels {
             }
         }
         self.flat = flat;
+        Ok(())
     }
 
     /// Makes a new label with its summit at that place.
@@ -340,14 +395,21 @@ impl Labels {
 
     /// Sorts the pixels of a component whose heights are among `levels`: the highest first, equal ones in reading
     /// order. `starts` then has the index where each level ends.
-    fn sort_pixels(&mut self, component: &[Run], levels: Range<u16>) {
+    fn sort_pixels(
+        &mut self,
+        component: &[Run],
+        levels: Range<u16>,
+        deadline: Deadline,
+    ) -> Result<(), TimedOut> {
         // Pixels of other heights are sorted to the end and cut off. A branch for them would be mispredicted often.
         let others = levels.len();
         let level = |cell: Cell| usize::from((levels.end - 1).wrapping_sub(cell.height())).min(others);
         let places = |run: &Run| self.frame.places(run);
         self.starts.clear();
         self.starts.resize(others + 2, 0);
+        let mut looks = Looks::each(regions::STRETCH, deadline);
         for run in component {
+            looks.count(run.len())?;
             for cell in &self.cells[places(run)] {
                 self.starts[level(*cell) + 1] += 1;
             }
@@ -358,6 +420,7 @@ impl Labels {
         self.pixels.clear();
         self.pixels.resize(self.starts[others + 1] as usize, 0);
         for run in component {
+            looks.count(run.len())?;
             for at in places(run) {
                 let next = &mut self.starts[level(self.cells[at])];
                 self.pixels[*next as usize] = at as u32;
@@ -365,6 +428,7 @@ impl Labels {
             }
         }
         self.starts.truncate(others);
+        Ok(())
     }
 
     /// The four neighbours of a place. All of them are in the frame, because its margin surrounds the component.
@@ -433,16 +497,24 @@ impl Labels {
 
     /// Joins labels that have met, unless the summits of both stand out from the pass. Labels of higher and nearer
     /// summits are joined first, whichever of them comes first in the image.
-    fn join(&mut self) {
-        let mut meetings = std::mem::take(&mut self.meetings);
+    fn join(&mut self, deadline: Deadline) -> Result<(), TimedOut> {
+        let (mut meetings, mut ranks) = (std::mem::take(&mut self.meetings), std::mem::take(&mut self.ranks));
         let height = |label: u32| self.cells[self.summits[label as usize] as usize].height();
-        if meetings.len() > 1 {
-            meetings.sort_by_key(|(a, b, _)| {
-                let apart = self.apart(self.summits[*a as usize], self.summits[*b as usize]);
-                (Reverse(height(*a).max(height(*b))), apart, height(*a).min(height(*b)))
-            });
+        let mut looks = Looks::each(STRETCH, deadline);
+        ranks.clear();
+        for (i, (a, b, _)) in (0_u32..).zip(&meetings) {
+            looks.count(1)?;
+            let apart = self.apart(self.summits[*a as usize], self.summits[*b as usize]);
+            ranks.push((Reverse(height(*a).max(height(*b))), apart, height(*a).min(height(*b)), i));
         }
-        for (a, b, pass) in meetings.drain(..) {
+        if ranks.len() > STRETCH {
+            pace::sort(&mut ranks, Ord::cmp, deadline)?;
+        } else {
+            ranks.sort_unstable();
+        }
+        for (.., i) in &ranks {
+            looks.count(1)?;
+            let (a, b, pass) = meetings[*i as usize];
             let [a, b] = [a, b].map(|label| root(&mut self.parents, label));
             let [height_a, height_b] = [a, b].map(height);
             let (lower, higher) = if (height_a, b) < (height_b, a) { (a, b) } else { (b, a) };
@@ -452,9 +524,15 @@ impl Labels {
                 self.parents[lower as usize] = higher;
             }
         }
-        self.meetings = meetings;
+        meetings.clear();
+        (self.meetings, self.ranks) = (meetings, ranks);
+        Ok(())
     }
 }
+
+/// The order in which two labels that have met are joined, and the index of their meeting: the height of the higher
+/// summit, the distance of the summits, and the height of the lower one.
+type Rank = (Reverse<u16>, u64, u16, u32);
 
 /// The number of pixels of a row that are worked on at a time.
 const BLOCK: usize = 32;
@@ -524,7 +602,7 @@ mod tests {
     }
 
     fn components(mask: &[u8], width: usize) -> Components {
-        Components::of(mask, width, 1, false, Deadline::none()).expect("no deadline")
+        Components::of(mask, width, 1, false, Memory::unlimited(), Deadline::none()).expect("no limit")
     }
 
     /// The values that `of` takes from the cells of a mask's components, put into a plane. `done` processes each
@@ -556,7 +634,7 @@ mod tests {
     /// The nuclei of a mask, each with a number of its own; 0 for none.
     fn nuclei(mask: &[u8], width: usize, split: bool) -> Vec<u32> {
         let flood = |labels: &mut Labels, component: &[Run]| {
-            labels.flood(component, Deadline::none()).expect("no deadline");
+            labels.flood(component, Memory::unlimited(), Deadline::none()).expect("no limit");
         };
         numbered(mask, &mut labels(width, mask.len() / width, split), flood)
     }
@@ -567,7 +645,8 @@ mod tests {
             labels.parents.truncate(1);
             labels.summits.truncate(1);
             labels.measure(component, Deadline::none()).expect("no deadline");
-            labels.flood_levels(component, 1..40 * 40 + 1, Deadline::none()).expect("no deadline");
+            let levels = 1..40 * 40 + 1;
+            labels.flood_levels(component, levels, Memory::unlimited(), Deadline::none()).expect("no limit");
         };
         numbered(mask, &mut labels(width, mask.len() / width, true), flood)
     }
@@ -641,7 +720,8 @@ mod tests {
         let components = components(&[1; 10_000], 100);
         let component = components.iter().next().expect("one");
         let late = Deadline::after(std::time::Duration::ZERO);
-        assert_eq!(labels.flood(component, late), Err(TimedOut));
+        let late = labels.flood(component, Memory::unlimited(), late);
+        assert_eq!(late.expect_err("it is late").code(), "time_limit");
     }
 
     proptest! {

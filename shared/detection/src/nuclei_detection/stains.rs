@@ -14,10 +14,11 @@
 //! The density of a channel depends on one byte, and an amount is a sum over three channels, so everything is looked up
 //! in tables.
 
+use imaging::{Deadline, TimedOut};
 use serde_json::{Value, json};
 
-use super::Stains;
-use crate::{kernels::larger, window::Window};
+use super::{Stains, regions};
+use crate::{kernels::larger, pace::Looks, window::Window};
 
 /// The steps of a channel's value from one byte to the next, where values are means of several pixels.
 const FINE: usize = 16;
@@ -40,16 +41,21 @@ pub(super) struct Vectors([[f64; 3]; 3]);
 
 impl Vectors {
     /// The vectors of named stains by Ruifrok and Johnston, or of the slide's own stains.
-    pub(super) fn of(stains: Stains, window: &Window<'_>, white: [u8; 3]) -> Self {
+    pub(super) fn of(
+        stains: Stains,
+        window: &Window<'_>,
+        white: [u8; 3],
+        deadline: Deadline,
+    ) -> Result<Self, TimedOut> {
         const HAEMATOXYLIN: [f64; 3] = [0.65, 0.70, 0.29];
         const EOSIN: [f64; 3] = [0.07, 0.99, 0.11];
         const DAB: [f64; 3] = [0.27, 0.57, 0.78];
         let eosin = || Self([HAEMATOXYLIN, EOSIN, DAB].map(unit));
-        match stains {
+        Ok(match stains {
             Stains::HE => eosin(),
             Stains::HDab => Self([HAEMATOXYLIN, DAB, EOSIN].map(unit)),
-            Stains::Auto => macenko(window, white).unwrap_or_else(eosin),
-        }
+            Stains::Auto => macenko(window, white, deadline)?.unwrap_or_else(eosin),
+        })
     }
 
     /// The vectors by name: haematoxylin, the second stain, and the residual.
@@ -226,13 +232,17 @@ fn density(value: f64, white: u8) -> f64 {
 /// plane. The one with more red is haematoxylin. `None` where too little is stained, or all of it alike.
 ///
 /// The method needs no positions, so it runs on a histogram of colours with 64 steps for each channel.
-fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
-    let stained = stained_colours(window, white);
+fn macenko(window: &Window<'_>, white: [u8; 3], deadline: Deadline) -> Result<Option<Vectors>, TimedOut> {
+    Ok(two_stains(&stained_colours(window, white, deadline)?))
+}
+
+/// The stains whose mixtures have these colours, with the number of pixels of each colour.
+fn two_stains(stained: &[([f64; 3], u64)]) -> Option<Vectors> {
     let total: u64 = stained.iter().map(|(_, count)| count).sum();
     if total < LEAST_PIXELS {
         return None;
     }
-    let plane = principal_plane(&stained);
+    let plane = principal_plane(stained);
     let mut angles: Vec<(f64, u64)> = stained
         .iter()
         .map(|(densities, count)| (dot(*densities, plane[1]).atan2(dot(*densities, plane[0])), *count))
@@ -253,11 +263,17 @@ fn macenko(window: &Window<'_>, white: [u8; 3]) -> Option<Vectors> {
 }
 
 /// The optical densities of the stained colours in a window, and the number of pixels of each.
-fn stained_colours(window: &Window<'_>, white: [u8; 3]) -> Vec<([f64; 3], u64)> {
+fn stained_colours(
+    window: &Window<'_>,
+    white: [u8; 3],
+    deadline: Deadline,
+) -> Result<Vec<([f64; 3], u64)>, TimedOut> {
     const BITS: usize = 6;
     const DROPPED: usize = 8 - BITS;
     let mut counts = vec![0u32; 1 << (3 * BITS)];
+    let mut looks = Looks::each(regions::STRETCH, deadline);
     for row in 0..window.height {
+        looks.count(window.width)?;
         for pixel in window.row(row) {
             let [r, g, b] = on_white(*pixel).map(|value| usize::from(value) >> DROPPED);
             counts[(r << (2 * BITS)) | (g << BITS) | b] += 1;
@@ -266,7 +282,7 @@ fn stained_colours(window: &Window<'_>, white: [u8; 3]) -> Vec<([f64; 3], u64)> 
     let value =
         |bin: usize| (((bin & ((1 << BITS) - 1)) << DROPPED) as f64) + (1 << DROPPED) as f64 / 2.0 - 0.5;
     let occupied = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
-    occupied
+    Ok(occupied
         .map(|(bin, count)| {
             let densities = [
                 density(value(bin >> (2 * BITS)), white[0]),
@@ -276,7 +292,7 @@ fn stained_colours(window: &Window<'_>, white: [u8; 3]) -> Vec<([f64; 3], u64)> 
             (densities, u64::from(count))
         })
         .filter(|(densities, _)| dot(*densities, *densities) >= LEAST_DENSITY * LEAST_DENSITY)
-        .collect()
+        .collect())
 }
 
 /// The first two singular vectors: the two orthogonal directions along which the densities are greatest.
@@ -356,7 +372,7 @@ mod tests {
 
     fn amounts_of(image: &Image, stains: Stains, reduction: usize) -> Vec<[f32; 2]> {
         let window = Window::whole(image);
-        let quantities = Quantities::new(Vectors::of(stains, &window, [255; 3]), false, [255; 3], reduction);
+        let quantities = Quantities::new(vectors_in(stains, image), false, [255; 3], reduction);
         let reduced = Reduced::new(window, reduction);
         let mut amounts = Vec::new();
         for row in 0..reduced.height {
@@ -371,6 +387,10 @@ mod tests {
         amounts
     }
 
+    fn vectors_in(stains: Stains, image: &Image) -> Vectors {
+        Vectors::of(stains, &Window::whole(image), [255; 3], Deadline::none()).expect("no deadline")
+    }
+
     fn pair(stains: Stains) -> [[f64; 3]; 2] {
         let Vectors([first, second, _]) = vectors_of(stains);
         [first, second]
@@ -378,7 +398,7 @@ mod tests {
 
     fn vectors_of(stains: Stains) -> Vectors {
         let white = Image::new(1, 1, vec![255; 4]).expect("a pixel");
-        Vectors::of(stains, &Window::whole(&white), [255; 3])
+        vectors_in(stains, &white)
     }
 
     #[test]
@@ -452,8 +472,9 @@ mod tests {
         let own = [unit([0.60, 0.74, 0.30]), unit([0.20, 0.85, 0.48])];
         for vectors in [own, pair(Stains::HDab)] {
             let image = stained(vectors, &amounts, 50);
-            let Vectors([first, second, _]) =
-                macenko(&Window::whole(&image), [255; 3]).expect("there are two stains");
+            let Vectors([first, second, _]) = macenko(&Window::whole(&image), [255; 3], Deadline::none())
+                .expect("no deadline")
+                .expect("there are two stains");
             for (is, expected) in [first, second].iter().zip(vectors) {
                 let angle = dot(*is, expected).min(1.0).acos();
                 assert!(angle < 0.05, "{is:?} is {angle} away from {expected:?}");
@@ -467,7 +488,7 @@ mod tests {
         let one: Vec<[f64; 2]> = (0..400).map(|i| [0.3 + f64::from(i % 10) * 0.04, 0.0]).collect();
         for amounts in [vec![[0.0, 0.0]; 400], one] {
             let image = stained([first, first], &amounts, 20);
-            assert_eq!(Vectors::of(Stains::Auto, &Window::whole(&image), [255; 3]), vectors_of(Stains::HE));
+            assert_eq!(vectors_in(Stains::Auto, &image), vectors_of(Stains::HE));
         }
     }
 }

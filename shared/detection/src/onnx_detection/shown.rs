@@ -1,12 +1,16 @@
 //! Prepares the model's input: the picture resized to it, or tiles of the picture as they are.
 
 use algorithm::Rectangle;
+use imaging::{Deadline, TimedOut};
 
 use super::{
     description::{Align, Channels, Fit, Input, Layout},
     model::ModelError,
 };
-use crate::window::Window;
+use crate::{pace::Looks, window::Window};
+
+/// The number of pixels that are composited between two checks of the deadline.
+const PIXELS_PER_CHECK: usize = 1 << 20;
 
 /// The most tiles that a region is cut into.
 const MOST_TILES: u64 = 10_000;
@@ -122,18 +126,28 @@ pub(super) struct Opaque<'a> {
 
 impl<'a> Opaque<'a> {
     /// Composites a window over white where it is not opaque.
-    pub(super) fn new(window: Window<'a>) -> Self {
-        let pixels = || (0..window.height).flat_map(|row| window.row(row));
-        let composed = pixels().any(|pixel| pixel[3] < 255).then(|| {
-            let on_white = |value: u8, alpha: u8| {
-                let (value, alpha) = (u32::from(value), u32::from(alpha));
-                ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-            };
-            let rgba =
-                pixels().flat_map(|[r, g, b, a]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255]);
-            rgba.collect()
-        });
-        Self { window, composed }
+    pub(super) fn new(window: Window<'a>, deadline: Deadline) -> Result<Self, TimedOut> {
+        let on_white = |value: u8, alpha: u8| {
+            let (value, alpha) = (u32::from(value), u32::from(alpha));
+            ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        let mut looks = Looks::each(PIXELS_PER_CHECK, deadline);
+        let mut is_opaque = true;
+        for row in 0..window.height {
+            looks.count(window.width)?;
+            is_opaque &= window.row(row).iter().all(|pixel| pixel[3] == 255);
+        }
+        if is_opaque {
+            return Ok(Self { window, composed: None });
+        }
+        let mut rgba = Vec::with_capacity(4 * window.width * window.height);
+        for row in 0..window.height {
+            looks.count(window.width)?;
+            let over_white =
+                |[r, g, b, a]: &[u8; 4]| [on_white(*r, *a), on_white(*g, *a), on_white(*b, *a), 255];
+            rgba.extend(window.row(row).iter().flat_map(over_white));
+        }
+        Ok(Self { window, composed: Some(rgba) })
     }
 
     /// Writes the samples of the model's input to `out`, in the model's order. `None` where the picture cannot be
@@ -224,7 +238,10 @@ mod tests {
         let image = Image::new(width, height, rgba).expect("an image");
         let showing = all(input, [width, height])[0];
         let mut out = vec![0.0; input.shape().iter().product()];
-        Opaque::new(Window::whole(&image)).show(&showing, input, scale, &mut out).expect("it fits");
+        Opaque::new(Window::whole(&image), Deadline::none())
+            .expect("no deadline")
+            .show(&showing, input, scale, &mut out)
+            .expect("it fits");
         out
     }
 
@@ -295,7 +312,8 @@ mod tests {
         let input = input(r#"{"width": 1, "height": 1}"#);
         let mut out = [0.0; 3];
         let showing = all(&input, [1, 1])[0];
-        Opaque::new(window).show(&showing, &input, 1.0, &mut out).expect("it fits");
+        let picture = Opaque::new(window, Deadline::none()).expect("no deadline");
+        picture.show(&showing, &input, 1.0, &mut out).expect("it fits");
         assert_eq!(out, [224.0, 204.0, 204.0]);
     }
 }

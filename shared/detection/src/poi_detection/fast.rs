@@ -7,7 +7,7 @@
 
 use imaging::{Deadline, TimedOut};
 
-use crate::{kernels::wide, peaks::ROWS_PER_CHECK, window::Window};
+use crate::{kernels::wide, pace::Looks, peaks::rows_per_check, window::Window};
 
 /// The circle's radius.
 const MARGIN: usize = 3;
@@ -61,7 +61,7 @@ impl Plane {
         let Window { width, height, .. } = window;
         let mut values = vec![0; width * height];
         for (row, values) in values.chunks_exact_mut(width).enumerate() {
-            if row % ROWS_PER_CHECK == 0 {
+            if row % rows_per_check(width) == 0 {
                 deadline.check()?;
             }
             window.bytes(row, values);
@@ -82,8 +82,11 @@ pub(super) struct Corner {
     pub(super) score: u8,
 }
 
+/// The number of corners that are sorted between two checks of the deadline.
+const CORNERS_PER_CHECK: usize = 1 << 20;
+
 /// The corners by score, descending; those of equal score keep their order (a counting sort).
-pub(super) fn sorted(corners: &[Corner]) -> Vec<Corner> {
+pub(super) fn sorted(corners: &[Corner], deadline: Deadline) -> Result<Vec<Corner>, TimedOut> {
     let mut places = [0usize; 256];
     for corner in corners {
         places[usize::from(255 - corner.score)] += 1;
@@ -93,12 +96,14 @@ pub(super) fn sorted(corners: &[Corner]) -> Vec<Corner> {
         (*place, start) = (start, start + *place);
     }
     let mut sorted = corners.to_vec();
+    let mut looks = Looks::each(CORNERS_PER_CHECK, deadline);
     for corner in corners {
+        looks.count(1)?;
         let place = &mut places[usize::from(255 - corner.score)];
         sorted[*place] = *corner;
         *place += 1;
     }
-    sorted
+    Ok(sorted)
 }
 
 /// The corners of a plane, row by row.
@@ -112,7 +117,7 @@ pub(super) fn corners(plane: &Plane, threshold: u8, deadline: Deadline) -> Resul
     let mut scores: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; width]);
     let mut peaks = vec![0; width];
     for row in MARGIN..=height - MARGIN {
-        if row % ROWS_PER_CHECK == 0 {
+        if row % rows_per_check(width) == 0 {
             deadline.check()?;
         }
         scores.rotate_left(1);
@@ -317,7 +322,7 @@ mod tests {
             let is = corners(&plane, threshold, Deadline::none()).expect("no deadline");
             let mut by_score = is.clone();
             by_score.sort_by_key(|corner| std::cmp::Reverse(corner.score));
-            prop_assert_eq!(sorted(&is), by_score);
+            prop_assert_eq!(sorted(&is, Deadline::none()).expect("no deadline"), by_score);
             prop_assert_eq!(is, plain(&plane, threshold));
         }
     }

@@ -14,7 +14,10 @@
 use imaging::{Deadline, TimedOut};
 
 use super::fast::{self, Corner, Plane};
-use crate::peaks::ROWS_PER_CHECK;
+use crate::{
+    pace::{self, Looks},
+    peaks::rows_per_check,
+};
 
 /// Half the size of a patch, in pixels of its level.
 pub(super) const RADIUS: f64 = 15.5;
@@ -68,7 +71,10 @@ pub(super) fn keypoints(
         if level > 0 {
             plane = reduce(&plane, width, height, deadline)?;
         }
-        for (corner, response) in best(&plane, wanted, settings.threshold, deadline)? {
+        let best = best(&plane, wanted, settings.threshold, deadline)?;
+        let mut looks = Looks::each(CORNERS_PER_CHECK, deadline);
+        for (corner, response) in best {
+            looks.count(1)?;
             let place = |at: u32| f64::from(at as f32 * scale) + 0.5;
             let (x, y) = (place(corner.column), place(corner.row));
             found.push(Keypoint { x, y, response, angle: angle(&plane, &corner), level, scale });
@@ -125,8 +131,8 @@ fn best(
         deadline.check()?;
         scored.extend(corners.iter().map(|corner| (*corner, harris(plane, corner))));
     }
-    // The sort is stable: corners of equal response stay by row and column.
-    scored.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let place = |(corner, _): &(Corner, f32)| (corner.row, corner.column);
+    pace::sort(&mut scored, |a, b| b.1.total_cmp(&a.1).then_with(|| place(a).cmp(&place(b))), deadline)?;
     scored.truncate(wanted);
     Ok(scored)
 }
@@ -210,7 +216,7 @@ fn reduce(plane: &Plane, width: usize, height: usize, deadline: Deadline) -> Res
     // Two rows of the finer level, reduced across, in 256ths; each with its index.
     let mut held = [const { (usize::MAX, Vec::new()) }; 2];
     for (i, (out, (row, weight))) in values.chunks_exact_mut(width).zip(rows).enumerate() {
-        if i % ROWS_PER_CHECK == 0 {
+        if i % rows_per_check(plane.width) == 0 {
             deadline.check()?;
         }
         if held[1].0 == row {

@@ -5,7 +5,7 @@ use imaging::{Deadline, TimedOut};
 
 use crate::{
     kernels::{self, Taps},
-    peaks::{ROWS_PER_CHECK, Response},
+    peaks::{Response, rows_per_check},
     window::Window,
 };
 
@@ -68,7 +68,7 @@ fn tensor_response(
         let mut strip = Strip::new(window, start, (start + STRIP).min(width), &half);
         // When the products of row y have been made, row y − radius can be smoothed.
         for row in 0..height + strip.radius {
-            if row % ROWS_PER_CHECK == 0 {
+            if row % rows_per_check(strip.columns) == 0 {
                 deadline.check()?;
             }
             strip.take_products(row);

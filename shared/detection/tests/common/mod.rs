@@ -6,16 +6,35 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Mutex,
+    time::Duration,
 };
 
 use algorithm::Parameters;
-use detection::{DetectError, Detector, Findings, Model, ModelSource, detector};
+use detection::{Context, DetectError, Detector, Findings, Form, Means, Model, ModelSource, detector};
 use imaging::{Deadline, Image, Limits, Source};
+use rustix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) fn parameters(value: Value) -> Parameters {
     serde_json::from_value(value).expect("an object")
+}
+
+/// The processor time that this thread has taken.
+pub(crate) fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).expect("less than a second"))
+}
+
+/// Findings in a form.
+pub(crate) fn rendered(findings: &Findings, form: Form, context: &Context<'_>, image: &Image) -> Vec<u8> {
+    findings.render(form, context, image, &Means::by(Deadline::none())).expect("it renders")
+}
+
+/// Findings in a form that is a text.
+pub(crate) fn text(findings: &Findings, form: Form, context: &Context<'_>) -> String {
+    let no_image = Image::new(1, 1, vec![0; 4]).expect("a pixel");
+    String::from_utf8(rendered(findings, form, context, &no_image)).expect("a text")
 }
 
 pub(crate) fn detect(algorithm: &str, image: &Image, given: Value) -> Findings {

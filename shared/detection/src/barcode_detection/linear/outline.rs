@@ -1,6 +1,11 @@
 //! The corners of a symbol of which one line across has been read: how far its bars go, and in which direction.
 
+use imaging::{Deadline, TimedOut};
+
 use super::{super::picture::Picture, Row};
+
+/// The number of lines across a symbol between two checks of the deadline.
+const STEPS_PER_CHECK: usize = 256;
 
 /// The least correlation of a line with the one that was read, for it to cross the same bars.
 const ALIKE: f64 = 0.6;
@@ -88,14 +93,23 @@ pub(super) enum Lean {
 }
 
 /// The corners of the symbol that a row has read, in the order of a walk around it; `None` where there are no bars.
-pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64; 2]; 4]> {
-    let (first, last) = (f64::from(*row.edges.first()?), f64::from(*row.edges.last()?));
+///
+/// # Errors
+/// [`TimedOut`] when the deadline passes.
+pub(super) fn outline(
+    picture: &Picture,
+    row: &Row,
+    lean: Lean,
+    deadline: Deadline,
+) -> Result<Option<[[f64; 2]; 4]>, TimedOut> {
+    let (Some(first), Some(last)) = (row.edges.first(), row.edges.last()) else { return Ok(None) };
+    let (first, last) = (f64::from(*first), f64::from(*last));
     let middle = (first + last) / 2.0;
     let [x, y] = row.line.along;
     let slanted = Frame { origin: row.line.place(middle, 0.0), along: [x, y], down: [-y, x] };
     let edges: Vec<f64> = row.edges.iter().map(|edge| f64::from(*edge) - middle).collect();
     let lean = match lean {
-        Lean::About(lean) => measured_lean(picture, slanted, &edges, lean),
+        Lean::About(lean) => measured_lean(picture, slanted, &edges, lean, deadline)?,
         Lean::Exactly(lean) => lean,
     };
 
@@ -103,7 +117,7 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
     let (sine, cosine) = (-lean.atan()).sin_cos();
     let along = [x * cosine - y * sine, y * cosine + x * sine];
     let upright = Frame { along, down: [-along[1], along[0]], ..slanted };
-    let half = edges.last()? * cosine;
+    let half = (last - middle) * cosine;
     let is_inside = [-half, half].iter().all(|end| picture.holds(upright.place(*end, 0.0)));
     let (frame, edges) = if is_inside {
         (upright, edges.iter().map(|edge| edge * cosine).collect())
@@ -111,21 +125,23 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
         (Frame { down: [x * lean - y, y * lean + x], ..slanted }, edges)
     };
 
-    let half = edges.last()?;
+    let Some(half) = edges.last() else { return Ok(None) };
     let length = 2.0 * half;
     let places = places(&edges);
     // The row was a mean of several lines, so this one line may lie beside the bars.
     let pattern =
         Probe { reference: places.iter().zip([1.0, -1.0].iter().cycle()).map(|it| *it.1).collect(), places };
     if pattern.compare(|along| picture.sample(frame.place(along, 0.0)).into()).0.abs() < BARS {
-        return None;
+        return Ok(None);
     }
     let places = pattern.places;
     let (left, right) = places.split_at(places.len() / 2);
-    let [left, right] = [left, right].map(|places| {
+    let ends = |places: &[f64]| {
         let probe = Probe::of(places.to_vec(), |along| picture.sample(frame.place(along, 0.0)).into());
-        [-1.0, 1.0].map(|down| reach(picture, frame, &probe, down, length))
-    });
+        let end = |down: f64| reach(picture, frame, &probe, down, length, deadline);
+        Ok([end(-1.0)?, end(1.0)?])
+    };
+    let (left, right) = (ends(left)?, ends(right)?);
     let corner = |along: f64, end: usize| {
         let [left, right] = [left[end], right[end]];
         let [longer_left, longer_right] = longer(picture, frame, &edges, [left, right], length);
@@ -141,7 +157,7 @@ pub(super) fn outline(picture: &Picture, row: &Row, lean: Lean) -> Option<[[f64;
         frame.place(along + aside * if is_left { left.lean } else { right.lean }, aside)
     };
     let corners = [corner(-half, 0), corner(*half, 0), corner(*half, 1), corner(-half, 1)];
-    corners.iter().flatten().all(|it| it.is_finite()).then_some(corners)
+    Ok(corners.iter().flatten().all(|it| it.is_finite()).then_some(corners))
 }
 
 /// The middles of bars and spaces, and a place in the light on either side.
@@ -167,12 +183,21 @@ fn followed(picture: &Picture, frame: Frame, probe: &Probe, shift: f64, aside: f
 }
 
 /// Measures how far the bars move from one line to the next, beginning with the estimate `lean`.
-fn measured_lean(picture: &Picture, frame: Frame, edges: &[f64], lean: f64) -> f64 {
+fn measured_lean(
+    picture: &Picture,
+    frame: Frame,
+    edges: &[f64],
+    lean: f64,
+    deadline: Deadline,
+) -> Result<f64, TimedOut> {
     let probe = Probe::of(places(edges), |along| picture.sample(frame.place(along, 0.0)).into());
     let (mut count, mut sums) = (1.0, [0.0; 4]);
     for down in [-1.0, 1.0] {
         let (mut shift, mut missed) = (0.0, 0);
         for step in 1..picture.width + picture.height {
+            if step % STEPS_PER_CHECK == 0 {
+                deadline.check()?;
+            }
             let aside = down * step as f64;
             let (better, alike, _) = followed(picture, frame, &probe, shift + down * lean, aside);
             if alike < ALIKE || !picture.holds(frame.place(better, aside)) {
@@ -192,16 +217,26 @@ fn measured_lean(picture: &Picture, frame: Frame, edges: &[f64], lean: f64) -> f
     let [aside, shift, square, product] = sums;
     let spread = count * square - aside * aside;
     // Too few lines do not tell.
-    if count < 6.0 || spread <= 0.0 { lean } else { (count * product - aside * shift) / spread }
+    Ok(if count < 6.0 || spread <= 0.0 { lean } else { (count * product - aside * shift) / spread })
 }
 
 /// Follows the bars up or down from the line that was read to their end.
-fn reach(picture: &Picture, frame: Frame, probe: &Probe, down: f64, length: f64) -> End {
+fn reach(
+    picture: &Picture,
+    frame: Frame,
+    probe: &Probe,
+    down: f64,
+    length: f64,
+    deadline: Deadline,
+) -> Result<End, TimedOut> {
     let gap = GAP.max((GAP_PART * length) as usize);
     let (mut end, mut missed, mut usual) = (0.5, 0, 1.0_f64);
     // These are the step, the shift and the strength of the last line that correlated.
     let (mut last, mut shift, mut before) = (0, 0.0, 1.0);
     for step in 1..picture.width + picture.height {
+        if step % STEPS_PER_CHECK == 0 {
+            deadline.check()?;
+        }
         let aside = down * step as f64;
         if !picture.holds(frame.place(shift, aside)) {
             break;
@@ -223,7 +258,7 @@ fn reach(picture: &Picture, frame: Frame, probe: &Probe, down: f64, length: f64)
             break;
         }
     }
-    End { aside: down * end, lean: shift / (down * (last as f64).max(1.0)) }
+    Ok(End { aside: down * end, lean: shift / (down * (last as f64).max(1.0)) })
 }
 
 /// The distance that the bars at both ends go farther than the others; zeros where they do not, or only one of them

@@ -7,6 +7,7 @@
 use imaging::{Deadline, TimedOut};
 
 use super::{super::picture::Picture, Corners, is_within};
+use crate::peaks::rows_per_check;
 
 /// The side of a cell in pixels.
 const CELL: usize = 8;
@@ -16,6 +17,8 @@ const ENERGY: f32 = 30.0;
 const COHERENCE: f32 = 0.5;
 /// The least cosine of twice the angle between the directions of two neighbouring cells of a region: 14° at most.
 const ALIKE: f32 = 0.88;
+/// The number of cells between two checks of the deadline.
+const CELLS_PER_CHECK: usize = 1 << 16;
 /// The fewest cells of a region.
 const FEWEST: usize = 4;
 
@@ -41,7 +44,7 @@ pub(super) fn regions(
 ) -> Result<Vec<Region>, TimedOut> {
     deadline.check()?;
     let (across, down) = (picture.width / CELL, picture.height / CELL);
-    let tensors = tensors(picture, across, down);
+    let tensors = tensors(picture, across, down, deadline)?;
     let mut directions: Vec<Option<[f32; 2]>> =
         smoothed(&tensors, across, down).iter().map(direction).collect();
     for corners in known {
@@ -64,6 +67,9 @@ pub(super) fn regions(
     let mut regions = Vec::new();
     let (mut cells, mut next) = (Vec::new(), Vec::new());
     for seed in 0..directions.len() {
+        if seed.is_multiple_of(CELLS_PER_CHECK) {
+            deadline.check()?;
+        }
         let Some(first) = directions[seed].take() else { continue };
         cells.clear();
         next.push((seed, first));
@@ -93,11 +99,19 @@ fn centre(at: usize, across: usize) -> [f64; 2] {
 
 /// The tensor of each cell. The gradients are differences within squares of four pixels, which show bars of a single
 /// pixel, too.
-fn tensors(picture: &Picture, across: usize, down: usize) -> Vec<Tensor> {
+fn tensors(
+    picture: &Picture,
+    across: usize,
+    down: usize,
+    deadline: Deadline,
+) -> Result<Vec<Tensor>, TimedOut> {
     let width = picture.width;
     let mut tensors = vec![[0.0; 3]; across * down];
     // The squares of the last row of pixels would reach beyond the picture, and so would those of the last column.
     for y in 0..(down * CELL).min(picture.height - 1) {
+        if y % rows_per_check(width) == 0 {
+            deadline.check()?;
+        }
         let (upper, lower) = (&picture.grey[y * width..][..width], &picture.grey[(y + 1) * width..][..width]);
         let row = &mut tensors[y / CELL * across..][..across];
         for (x, tensor) in row.iter_mut().enumerate() {
@@ -115,7 +129,7 @@ fn tensors(picture: &Picture, across: usize, down: usize) -> Vec<Tensor> {
             *tensor = [tensor[0] + xx as f32, tensor[1] + yy as f32, tensor[2] + xy as f32];
         }
     }
-    tensors
+    Ok(tensors)
 }
 
 /// The sum of each tensor and those of its eight neighbours.

@@ -15,7 +15,15 @@ impl Image {
     /// # Errors
     /// [`ImageError::Internal`], which cannot occur for valid pixels.
     pub fn encode_png(&self) -> Result<Vec<u8>, ImageError> {
-        write(self, Compression::Fast, Deadline::none())
+        self.encode_png_within(Deadline::none())
+    }
+
+    /// [`encode_png`](Self::encode_png), if there is time.
+    ///
+    /// # Errors
+    /// [`ImageError::TimeLimit`]. [`ImageError::Internal`] cannot occur for valid pixels.
+    pub fn encode_png_within(&self, deadline: Deadline) -> Result<Vec<u8>, ImageError> {
+        write(self, Compression::Fast, deadline)
     }
 }
 
