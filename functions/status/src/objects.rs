@@ -58,6 +58,8 @@ pub(crate) struct ThumbnailQuery {
         )),
         (status = 304, description = "Not modified: `If-None-Match` names the present `ETag`."),
         (status = 307, description = "Larger than an answer can be: at `Location` for 15 minutes."),
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json"),
         (status = 404, description = "There is no such job, or no thumbnail (yet).", body = ProblemDetails,
             content_type = "application/problem+json"),
         ServiceFailure
