@@ -94,6 +94,18 @@ LOCALSTACK = .local/localstack/venv/bin/python
 chaos: local-build ## thousands of jobs while processes are killed and services fail, none lost (CHAOS=--quick, --serve, --stack)
 	EMULATOR_PORT=$(TEST_PORT) infra/chaos $(TARGET_DIR)/debug/darkroom $(CHAOS)
 
+SCHEMATHESIS := .local/schemathesis
+
+.PHONY: schemathesis
+schemathesis: local-binaries $(SCHEMATHESIS)/installed ## ask `darkroom serve` what its description allows, and what it forbids
+	$(SCHEMATHESIS)/venv/bin/python infra/schemathesis/run.py $(TARGET_DIR)/debug/darkroom
+
+$(SCHEMATHESIS)/installed: infra/schemathesis/requirements.txt
+	mkdir -p $(@D)
+	python3 -m venv $(@D)/venv
+	$(@D)/venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $<
+	touch $@
+
 .PHONY: hosts
 hosts: ## write the guide's page of hosts anew, from what the last runs of `make test` saw
 	infra/seen keep

@@ -13,13 +13,16 @@ use axum::{
     routing::get,
 };
 use http_api::{Links, Problem};
-use jobs::algorithm::THUMBNAIL;
+use jobs::{
+    algorithm::{Kind, THUMBNAIL},
+    colour::Colour,
+    key::ModelKey,
+};
 use utoipa::{
     OpenApi,
     openapi::{
-        self, ObjectBuilder, RefOr, Type,
-        path::{Parameter, ParameterBuilder, ParameterIn},
-        schema::SchemaType,
+        self, ArrayBuilder, Components, Content, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
     },
 };
 use utoipa_swagger_ui::Config;
@@ -50,6 +53,7 @@ pub fn description() -> openapi::OpenApi {
     description.merge(submit::description());
     description.merge(status::description());
     http_api::access::describe(&mut description);
+    name_algorithms(description.components.get_or_insert_default());
     for route in ["/jobs", "/uploads", "/run_task"] {
         let submission = description.paths.paths.get_mut(route).and_then(|item| item.post.as_mut());
         if let Some(submission) = submission {
@@ -62,30 +66,56 @@ pub fn description() -> openapi::OpenApi {
     description
 }
 
+/// Says which algorithms a submission can name. What reads submissions is told so only when it runs.
+fn name_algorithms(components: &mut Components) {
+    let name = |schema: &mut RefOr<Schema>| {
+        if let RefOr::T(Schema::Object(text)) = schema {
+            text.enum_values = Some(algorithms().map(Into::into).collect());
+        }
+    };
+    if let Some(RefOr::T(Schema::OneOf(choice))) = components.schemas.get_mut("AlgorithmChoice") {
+        choice.items.iter_mut().for_each(name);
+    }
+    if let Some(RefOr::T(Schema::Object(choice))) = components.schemas.get_mut("DetailedChoice") {
+        choice.properties.get_mut("name").into_iter().for_each(name);
+    }
+}
+
+/// The names of every algorithm.
+fn algorithms() -> impl Iterator<Item = &'static str> {
+    detection::catalogue().into_iter().map(|specification| specification.name)
+}
+
 /// The options of a submission as they stand in a query: every parameter of every algorithm.
 fn option_parameters() -> Vec<Parameter> {
-    let query = |name: String, text: String| {
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Query)
-            .description(Some(text))
-            .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::String))))
-            .build()
-    };
-    let general = [
-        ("algorithms", "What to run: names, separated by commas. A parameter asks for its algorithm, too."),
-        ("callback_url", "Where to POST when the job ends."),
-        (
-            "callback_token",
-            "`whsec_` and a key signs that POST; any other text is sent with it as a bearer token.",
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let names = listed(
+        query(
+            "algorithms",
+            "What to run: names, separated by commas. A parameter asks for its algorithm, too.",
         ),
-        (
-            "callback_headers",
-            "Headers of that POST, at most 5: a JSON object of names and values; or each as `callback_headers.NAME`.",
-        ),
+        ArrayBuilder::new().items(text().enum_values(Some(algorithms()))),
+    );
+    let callback_url = query("callback_url", "Where to POST when the job ends.");
+    let callback_token = query(
+        "callback_token",
+        "`whsec_` and a key signs that POST; any other text is sent with it as a bearer token.",
+    );
+    let callback_headers = query(
+        "callback_headers",
+        "Headers of that POST, at most 5: a JSON object of names and values; or each as `callback_headers.NAME`.",
+    );
+    let deadline =
+        query("deadline", "How long the job has to end, in seconds; a day, unless said otherwise.");
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(10)).maximum(Some(86_400));
+    let mut options = vec![
+        names,
+        callback_url.schema(Some(text().format(Some(SchemaFormat::Custom("uri".to_owned()))))),
+        callback_token.schema(Some(text().pattern(Some("^[!-~]{1,512}$")))),
+        callback_headers
+            .content("application/json", Content::new(Some(Ref::from_schema_name("CallbackHeaders")))),
+        deadline.schema(Some(seconds)),
     ];
-    let mut options: Vec<_> =
-        general.into_iter().map(|(name, text)| query(name.to_owned(), text.to_owned())).collect();
     for specification in detection::catalogue() {
         for parameter in specification.parameters {
             let name = if specification.name == THUMBNAIL {
@@ -94,10 +124,39 @@ fn option_parameters() -> Vec<Parameter> {
                 format!("{}.{}", specification.name, parameter.name)
             };
             let unit = parameter.unit.map(|unit| format!(", in {unit}")).unwrap_or_default();
-            options.push(query(name, format!("{} {}{unit}.", parameter.summary, parameter.kind)));
+            let text = format!("{} {}{unit}.", parameter.summary, parameter.kind);
+            options.push(of_kind(query(name, text), &parameter.kind));
         }
     }
-    options
+    options.into_iter().map(ParameterBuilder::build).collect()
+}
+
+fn query(name: impl Into<String>, text: impl Into<String>) -> ParameterBuilder {
+    ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).description(Some(text))
+}
+
+/// A parameter that is a list, separated by commas.
+fn listed(parameter: ParameterBuilder, list: ArrayBuilder) -> ParameterBuilder {
+    parameter.schema(Some(list)).style(Some(ParameterStyle::Form)).explode(Some(false))
+}
+
+/// A parameter that takes in a query what [`Kind::read_text`] reads.
+fn of_kind(parameter: ParameterBuilder, kind: &Kind) -> ParameterBuilder {
+    let of = |one: Type| ObjectBuilder::new().schema_type(one);
+    let schema = match *kind {
+        Kind::Integer { min, max, .. } => of(Type::Integer).minimum(Some(min)).maximum(Some(max)),
+        Kind::Number { min, max, .. } => of(Type::Number).minimum(Some(min)).maximum(Some(max)),
+        Kind::Choice { values, .. } => of(Type::String).enum_values(Some(values.iter().copied())),
+        Kind::Choices { values } => {
+            let word = of(Type::String).enum_values(Some(values.iter().copied()));
+            return listed(parameter, ArrayBuilder::new().items(word).min_items(Some(1)).unique_items(true));
+        }
+        Kind::Colour => of(Type::String).pattern(Some(Colour::PATTERN.replacen('#', "#?", 1))),
+        Kind::Flag { .. } => of(Type::Boolean),
+        Kind::Rectangle => of(Type::String).pattern(Some("^[0-9]+,[0-9]+,[1-9][0-9]*,[1-9][0-9]*$")),
+        Kind::Model => of(Type::String).pattern(Some(ModelKey::PATTERN)),
+    };
+    parameter.schema(Some(schema))
 }
 
 /// The routes of this function.
@@ -164,7 +223,7 @@ mod tests {
         body::{Body, to_bytes},
         http::Request,
     };
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -195,9 +254,36 @@ mod tests {
         let description: Value = serde_json::from_str(&text).expect("JSON");
         let parameters = description["paths"]["/jobs"]["post"]["parameters"].as_array().expect("parameters");
         let names: Vec<_> = parameters.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
-        for name in ["algorithms", "callback_token", "width", "fit", "preset", "poi_detection.sigma"] {
+        for name in
+            ["algorithms", "callback_token", "deadline", "width", "fit", "preset", "poi_detection.sigma"]
+        {
             assert!(names.contains(&name), "{name} in {names:?}");
         }
+    }
+
+    #[test]
+    fn an_option_in_a_query_is_described_by_its_kind() {
+        let text = description().to_json().expect("serialises");
+        let description: Value = serde_json::from_str(&text).expect("JSON");
+        let parameters =
+            description["paths"]["/uploads"]["post"]["parameters"].as_array().expect("parameters");
+        let described =
+            |name: &str| parameters.iter().find(|parameter| parameter["name"] == name).expect("a parameter");
+        let width = &described("width")["schema"];
+        assert_eq!((&width["type"], &width["minimum"]), (&json!("integer"), &json!(1)));
+        assert_eq!(described("enlarge")["schema"]["type"], "boolean");
+        assert_eq!(described("poi_detection.sigma")["schema"]["type"], "number");
+        let fits = described("fit")["schema"]["enum"].as_array().expect("words");
+        assert!(fits.contains(&json!("contain")), "{fits:?}");
+        let preset = described("preset");
+        assert_eq!((&preset["schema"]["type"], &preset["explode"]), (&json!("array"), &json!(false)));
+        let background = &described("background")["schema"]["pattern"];
+        assert!(background.as_str().is_some_and(|pattern| pattern.contains("|#?[0-9")), "{background}");
+        assert!(described("callback_headers")["content"]["application/json"]["schema"].is_object());
+        let names = described("algorithms")["schema"]["items"]["enum"].as_array().expect("names");
+        let schemas = &description["components"]["schemas"];
+        assert_eq!(schemas["AlgorithmChoice"]["oneOf"][0]["enum"].as_array(), Some(names));
+        assert_eq!(schemas["DetailedChoice"]["properties"]["name"]["enum"].as_array(), Some(names));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use http_api::{Problem, extract::ApiQuery};
+use http_api::{Problem, extract::ApiQuery, problem::ProblemDetails};
 use jobs::{error::Chain, ports::Probe};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -42,7 +42,14 @@ pub(crate) struct HealthView {
     params(HealthQuery),
     responses(
         (status = 200, description = "It is there, and so is all that was asked.", body = HealthView),
-        (status = 503, description = "Something that was asked did not answer.", body = HealthView)
+        (status = 400, description = "Refused; `code` says why.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 429, description = "There are too many requests at the moment.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Something that was asked did not answer, or not in time.", content(
+            (HealthView = "application/json"),
+            (ProblemDetails = "application/problem+json")
+        ))
     )
 )]
 pub(crate) async fn get_health(

@@ -17,8 +17,8 @@ use http_api::{
     extract::{ApiQuery, JobPath},
     problem::{ProblemDetails, ServiceFailure},
     view::{
-        AlgorithmView, AlgorithmsView, JobPageView, JobView, LegacyJobView, ThumbnailPageView, ThumbnailView,
-        UsageView,
+        AlgorithmView, AlgorithmsView, JobPageView, JobView, LegacyFailure, LegacyJobView, ThumbnailPageView,
+        ThumbnailView, UsageView,
     },
 };
 use jobs::{
@@ -87,6 +87,7 @@ struct Schemas;
 #[serde(deny_unknown_fields)]
 struct ThumbnailsQuery {
     /// How many entries, 1–100; 20 unless said otherwise.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -97,6 +98,7 @@ struct ThumbnailsQuery {
 #[serde(deny_unknown_fields)]
 struct JobsQuery {
     /// How many entries, 1–100; 20 unless said otherwise.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -216,7 +218,7 @@ async fn list_thumbnails(
 /// What a job can run, with every parameter's type, range and default.
 #[utoipa::path(
     get, path = "/algorithms", tag = "algorithms", operation_id = "list_algorithms",
-    responses((status = 200, description = "Every algorithm.", body = AlgorithmsView))
+    responses((status = 200, description = "Every algorithm.", body = AlgorithmsView), ServiceFailure)
 )]
 async fn list_algorithms(State(app): State<Arc<App>>) -> Json<AlgorithmsView> {
     Json(AlgorithmsView {
@@ -229,6 +231,7 @@ async fn list_algorithms(State(app): State<Arc<App>>) -> Json<AlgorithmsView> {
 #[serde(deny_unknown_fields)]
 struct UsageQuery {
     /// Whose; a key with the scope `admin` may ask for anybody's.
+    #[param(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     owner: Option<String>,
 }
 
@@ -272,7 +275,8 @@ async fn get_usage(
     params(("id" = String, Path, format = "uuid")),
     responses(
         (status = 200, description = "The job.", body = LegacyJobView),
-        (status = 404, description = "There is no such job.", body = LegacyJobView)
+        (status = 404, description = "There is no such job.", body = LegacyJobView),
+        LegacyFailure
     )
 )]
 async fn legacy_status(

@@ -29,14 +29,16 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct Submission {
     /// Where the image is: `http` or `https`, on the public internet. In a form, only where there is no file.
+    #[schema(format = "uri")]
     image_url: Option<String>,
     /// What to run; nothing means the 100×100 thumbnail.
     #[serde(default)]
     algorithms: Vec<AlgorithmChoice>,
     /// Where to POST when the job ends.
+    #[schema(format = "uri")]
     callback_url: Option<String>,
     /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token. Never shown again.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[!-~]{1,512}$")]
     callback_token: Option<Secret>,
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<HeadersSchema>)]
@@ -54,15 +56,18 @@ impl Submission {
 }
 
 /// A submission as a form. Options may also be parts of their own, named as in the query.
+// A form knows no null: what is not there is left out.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form; parts are read one by one")]
 pub(crate) struct Form {
     /// The file. Another name serves as well where there is no other file.
-    #[schema(value_type = Option<String>, format = Binary)]
+    #[schema(value_type = Option<String>, format = Binary, nullable = false)]
     image: Option<Vec<u8>>,
     /// Where the image is, if there is no file.
+    #[schema(format = "uri", nullable = false)]
     image_url: Option<String>,
     /// The options, as JSON.
+    #[schema(nullable = false)]
     request: Option<Submission>,
 }
 

@@ -7,7 +7,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http_api::{Caller, IdempotencyKey, Problem, extract, view::LegacyJobView};
+use http_api::{
+    Caller, IdempotencyKey, Problem, extract,
+    view::{LegacyFailure, LegacyJobView},
+};
 use jobs::{
     access,
     algorithm::{Parameters, THUMBNAIL},
@@ -25,11 +28,13 @@ use crate::options::HeadersSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct LegacySubmission {
     /// Where the image is.
+    #[schema(format = "uri")]
     image_url: String,
     /// Where to POST when the job ends.
+    #[schema(format = "uri")]
     callback_url: Option<String>,
     /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[!-~]{1,512}$")]
     callback_token: Option<Secret>,
     /// Headers of that POST, at most 5.
     #[schema(value_type = Option<HeadersSchema>)]
@@ -44,9 +49,15 @@ pub(crate) struct LegacySubmission {
 #[utoipa::path(
     post, path = "/job-submission", tag = "older names", operation_id = "legacy_submit",
     request_body = LegacySubmission,
+    params(IdempotencyKey),
     responses(
         (status = 200, description = "Accepted.", body = LegacyJobView),
-        (status = 400, description = "Refused.", body = LegacyJobView)
+        (status = 400, description = "Refused.", body = LegacyJobView),
+        (status = 404, description = "The job that was made with the same `Idempotency-Key` is not there any more.",
+            body = LegacyJobView),
+        (status = 413, description = "The request is too large.", body = LegacyJobView),
+        (status = 422, description = "Another request had the same `Idempotency-Key`.", body = LegacyJobView),
+        LegacyFailure
     )
 )]
 pub(crate) async fn submit(

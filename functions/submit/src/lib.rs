@@ -200,16 +200,19 @@ fn created(status: StatusCode, job: &Job, links: &Links, body: impl Serialize) -
 #[serde(deny_unknown_fields)]
 struct UploadRequest {
     /// The media type of a format that is read, such as `image/jpeg`, or `application/octet-stream`.
+    #[schema(format = "media-type")]
     content_type: String,
     /// The file's size; the upload must have exactly this many bytes.
+    #[schema(minimum = 1)]
     bytes: u64,
     /// What to run; nothing means the 100×100 thumbnail.
     #[serde(default)]
     algorithms: Vec<options::AlgorithmChoice>,
     /// Where to POST when the job ends.
+    #[schema(format = "uri")]
     callback_url: Option<String>,
     /// `whsec_` and a key signs that POST; any other text is sent with it as a bearer token. Never shown again.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[!-~]{1,512}$")]
     callback_token: Option<jobs::secret::Secret>,
     /// Headers of that POST, at most 5; the values are never shown again.
     #[schema(value_type = Option<options::HeadersSchema>)]

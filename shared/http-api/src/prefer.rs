@@ -45,7 +45,7 @@ impl IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let text = "Makes it safe to send the request again: within 24 hours, the same request with the same key is answered \
                     with the job of the first. 1 to 255 visible ASCII characters, such as a UUID.";
-        vec![header("Idempotency-Key", text)]
+        vec![header("Idempotency-Key", text, Some("^[!-~]{1,255}$"))]
     }
 }
 
@@ -124,17 +124,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Prefer {
 impl IntoParams for Prefer {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let text = "`wait=10` holds the answer back until the job has ended, 10 seconds at the longest; 20 are the most.";
-        vec![header("Prefer", text)]
+        vec![header("Prefer", text, None)]
     }
 }
 
-fn header(name: &str, description: &str) -> Parameter {
+fn header(name: &str, description: &str, pattern: Option<&str>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(pattern)))
         .build()
 }
 

@@ -64,6 +64,9 @@ pub enum SubmissionRefusal {
     /// It is not well-formed, or asks for what cannot be; `code` says why.
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(ProblemDetails),
+    /// The job that was made with the same `Idempotency-Key` is not there any more.
+    #[response(status = 404, content_type = "application/problem+json")]
+    Gone(ProblemDetails),
     /// The image is too large; for a request that is, `POST /uploads` takes more.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(ProblemDetails),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub use self::{
     algorithm::{AlgorithmView, AlgorithmsView},
     job::{JobPageView, JobView, StatusView, ThumbnailPageView, ThumbnailView},
-    legacy::LegacyJobView,
+    legacy::{LegacyFailure, LegacyJobView},
     usage::UsageView,
 };
 

@@ -1,14 +1,19 @@
 //! Jobs as an older service showed them.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
 use jobs::job::{Job, Status};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    IntoResponses, ToSchema,
+    openapi::{self, Content, Ref, RefOr},
+};
 
-use crate::Problem;
+use crate::{Problem, problem::ServiceFailure};
 
 /// A job in an older service's words.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,6 +28,24 @@ pub struct LegacyJobView {
     status: Option<&'static str>,
     /// Why it failed, or why the request was refused.
     error: Option<String>,
+}
+
+/// What any route in an older service's words may answer when the service itself fails: in these words where the route
+/// learns of it, and as a problem where what stands before the route does.
+#[derive(Clone, Copy, Debug)]
+pub struct LegacyFailure;
+
+impl IntoResponses for LegacyFailure {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let mut responses = ServiceFailure::responses();
+        for status in ["429", "500", "503"] {
+            if let Some(RefOr::T(response)) = responses.get_mut(status) {
+                let content = Content::new(Some(Ref::from_schema_name(LegacyJobView::name())));
+                response.content.insert("application/json".to_owned(), content.into());
+            }
+        }
+        responses
+    }
 }
 
 impl LegacyJobView {
