@@ -279,6 +279,32 @@ fn the_lists_of_hosts_name_tests_that_exist_and_explain_every_failure() {
     }
 }
 
+/// The attributes that each index of the jobs table has beside its keys, in a text that makes the table.
+fn projections(text: &str) -> BTreeMap<String, String> {
+    let indexes = text.split("IndexName").skip(1).map(|index| {
+        let plain: String = index.chars().filter(|c| !c.is_whitespace()).collect();
+        let name = plain.trim_start_matches([':', '=']).split("KeySchema").next();
+        let projected = plain.split_once("NonKeyAttributes").and_then(|(_, rest)| rest.split(']').next());
+        let kind = plain.split_once("ProjectionType").and_then(|(_, rest)| rest.split(['}', ',']).next());
+        let all = format!("{} {}", kind.unwrap_or_default(), projected.unwrap_or_default());
+        (name.unwrap_or_default().trim_end_matches(',').to_owned(), all.replace([':', '=', '['], ""))
+    });
+    indexes.collect()
+}
+
+#[test]
+fn no_index_has_what_is_secret_and_both_tables_are_alike() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("a file");
+    let (template, script) = (read("template.yaml"), read("infra/docker/resources.sh"));
+    let of_template = projections(&template);
+    assert_eq!(of_template.len(), 5, "{of_template:?}");
+    assert_eq!(of_template, projections(&script));
+    for (index, projected) in of_template {
+        let kept = projected.starts_with("INCLUDE ") || projected == "KEYS_ONLY ";
+        assert!(kept && !projected.contains("secrets"), "{index}: {projected}");
+    }
+}
+
 #[test]
 fn every_action_of_a_workflow_is_pinned_by_its_commit() {
     let mut pinned = 0;

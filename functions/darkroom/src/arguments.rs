@@ -85,9 +85,17 @@ pub enum KeysCommand {
     List,
     /// Revokes a key.
     Revoke {
-        /// Its id, or the beginning of it.
+        /// Its id, or the beginning of it: four hexadecimal digits at least.
+        #[arg(value_parser = beginning_of_an_id)]
         id: String,
     },
+}
+
+/// Reads the beginning of a key's id. One that is too short, or empty because a variable was not set, would name any
+/// key.
+fn beginning_of_an_id(text: &str) -> Result<String, &'static str> {
+    let fits = text.len() >= 4 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    if fits { Ok(text.to_owned()) } else { Err("an id has four hexadecimal digits at least") }
 }
 
 /// A key to be made.
@@ -190,6 +198,8 @@ mod tests {
             (vec!["darkroom", "api", "--data-dir", "x"], "--data-dir"),
             (vec!["darkroom", "check", "localhost"], "relative URL"),
             (vec!["darkroom", "keys", "create", "team a"], "a name has"),
+            (vec!["darkroom", "keys", "revoke", ""], "four hexadecimal digits"),
+            (vec!["darkroom", "keys", "revoke", "xyz12"], "four hexadecimal digits"),
             (vec!["darkroom", "keys", "create", "a", "--scopes", "all"], "a scope is"),
         ] {
             let error = Arguments::try_parse_from(&arguments).expect_err("refused");

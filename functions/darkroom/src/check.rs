@@ -7,6 +7,7 @@ use jobs::error::{Cause, Chain};
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderMap, HeaderValue},
+    redirect::Policy,
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -130,6 +131,8 @@ impl Service {
             headers.insert("x-api-key", value);
         }
         let client = Client::builder()
+            // A key goes to no other host.
+            .redirect(Policy::none())
             .default_headers(headers)
             .timeout(ANSWER)
             .no_proxy()

@@ -140,7 +140,7 @@ async fn a_service_with_keys_shows_each_owner_its_own_jobs_and_obeys_while_it_ru
     let new =
         |arguments: &[&str]| keys(&[&["create"], arguments].concat()).lines().next().unwrap().to_owned();
     // One is made before there is any service.
-    let first = new(&["team-a", "--jobs-a-day", "2"]);
+    let first = new(&["team-a", "--jobs-at-once", "1000", "--bytes-a-day", "100000"]);
     let mut command = darkroom(&["serve", "--port", "0", "--data-dir", data]);
     let serving = Serving::of(command.env("ACCESS", "keys"));
     let (second, admin) = (new(&["team-b"]), new(&["root", "--scopes", "admin"]));
@@ -173,11 +173,12 @@ async fn a_service_with_keys_shows_each_owner_its_own_jobs_and_obeys_while_it_ru
         let answer = client.get(serving.route(route)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{route}");
     }
-    assert_eq!(ask("POST", "/jobs", &first, png(2)).await.0, 202);
-    let (status, problem) = ask("POST", "/jobs", &first, png(3)).await;
+    // A quota that no day is enough for, so that this holds at midnight, too.
+    let large = [png(2), vec![0; 100_000]].concat();
+    let (status, problem) = ask("POST", "/jobs", &first, large).await;
     assert_eq!((status, &problem["code"]), (429, &json!("quota_used_up")));
     let (_, usage) = ask("GET", "/usage", &first, vec![]).await;
-    assert_eq!((&usage["owner"], &usage["days"][0]["jobs"]), (&json!("team-a"), &json!(2)));
+    assert_eq!((&usage["owner"], &usage["days"][0]["jobs"]), (&json!("team-a"), &json!(1)));
     assert_eq!(ask("GET", "/usage?owner=team-a", &second, vec![]).await.0, 403);
     assert_eq!(ask("GET", "/usage?owner=team-a", &admin, vec![]).await.1["days"], usage["days"]);
 

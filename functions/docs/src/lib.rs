@@ -3,7 +3,7 @@
 
 pub mod guide;
 
-use std::sync::Arc;
+use std::{io::Read as _, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -209,10 +209,20 @@ fn file(name: &str, links: &Links) -> Result<(String, Vec<u8>), Problem> {
     utoipa_swagger_ui::serve(name, config)
         .ok()
         .flatten()
-        .map(|file| (file.content_type, file.bytes.into_owned()))
+        .and_then(|file| {
+            let bytes = if file.gzpipped { unpacked(&file.bytes)? } else { file.bytes.into_owned() };
+            Some((file.content_type, bytes))
+        })
         .ok_or_else(|| {
             Problem::new(StatusCode::NOT_FOUND, "no_such_route", "Swagger UI has no such file; see /docs.")
         })
+}
+
+/// A file that was compressed when the program was built. `None` where it was not, which would be a fault of the build.
+fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut unpacked).ok()?;
+    Some(unpacked)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is left of a key's quota, in the headers of every answer to a submission ([RateLimit header fields]).
+//! What is left of a key's quota, in the headers of the answer to every POST ([RateLimit header fields]).
 //!
 //! [RateLimit header fields]: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
     middleware::Next,
     response::Response,
 };
@@ -19,9 +19,6 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// A day, in seconds.
 const WINDOW: u64 = 86_400;
 
-/// When to try again if too many jobs are unended, in seconds.
-const SOON: u64 = 10;
-
 pub(crate) async fn tell(State(submitter): State<Arc<Submitter>>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().cloned();
     let is_submission = request.method() == Method::POST;
@@ -31,21 +28,10 @@ pub(crate) async fn tell(State(submitter): State<Arc<Submitter>>, request: Reque
         tracing::warn!(error = %Chain(&error), "what is left of a quota is not told");
         None
     });
-    if response.status() == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(header::RETRY_AFTER, retry_after(left.as_ref()).into());
-    }
     if let Some(left) = left {
         write(&left, response.headers_mut());
     }
     response
-}
-
-/// When to try again, in seconds: when the day ends, if a quota of the day is used up.
-fn retry_after(left: Option<&Left>) -> u64 {
-    match left {
-        Some(left) if left.parts().any(|(.., left)| left == 0) => left.resets_in.as_secs() + 1,
-        _ => SOON,
-    }
 }
 
 fn write(left: &Left, headers: &mut HeaderMap) {

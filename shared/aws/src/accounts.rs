@@ -5,7 +5,7 @@
 //! | a key | `KEY#{hash}` | `KEYS`, by the time at which it was made | `key`, as JSON |
 //! | what an owner has used on a day | `USED#{owner}#{day}` | `USED#{owner}`, by day | `jobs`, `bytes` |
 //!
-//! Both have `expires`, where they end.
+//! What was used has `expires`, and so has a key that ends.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -208,6 +208,20 @@ impl CountUsage for JobsTable {
 
     async fn usage(&self, owner: &Owner, first: Date, last: Date) -> Result<Vec<(Date, Usage)>, PortError> {
         const OPERATION: &str = "reading what is used";
+        if first == last {
+            // What was just counted is in the row, and in the index some time later.
+            let row = self
+                .client
+                .get_item()
+                .table_name(&self.name)
+                .key("pk", text(format!("{}#{first}", used_list(owner))))
+                .consistent_read(true)
+                .send()
+                .await
+                .map_err(port_error(OPERATION))?
+                .item;
+            return Ok(row.iter().map(|row| (first, usage_of(row))).collect());
+        }
         let rows = self.listed(OPERATION, used_list(owner), [first.to_string(), last.to_string()]).await?;
         let day = |row: &Row| Date::parse(row.get("id")?.as_s().ok()?, &Iso8601::DATE).ok();
         let days = rows

@@ -8,8 +8,8 @@ use crate::{DetectError, Entry, Findings};
 
 /// The longest side of an overlay, in pixels.
 const MAX_SIDE: u32 = 2048;
-/// The longest side that is reduced with all of its pixels. Reducing takes some fifty bytes for each pixel along it, and
-/// an image with a longer side is a line.
+/// The longest side that is reduced with all of its pixels. Reducing takes some fifty bytes for each pixel along it,
+/// and an image with a longer side is a line.
 const LONGEST: u32 = 1 << 20;
 /// The number of marks between two checks of the deadline.
 const MARKS_PER_CHECK: usize = 64;

@@ -1,5 +1,7 @@
 //! Errors as clients see them: RFC 9457 problem details with a stable code.
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -14,6 +16,7 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    retry_after: Option<Duration>,
 }
 
 /// The JSON of a problem ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
@@ -82,7 +85,7 @@ impl Problem {
     /// A problem with its status, code and sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         debug_assert!(jobs::codes::is_known(code), "{code} is not in `codes`");
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), retry_after: None }
     }
 
     /// A fault of the service, which is logged.
@@ -138,7 +141,7 @@ impl From<Refusal> for Problem {
             Reason::OutOfScope => StatusCode::FORBIDDEN,
             Reason::OverQuota => StatusCode::TOO_MANY_REQUESTS,
         };
-        Self::new(status, refusal.code, refusal.message)
+        Self { retry_after: refusal.retry_after, ..Self::new(status, refusal.code, refusal.message) }
     }
 }
 
@@ -182,6 +185,10 @@ impl IntoResponse for Problem {
         };
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(wait) = self.retry_after {
+            // Rounded up, so that whoever waits for so long does not come too early.
+            response.headers_mut().insert(header::RETRY_AFTER, (wait.as_secs() + 1).into());
         }
         response.extensions_mut().insert(self);
         response

@@ -89,7 +89,11 @@ pub async fn answer(
     id: &str,
     within: Duration,
 ) -> Response {
-    let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!(
+        "request", request_id = id, method = %request.method(), path = request.uri().path(),
+        // Of the key that it was sent with, once that is known.
+        key_id = tracing::field::Empty, owner = tracing::field::Empty
+    );
     request.extensions_mut().insert(links);
     if let Some(by) = tokio::time::Instant::now().checked_add(within) {
         request.extensions_mut().insert(AnswerBy(by));
@@ -121,6 +125,9 @@ pub async fn answer(
             response.headers_mut().insert("x-request-id", id);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // A cache before the service knows nothing of keys, and would show one owner's answer to another.
+        let no_store = HeaderValue::from_static("no-store");
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
         if asks_for_headers {
             response = without_content(response);
         }

@@ -1,6 +1,6 @@
 //! Errors, classed by whose fault they are. The class decides what happens next, in one place for each caller.
 
-use std::{borrow::Cow, error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,8 @@ pub struct Refusal {
     pub code: &'static str,
     /// A sentence that says what is wrong and what would be right.
     pub message: String,
+    /// When the same request may be served, if it ever is.
+    pub retry_after: Option<Duration>,
 }
 
 /// The kinds of refusal, which an HTTP function turns into a status.
@@ -129,7 +131,7 @@ impl Refusal {
     /// A refusal with its code and sentence.
     pub fn new(reason: Reason, code: &'static str, message: impl Into<String>) -> Self {
         debug_assert!(codes::is_known(code), "{code} is not in `codes`");
-        Self { reason, code, message: message.into() }
+        Self { reason, code, message: message.into(), retry_after: None }
     }
 
     /// Refuses a request that is not well-formed.

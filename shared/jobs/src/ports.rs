@@ -486,11 +486,12 @@ pub trait FetchImages: Send + Sync {
 /// Checks early for addresses that a client must not make us connect to.
 #[async_trait]
 pub trait CheckUrls: Send + Sync {
-    /// Checks whether a submission may name `url`. A host name that does not resolve passes, because every address is
-    /// checked again on connecting.
+    /// Checks whether a submission may name `url`. A host name that does not resolve passes with `https` and a port of
+    /// the web, because every address is checked again on connecting.
     ///
     /// # Errors
-    /// [`Refusal`] for another scheme than `http` and `https`, user information, or an address out of bounds.
+    /// [`Refusal`] for another scheme than `http` and `https`, user information, an address out of bounds, or, where
+    /// the deployment has not named the host's network, a port that is none of the web, or a callback by `http`.
     async fn check(&self, field: &'static str, url: &Url) -> Result<(), Refusal>;
 }
 

@@ -14,6 +14,9 @@ use crate::{
 /// How many days a report has, today included.
 pub const REPORTED_DAYS: i64 = 30;
 
+/// How soon a job may have ended.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Counts what owners use.
 #[derive(Clone)]
 pub struct Meter {
@@ -53,26 +56,32 @@ impl Meter {
     pub async fn charge(&self, caller: &Caller, bytes: u64) -> Result<(), Error> {
         let Caller::Holder(key) = caller else { return Ok(()) };
         let Key { owner, quota, .. } = &**key;
+        let more = Usage { jobs: 1, bytes };
+        if let Some(most) = quota.bytes_a_day.filter(|most| bytes > *most) {
+            let text =
+                format!("images as large as this one: {} is all that it allows in a day", units::bytes(most));
+            return Err(used_up(&text, None));
+        }
         if let Some(most) = quota.jobs_at_once {
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             if self.usage.unended(owner, most).await? >= most {
                 let most = units::thousands(most as u64);
-                return Err(used_up(&format!(
-                    "jobs that have not ended ({most} at once); wait for some to end"
-                )));
+                let text = format!("jobs that have not ended ({most} at once); wait for some to end");
+                return Err(used_up(&text, Some(SOON)));
             }
         }
-        let more = Usage { jobs: 1, bytes };
         let now = self.clock.now();
         let Err(used) = self.usage.use_up(owner, now.date(), more, quota).await? else { return Ok(()) };
-        let over_jobs = quota.jobs_a_day.is_some_and(|most| used.jobs >= most);
-        let text = match (over_jobs, quota.jobs_a_day, quota.bytes_a_day) {
-            (true, Some(most), _) => format!("jobs of today ({})", units::thousands(most)),
-            (_, _, Some(most)) => format!("bytes of today ({})", units::bytes(most)),
-            (_, Some(most), None) => format!("jobs of today ({})", units::thousands(most)),
-            (_, None, None) => "quota".to_owned(),
+        let all = match (quota.jobs_a_day, quota.bytes_a_day) {
+            (Some(most), _) if used.jobs >= most => format!("jobs today ({})", units::thousands(most)),
+            (_, Some(most)) => format!(
+                "bytes today ({}, of which {} are used)",
+                units::bytes(most),
+                units::bytes(used.bytes)
+            ),
+            _ => "jobs today".to_owned(),
         };
-        Err(used_up(&format!("{text}; the day ends at midnight UTC")))
+        Err(used_up(&format!("{all}; the day ends at midnight UTC"), Some(until_midnight(now))))
     }
 
     /// What is left of the caller's quota of a day, if there is one.
@@ -102,8 +111,10 @@ impl Meter {
     }
 }
 
-fn used_up(what: &str) -> Error {
-    Refusal::new(Reason::OverQuota, "quota_used_up", format!("Your key allows no more {what}.")).into()
+fn used_up(what: &str, retry_after: Option<Duration>) -> Error {
+    let refusal =
+        Refusal::new(Reason::OverQuota, "quota_used_up", format!("Your key allows no more {what}."));
+    Refusal { retry_after, ..refusal }.into()
 }
 
 fn until_midnight(now: OffsetDateTime) -> Duration {

@@ -62,12 +62,12 @@ impl Networks {
     /// Whether an address may be connected to.
     #[must_use]
     pub fn permit(&self, address: IpAddr) -> bool {
-        is_public(address) || self.name(address)
+        is_public(address) || self.is_named(address)
     }
 
     /// Whether an address is in one of the networks that were named.
     #[must_use]
-    pub fn name(&self, address: IpAddr) -> bool {
+    pub fn is_named(&self, address: IpAddr) -> bool {
         self.allowed.iter().any(|network| network.contains(&address))
     }
 }

@@ -242,8 +242,12 @@ fn may_lead_to(from: &Url, to: &Url) -> bool {
         "http" => from.scheme() == "http",
         _ => false,
     };
-    let port = to.port_or_known_default().is_some_and(|port| matches!(port, 80 | 443 | 1_024..));
-    secure && port && to.username().is_empty() && to.password().is_none()
+    secure && has_port_of_the_web(to) && to.username().is_empty() && to.password().is_none()
+}
+
+/// Whether a URL leads to a port at which there may be a web server, and not another service.
+fn has_port_of_the_web(url: &Url) -> bool {
+    url.port_or_known_default().is_some_and(|port| matches!(port, 80 | 443 | 1_024..))
 }
 
 #[async_trait]
@@ -270,7 +274,10 @@ impl FetchImages for Outbound {
 #[async_trait]
 impl PostCallbacks for Outbound {
     async fn post(&self, request: &CallbackRequest) -> Answer {
-        if !self.permits_literal(&request.url) {
+        // A name may lead elsewhere than when the job was submitted.
+        if !self.permits_literal(&request.url)
+            || request.url.scheme() == "http" && !self.is_named(&request.url).await
+        {
             return Answer::Refused;
         }
         let Some(client) = self.client() else {
@@ -328,6 +335,10 @@ impl CheckUrls for Outbound {
         if !permitted {
             return Err(refusal(field));
         }
+        if !has_port_of_the_web(url) && !self.is_named(url).await {
+            let text = format!("`{field}` must name port 80, 443, or one from 1024 on.");
+            return Err(Refusal::invalid("invalid_url", text));
+        }
         if field == "callback_url" && url.scheme() == "http" && !self.is_named(url).await {
             let text = "`callback_url` must be https: what is sent would be open to others on its way.";
             return Err(Refusal::invalid("invalid_url", text));
@@ -341,12 +352,12 @@ impl Outbound {
     async fn is_named(&self, url: &Url) -> bool {
         let networks = &self.resolver.networks;
         match url.host() {
-            Some(Host::Ipv4(address)) => networks.name(address.into()),
-            Some(Host::Ipv6(address)) => networks.name(address.into()),
+            Some(Host::Ipv4(address)) => networks.is_named(address.into()),
+            Some(Host::Ipv6(address)) => networks.is_named(address.into()),
             Some(Host::Domain(name)) => {
                 let resolved = tokio::time::timeout(RESOLVE, self.resolver.resolve(name)).await;
                 resolved.is_ok_and(|resolved| {
-                    resolved.is_ok_and(|all| all.iter().all(|address| networks.name(address.ip())))
+                    resolved.is_ok_and(|all| all.iter().all(|address| networks.is_named(address.ip())))
                 })
             }
             None => false,

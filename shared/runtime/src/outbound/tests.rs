@@ -289,6 +289,9 @@ async fn a_callback_goes_by_https_unless_the_deployment_named_its_network() {
     }
     assert_eq!(check("callback_url", "http://10.0.0.1/").await.expect_err("private").code, "private_address");
     check("image_url", "http://1.1.1.1/").await.expect("an image is public anyway");
+    for text in ["http://1.1.1.1:25/", "https://unknown.test:1023/"] {
+        assert_eq!(check("image_url", text).await.expect_err(text).code, "invalid_url");
+    }
 }
 
 #[tokio::test]
