@@ -237,6 +237,11 @@ fn a_region_is_searched_as_if_it_were_the_image() {
                 assert_eq!(is.values, expected.values, "{name}");
                 assert!((is.x - expected.x - f64::from(left)).abs() < 1e-9, "{name}");
                 assert!((is.y - expected.y - f64::from(top)).abs() < 1e-9, "{name}");
+                assert_eq!(is.outline.len(), expected.outline.len(), "{name}");
+                for ([x, y], [expected_x, expected_y]) in is.outline.iter().zip(expected.outline) {
+                    let (by_x, by_y) = (x - expected_x - left as f32, y - expected_y - top as f32);
+                    assert!(by_x.abs() < 1e-3 && by_y.abs() < 1e-3, "{name}");
+                }
             }
             parameters.0["region"]["width"] = json!(230);
             let error =
@@ -370,6 +375,12 @@ fn check_forms(findings: &Findings, run: &Run, image: &Image) {
     let ids: HashSet<&str> = features.iter().filter_map(|f| f["id"].as_str()).collect();
     assert_eq!(ids.len(), features.len(), "an id for each");
     assert!(features.iter().all(|f| f["properties"]["objectType"] == "detection"));
+    for geometry in features.iter().map(|f| &f["geometry"]).filter(|geometry| geometry["type"] == "Polygon") {
+        for ring in geometry["coordinates"].as_array().expect("rings") {
+            let ring = ring.as_array().expect("positions");
+            assert!(ring.len() >= 4 && ring.first() == ring.last(), "a ring is closed: {ring:?}");
+        }
+    }
 
     let csv = String::from_utf8(form(Form::Csv)).expect("UTF-8");
     let rows: Vec<&str> = csv.strip_suffix("\r\n").expect("ends a row").split("\r\n").collect();
