@@ -1,6 +1,10 @@
 //! Making, listing and revoking keys.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use aws::{Clients, WORKER_PATIENCE};
 use jobs::{
@@ -22,6 +26,9 @@ pub enum KeysError {
     /// The local store cannot be used.
     #[error(transparent)]
     Store(#[from] local::OpenError),
+    /// The folder has no store, and so no keys.
+    #[error("{} is no folder of a service; name another one in DATA_DIR", .0.display())]
+    NoStore(PathBuf),
     /// The table failed.
     #[error("{}", Chain(.0))]
     Port(#[from] PortError),
@@ -35,7 +42,12 @@ pub enum KeysError {
 /// # Errors
 /// [`KeysError`].
 pub(crate) async fn run(keys: &Keys) -> Result<String, KeysError> {
-    let store = open(&keys.store).await?;
+    let store = &keys.store;
+    let is_new = store.store == StoreKind::Local && !store.data_dir.join(local::DATABASE).exists();
+    if is_new && !matches!(keys.command, KeysCommand::Create(_)) {
+        return Err(KeysError::NoStore(store.data_dir.clone()));
+    }
+    let store = open(store).await?;
     match &keys.command {
         KeysCommand::Create(new) => create(&*store, new).await,
         KeysCommand::List => list(&*store).await,

@@ -72,8 +72,12 @@ async fn upload(
     while let Some(chunk) = next(&mut body).await? {
         incoming.write(&chunk).await?;
     }
-    if incoming.bytes() != bytes || checksum.is_some_and(|checksum| checksum != incoming.checksum()) {
+    if incoming.bytes() != bytes {
         return Err(unreadable());
+    }
+    if checksum.is_some_and(|checksum| checksum != incoming.checksum()) {
+        let text = "The file is not the one whose SHA-256 was announced; ask for an upload of this one.";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "upload_changed", text));
     }
     if objects.keep_upload(incoming, key.job(), content_type).await? {
         Ok(StatusCode::OK)

@@ -107,10 +107,13 @@ impl Server {
         let started = Instant::now();
         let method = request.method().clone();
         let id = Uuid::now_v7().to_string();
-        let Ok(_turn) = self.requests.try_acquire() else {
+        // What watches the process must not take it for dead because it is busy.
+        let watches = ["/health/live", "/health/ready", "/metrics"].contains(&request.uri().path());
+        let turn = self.requests.try_acquire();
+        if turn.is_err() && !watches {
             metered::answered(&method, 429, started.elapsed());
             return self.refuse(&id).await;
-        };
+        }
         let (mut parts, body) = request.into_parts();
         parts.uri = below(&self.base, parts.uri);
         let most = if parts.uri.path().starts_with("/objects/") { UPLOAD } else { ANSWER };

@@ -139,6 +139,8 @@ async fn a_service_with_keys_shows_each_owner_its_own_jobs_and_obeys_while_it_ru
     };
     let new =
         |arguments: &[&str]| keys(&[&["create"], arguments].concat()).lines().next().unwrap().to_owned();
+    let nowhere = darkroom(&["keys", "list", "--data-dir", data]).output().unwrap();
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("is no folder of a service"));
     // One is made before there is any service.
     let first = new(&["team-a", "--jobs-at-once", "1000", "--bytes-a-day", "100000"]);
     let mut command = darkroom(&["serve", "--port", "0", "--data-dir", data]);

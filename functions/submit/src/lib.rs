@@ -24,7 +24,7 @@ use http_api::{
 };
 use imaging::{Format, ImageError};
 use jobs::{
-    access::Gate,
+    access::{Gate, Scope},
     callback_headers::CallbackHeaders,
     error::{Reason, Refusal, sentence},
     job::Job,
@@ -320,6 +320,8 @@ async fn redeliver_callback(
     links: Links,
     JobPath(id): JobPath,
 ) -> Result<Response, Problem> {
+    // The answer shows the job.
+    caller.require(Scope::Read)?;
     let job = submitter.redeliver(id, &caller).await?;
     Ok(created(StatusCode::ACCEPTED, &job, &links, JobView::new(&job, &links)))
 }

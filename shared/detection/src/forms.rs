@@ -332,7 +332,10 @@ fn push_metadata(out: &mut String, names: &[&str], texts: &[String]) {
 /// [CSV injection]: https://owasp.org/www-community/attacks/CSV_Injection
 fn push_field(out: &mut String, text: &str) {
     const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
-    let apostrophe = if text.trim_start_matches('\'').starts_with(FORMULA) { "'" } else { "" };
+    // Spreadsheets may leave out what cannot be seen before the formula.
+    let bare =
+        text.trim_start_matches(|c: char| c == '\'' || c == ' ' || c.is_control() && !FORMULA.contains(&c));
+    let apostrophe = if bare.starts_with(FORMULA) { "'" } else { "" };
     if text.contains([',', '"', '\r', '\n']) {
         let _ = write!(out, "\"{apostrophe}{}\"", text.replace('"', "\"\""));
     } else {
@@ -480,6 +483,7 @@ mod tests {
             ("\n=1", "\"'\n=1\""),
             ("=A1,\"x\"", "\"'=A1,\"\"x\"\"\""),
             ("'=1", "''=1"),
+            (" \u{1d}=1", "' \u{1d}=1"),
         ] {
             let mut out = String::new();
             push_field(&mut out, text);

@@ -249,7 +249,11 @@ pub const CODES: &[Code] = &[
     ),
     code("deadline_passed", Job, "The job had not ended by its deadline."),
     code("upload_never_came", Job, "Nothing was uploaded while the address for it was valid."),
-    code("upload_changed", Job, "The upload was replaced after the work on it had begun."),
+    code(
+        "upload_changed",
+        Either(400),
+        "The upload is not the file whose SHA-256 was announced, or was replaced after the work on it had begun.",
+    ),
 ];
 
 /// Whether a code is in the list.

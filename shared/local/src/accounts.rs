@@ -13,7 +13,7 @@ use time::{Date, OffsetDateTime, format_description::well_known::Iso8601};
 
 use crate::{
     JobsTable,
-    database::{Database, failed},
+    database::{DATABASE, Database, failed},
     store::{OpenError, make_private},
 };
 
@@ -25,7 +25,7 @@ impl JobsTable {
     /// [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         make_private(folder).map_err(|error| OpenError::Io(folder.to_owned(), error))?;
-        let database = Database::open(&folder.join("darkroom.db"));
+        let database = Database::open(&folder.join(DATABASE));
         database.map(Self).map_err(|error| OpenError::Database(folder.to_owned(), error))
     }
 

@@ -1,6 +1,7 @@
 //! The SQLite database, and how it is read and written.
 
 use std::{
+    fs::OpenOptions,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -8,6 +9,9 @@ use std::{
 
 use jobs::error::PortError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// The name of the database's file.
+pub const DATABASE: &str = "darkroom.db";
 
 /// The first version of the database. Each later version is another entry of [`MIGRATIONS`]; none is ever changed.
 const FIRST: &str = "
@@ -103,6 +107,7 @@ pub(crate) struct Database {
 impl Database {
     /// Opens the database, and makes it where there is none.
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
+        only_for_its_owner(path);
         let mut writer = connect(path)?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -142,6 +147,17 @@ impl Database {
         })
         .await
     }
+}
+
+/// Makes the file, where there is none, so that only its owner can read it: it has callback tokens. SQLite gives the
+/// files that it puts beside it the same rights.
+fn only_for_its_owner(path: &Path) {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // SQLite says what is wrong with a path that cannot be opened.
+    drop(options.open(path));
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

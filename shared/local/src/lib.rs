@@ -21,6 +21,7 @@ mod queue;
 mod signature;
 mod store;
 
+pub use database::DATABASE;
 pub use jobs_table::JobsTable;
 pub use models::ModelsFolder;
 pub use objects::{CHECKSUM, Incoming, Objects};

@@ -16,7 +16,11 @@ use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{JobsTable, ModelsFolder, Objects, Queue, Queues, Signer, database::Database, queue::Terms};
+use crate::{
+    JobsTable, ModelsFolder, Objects, Queue, Queues, Signer,
+    database::{DATABASE, Database},
+    queue::Terms,
+};
 
 /// As in template.yaml: the visibility timeout is six times the timeout of `process`.
 const JOBS: Terms = Terms {
@@ -92,7 +96,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(folder.to_owned())),
             Err(TryLockError::Error(error)) => return Err(on_disk(error)),
         }
-        let database = Database::open(&folder.join("darkroom.db")).map_err(in_database)?;
+        let database = Database::open(&folder.join(DATABASE)).map_err(in_database)?;
         let recovery = |error| OpenError::Recovery(folder.to_owned(), error);
         let key = key_of(&database).await.map_err(recovery)?;
         let signer = Signer::new(base, &key).ok_or_else(|| OpenError::Key(folder.to_owned()))?;
