@@ -1,10 +1,6 @@
 //! Making, listing and revoking keys.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aws::{Clients, WORKER_PATIENCE};
 use jobs::{
@@ -57,7 +53,7 @@ pub(crate) async fn run(keys: &Keys) -> Result<String, KeysError> {
 
 async fn open(store: &KeyStore) -> Result<Arc<dyn WriteKeys>, KeysError> {
     Ok(match store.store {
-        StoreKind::Local => Arc::new(JobsTable::open(Path::new(&store.data_dir))?),
+        StoreKind::Local => Arc::new(JobsTable::open(&store.data_dir)?),
         StoreKind::Aws => {
             let config = Config::from_env()?;
             Arc::new(Clients::from_env(WORKER_PATIENCE).await.table(config.resource("JOBS_TABLE")?))

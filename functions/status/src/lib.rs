@@ -3,7 +3,7 @@
 mod health;
 mod objects;
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -22,11 +22,11 @@ use http_api::{
     },
 };
 use jobs::{
-    access::{Gate, NotAnOwner, Owner, Scope},
+    access::{Gate, Owner, Scope},
     algorithm::{Specification, THUMBNAIL},
     browse::{Browser, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
     error::{Refusal, sentence},
-    job::{Job, Status, UnknownStatus},
+    job::{Job, Status},
     ports::{Probe, ReadObjects},
     quota::Meter,
 };
@@ -107,6 +107,16 @@ struct JobsQuery {
     status: Option<String>,
 }
 
+/// Reads an option of a query; one that cannot be read is refused with that code, and the reason as a sentence.
+fn read<T: FromStr<Err: std::error::Error>>(
+    text: Option<String>,
+    code: &'static str,
+) -> Result<Option<T>, Refusal> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error: T::Err| Refusal::invalid(code, sentence(&error)))
+}
+
 /// How many entries a page has at most, and where it begins.
 fn page_of(limit: Option<&str>, cursor: Option<&str>) -> Result<(usize, Option<Cursor>), Refusal> {
     let limit = match limit {
@@ -139,10 +149,7 @@ async fn list_jobs(
     ApiQuery(JobsQuery { limit, cursor, status }): ApiQuery<JobsQuery>,
 ) -> Result<Json<JobPageView>, Problem> {
     let (limit, cursor) = page_of(limit.as_deref(), cursor.as_deref())?;
-    let status: Option<Status> = status
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|error: UnknownStatus| Refusal::invalid("invalid_status", sentence(&error)))?;
+    let status: Option<Status> = read(status, "invalid_status")?;
     let page = app.browser.page(&caller, status, cursor, limit).await?;
     Ok(Json(JobPageView {
         jobs: page.items.iter().map(|job| JobView::new(job, &links)).collect(),
@@ -254,10 +261,7 @@ async fn get_usage(
     Caller(caller): Caller,
     ApiQuery(UsageQuery { owner }): ApiQuery<UsageQuery>,
 ) -> Result<Json<UsageView>, Problem> {
-    let asked: Option<Owner> = owner
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|error: NotAnOwner| Refusal::invalid("invalid_owner", sentence(&error)))?;
+    let asked: Option<Owner> = read(owner, "invalid_owner")?;
     if asked.as_ref().is_some_and(|owner| caller.owner() != Some(owner)) {
         caller.require(Scope::Admin)?;
     }

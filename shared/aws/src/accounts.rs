@@ -39,8 +39,8 @@ fn number(number: impl std::fmt::Display) -> AttributeValue {
     AttributeValue::N(format!("{number}"))
 }
 
-fn row_key(hash: &KeyHash) -> AttributeValue {
-    text(format!("KEY#{}", hash.as_str()))
+fn row_key(hash: &KeyHash) -> String {
+    format!("KEY#{}", hash.as_str())
 }
 
 fn key_of(row: &Row, operation: &'static str) -> Result<Key, PortError> {
@@ -56,6 +56,10 @@ fn usage_of(row: &Row) -> Usage {
 
 fn used_list(owner: &Owner) -> String {
     format!("USED#{owner}")
+}
+
+fn used_key(owner: &Owner, day: Date) -> String {
+    format!("{}#{day}", used_list(owner))
 }
 
 impl JobsTable {
@@ -95,15 +99,8 @@ impl JobsTable {
 impl ReadKeys for JobsTable {
     async fn key(&self, hash: &KeyHash) -> Result<Option<Key>, PortError> {
         const OPERATION: &str = "reading a key";
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", row_key(hash))
-            .send()
-            .await
-            .map_err(port_error(OPERATION))?;
-        output.item.map(|row| key_of(&row, OPERATION)).transpose()
+        let row = self.row(OPERATION, row_key(hash), false).await?;
+        row.map(|row| key_of(&row, OPERATION)).transpose()
     }
 }
 
@@ -121,7 +118,7 @@ impl WriteKeys for JobsTable {
         let json = serde_json::to_string(key).map_err(|error| broken(OPERATION, error))?;
         let made = format!("{:012}#{}", key.created_at.unix_timestamp(), key.hash.as_str());
         let mut row = Row::from([
-            ("pk".to_owned(), row_key(&key.hash)),
+            ("pk".to_owned(), text(row_key(&key.hash))),
             ("owner_list".to_owned(), text(KEYS)),
             ("id".to_owned(), text(made)),
             ("key".to_owned(), text(json)),
@@ -140,14 +137,7 @@ impl WriteKeys for JobsTable {
     }
 
     async fn remove_key(&self, hash: &KeyHash) -> Result<(), PortError> {
-        self.client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", row_key(hash))
-            .send()
-            .await
-            .map_err(port_error("removing a key"))?;
-        Ok(())
+        self.remove_row("removing a key", row_key(hash)).await
     }
 }
 
@@ -170,7 +160,7 @@ impl CountUsage for JobsTable {
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", text(format!("{}#{day}", used_list(owner))))
+            .key("pk", text(used_key(owner, day)))
             .update_expression(
                 "SET owner_list = :list, id = :day, expires = :expires ADD #jobs :jobs, #bytes :bytes",
             )
@@ -210,16 +200,7 @@ impl CountUsage for JobsTable {
         const OPERATION: &str = "reading what is used";
         if first == last {
             // What was just counted is in the row, and in the index some time later.
-            let row = self
-                .client
-                .get_item()
-                .table_name(&self.name)
-                .key("pk", text(format!("{}#{first}", used_list(owner))))
-                .consistent_read(true)
-                .send()
-                .await
-                .map_err(port_error(OPERATION))?
-                .item;
+            let row = self.row(OPERATION, used_key(owner, first), true).await?;
             return Ok(row.iter().map(|row| (first, usage_of(row))).collect());
         }
         let rows = self.listed(OPERATION, used_list(owner), [first.to_string(), last.to_string()]).await?;

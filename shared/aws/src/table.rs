@@ -207,6 +207,25 @@ impl JobsTable {
         Self { client, name }
     }
 
+    /// The row of that key. If it is not read consistently, it may be an older one for a moment, and costs half.
+    pub(crate) async fn row(
+        &self,
+        operation: &'static str,
+        pk: String,
+        consistent: bool,
+    ) -> Result<Option<Row>, PortError> {
+        let get = self.client.get_item().table_name(&self.name).key("pk", AttributeValue::S(pk));
+        let output = get.consistent_read(consistent).send().await.map_err(port_error(operation))?;
+        Ok(output.item)
+    }
+
+    /// Removes the row of that key, if there is one.
+    pub(crate) async fn remove_row(&self, operation: &'static str, pk: String) -> Result<(), PortError> {
+        let delete = self.client.delete_item().table_name(&self.name).key("pk", AttributeValue::S(pk));
+        delete.send().await.map_err(port_error(operation))?;
+        Ok(())
+    }
+
     /// The newest of one partition's jobs.
     async fn list_partition(
         &self,
@@ -259,16 +278,8 @@ impl JobsTable {
 impl ReadJobs for JobsTable {
     async fn get(&self, id: JobId) -> Result<Option<Job>, PortError> {
         const OPERATION: &str = "reading a job";
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", AttributeValue::S(primary_key(id)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(port_error(OPERATION))?;
-        output.item.map(|row| job_of(&row, OPERATION)).transpose()
+        let row = self.row(OPERATION, primary_key(id), true).await?;
+        row.map(|row| job_of(&row, OPERATION)).transpose()
     }
 }
 
@@ -332,14 +343,7 @@ impl WriteJobs for JobsTable {
     }
 
     async fn delete(&self, id: JobId) -> Result<(), PortError> {
-        self.client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", AttributeValue::S(primary_key(id)))
-            .send()
-            .await
-            .map_err(port_error("deleting a job"))?;
-        Ok(())
+        self.remove_row("deleting a job", primary_key(id)).await
     }
 }
 
@@ -383,16 +387,7 @@ impl ListDue for JobsTable {
 impl WriteOnce for JobsTable {
     async fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, PortError> {
         const OPERATION: &str = "reading a request's key";
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", AttributeValue::S(once_key(key)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(port_error(OPERATION))?;
-        let Some(row) = output.item else { return Ok(None) };
+        let Some(row) = self.row(OPERATION, once_key(key), true).await? else { return Ok(None) };
         // DynamoDB removes expired rows some time after they have expired.
         let expires = row.get("expires").and_then(|expires| expires.as_n().ok()?.parse::<i64>().ok());
         if expires.is_some_and(|expires| expires <= OffsetDateTime::now_utc().unix_timestamp()) {

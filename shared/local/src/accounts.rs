@@ -14,6 +14,7 @@ use time::{Date, OffsetDateTime, format_description::well_known::Iso8601};
 use crate::{
     JobsTable,
     database::{DATABASE, Database, failed},
+    jobs_table::parsed,
     store::{OpenError, make_private},
 };
 
@@ -48,14 +49,6 @@ fn text_of(day: Date) -> String {
 
 fn day_of(text: &str) -> Result<Date, time::error::Parse> {
     Date::parse(text, &Iso8601::DATE)
-}
-
-fn parsed(operation: &'static str, text: &str) -> Result<Key, PortError> {
-    serde_json::from_str(text).map_err(|error| PortError {
-        operation,
-        retryable: false,
-        cause: Box::new(error),
-    })
 }
 
 #[async_trait]

@@ -9,6 +9,7 @@ use jobs::{
     ports::{DueJob, DueQuery, ListDue, ListJobs, ListQuery, Probe, ReadJobs, WriteJobs, WriteOnce},
 };
 use rusqlite::{OptionalExtension as _, ToSql, Transaction, params};
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
@@ -17,11 +18,12 @@ use crate::database::{Database, failed};
 #[derive(Clone, Debug)]
 pub struct JobsTable(pub(crate) Database);
 
-fn parsed(operation: &'static str, text: &str) -> Result<Job, PortError> {
+/// Reads what a column has as JSON.
+pub(crate) fn parsed<T: DeserializeOwned>(operation: &'static str, text: &str) -> Result<T, PortError> {
     serde_json::from_str(text).map_err(|error| broken(operation, error))
 }
 
-fn broken(operation: &'static str, error: serde_json::Error) -> PortError {
+pub(crate) fn broken(operation: &'static str, error: serde_json::Error) -> PortError {
     PortError { operation, retryable: false, cause: Box::new(error) }
 }
 
